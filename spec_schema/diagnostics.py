@@ -1,0 +1,59 @@
+"""Diagnostics are values: what is wrong, where, why, and the way out. `render` makes text of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from spec_schema.source import Span
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Label:
+    """A secondary place that explains the error, such as the declaration that caused it."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One fact about a spec, located.
+
+    `code` is stable and has a page (`explain CODE`). `message` is the headline: lower case, no full stop.
+    `label` is a short text beside the caret. `notes` are facts; `help` is the way out, ready to paste.
+    """
+
+    code: str
+    message: str
+    span: Span | None
+    label: str = ""
+    labels: tuple[Label, ...] = ()
+    notes: tuple[str, ...] = ()
+    help: str | None = None
+    severity: Severity = "error"
+
+
+class SpecError(Exception):
+    """A spec or a file was refused. `diagnostics` holds every independent reason."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("\n".join(f"{d.span}: {d.code}: {d.message}" for d in self.diagnostics))
+
+
+def refuse(
+    code: str,
+    message: str,
+    span: Span | None,
+    *,
+    label: str = "",
+    labels: tuple[Label, ...] = (),
+    notes: tuple[str, ...] = (),
+    help: str | None = None,
+) -> SpecError:
+    """Return the exception that reports one diagnostic, to be raised."""
+    return SpecError([Diagnostic(code, message, span, label, labels, notes, help)])
