@@ -1,0 +1,57 @@
+# The interpreter that `.venv` is made with: make PYTHON=python3.12 test
+PYTHON ?= python3
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint format types check clean
+
+help:
+	@echo "make run      train specs/digits.yaml and save the model"
+	@echo "make test     lint, types and all tests"
+	@echo "make lint     ruff: rules and format"
+	@echo "make format   let ruff mend what it can"
+	@echo "make types    mypy, strict"
+	@echo "make check    lint and types"
+	@echo "make clean    remove .venv, caches and build leftovers"
+	@echo "Each sets up .venv first if it is missing or out of date."
+
+run: $(READY)
+	$(BIN)/python -m compiler run specs/digits.yaml
+
+test: check
+	$(BIN)/python -m pytest -n auto
+
+check: lint types
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(READY)
+	$(BIN)/mypy
+
+install: $(READY)
+
+# torch goes first and alone: it is most of the download, and its exact pin keeps a later step from replacing the build.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
+		"Blockprint needs Python 3.11 to 3.13, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12")'
+	@echo "Setting up $(VENV) (once; again when pyproject.toml or constraints.txt change)"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "  1/2 torch: a large download, some minutes on a slow line"
+	@$(PIP_INSTALL) "$$(grep '^torch==' constraints.txt)"
+	@echo "  2/2 the project and its other dependencies: about a minute"
+	@$(PIP_INSTALL) --quiet --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
