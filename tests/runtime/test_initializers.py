@@ -1,0 +1,398 @@
+"""Initialisers have the laws of torch's functions of their names, default rules those of torch's layers."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import itertools
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+from torch import Tensor, nn
+
+from compiler.catalogue.initializer_table import INITIALIZER_ARGUMENTS, RANDOM_INITIALIZERS, initializer_names
+from runtime.initializers import INITIALIZERS, TRANSFORMATIONS, mixture, zero_row
+from runtime.random import Draws
+
+DRAWS = Draws(5, "weight")
+REQUIRED_ARGUMENTS: dict[str, dict[str, float]] = {"constant": {"val": 2}, "sparse": {"sparsity": 0.5}}
+
+
+def ks_distance(one: Tensor, other: Tensor) -> float:
+    """The two-sample Kolmogorov-Smirnov statistic: the largest distance of the distribution functions."""
+    one, other = one.flatten().double().sort().values, other.flatten().double().sort().values
+    at = torch.cat([one, other])
+    below = [torch.searchsorted(values, at, right=True) / len(values) for values in (one, other)]
+    return float((below[0] - below[1]).abs().max())
+
+
+def assert_same_law(ours: Tensor, theirs: Tensor) -> None:
+    """Not told apart at the level of 1e-4 by Kolmogorov and Smirnov's test, nor by far by the moments."""
+    assert ours.shape == theirs.shape
+    assert ours.dtype == theirs.dtype
+    size = ours.numel()
+    assert ks_distance(ours, theirs) <= math.sqrt(-math.log(1e-4 / 2) / 2) * math.sqrt(2 / size)
+    spread = float(theirs.double().std())
+    assert abs(float(ours.double().mean() - theirs.double().mean())) <= 6 * spread / math.sqrt(size)
+    assert math.isclose(float(ours.double().std()), spread, rel_tol=6 / math.sqrt(size))
+
+
+CASES: list[tuple[str, tuple[int, ...], dict[str, Any]]] = [
+    ("uniform", (200, 300), {}),
+    ("uniform", (60_000,), {"a": -3, "b": -1.5}),
+    ("normal", (200, 300), {}),
+    ("normal", (200, 300), {"mean": 1, "std": 0.02}),
+    ("trunc_normal", (200, 300), {}),
+    ("trunc_normal", (200, 300), {"std": 0.02}),
+    ("trunc_normal", (200, 300), {"mean": 1, "std": 2, "a": -1, "b": 1.5}),
+    ("trunc_normal", (200, 300), {"a": 0.2, "b": 0.7}),
+    ("trunc_normal", (200, 300), {"a": 1.5, "b": 4}),
+    ("trunc_normal", (200, 300), {"mean": 1, "std": 0.5, "a": -1, "b": 0.2}),
+    ("xavier_uniform", (200, 300), {}),
+    ("xavier_uniform", (30, 20, 10, 10), {"gain": 2.5}),
+    ("xavier_normal", (300, 200), {"gain": 0.5}),
+    ("xavier_normal", (300, 20, 10), {}),
+    ("kaiming_uniform", (200, 300), {}),
+    ("kaiming_uniform", (200, 300), {"a": math.sqrt(5)}),
+    ("kaiming_uniform", (60, 40, 5, 5), {"mode": "fan_out", "nonlinearity": "relu"}),
+    ("kaiming_normal", (200, 300), {"nonlinearity": "tanh"}),
+    ("kaiming_normal", (60, 40, 5, 5), {"mode": "fan_out", "nonlinearity": "selu"}),
+    ("orthogonal", (200, 300), {}),
+    ("orthogonal", (300, 20, 10), {"gain": 2}),
+    ("sparse", (300, 200), {"sparsity": 0.25}),
+    ("sparse", (300, 200), {"sparsity": 0.101, "std": 2}),
+]
+
+
+@pytest.mark.parametrize(("name", "shape", "arguments"), CASES)
+def test_law(name: str, shape: tuple[int, ...], arguments: dict[str, Any]) -> None:
+    torch.manual_seed(11)
+    theirs = getattr(nn.init, name + "_")(torch.empty(shape), **arguments)
+    ours = INITIALIZERS[name](shape, torch.float32, DRAWS, **arguments)
+    assert_same_law(ours, theirs)
+
+
+def test_every_random_law_is_tested() -> None:
+    assert set(INITIALIZERS) == set(initializer_names())
+    assert {name for name, _, _ in CASES} == RANDOM_INITIALIZERS
+
+
+def test_positional_order_is_torchs() -> None:
+    """The table's order is the order of arguments; each law takes them as keywords of these names."""
+    for name, arguments in INITIALIZER_ARGUMENTS.items():
+        shape = (4, 4, 3) if name == "dirac" else (4, 4)
+        given = REQUIRED_ARGUMENTS.get(name, {})
+        assert set(given) <= set(arguments)
+        assert INITIALIZERS[name](shape, torch.float64, DRAWS, **given).dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "arguments"),
+    [
+        ("constant", (2, 3), {"val": 0.3}),
+        ("constant", (), {"val": float("-inf")}),
+        ("ones", (2, 3), {}),
+        ("zeros", (4,), {}),
+        ("eye", (3, 5), {}),
+        ("eye", (5, 3), {}),
+        ("dirac", (3, 5, 4), {}),
+        ("dirac", (6, 2, 3, 3), {}),
+        ("dirac", (6, 2, 3, 3), {"groups": 3}),
+        ("dirac", (6, 4, 3, 2, 5), {"groups": 2}),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64])
+def test_exact(name: str, shape: tuple[int, ...], arguments: dict[str, Any], dtype: torch.dtype) -> None:
+    theirs = getattr(nn.init, name + "_")(torch.empty(shape, dtype=dtype), **arguments)
+    assert torch.equal(INITIALIZERS[name](shape, dtype, DRAWS, **arguments), theirs)
+
+
+def test_whole_numbers() -> None:
+    assert torch.equal(INITIALIZERS["zeros"]((), torch.int64, DRAWS), torch.tensor(0))
+    assert torch.equal(
+        INITIALIZERS["constant"]((2,), torch.int8, DRAWS, val=3.0), torch.tensor([3, 3]).char()
+    )
+    assert bool(INITIALIZERS["constant"]((), torch.bool, DRAWS, val=1))
+    for dtype, value in ((torch.int8, 128), (torch.int64, 0.5), (torch.bool, 2), (torch.int64, math.inf)):
+        with pytest.raises(ValueError, match="no value of"):
+            INITIALIZERS["constant"]((2,), dtype, DRAWS, val=value)
+    with pytest.raises(ValueError, match="floating"):
+        INITIALIZERS["orthogonal"]((2, 2), torch.int64, DRAWS)
+
+
+@pytest.mark.parametrize("shape", [(40, 70), (70, 40), (50, 50), (30, 5, 4)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64])
+def test_orthogonal(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    matrix = INITIALIZERS["orthogonal"](shape, dtype, DRAWS, gain=3).reshape(shape[0], -1) / 3
+    product = matrix @ matrix.mH if shape[0] <= matrix.shape[1] else matrix.mH @ matrix
+    assert torch.allclose(product, torch.eye(min(matrix.shape), dtype=dtype), atol=1e-5)
+
+
+def test_orthogonal_favours_no_direction() -> None:
+    """The Q of LAPACK alone has a corner that is never positive: the signs of R's diagonal are needed."""
+    law = INITIALIZERS["orthogonal"]
+    corners = torch.stack([law((3, 3), torch.float32, DRAWS.branch(index))[0, 0] for index in range(2000)])
+    torch.manual_seed(13)
+    theirs = torch.stack([nn.init.orthogonal_(torch.empty(3, 3))[0, 0] for _ in range(2000)])
+    assert_same_law(corners, theirs)
+
+
+def test_sparse_counts() -> None:
+    values = INITIALIZERS["sparse"]((77, 50), torch.float32, DRAWS, sparsity=0.31)
+    assert ((values == 0).sum(dim=0) == math.ceil(0.31 * 77)).all()
+    chosen = (values == 0).sum(dim=1)
+    assert int(chosen.min()) > 0
+    assert int(chosen.max()) < 50
+
+
+def test_values_do_not_depend_on_threads() -> None:
+    before = torch.get_num_threads()
+    try:
+        for name in sorted(RANDOM_INITIALIZERS):
+            arguments = REQUIRED_ARGUMENTS.get(name, {})
+            drawn = []
+            for threads in (1, 4):
+                torch.set_num_threads(threads)
+                with ThreadPoolExecutor(threads) as pool:
+                    draws = Draws(5, "weight", pool=pool)
+                    drawn.append(INITIALIZERS[name]((600, 500), torch.float32, draws, **arguments))
+            assert torch.equal(*drawn), name
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "arguments"),
+    [
+        ("xavier_uniform", (3,), {}),
+        ("kaiming_normal", (), {}),
+        ("eye", (3,), {}),
+        ("dirac", (5, 2, 3), {"groups": 2}),
+        ("normal", (3,), {"sd": 1}),
+        ("constant", (3,), {}),
+        ("sparse", (3, 3), {"sparsity": 2}),
+        ("kaiming_uniform", (3, 3), {"nonlinearity": "gelu"}),
+    ],
+)
+def test_misuse_is_a_value_error(name: str, shape: tuple[int, ...], arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=name):
+        INITIALIZERS[name](shape, torch.float32, DRAWS, **arguments)
+
+
+@pytest.mark.parametrize("name", ["xavier_uniform", "kaiming_normal", "orthogonal", "uniform"])
+def test_empty_tensors(name: str) -> None:
+    assert INITIALIZERS[name]((0, 0), torch.float32, DRAWS).shape == (0, 0)
+
+
+# --- Mixtures and transformations -----------------------------------------------------------------
+
+
+def test_mixture() -> None:
+    shape = (300, 200)
+
+    def law(name: str, **arguments: float) -> Callable[[Draws], Tensor]:
+        return lambda draws: INITIALIZERS[name](shape, torch.float32, draws, **arguments)
+
+    parts = [
+        (0.25, law("uniform", a=5, b=10)),
+        (0.0, law("ones")),
+        (0.5, law("zeros")),
+        (0.25, law("uniform", a=-10, b=-5)),
+    ]
+    values = mixture(shape, torch.float32, DRAWS, parts)
+    size = values.numel()
+    share = [
+        ((values >= 5) & (values < 10)).sum(),
+        (values == 0).sum(),
+        ((values >= -10) & (values < -5)).sum(),
+    ]
+    assert sum(map(int, share)) == size
+    for count, weight in zip(share, (0.25, 0.5, 0.25), strict=True):
+        assert abs(int(count) / size - weight) < 0.01
+    assert_same_law(values[values > 0][:10_000], torch.rand(10_000, generator=DRAWS.generator()) * 5 + 5)
+    # The parts are drawn from streams of their own: one value of the first says nothing about the second.
+    both = mixture(shape, torch.float32, DRAWS, [(1.0, lambda draws: draws.normal(shape))])
+    nested = mixture(shape, torch.float32, DRAWS.branch(0), [(1.0, lambda draws: draws.normal(shape))])
+    assert abs(float(torch.corrcoef(torch.stack([both.flatten(), nested.flatten()]))[0, 1])) < 0.02
+
+
+def test_mixture_keeps_the_dtype_and_broadcasts() -> None:
+    parts = [(0.5, lambda _: torch.tensor(2.0)), (0.5, lambda _: torch.arange(3.0))]
+    values = mixture((400, 3), torch.bfloat16, DRAWS, parts)
+    assert values.dtype == torch.bfloat16
+    for column in range(3):
+        assert set(values[:, column].tolist()) == {2.0, float(column)}
+
+
+@pytest.mark.parametrize("weights", [[0.5, 0.4], [1.5, -0.5], [], [math.nan, 1.0]])
+def test_weights_that_are_no_probabilities(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="sum to 1"):
+        mixture((2,), torch.float32, DRAWS, [(weight, lambda _: torch.zeros(())) for weight in weights])
+
+
+def test_zero_row() -> None:
+    tensor = torch.ones(4, 3)
+    for index in (1, -3):
+        assert zero_row(tensor, index).tolist() == [[1.0] * 3, [0.0] * 3, [1.0] * 3, [1.0] * 3]
+    assert bool((tensor == 1).all())
+    for wrong in (4, -5):
+        with pytest.raises(ValueError, match=f"no row {wrong} "):
+            zero_row(tensor, wrong)
+
+
+# --- PyTorch's own defaults: compiler/defaults.yaml against the layers ------------------------------
+
+DEFAULTS = Path(__file__).parents[2] / "compiler" / "defaults.yaml"
+RULES: list[tuple[str, str]] = [
+    item for rule in YAML(typ="safe", pure=True).load(DEFAULTS) for item in rule.items()
+]
+FUNCTIONS: dict[str, Callable[..., Any]] = {"sqrt": math.sqrt, "min": min, "max": max, "abs": abs}
+OPERATORS: dict[type, Callable[..., Any]] = {
+    ast.Div: operator.truediv,
+    ast.USub: operator.neg,
+    ast.Gt: operator.gt,
+    ast.Is: operator.is_,
+}
+
+
+def evaluate(node: Any, scope: Mapping[str, Any]) -> Any:
+    """The value of the few forms of expression that the rules use."""
+    match node:
+        case ast.Constant():
+            return node.value
+        case ast.Name():
+            return scope[node.id]
+        case ast.UnaryOp():
+            return OPERATORS[type(node.op)](evaluate(node.operand, scope))
+        case ast.BinOp():
+            return OPERATORS[type(node.op)](evaluate(node.left, scope), evaluate(node.right, scope))
+        case ast.Compare():
+            return OPERATORS[type(node.ops[0])](
+                evaluate(node.left, scope), evaluate(node.comparators[0], scope)
+            )
+        case ast.IfExp():
+            return evaluate(node.body if evaluate(node.test, scope) else node.orelse, scope)
+        case ast.Call():
+            keywords = {str(word.arg): evaluate(word.value, scope) for word in node.keywords}
+            return evaluate(node.func, scope)(*(evaluate(item, scope) for item in node.args), **keywords)
+    raise AssertionError(ast.dump(node))
+
+
+def alternatives(selector: str) -> Iterator[list[str]]:
+    """The components of each selector that a selector with braces stands for."""
+    pieces = [piece.split(",") for piece in selector.replace("}", "{").split("{")]
+    yield from ("".join(choice).split(".") for choice in itertools.product(*pieces))
+
+
+def matches(pattern: list[str], path: list[set[str]]) -> bool:
+    """Whether `pattern` matches `path`, the names of each component, or a module on it."""
+    if not pattern or not path:
+        return not pattern
+    if pattern[0] == "**":
+        return any(matches(pattern[1:], path[start:]) for start in range(len(path) + 1))
+    return any(fnmatch.fnmatchcase(name, pattern[0]) for name in path[0]) and matches(pattern[1:], path[1:])
+
+
+def rule_for(root: nn.Module, path: str) -> str | None:
+    names = path.split(".")
+    modules = dict(root.named_modules())
+    components = [
+        {name, type(modules.get(".".join(names[: depth + 1]))).__name__} for depth, name in enumerate(names)
+    ]
+    found = None
+    for selector, expression in RULES:
+        if any(matches(["**", *pattern], components) for pattern in alternatives(selector)):
+            found = expression
+    return found
+
+
+def draw_default(expression: str, owner: nn.Module, tensor: Tensor, draws: Draws) -> Tensor:
+    def initializer(name: str) -> Callable[..., Tensor]:
+        def bound(*positional: Any, **keywords: Any) -> Tensor:
+            given = dict(zip(INITIALIZER_ARGUMENTS[name], positional, strict=False)) | keywords
+            return INITIALIZERS[name](tuple(tensor.shape), tensor.dtype, draws, **given)
+
+        return bound
+
+    weight = getattr(owner, "weight", None)
+    fanned = weight if isinstance(weight, Tensor) else tensor
+    fans = nn.init._calculate_fan_in_and_fan_out(fanned) if fanned.ndim >= 2 else (0, 0)
+    scope: dict[str, Any] = {name: initializer(name) for name in INITIALIZERS}
+    scope |= {**FUNCTIONS, **TRANSFORMATIONS, **vars(owner)}
+    scope |= {"fan_in": fans[0], "fan_out": fans[1], "shape": tuple(tensor.shape)}
+    value = evaluate(ast.parse(expression, mode="eval").body, scope)
+    return value if isinstance(value, Tensor) else value()
+
+
+INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+LAYERS: list[Callable[[], nn.Module]] = [
+    lambda: nn.Linear(300, 200),
+    lambda: nn.Linear(0, 20),
+    lambda: nn.Bilinear(20, 40, 100),
+    *(partial(conv, 32, 64, 5) for conv in (nn.Conv1d, nn.ConvTranspose1d)),
+    *(partial(conv, 32, 64, 5, groups=4) for conv in (nn.Conv2d, nn.ConvTranspose2d)),
+    *(partial(conv, 8, 64, 3) for conv in (nn.Conv3d, nn.ConvTranspose3d)),
+    *(partial(norm, 9) for norm in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)),
+    *(partial(norm, 9, affine=True, track_running_stats=True) for norm in INSTANCE_NORMS),
+    lambda: nn.GroupNorm(3, 9),
+    lambda: nn.LayerNorm((3, 9)),
+    lambda: nn.RMSNorm(9),
+    lambda: nn.Embedding(300, 70),
+    lambda: nn.Embedding(300, 70, padding_idx=-2),
+    lambda: nn.EmbeddingBag(300, 70, padding_idx=5),
+    lambda: nn.RNN(80, 90, 2, bidirectional=True),
+    lambda: nn.LSTM(80, 90, 2, proj_size=40),
+    *(partial(cell, 80, 90) for cell in (nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell)),
+    lambda: nn.RNNBase("GRU", 80, 90),
+    lambda: nn.RNNCellBase(80, 90, True, 1),
+    lambda: nn.MultiheadAttention(120, 4, add_bias_kv=True),
+    lambda: nn.MultiheadAttention(120, 4, kdim=70, vdim=50),
+    lambda: nn.TransformerEncoderLayer(64, 4, 128),
+    lambda: nn.TransformerDecoderLayer(64, 4, 128),
+    lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(64, 4, 128), 2, enable_nested_tensor=False),
+    lambda: nn.TransformerDecoder(nn.TransformerDecoderLayer(64, 4, 128), 2),
+    lambda: nn.Transformer(64, 4, 1, 1, 128, batch_first=True),
+    lambda: nn.PReLU(3, init=0.1),
+    lambda: nn.AdaptiveLogSoftmaxWithLoss(120, 300, [100, 200], head_bias=True),
+]
+if hasattr(nn, "LinearCrossEntropyLoss"):  # since torch 2.13
+    LAYERS.append(lambda: nn.LinearCrossEntropyLoss(120, 30, bias=True))
+
+
+@pytest.mark.parametrize("make", LAYERS)
+def test_defaults_have_the_law_of_the_layer(make: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(12)
+    root = nn.Sequential(make())
+    for path, theirs in root.state_dict().items():
+        expression = rule_for(root, path)
+        assert expression is not None, path
+        owner = root.get_submodule(path.rpartition(".")[0])
+        ours = draw_default(expression, owner, theirs, Draws(3, path))
+        if theirs.numel() < 2 or bool((theirs == theirs.flatten()[0]).all()):
+            assert torch.equal(ours, theirs), path
+        else:
+            assert_same_law(ours, theirs)
+            assert torch.equal((ours == 0).nonzero(), (theirs == 0).nonzero()), path
+            assert looks_uniform(ours) == looks_uniform(theirs), path
+
+
+def looks_uniform(values: Tensor) -> bool:
+    """Whether no value is far beyond √3 standard deviations: tells small uniform from normal tensors."""
+    return float(values.abs().max() / values.std()) < 1.95
+
+
+def test_defaults_are_tested_for_every_layer_with_state() -> None:
+    tested = {type(module).__name__ for make in LAYERS for module in make().modules()}
+    for name in dir(nn):
+        layer = getattr(nn, name)
+        if isinstance(layer, type) and issubclass(layer, nn.Module) and not name.startswith("Lazy"):
+            own = any(hasattr(layer, method) for method in ("reset_parameters", "_reset_parameters"))
+            assert not own or name in tested, name
