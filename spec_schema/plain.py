@@ -36,7 +36,9 @@ def to_json(value: object) -> str:
 
 def to_yaml(value: object) -> str:
     """Return a plain value as YAML text in block style, texts of several lines as literal blocks."""
-    return "\n".join(_node(value)) + "\n"
+    lines = _node(value)
+    # What hangs from a key or a `-` is indented by that; a text alone in its document is not.
+    return "\n".join([lines[0], *_indented(lines[1:])] if isinstance(value, str) else lines) + "\n"
 
 
 def _node(value: object) -> list[str]:
@@ -85,7 +87,7 @@ def _leaf(value: object) -> list[str]:
 
 
 def _literal(text: str) -> list[str] | None:
-    """Return a text as a literal block, or None where white space or special characters would suffer."""
+    """Return a text as a literal block, not yet indented; None if that would not keep every character."""
     if "\n" not in text or text[0] in " \t\n":
         return None
     body = text.rstrip("\n")
@@ -94,7 +96,7 @@ def _literal(text: str) -> list[str] | None:
         return None
     ends = len(text) - len(body)
     chomping = "-" if ends == 0 else "" if ends == 1 else "+"
-    return [f"|{chomping}", *_indented(lines), *[""] * (ends - 1)]
+    return [f"|{chomping}", *lines, *[""] * (ends - 1)]
 
 
 def _one_line(text: str) -> str:

@@ -16,7 +16,7 @@ from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.events import Event, too_deep
 from spec_schema.json_events import json_events
 from spec_schema.limits import Limits
-from spec_schema.scalars import Refusal, Scalar, Value, resolve
+from spec_schema.scalars import Refusal, Scalar, Value, resolve, shorten
 from spec_schema.source import SourceFile, Span
 from spec_schema.yaml_events import yaml_events
 
@@ -219,12 +219,11 @@ class _Builder:
     def _alias(self, event: Event) -> None:
         span = self._span(event.start, event.end)
         if any(frame.anchor == event.text for frame in self.stack):
-            raise refuse("recursive-alias", f"`{event.text}` would contain itself", span)
+            raise refuse("recursive-alias", "this would contain itself", span)
         anchored = self.anchors.get(event.text)
         if anchored is None:
-            written = self._unquoted(event.start)
-            help = f"a text that starts with `*` needs quotes: '{written}'"
-            raise refuse(self.syntax, f"there is no anchor `&{event.text}` for this alias", span, help=help)
+            help = f"a text that starts with `*` needs quotes: '{shorten(self._unquoted(event.start))}'"
+            raise refuse(self.syntax, "there is no anchor for this alias", span, help=help)
         self._count(anchored.size - 1, event)
         if len(self.stack) + anchored.height > self.limits.nesting:
             raise too_deep(self.file, event.start, self.limits)
@@ -291,7 +290,7 @@ class _Builder:
             self._report("not-a-string-key", "a list or a mapping cannot be a key", node.span, "quote it")
             return None
         if not isinstance(node.value, str):
-            help = f'quote it: "{node.text}"' if node.text else "write a key in front of the colon"
+            help = f'quote it: "{shorten(node.text)}"' if node.text else "write a key in front of the colon"
             self._report("not-a-string-key", "a key is a text, and this is none", node.span, help)
             return None
         if node.value == "<<" and node.style == "plain":
@@ -301,6 +300,8 @@ class _Builder:
         first = entries.keys_at.setdefault(node.value, node)
         if first is not node:
             labels = (Label(first.span, "first written here"),)
-            self._report("duplicate-key", f"`{node.value}` is written twice", node.span, labels=labels)
+            self._report(
+                "duplicate-key", f"`{shorten(node.value)}` is written twice", node.span, labels=labels
+            )
             return None
         return node.value

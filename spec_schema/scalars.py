@@ -55,6 +55,11 @@ class Refusal:
     help: str | None = None
 
 
+def shorten(text: str) -> str:
+    """Return a text from a spec in a length that a message can quote."""
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -89,20 +94,21 @@ def resolve(text: str, limits: Limits) -> Value | Refusal:
 
 def _ambiguous(text: str) -> Refusal | None:
     """Refuse what YAML 1.1 readers and YAML 1.2 readers take for different things."""
+    shown = shorten(text)
     if _LEADING_ZERO.fullmatch(text):
         sign, digits = ("-" if text[0] == "-" else ""), text.lstrip("+-0") or "0"
-        numbers = f"write `{sign}{digits}` for the number"
-        return _ambiguity(text, f'{numbers}, or `"{text}"` for the text')
+        numbers = f"write `{sign}{shorten(digits)}` for the number"
+        return _ambiguity(shown, f'{numbers}, or `"{shown}"` for the text')
     if "_" in text and _UNDERSCORES.fullmatch(text):
-        plain = text.replace("_", "")
-        return _ambiguity(text, f'write `{plain}` for the number, or `"{text}"` for the text')
+        plain = shorten(text.replace("_", ""))
+        return _ambiguity(shown, f'write `{plain}` for the number, or `"{shown}"` for the text')
     if _OTHER_BASES.fullmatch(text):
-        return _ambiguity(text, f'write a decimal number, or `"{text}"` for the text')
+        return _ambiguity(shown, f'write a decimal number, or `"{shown}"` for the text')
     return None
 
 
-def _ambiguity(text: str, help: str) -> Refusal:
-    return Refusal("ambiguous-number", f"`{text}` means different things to different YAML readers", help)
+def _ambiguity(shown: str, help: str) -> Refusal:
+    return Refusal("ambiguous-number", f"`{shown}` means different things to different YAML readers", help)
 
 
 def _integer(text: str, base: int, limits: Limits) -> int | Refusal:

@@ -104,7 +104,7 @@ def _colon(complaint: _Complaint) -> SpecError:
     return _syntax(
         "`: ` inside a value that is not quoted",
         complaint.span(),
-        help=f"quote it: '{quoted}'",
+        help=f"quote it: '{quoted}'" if len(quoted) < 80 else "quote the value",
         labels=(Label(complaint.span(start, len(value)), "the value"),),
     )
 
@@ -150,9 +150,9 @@ def _no_content(complaint: _Complaint) -> SpecError:
     if flow and complaint.at >= len(complaint.text.rstrip()):
         return _unclosed_bracket(complaint, flow[-1])
     char = complaint.text[complaint.at : complaint.at + 1]
-    return _syntax(
-        f"a value was expected, not `{char}`" if char.strip() else "a value was expected", complaint.span()
-    )
+    message = f"a value was expected, not `{char}`" if char.strip() else "a value was expected"
+    help = None if complaint.line_to(complaint.at).strip() else "check the indentation of this line"
+    return _syntax(message, complaint.span(), help=help)
 
 
 def _block(complaint: _Complaint) -> SpecError:
@@ -204,7 +204,8 @@ def _escape(complaint: _Complaint) -> SpecError:
 
 
 def _hexadecimal(complaint: _Complaint) -> SpecError:
-    return _syntax("this escape needs more hexadecimal digits", complaint.span())
+    start = max(complaint.at - 2, 0)
+    return _syntax("this escape needs more hexadecimal digits", complaint.span(start, 2))
 
 
 def _block_header(complaint: _Complaint) -> SpecError:

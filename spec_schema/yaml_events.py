@@ -21,7 +21,7 @@ from spec_schema.yaml_errors import explain, explain_crash
 
 _STYLES: dict[str | None, Style] = {"'": "single", '"': "double", "|": "literal", ">": "folded"}
 _STARTS: dict[type, Kind] = {ruamel.SequenceStartEvent: "items", ruamel.MappingStartEvent: "entries"}
-_ANCHOR = re.compile(r"&[^\s,\[\]{}]+")
+_ANCHOR = re.compile(r"&[^ \t\r\n,\[\]{}]+")
 _GAP = re.compile(r"(?:[ \t\r\n]+|#[^\r\n]*)*")
 _TAG = re.compile(r"![^\s]*")
 _DIRECTIVE = re.compile(r"^%.*", re.MULTILINE)
@@ -35,22 +35,27 @@ _MISREAD = "\x85\u2028\u2029\ufeff"
 def yaml_events(file: SourceFile, limits: Limits) -> Iterator[Event]:
     """Give the events of the only document of a YAML file."""
     there, back = _disguise(file.text)
-    parser = YAML(typ="safe", pure=True)
-    parser.Scanner = _bounded_scanner(file, limits)
     documents = 0
     open_at: list[int] = []
+    for event in _parsed(file, file.text.translate(there), limits, open_at):
+        if isinstance(event, ruamel.DocumentStartEvent):
+            _check_document(file, event, documents)
+            documents += 1
+        translated = _translate(file.text, event, back)
+        if translated is not None:
+            _track(open_at, translated)
+            yield translated
+
+
+def _parsed(file: SourceFile, text: str, limits: Limits, open_at: list[int]) -> Iterator[Any]:
+    """Give the parser's own events, its errors explained."""
+    parser = YAML(typ="safe", pure=True)
+    parser.Scanner = _bounded_scanner(file, limits)
     try:
-        for event in parser.parse(file.text.translate(there)):
-            if isinstance(event, ruamel.DocumentStartEvent):
-                _check_document(file, event, documents)
-                documents += 1
-            translated = _translate(file.text, event, back)
-            if translated is not None:
-                _track(open_at, translated)
-                yield translated
+        yield from parser.parse(text)
     except YAMLError as error:
         raise explain(file, error, open_at) from None
-    except (ValueError, OverflowError, IndexError, AssertionError, AttributeError, TypeError):
+    except (ValueError, OverflowError, IndexError, AssertionError):
         # The parser stumbles over a few texts that it should refuse, such as an escape beyond Unicode.
         raise explain_crash(file) from None
 
@@ -59,10 +64,10 @@ def _bounded_scanner(file: SourceFile, limits: Limits) -> type[Scanner]:
     """Return a scanner that stops at too many brackets: it reads ahead, in time quadratic in their depth."""
 
     class BoundedScanner(Scanner):
-        def fetch_flow_collection_start(self, *args: Any) -> None:
+        def fetch_flow_collection_start(self, TokenClass: Any, to_push: Any) -> None:
             if self.flow_level >= limits.nesting:
                 raise too_deep(file, self.reader.index, limits)
-            super().fetch_flow_collection_start(*args)
+            super().fetch_flow_collection_start(TokenClass, to_push)
 
     return BoundedScanner
 
@@ -104,17 +109,18 @@ def _track(open_at: list[int], event: Event) -> None:
 def _translate(text: str, event: Any, back: dict[int, str]) -> Event | None:
     start, end = event.start_mark.index, event.end_mark.index
     if isinstance(event, ruamel.AliasEvent):
-        return Event("alias", start, end, str(event.anchor))
+        return Event("alias", start, end, str(event.anchor).translate(back))
     if isinstance(event, ruamel.CollectionEndEvent):
         return Event("end", start, end)
     if not isinstance(event, ruamel.NodeEvent):
         return None
+    anchor = None if event.anchor is None else str(event.anchor).translate(back)
     start, tag = _skip_properties(text, start, event)
     if not isinstance(event, ruamel.ScalarEvent):
-        return Event(_STARTS[type(event)], start, max(start, end), anchor=event.anchor, tag=tag)
+        return Event(_STARTS[type(event)], start, max(start, end), anchor=anchor, tag=tag)
     start, style = min(start, end), _STYLES.get(event.style, "plain")
     value = event.value.translate(back) if back else event.value
-    return Event("scalar", start, end, value, style, event.anchor, tag)
+    return Event("scalar", start, end, value, style, anchor, tag)
 
 
 def _skip_properties(text: str, start: int, event: Any) -> tuple[int, tuple[int, int] | None]:

@@ -1,0 +1,245 @@
+"""States before the first call: what a node is, with its compile-time values decided."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from compiler.catalogue.layers import bind, layer_type
+from compiler.catalogue.operation_table import FUNCTIONS, METHODS
+from compiler.infer.arguments import Given, evaluate_arguments, evaluate_value
+from compiler.infer.problems import block_argument_problems, layer_problem, not_a_layer
+from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State
+from compiler.infer.values import Recipe, freeze, show
+from compiler.program import (
+    Call,
+    Choice,
+    Definition,
+    Inline,
+    Item,
+    LayerNode,
+    ModuleBody,
+    NameTemplate,
+    ParallelBody,
+    Repeat,
+    Reuse,
+)
+from compiler.program import Sequence as SequenceNode
+from compiler.resolve.nodes import check_layer_name
+from compiler.resolve.program import value_of
+from spec_schema.diagnostics import Diagnostic, SpecError, refuse
+from spec_schema.evaluate import evaluate
+from spec_schema.grammar import Expression
+from spec_schema.limits import Limits
+from spec_schema.source import Span
+
+Values = Mapping[str, object]
+Order = tuple[tuple[str, Item], ...]
+
+
+@dataclass
+class Builder:
+    """Builds the states of nodes. Blocks with equal arguments share one state."""
+
+    limits: Limits
+    blocks: dict[Hashable, BlockState] = field(default_factory=dict)
+    depth: int = 0
+
+    def build(self, node: LayerNode, values: Values) -> State:
+        """Return the state of a node under the compile-time values of its block."""
+        match node:
+            case Call():
+                return self._call(node, values)
+            case SequenceNode():
+                return self._chain(node, node.items, values)
+            case Repeat():
+                return self._repeat(node, values)
+            case Choice():
+                return self._choice(node, values)
+            case Inline():
+                arguments = {name: values[name] for name in node.captured}
+                return self.instantiate(node.definition, arguments)
+        raise AssertionError(node)
+
+    # Calls.
+
+    def _call(self, node: Call, values: Values) -> State:
+        if node.kind == "recipe":
+            return self._from_value(node, values)
+        given = evaluate_arguments(node, values, self.limits)
+        return self.from_call(node, given)
+
+    def _from_value(self, node: Call, values: Values) -> State:
+        value = values.get(node.target)
+        if isinstance(value, Recipe):
+            more = evaluate_arguments(node, values, self.limits)
+            given = Given(
+                (*value.positional, *more.positional), {**value.keywords, **more.keywords},
+                {len(value.positional) + k if isinstance(k, int) else k: a for k, a in more.places.items()},
+            )  # fmt: skip
+            return self.from_call(value.call, given)
+        if node.target in FUNCTIONS or node.target in METHODS or node.target in node.scope.plugins.operations:
+            return self.from_call(replace(node, kind="operation"), evaluate_arguments(node, values, self.limits))
+        raise not_a_layer(node, value)
+
+    def from_call(self, node: Call, given: Given) -> State:
+        """Return the state of a call whose arguments are evaluated."""
+        if node.kind == "operation":
+            return Operation(node, node.target, given.positional, given.keywords)
+        if node.kind == "block":
+            definition = node.scope.blocks[node.target]
+            return self.instantiate(definition, self._bind_block(definition, node, given), node)
+        return self._leaf(node, given)
+
+    def _leaf(self, node: Call, given: Given) -> Leaf:
+        layer = node.scope.plugins.layers.get(node.target) or layer_type(node.target)
+        bound = bind(layer, given.positional, given.keywords)
+        if bound.problem is not None:
+            raise SpecError([layer_problem(layer, bound.problem, node, given)])
+        return Leaf(layer, node, bound.values)
+
+    def _bind_block(self, definition: Definition, node: Call, given: Given) -> dict[str, object]:
+        problems = block_argument_problems(definition, node, given)
+        if problems:
+            raise SpecError(problems)
+        names = [parameter.name for parameter in definition.parameters]
+        arguments = {**dict(zip(names, given.positional, strict=False)), **given.keywords}
+        for parameter in definition.parameters:
+            if parameter.name not in arguments:
+                assert parameter.default is not None
+                arguments[parameter.name] = evaluate_value(
+                    parameter.default, definition.scope.variables, definition.scope, self.limits
+                )
+        return {name: arguments[name] for name in names}
+
+    def instantiate(self, definition: Definition, arguments: Values, node: Call | None = None) -> BlockState:
+        """Return the state of a block that no call has reached."""
+        key = (definition, freeze(dict(arguments)))
+        if key in self.blocks:
+            return self.blocks[key]
+        self.depth += 1
+        if self.depth > self.limits.block_depth:
+            raise refuse("block-depth", f"blocks nested more than {self.limits.block_depth} deep", definition.span)
+        values: dict[str, object] = {**definition.scope.variables, **arguments}
+        for name, value in definition.variables.items():
+            values[name] = evaluate_value(value, values, definition.scope, self.limits)
+        children, order = self._children(definition, values)
+        state = BlockState(definition, arguments, values, children, order)
+        self.depth -= 1
+        self.blocks[key] = state
+        return state
+
+    def _children(self, definition: Definition, values: Values) -> tuple[dict[str, State], Order]:
+        body = definition.body
+        if isinstance(body, ModuleBody):
+            return self._layers(body, values), ()
+        return self.items(body.branches if isinstance(body, ParallelBody) else body.items, values)
+
+    def _layers(self, body: ModuleBody, values: Values) -> dict[str, State]:
+        children: dict[str, State] = {}
+        problems: list[Diagnostic] = []
+        for name, node in body.layers.items():
+            try:
+                children[name] = self.build(node, values)
+            except SpecError as error:
+                problems.extend(error.diagnostics)
+        if problems:
+            raise SpecError(problems)
+        return children
+
+    # Rows of layers.
+
+    def _chain(self, node: SequenceNode, items: Sequence[Item], values: Values) -> Chain:
+        built, _ = self.items(items, values)
+        return Chain(node, tuple(built), tuple(built.values()))
+
+    def items(self, items: Sequence[Item], values: Values) -> tuple[dict[str, State], Order]:
+        """Return the states of the items of a list, with the copies of a repeat spliced in, and their order."""
+        built: dict[str, State] = {}
+        order: list[tuple[str, Item]] = []
+        position = 0
+        problems: list[Diagnostic] = []
+        for item in items:
+            if isinstance(item.node, Reuse):
+                order.append((item.node.name, item))
+                position += 1
+                continue
+            try:
+                new = dict(self._item(item, position, values))
+            except SpecError as error:
+                problems.extend(error.diagnostics)
+                continue
+            built.update(new)
+            order.extend((name, item) for name in new)
+            position += len(new)
+        if problems:
+            raise SpecError(problems)
+        return built, tuple(order)
+
+    def _item(self, item: Item, position: int, values: Values) -> Iterator[tuple[str, State]]:
+        if item.name is None and isinstance(item.node, Repeat):
+            yield from self.copies(item.node, position, values)
+        else:
+            yield item.name or str(position), self.build(item.node, values)
+
+    def _repeat(self, node: Repeat, values: Values) -> Chain:
+        copies = list(self.copies(node, 0, values))
+        return Chain(node, tuple(name for name, _ in copies), tuple(state for _, state in copies))
+
+    def copies(self, node: Repeat, first: int, values: Values) -> Iterator[tuple[str, State]]:
+        """Yield the name and the state of each copy; unnamed ones are numbered from `first`."""
+        seen: set[str] = set()
+        for index, bindings in enumerate(self.bindings(node, values)):
+            inner = {**values, **bindings}
+            name = copy_name(node.label, inner) if node.label else str(first + index)
+            if name in seen:
+                raise refuse("duplicate-name", f"two copies are named `{name}`", node.label.span)  # type: ignore[union-attr]
+            seen.add(name)
+            yield name, self.build(node.of, inner)
+
+    def bindings(self, node: Repeat, values: Values) -> list[dict[str, object]]:
+        """Return what is bound in each copy: `index`, and the names of `as`."""
+        over = evaluate_value(node.over, values, node.scope, self.limits)
+        span = node.over.place if isinstance(node.over, Expression) else node.span
+        if isinstance(over, bool) or not isinstance(over, int | list | tuple | range):
+            raise refuse("bad-repeat", f"`repeat` takes a number of copies or a list, and this is {show(over)}", span)
+        count = over if isinstance(over, int) else len(over)
+        if count < 0:
+            raise refuse("bad-repeat", f"`repeat` of {count} copies", span)
+        if count > self.limits.modules:
+            raise refuse("too-many-modules", f"{count} copies", span,
+                         notes=(f"the limit is {self.limits.modules} modules",))  # fmt: skip
+        rows = [None] * count if isinstance(over, int) else list(over)
+        if isinstance(over, int) and node.names:
+            raise refuse("bad-repeat", "`as` names the items of a list, and `repeat` is a number", span,
+                         help="the number of a copy is `index`")  # fmt: skip
+        return [{"index": index, **_bind_row(node.names, row, span)} for index, row in enumerate(rows)]
+
+    def _choice(self, node: Choice, values: Values) -> State:
+        if self.decide(node, values):
+            return self.build(node.then, values)
+        return self.build(node.otherwise, values) if node.otherwise is not None else Identity()
+
+    def decide(self, node: Choice, values: Values) -> bool:
+        """Return which way a compile-time choice goes."""
+        return bool(evaluate(node.condition, values, self.limits))
+
+
+def _bind_row(names: tuple[str, ...], row: object, span: Span) -> dict[str, object]:
+    if not names:
+        return {}
+    if len(names) == 1:
+        return {names[0]: row}
+    if not isinstance(row, list | tuple) or len(row) != len(names):
+        raise refuse("bad-repeat", f"`as` has {len(names)} names, and an item is {show(row)}", span)
+    return dict(zip(names, row, strict=True))
+
+
+def copy_name(label: NameTemplate, values: Values) -> str:
+    """Return the name of one copy."""
+    text = "".join(p if isinstance(p, str) else str(value_of(p, values)) for p in label.parts)
+    problems = check_layer_name(text, label.span) if not text.isdigit() else []
+    if problems:
+        raise SpecError(problems)
+    return text
+

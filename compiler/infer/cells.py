@@ -1,0 +1,112 @@
+"""A layer as a program sees it: something to call, to index, to iterate, and to take parameters from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from compiler.infer.states import BlockState, Chain, Leaf, State
+from compiler.program import ResidualBody, SequenceBody
+from spec_schema.diagnostics import refuse
+from spec_schema.source import Span
+from spec_schema.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from compiler.infer.engine import Engine
+
+
+class Cell:
+    """Holds the state of one layer during a run; each call replaces it by the state after the call."""
+
+    def __init__(self, engine: Engine, name: str, state: State) -> None:
+        self.engine = engine
+        self.name = name
+        self.state = state
+        self._parts: list[Cell] | None = None
+
+    def described(self) -> str:
+        """Return the layer as a person would name it."""
+        return f"`{self.name}`"
+
+    def call(self, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span, where: str) -> Any:
+        """Call the layer; return its output."""
+        with self.engine.inside(self, place):
+            if isinstance(self.state, Chain):
+                return self._call_chain(inputs, keywords, place)
+            self.state, output = self.engine.step(self.state, inputs, keywords, place, where)
+            return output
+
+    def _call_chain(self, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span) -> Any:
+        if len(inputs) != 1 or keywords:
+            raise refuse("input-count", f"`{self.name}` is a sequence, and takes one input", place,
+                         help=f"call its items: `for layer in {self.name}: x = layer(x, ...)`")
+        value = inputs[0]
+        for part in self.parts(place):
+            value = part.call([value], {}, self.engine.place_of(part.state) or place, part.name)
+        return value
+
+    def parts(self, place: Span) -> list[Cell]:
+        """Return the items of a sequence or repeat."""
+        if self._parts is None:
+            self._parts = [Cell(self.engine, name, state) for name, state in self._items(place)]
+        return self._parts
+
+    def _items(self, place: Span) -> list[tuple[str, State]]:
+        state = self.state
+        if isinstance(state, Chain):
+            return list(zip(state.names, state.states, strict=True))
+        if isinstance(state, BlockState) and isinstance(state.definition.body, SequenceBody | ResidualBody):
+            return list(state.children.items())
+        raise refuse("not-iterable", f"`{self.name}` has no items to go over", place,
+                     help="a repeat and a list have items")
+
+    def index(self, key: Any, place: Span) -> Any:
+        """Return the item at an index, or the items of a slice."""
+        parts = self.parts(place)
+        if isinstance(key, bool) or not isinstance(key, int | slice):
+            raise refuse("not-an-index", f"the items of `{self.name}` are numbered", place, help="write `h[0]`")
+        try:
+            return parts[key]
+        except IndexError:
+            raise refuse("not-an-index", f"`{self.name}` has {len(parts)} items, and no item {key}", place) from None
+
+    def member(self, name: str, place: Span) -> Tensor | Cell:
+        """Return a parameter, a buffer or a child of the layer."""
+        if isinstance(self.state, Leaf):
+            return self._tensor_of_leaf(self.state, name, place)
+        if isinstance(self.state, BlockState) and name in self.state.tensors:
+            return self.state.tensors[name]
+        raise refuse("unknown-attribute", f"`{self.name}` has no parameter `{name}` that can be reached", place,
+                     notes=("a program reaches the parameters and buffers of the layers of its own block",))
+
+    def _tensor_of_leaf(self, state: Leaf, name: str, place: Span) -> Tensor:
+        if state.module is None:
+            raise refuse("not-yet-shaped", f"`{self.name}` has no shape before its first call", place,
+                         help=f"call it first, or write its size: `{state.layer.name}(..., {_deferred(state)})`")
+        tensors = {**dict(state.module.named_parameters()), **dict(state.module.named_buffers())}
+        if name not in tensors:
+            near = did_you_mean(name, tensors)
+            raise refuse("unknown-attribute", f"`{self.name}` has no parameter or buffer `{name}`", place,
+                         notes=(f"a {state.layer.name} has {', '.join(tensors) or 'none'}",),
+                         help=f"did you mean `{near}`?" if near else None)
+        return tensors[name].detach()
+
+    def freeze(self) -> State:
+        """Return the state after all calls."""
+        if self._parts is None:
+            return self.state
+        states = [part.freeze() for part in self._parts]
+        if isinstance(self.state, Chain):
+            same = all(a is b for a, b in zip(states, self.state.states, strict=True))
+            return self.state if same else Chain(self.state.node, self.state.names, tuple(states))
+        assert isinstance(self.state, BlockState)
+        children = dict(zip(self.state.children, states, strict=True))
+        return self.engine.with_children(self.state, children)
+
+
+def _deferred(state: Leaf) -> str:
+    names = [each.name for each in state.layer.arguments if each.deferred]
+    return f"{names[0]}=..." if names else "..."
+

@@ -1,0 +1,38 @@
+"""The results of branches made one value, by the operation that `combine` names."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from compiler.catalogue.operation_table import LIST_FIRST
+from compiler.infer.arguments import evaluate_arguments
+from compiler.infer.calls import TORCH_ERRORS, apply_operation, reason
+from compiler.infer.states import BlockState
+from compiler.program import Call
+from spec_schema.diagnostics import refuse
+from spec_schema.source import Span
+
+if TYPE_CHECKING:
+    from compiler.infer.engine import Engine
+
+
+def combine_values(
+    engine: Engine, combine: Call | None, values: list[Any], state: BlockState, place: Span
+) -> Any:
+    """Return the combination: an operation over a list gets the list, another one folds it two by two."""
+    name = combine.target if combine is not None else "add"
+    span = combine.span if combine is not None else place
+    given = evaluate_arguments(combine, state.values, engine.limits) if combine is not None else None
+    positional = list(given.positional) if given else []
+    keywords = dict(given.keywords) if given else {}
+    plugins = engine.plugins.operations
+    try:
+        if name in LIST_FIRST or name in plugins:
+            return apply_operation(name, plugins, [values, *positional], keywords)
+        return reduce(lambda a, b: apply_operation(name, plugins, [a, b, *positional], keywords), values)
+    except TORCH_ERRORS as error:
+        shapes = ", ".join(engine.shape_text(value) for value in values)
+        what = "the residual" if combine is None else f"`{name}`"
+        raise refuse("shape-mismatch", f"{what} cannot join these: {reason(error)}", span,
+                     notes=(f"the shapes are {shapes}", *engine.trail_notes())) from None

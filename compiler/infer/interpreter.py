@@ -1,0 +1,356 @@
+"""Programs interpreted statement by statement over meta tensors.
+
+Both branches of a data-dependent `if` and the body of a data-dependent `while` are checked; what is decided
+at compile time goes its one way.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from compiler.catalogue.operation_table import CONSTANTS
+from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
+from compiler.infer.arguments import constant
+from compiler.infer.calls import apply_operator, call_method, call_operation
+from compiler.infer.cells import Cell
+from compiler.infer.values import Undecided, same_form, show, tensors_in
+from compiler.resolve.programs import ATTRIBUTES, MODE, NAMESPACES
+from spec_schema.diagnostics import SpecError, refuse
+from spec_schema.evaluate import FUNCTIONS, Budget, Evaluator
+from spec_schema.grammar import Source
+from spec_schema.limits import Limits
+from spec_schema.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from compiler.infer.engine import Engine
+
+
+class _Depends(Exception):
+    """Raised where the truth of a value depends on data."""
+
+
+class Returned:
+    """The value of a `return`."""
+
+    def __init__(self, node: ast.AST, value: Any) -> None:
+        self.node, self.value = node, value
+
+
+class Interpreter(Evaluator):
+    """Runs one program. `cells` are the block's layers, `tensors` its parameters and buffers."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        source: Source,
+        names: Mapping[str, object],
+        cells: Mapping[str, Cell],
+        tensors: Mapping[str, Tensor],
+        limits: Limits,
+        budget: Budget,
+    ) -> None:
+        super().__init__(source, names, limits, budget)
+        self.engine = engine
+        self.cells = cells
+        self.tensors = tensors
+        self.reached: set[str] = set()
+        self.pending: list[Returned] = []
+
+    # Statements.
+
+    def run(self, body: Sequence[ast.stmt]) -> Any:
+        """Run a program and return what it returns."""
+        returned = self.block(body)
+        assert returned is not None  # the grammar asks for a return on every way
+        for early in self.pending:
+            if not _agree(early.value, returned.value):
+                raise self._disagree(early.node, "this `return`", early.value, "another", returned.value)
+        return returned.value
+
+    def block(self, body: Sequence[ast.stmt]) -> Returned | None:
+        """Run statements; return what a `return` among them gives."""
+        for statement in body:
+            self.budget.spend(self.source, statement)
+            method = getattr(self, f"_run_{type(statement).__name__}")
+            returned: Returned | None = method(statement)
+            if returned is not None:
+                return returned
+        return None
+
+    def _run_Pass(self, node: ast.Pass) -> None:
+        return None
+
+    def _run_Return(self, node: ast.Return) -> Returned:
+        assert node.value is not None
+        return Returned(node, self.value(node.value))
+
+    def _run_Assign(self, node: ast.Assign) -> None:
+        value = self.value(node.value)
+        for target in node.targets:
+            self.bind(target, value)
+
+    def _run_AugAssign(self, node: ast.AugAssign) -> None:
+        if not isinstance(node.target, ast.Name):
+            raise refuse("changed-in-place", "a value cannot be changed in place", self.source.span(node.target))
+        whole = ast.BinOp(ast.Name(node.target.id, ast.Load()), node.op, node.value)
+        ast.copy_location(whole, node)
+        ast.copy_location(whole.left, node.target)
+        self.bind(node.target, self.value(whole))
+
+    def _run_If(self, node: ast.If) -> Returned | None:
+        try:
+            decided = self.truth(node.test, self.value(node.test))
+        except _Depends:
+            return self._both_ways(node)
+        return self.block(node.body if decided else node.orelse)
+
+    def _both_ways(self, node: ast.If) -> Returned | None:
+        """Run both branches of an `if` that depends on data, and keep what they agree on."""
+        before = dict(self.names)
+        first = self.block(node.body)
+        after_first = dict(self.names)
+        self.names = dict(before)
+        second = self.block(node.orelse)
+        if first is not None and second is not None:
+            if not _agree(first.value, second.value):
+                raise self._disagree(first.node, "this `return`", first.value, "the other branch", second.value)
+            return first
+        if first is not None or second is not None:
+            self.pending.append(first or second)  # type: ignore[arg-type]
+            self.names = dict(self.names) if first is not None else after_first
+            return None
+        self._merge(node, after_first, dict(self.names))
+        return None
+
+    def _merge(self, node: ast.AST, first: dict[str, object], second: dict[str, object]) -> None:
+        """Keep what two ways agree on; tensors must agree in shape and dtype."""
+        merged: dict[str, object] = {}
+        for name in {**first, **second}:
+            if name not in first or name not in second:
+                merged[name] = Undecided(name)
+            elif _agree(first[name], second[name]):
+                merged[name] = first[name]
+            elif tensors_in(first[name]) or tensors_in(second[name]):
+                raise self._disagree(node, f"`{name}`", first[name], "the other way", second[name])
+            else:
+                merged[name] = Undecided(name)
+        self.names = merged
+
+    def _disagree(self, node: ast.AST, what: str, a: Any, other: str, b: Any) -> SpecError:
+        return refuse("ways-disagree", f"{what} is {_form(a)} on one way and {_form(b)} on {other}",
+                      self.source.span(node),
+                      notes=("this depends on data, so the shapes must agree on every way through",))
+
+    def _run_While(self, node: ast.While) -> Returned | None:
+        try:
+            while self.truth(node.test, self.value(node.test)):
+                returned = self.block(node.body)
+                if returned is not None:
+                    return returned
+        except _Depends:
+            self._loop_of_data(node)
+        return None
+
+    def _loop_of_data(self, node: ast.While) -> None:
+        """Run the body of a data-dependent loop once: what it changes must keep its shape and dtype."""
+        before = dict(self.names)
+        returned = self.block(node.body)
+        if returned is not None:
+            self.pending.append(returned)
+        self._merge(node, before, {**dict(self.names)})
+        for name, value in list(self.names.items()):
+            if isinstance(value, Undecided) and name in before and not isinstance(before[name], Undecided):
+                raise refuse("undecided-value", f"`{name}` is a number that a data-dependent loop changes",
+                             self.source.span(node.test),
+                             help=f"make it a tensor before the loop: `{name} = full((), {show(before[name])})`")
+
+    def _run_For(self, node: ast.For) -> Returned | None:
+        for item in self.items(node.iter, self.value(node.iter)):
+            self.bind(node.target, item)
+            returned = self.block(node.body)
+            if returned is not None:
+                return returned
+        return None
+
+    # Expressions over tensors and layers.
+
+    def truth(self, node: ast.AST, value: object) -> bool:
+        if isinstance(value, Tensor):
+            if value.numel() != 1:
+                raise refuse("ambiguous-truth", f"a tensor of shape {show(value)} is neither true nor false",
+                             self.source.span(node), help="reduce it first: `.any()`, `.all()` or `.sum() > 1`")
+            raise _Depends
+        return bool(value)
+
+    def _value_IfExp(self, node: ast.IfExp) -> Any:
+        try:
+            return super()._value_IfExp(node)
+        except _Depends:
+            first, second = self.value(node.body), self.value(node.orelse)
+            if not _agree(first, second):
+                raise self._disagree(node, "the value", first, "the other", second) from None
+            return first
+
+    def _value_BoolOp(self, node: ast.BoolOp) -> Any:
+        try:
+            return super()._value_BoolOp(node)
+        except _Depends:
+            return torch.empty((), dtype=torch.bool)
+
+    def _value_UnaryOp(self, node: ast.UnaryOp) -> Any:
+        try:
+            return super()._value_UnaryOp(node)
+        except _Depends:
+            return torch.empty((), dtype=torch.bool)
+
+    def _value_Compare(self, node: ast.Compare) -> Any:
+        try:
+            return super()._value_Compare(node)
+        except _Depends:
+            return torch.empty((), dtype=torch.bool)
+
+    def _value_Name(self, node: ast.Name) -> Any:
+        name = node.id
+        if name in self.cells:
+            self.reached.add(name)
+            return self.cells[name]
+        if name in self.names:
+            value = self.names[name]
+            if isinstance(value, Undecided):
+                raise refuse("undecided-value", f"`{name}` is not the same on every way that leads here",
+                             self.source.span(node), help="bind it before the branch, on every way")
+            return value
+        if name in self.tensors:
+            return self.tensors[name]
+        if name == MODE:
+            return self.engine.training
+        if name in CONSTANTS:
+            return constant(name)
+        raise self.unknown_name(node)
+
+    def unknown_name(self, node: ast.Name) -> Exception:
+        if node.id in OPERATIONS or node.id in FUNCTIONS:
+            return refuse("not-a-value", f"`{node.id}` is an operation, and is called here without `(...)`",
+                          self.source.span(node))
+        return refuse("unbound-name", f"`{node.id}` has no value yet", self.source.span(node),
+                      help="bind it before it is used")
+
+    def attribute(self, node: ast.Attribute) -> Any:
+        value = self.value(node.value)
+        if isinstance(value, Cell):
+            return value.member(node.attr, self.source.span(node))
+        if isinstance(value, Tensor) and node.attr in ATTRIBUTES:
+            result = getattr(value, node.attr)
+            return tuple(result) if node.attr == "shape" else result
+        known = list(ATTRIBUTES) if isinstance(value, Tensor) else []
+        near = did_you_mean(node.attr, known)
+        raise refuse("unknown-attribute", f"{_what(value)} has no attribute `{node.attr}`", self.source.span(node),
+                     help=f"did you mean `{near}`?" if near else None)
+
+    def call(self, node: ast.Call) -> Any:
+        function = node.func
+        if isinstance(function, ast.Attribute):
+            dotted = self._namespaced(function)
+            if dotted:
+                return self._operation(node, dotted)
+            owner = self.value(function.value)
+            if isinstance(owner, Cell):
+                return self._layer(node, owner.member(function.attr, self.source.span(function)))
+            arguments, keywords = self._arguments(node)
+            return call_method(self, node, function.attr, owner, arguments, keywords)
+        if isinstance(function, ast.Name) and not self._is_bound(function.id):
+            return self._operation(node, function.id)
+        return self._layer(node, self.value(function))
+
+    def _is_bound(self, name: str) -> bool:
+        return name in self.cells or isinstance(self.names.get(name), Cell)
+
+    def _namespaced(self, function: ast.Attribute) -> str | None:
+        owner = function.value
+        if isinstance(owner, ast.Name) and owner.id in NAMESPACES:
+            if owner.id not in self.names and owner.id not in self.cells:
+                return f"{owner.id}.{function.attr}"
+        return None
+
+    def _arguments(self, node: ast.Call) -> tuple[list[Any], dict[str, Any]]:
+        arguments = [self.value(argument) for argument in node.args]
+        return arguments, {k.arg: self.value(k.value) for k in node.keywords if k.arg}
+
+    def _operation(self, node: ast.Call, name: str) -> Any:
+        arguments, keywords = self._arguments(node)
+        plugins = self.engine.plugins.operations
+        if name in FUNCTIONS and not (name in OPERATIONS and tensors_in(arguments)):
+            return self._builtin(node, name, arguments, keywords)
+        if name not in OPERATIONS and name not in plugins:
+            raise self._not_callable(node, name)
+        return call_operation(self, node, name, arguments, keywords)
+
+    def _builtin(self, node: ast.Call, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        """Call `len`, `range`, `zip` and their like, which also go over layers and tensors."""
+        if name == "len" and isinstance(arguments[0], Cell):
+            return len(arguments[0].parts(self.source.span(node)))
+        if name in ("zip", "enumerate", "reversed"):
+            arguments = [
+                self.items(node, a) if isinstance(a, Cell | Tensor) else a for a in arguments
+            ]
+        if tensors_in(arguments) and name in ("int", "float", "round"):
+            raise refuse("data-to-number", f"`{name}` would make a number of a tensor's data",
+                         self.source.span(node), help="keep it a tensor: operations take tensors")
+        return self.apply(node, name, lambda *a: _eager(FUNCTIONS[name](*a, **keywords)), *arguments)
+
+    def _not_callable(self, node: ast.Call, name: str) -> SpecError:
+        value = self.names.get(name, self.tensors.get(name))
+        return refuse("not-callable", f"`{name}` is {_what(value)}, and cannot be called", self.source.span(node.func))
+
+    def _layer(self, node: ast.Call, value: Any) -> Any:
+        if not isinstance(value, Cell):
+            raise refuse("not-callable", f"{_what(value)} cannot be called", self.source.span(node.func))
+        arguments, keywords = self._arguments(node)
+        where = ast.unparse(node.func)
+        return value.call(arguments, keywords, self.source.span(node), where)
+
+    def apply(self, node: ast.AST, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        if function is operator.getitem and isinstance(arguments[0], Cell):
+            return arguments[0].index(arguments[1], self.source.span(node))
+        if function in (operator.is_, operator.is_not) or not tensors_in(list(arguments)):
+            return super().apply(node, what, function, *arguments)
+        return apply_operator(self, node, what, function, arguments)
+
+    def items(self, node: ast.AST, value: Any) -> list[Any]:
+        if isinstance(value, Cell):
+            return list(value.parts(self.source.span(node)))
+        if isinstance(value, Tensor) and value.ndim:
+            return list(value.unbind())
+        return super().items(node, value)
+
+
+def _agree(a: Any, b: Any) -> bool:
+    return same_form(a, b)
+
+
+def _form(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')}{show(value)}"
+    return show(value)
+
+
+def _what(value: Any) -> str:
+    """Return what kind of thing a value is."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {show(value)}"
+    if isinstance(value, Cell):
+        return f"the layer {value.described()}"
+    if value is None:
+        return "`None`"
+    return f"the {type(value).__name__} {show(value)}"
+
+
+def _eager(value: Any) -> Any:
+    return value if isinstance(value, list | tuple | range | int | float | str) or value is None else list(value)
+

@@ -1,0 +1,76 @@
+"""What is known of each layer of a model: a tree of frozen states, shared wherever two layers are alike.
+
+Calling a layer takes its state and gives a new one; nothing is changed in place. So equal calls can be
+remembered, and a model of 126 equal blocks costs one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from compiler.catalogue.layers import LayerType
+from compiler.program import Call, Definition, Item, Repeat, Sequence
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """A layer of the catalogue. `module` lives on the meta device, and is None until the first call."""
+
+    layer: LayerType
+    node: Call
+    values: Mapping[str, object]
+    """The arguments that the spec writes."""
+    inferred: Mapping[str, object] = field(default_factory=dict)
+    module: nn.Module | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """An operation in a layer position, with the arguments that the spec gives."""
+
+    node: Call
+    name: str
+    positional: tuple[object, ...]
+    keywords: Mapping[str, object]
+
+
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """The missing `else` of a choice."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Layers in a row: a list, or a repeat that has a name of its own."""
+
+    node: Sequence | Repeat
+    names: tuple[str, ...]
+    states: tuple[State, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class BlockState:
+    """An instance of a block.
+
+    `values` are its compile-time names: arguments and variables. `children` holds the state of each layer by
+    its name in the state dict; `used` names those that a call has reached.
+    """
+
+    definition: Definition
+    arguments: Mapping[str, object]
+    values: Mapping[str, object]
+    children: Mapping[str, State]
+    order: tuple[tuple[str, Item], ...] = ()
+    """The names of the children in the order in which a sequence runs them; a layer may run again."""
+    used: frozenset[str] = frozenset()
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    """The inputs of the first call, from which sizes of parameters may be taken."""
+    output: object = None
+    called: bool = False
+
+
+State = Leaf | Operation | Identity | Chain | BlockState

@@ -1,0 +1,187 @@
+"""Load: from files to validated documents, with their imports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from spec_schema.diagnostics import Diagnostic, SpecError, refuse
+from spec_schema.document import Document
+from spec_schema.limits import DEFAULT_LIMITS, Limits
+from spec_schema.reader import Node, Scalar, read_bytes, read_text
+from spec_schema.source import Span
+from spec_schema.validation import validate
+
+Settings = Mapping[str, object]
+
+
+class Files(Protocol):
+    """Where the text of a spec and of its imports comes from."""
+
+    def read(self, path: str) -> tuple[bytes, str]:
+        """Return the bytes of a path, relative to the main spec's folder, and the name to show."""
+
+
+@dataclass(frozen=True)
+class DiskFiles:
+    """Files below the folder of the main spec, or below one of the import paths that the caller names."""
+
+    root: Path
+    import_paths: tuple[Path, ...] = ()
+
+    def read(self, path: str) -> tuple[bytes, str]:
+        for folder in (self.root, *self.import_paths):
+            base, full = folder.resolve(), (folder / path).resolve()
+            if full.is_relative_to(base) and full.is_file():
+                return full.read_bytes(), str(folder / path)
+        raise FileNotFoundError(path)
+
+
+@dataclass(frozen=True)
+class BundledFiles:
+    """Files that a saved model carries."""
+
+    texts: Mapping[str, str]
+    name: str
+
+    def read(self, path: str) -> tuple[bytes, str]:
+        if path not in self.texts:
+            raise FileNotFoundError(path)
+        return self.texts[path].encode(), f"{self.name}:{path}"
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """One file's document with what it imports. `path` is relative to the main spec's folder."""
+
+    path: str
+    name: str
+    node: Node
+    document: Document
+    imports: Mapping[str, Loaded] = field(default_factory=dict)
+    overrides: Mapping[str, Node] = field(default_factory=dict)
+    """Values of `vars` from a preset or from the caller."""
+
+
+def load(
+    path: str, files: Files, settings: Settings | None = None, preset: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Loaded:  # fmt: skip
+    """Read and validate a spec and everything that it imports.
+
+    Raises:
+        SpecError: a file is not a valid spec.
+        FileNotFoundError: the main file is not there.
+    """
+    loaded = _load(path, files, limits, (), {})
+    overrides = {**_preset(loaded, preset), **_settings(loaded, settings or {}, limits)}
+    return Loaded(loaded.path, loaded.name, loaded.node, loaded.document, loaded.imports, overrides)
+
+
+def _load(
+    path: str, files: Files, limits: Limits, trail: tuple[str, ...], done: dict[str, Loaded]
+) -> Loaded:
+    data, name = files.read(path)
+    node = read_bytes(data, name, limits)
+    document = validate(node)
+    imports = {}
+    problems: list[Diagnostic] = []
+    for target, at in document.keys_of("import").items():
+        try:
+            imports[target] = _import(path, target, at.span, files, limits, (*trail, path), done)
+        except SpecError as error:
+            problems.extend(error.diagnostics)
+    if problems:
+        raise SpecError(problems)
+    return Loaded(path, name, node, document, imports)
+
+
+def _import(
+    importer: str, target: str, place: Span, files: Files, limits: Limits, trail: tuple[str, ...],
+    done: dict[str, Loaded],
+) -> Loaded:  # fmt: skip
+    path = _normal(str(PurePosixPath(importer).parent / target))
+    if path is None or PurePosixPath(target).is_absolute():
+        raise refuse("import-outside", f"`{target}` is outside the spec's own folder", place,
+                     help="move it below the folder, or name its folder with `--import-path`")  # fmt: skip
+    if path in trail:
+        raise refuse("import-cycle", f"`{target}` imports itself", place,
+                     notes=(" → ".join([*trail[trail.index(path) :], path]),))  # fmt: skip
+    if len(trail) > limits.import_depth:
+        raise refuse("import-depth", f"imports nested more than {limits.import_depth} deep", place)
+    if path not in done:
+        try:
+            done[path] = _load(path, files, limits, trail, done)
+        except FileNotFoundError:
+            raise refuse("import-missing", f"there is no file `{target}`", place,
+                         notes=("imports are relative to the file that they stand in",)) from None  # fmt: skip
+    return done[path]
+
+
+def _normal(path: str) -> str | None:
+    """Return a relative path without `..`, or None if it leaves the folder."""
+    parts: list[str] = []
+    for part in PurePosixPath(path).parts:
+        if part == ".." and not parts:
+            return None
+        if part == "..":
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _preset(loaded: Loaded, preset: str | None) -> dict[str, Node]:
+    if preset is None:
+        return {}
+    from spec_schema.suggest import did_you_mean
+
+    presets = loaded.document.presets
+    if preset not in presets:
+        near = did_you_mean(preset, presets)
+        raise refuse("unknown-preset", f"the spec has no preset `{preset}`", None,
+                     notes=(f"presets: {', '.join(presets) or 'none'}",),
+                     help=f"did you mean `{near}`?" if near else None)  # fmt: skip
+    table = loaded.document.source("presets")[preset]  # type: ignore[index]
+    return dict(table)  # type: ignore[call-overload,no-any-return]
+
+
+def _settings(loaded: Loaded, settings: Settings, limits: Limits) -> dict[str, Node]:
+    """Read the caller's values of `vars`, each as a text of its own."""
+    from spec_schema.suggest import did_you_mean
+
+    values: dict[str, Node] = {}
+    problems = []
+    known: Sequence[str] = list(loaded.document.vars)
+    for key, value in settings.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        node = read_text(text, f"--set {key}", limits)
+        if key not in known:
+            near = did_you_mean(key, known)
+            problems.append(Diagnostic(
+                "unknown-variable", f"the spec has no variable `{key}`", node.span,
+                notes=(f"variables: {', '.join(known) or 'none'}",),
+                help=f"did you mean `{near}`?" if near else None))  # fmt: skip
+        elif problem := _type_problem(key, loaded.document.source("vars")[key], node):  # type: ignore[index]
+            problems.append(problem)
+        values[key] = node
+    if problems:
+        raise SpecError(problems)
+    return values
+
+
+def _type_problem(key: str, declared: Node, given: Node) -> Diagnostic | None:
+    """Return a diagnostic if a value has another type than the one in the spec."""
+    if not (isinstance(declared, Scalar) and isinstance(given, Scalar)):
+        return None
+    wanted, got = type(declared.value), type(given.value)
+    if wanted is str or got is str or wanted is got or (wanted is float and got is int) or declared.value is None:
+        return None
+    names = {int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
+    from spec_schema.diagnostics import Label
+
+    return Diagnostic("variable-type", f"`{key}` is {names[wanted]}, and this is {names[got]}", given.span,
+                      labels=(Label(declared.span, "declared here"),))  # fmt: skip

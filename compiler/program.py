@@ -1,0 +1,275 @@
+"""The resolved program: the blocks of a spec with their names looked up, before any shape is known.
+
+Every record is frozen and carries its span from birth.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from compiler.catalogue.plugins import Registry
+from spec_schema.document import Document, Train
+from spec_schema.grammar import Expression, Program
+from spec_schema.selectors import Selector
+from spec_schema.source import Span
+from spec_schema.tensors import TensorType
+
+ValueTree = Expression | tuple["ValueTree", ...]
+"""A compile-time value as it was written: an expression, or a list of values."""
+
+
+@dataclass(frozen=True, eq=False)
+class Argument:
+    """One argument of a call. `name` is None for a positional one."""
+
+    name: str | None
+    value: ValueTree
+    span: Span
+    name_span: Span | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A layer of the catalogue, a block, an operation, or a block's argument used as a layer."""
+
+    kind: Literal["layer", "block", "operation", "recipe"]
+    target: str
+    arguments: tuple[Argument, ...]
+    span: Span
+    target_span: Span
+    scope: Scope = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """An item of a sequence; `name` is None for one that is named by its position."""
+
+    name: str | None
+    node: LayerNode
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class Sequence:
+    items: tuple[Item, ...]
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class NameTemplate:
+    """`denselayer{index + 1}`: texts and expressions in turn."""
+
+    parts: tuple[str | Expression, ...]
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class Repeat:
+    """Copies of `of`. `names` are bound to the items of `over` when that is a list."""
+
+    over: ValueTree
+    names: tuple[str, ...]
+    of: LayerNode
+    label: NameTemplate | None
+    span: Span
+    scope: Scope = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    condition: Expression
+    then: LayerNode
+    otherwise: LayerNode | None
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class Reuse:
+    """A layer that is already named in this scope, used again."""
+
+    name: str
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class Inline:
+    """A definition written in place: a residual, branches in parallel, or a sequence that reuses its own layers.
+
+    `captured` are the compile-time names of the surrounding block that it uses.
+    """
+
+    definition: Definition
+    captured: tuple[str, ...]
+    span: Span
+
+
+LayerNode = Call | Sequence | Repeat | Choice | Reuse | Inline
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """A parameter of a block's signature."""
+
+    name: str
+    default: Expression | None
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """An input of a forward program."""
+
+    name: str
+    default: Expression | None
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class TensorEntry:
+    """A parameter or buffer that a block holds itself."""
+
+    name: str
+    kind: Literal["parameter", "buffer"]
+    type: TensorType | None
+    init: Expression | None
+    value: Program | Expression | None
+    persistent: bool
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleBody:
+    """Named layers and tensors, and a program over them; without a program the layers run in order."""
+
+    layers: Mapping[str, LayerNode]
+    layer_spans: Mapping[str, Span]
+    tensors: Mapping[str, TensorEntry]
+    program: Program | None
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceBody:
+    """Items that run in order. `reuses` says whether one of them runs again."""
+
+    items: tuple[Item, ...]
+    reuses: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualBody:
+    items: tuple[Item, ...]
+    combine: Call | None
+
+
+@dataclass(frozen=True, eq=False)
+class ParallelBody:
+    branches: tuple[Item, ...]
+    combine: Call
+
+
+BlockBody = ModuleBody | SequenceBody | ResidualBody | ParallelBody
+
+
+@dataclass(frozen=True, eq=False)
+class SelectorRule:
+    """A selector with the place where it stands."""
+
+    selector: Selector
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class InitRule:
+    selector: Selector
+    value: Expression
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class ShareGroup:
+    name: str
+    selectors: tuple[SelectorRule, ...]
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class PlacementRule:
+    selector: Selector
+    device: str | None
+    dtype: str | None
+    span: Span
+    device_span: Span | None
+    dtype_span: Span | None
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """The rules that a spec, or a block, holds."""
+
+    init: tuple[InitRule, ...] = ()
+    share: tuple[ShareGroup, ...] = ()
+    freeze: tuple[SelectorRule, ...] = ()
+    placement: tuple[PlacementRule, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """A block: what one emitted class is made of."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    variables: Mapping[str, ValueTree]
+    inputs: tuple[Input, ...]
+    body: BlockBody
+    rules: Rules
+    scope: Scope = field(repr=False)
+    span: Span
+    doc: str | None = None
+
+    @property
+    def is_root(self) -> bool:
+        return self is self.scope.model
+
+
+@dataclass(eq=False)
+class Scope:
+    """What the names of one spec file mean. Filled while the file is resolved, read only afterwards."""
+
+    file: str
+    variables: dict[str, object] = field(default_factory=dict)
+    variable_spans: dict[str, Span] = field(default_factory=dict)
+    blocks: dict[str, Definition] = field(default_factory=dict)
+    block_names: dict[str, Span] = field(default_factory=dict)
+    plugins: Registry = field(default_factory=Registry)
+    model: Definition | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInput:
+    """A declared input of the model."""
+
+    name: str
+    type: TensorType
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedProgram:
+    """A whole spec, with every name looked up."""
+
+    name: str
+    document: Document
+    scope: Scope
+    model: Definition
+    inputs: tuple[ModelInput, ...]
+    sizes: Mapping[str, int]
+    """Example sizes of the symbolic dimensions."""
+    size_spans: Mapping[str, Span]
+    train: Train | None
+
+
+def names_in(tree: ast.AST) -> set[str]:
+    """Return the names that an expression or program reads."""
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}

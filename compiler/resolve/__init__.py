@@ -1,0 +1,1 @@
+"""Names looked up: from a document to a program."""

@@ -1,0 +1,193 @@
+"""Blocks: from the body of a document to a definition."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from compiler.program import (
+    BlockBody,
+    Definition,
+    Input,
+    LayerNode,
+    ModuleBody,
+    Parameter,
+    Rules,
+    Scope,
+    SequenceBody,
+    TensorEntry,
+    ValueTree,
+)
+from compiler.resolve.nodes import DEFAULT_INPUT, NodeReader, check_layer_name, reuses
+from compiler.resolve.programs import ProgramNames, check_program
+from compiler.resolve.rules import read_rules
+from compiler.resolve.signatures import read_signature
+from compiler.resolve.values import check_names, read_value
+from spec_schema import document as doc
+from spec_schema.diagnostics import Diagnostic, SpecError
+from spec_schema.grammar import Expression, Program, parse_expression, parse_program
+from spec_schema.reader import Items, Scalar
+from spec_schema.source import Span
+from spec_schema.tensors import parse_tensor
+
+BODY = doc.Body | Scalar | doc.SequenceNode | doc.Repeat | doc.Parallel | doc.Residual | doc.Choice | doc.LongCall
+
+
+class DefinitionReader:
+    """Reads one block; what is wrong with it is collected in `problems`."""
+
+    def __init__(
+        self, name: str, parameters: tuple[Parameter, ...], scope: Scope, span: Span, inputs: tuple[Input, ...]
+    ) -> None:
+        self.name, self.parameters, self.scope, self.span = name, parameters, scope, span
+        self.inputs = inputs
+        self.problems: list[Diagnostic] = []
+        values = set(scope.variables) | {parameter.name for parameter in parameters}
+        self.reader = NodeReader(scope, values, set(), self.problems, name)
+
+    def read(self, body: BODY) -> Definition:
+        """Return the definition of a body."""
+        for parameter in self.parameters:
+            if parameter.default is not None:
+                self.problems.extend(check_names(parameter.default, self.scope.variables, self.scope))
+        variables: dict[str, ValueTree] = {}
+        rules = Rules()
+        if isinstance(body, doc.Body):
+            variables = self._variables(body)
+            rules = read_rules(body, self.problems)
+            content: BlockBody = self._module(body)
+        else:
+            content = self._content(body)
+        documentation = body.doc.text if isinstance(body, doc.Body) and body.doc else None
+        return Definition(self.name, self.parameters, variables, self.inputs, content, rules, self.scope,
+                          self.span, documentation)  # fmt: skip
+
+    def _content(self, body: BODY) -> BlockBody:
+        if isinstance(body, doc.Residual):
+            return self.reader.residual_body(body)
+        if isinstance(body, doc.Parallel):
+            return self.reader.parallel_body(body)
+        nodes = body.root if isinstance(body, doc.SequenceNode) else [body]
+        items = self.reader.items(nodes)
+        return SequenceBody(items, reuses(items))
+
+    def _variables(self, body: doc.Body) -> dict[str, ValueTree]:
+        variables: dict[str, ValueTree] = {}
+        for name in body.vars:
+            try:
+                value = read_value(body.source("vars")[name])  # type: ignore[index]
+            except SpecError as error:
+                self.problems.extend(error.diagnostics)
+                continue
+            self.problems.extend(check_names(value, self.reader.values, self.scope))
+            variables[name] = value
+            self.reader.values.add(name)
+        return variables
+
+    def _module(self, body: doc.Body) -> ModuleBody:
+        layers = self._layers(body)
+        spans = {name: at.span for name, at in body.keys_of("layers").items()}
+        tensors = self._tensors(body, spans)
+        return ModuleBody(layers, spans, tensors, self._program(body, spans, tensors))
+
+    def _layers(self, body: doc.Body) -> dict[str, LayerNode]:
+        layers: dict[str, LayerNode] = {}
+        keys = body.keys_of("layers")
+        for name, node in body.layers.items():
+            self.problems.extend(check_layer_name(name, keys[name].span))
+            self.reader.path = f"{self.name}{name[:1].upper()}{name[1:]}"
+            read = self.reader.read(node)
+            if read is not None:
+                layers[name] = read
+            self.reader.layers.add(name)
+        return layers
+
+    def _tensors(self, body: doc.Body, layers: dict[str, Span]) -> dict[str, TensorEntry]:
+        tensors: dict[str, TensorEntry] = {}
+        for kind, table in (("parameter", body.parameters), ("buffer", body.buffers)):
+            keys = body.keys_of(f"{kind}s")
+            for name, node in table.items():
+                place = keys[name].span
+                self.problems.extend(check_layer_name(name, place))
+                if name in layers or name in tensors:
+                    self.problems.append(Diagnostic("duplicate-name", f"the block has another `{name}`", place))
+                try:
+                    tensors[name] = self._tensor(name, kind, node, place)
+                except SpecError as error:
+                    self.problems.extend(error.diagnostics)
+        return tensors
+
+    def _tensor(self, name: str, kind: str, node: Scalar | doc.TensorEntry, place: Span) -> TensorEntry:
+        if isinstance(node, Scalar):
+            node_type, init, value, persistent = parse_tensor(node), None, None, True
+        else:
+            node_type = parse_tensor(node.tensor) if node.tensor else None
+            init = parse_expression(node.init) if node.init else None
+            value = self._tensor_value(node.value) if node.value else None
+            persistent = node.persistent is None or bool(node.persistent.value)
+            self._check_entry(kind, node, place)
+        known = self.reader.values | {entry.name for entry in self.inputs} | {"shape"}
+        for dimension in node_type.dimensions if node_type else ():
+            self.problems.extend(_check_dimension(dimension, known, self.scope))
+        return TensorEntry(name, kind, node_type, init, value, persistent, place)  # type: ignore[arg-type]
+
+    def _check_entry(self, kind: str, node: doc.TensorEntry, place: Span) -> None:
+        if node.value is not None and kind == "parameter":
+            self.problems.append(Diagnostic("value-of-parameter", "a parameter has an `init`, not a `value`", place,
+                                            help="write `init:`; a value that is not trained is a buffer"))  # fmt: skip
+        if node.tensor is None and node.value is None:
+            self.problems.append(Diagnostic("missing-key", "the key `tensor` is missing", place))
+
+    def _tensor_value(self, text: Scalar) -> Program | Expression:
+        """Read `value:`, an expression or a program of several statements."""
+        if "return" in text.text and "\n" in text.text.strip():
+            program = parse_program(text)
+            self._check_value(program, program.body)
+            return program
+        expression = parse_expression(text)
+        self._check_value(expression, [expression.tree])
+        return expression
+
+    def _check_value(self, source: Program | Expression, body: Iterable[ast.AST]) -> None:
+        names = ProgramNames(frozenset(), {}, frozenset(), frozenset(self.reader.values), self.scope)
+        self.problems.extend(check_program(source, body, names))
+
+    def _program(
+        self, body: doc.Body, layers: dict[str, Span], tensors: dict[str, TensorEntry]
+    ) -> Program | None:
+        forwards = body.forwards()
+        if len(forwards) > 1:
+            self.problems.append(Diagnostic("two-forwards", "a block has one `forward`", forwards[1][0].span))
+        if not forwards:
+            return None
+        key, text = forwards[0]
+        try:
+            self._read_inputs(key)
+            if not isinstance(text, Scalar) or not isinstance(text.value, str):
+                raise SpecError([Diagnostic("wrong-type", "a forward program is a text", text.span,
+                                            help="write `forward: |` and the program below it")])  # fmt: skip
+            program = parse_program(text)
+        except SpecError as error:
+            self.problems.extend(error.diagnostics)
+            return None
+        inputs = frozenset(entry.name for entry in self.inputs)
+        names = ProgramNames(inputs, layers, frozenset(tensors), frozenset(self.reader.values), self.scope)
+        self.problems.extend(check_program(program, program.body, names))
+        return program
+
+    def _read_inputs(self, key: Scalar) -> None:
+        if "(" in key.text:
+            _, self.inputs = read_signature(key, Input)
+
+
+def _check_dimension(dimension: Expression, known: set[str], scope: Scope) -> list[Diagnostic]:
+    """Check the names of a dimension, which may read the shape of an input."""
+    return check_names(dimension, known, scope)
+
+
+def default_inputs(span: Span) -> tuple[Input, ...]:
+    """Return the inputs of a block that declares none."""
+    return (Input(DEFAULT_INPUT, None, span),)
+
+
+__all__ = ["DefinitionReader", "Items", "default_inputs"]

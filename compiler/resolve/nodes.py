@@ -1,0 +1,369 @@
+"""What stands in a layer position: the forms of the language, with their names looked up."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
+from compiler.catalogue.operation_table import METHODS
+from compiler.program import (
+    Argument,
+    Call,
+    Choice,
+    Definition,
+    Inline,
+    Input,
+    Item,
+    LayerNode,
+    NameTemplate,
+    Parameter,
+    ParallelBody,
+    Repeat,
+    ResidualBody,
+    Reuse,
+    Rules,
+    Scope,
+    SequenceBody,
+)
+from compiler.program import Sequence as SequenceOf
+from compiler.resolve.values import check_names, free_names, is_type, read_long_arguments, read_value, unknown_type
+from spec_schema import document as doc
+from spec_schema.diagnostics import Diagnostic, SpecError, refuse
+from spec_schema.grammar import Expression, identifier_problem, parse_expression
+from spec_schema.reader import Scalar
+from spec_schema.source import Span
+from spec_schema.suggest import did_you_mean
+
+TEMPLATE = re.compile(r"\{([^{}]*)\}")
+DEFAULT_INPUT = "x"
+
+
+@dataclass
+class NodeReader:
+    """Reads the nodes of one block. `values` are the compile-time names in scope, `layers` the named layers.
+
+    Problems are collected, so that one block reports all of its errors.
+    """
+
+    scope: Scope
+    values: set[str]
+    layers: set[str]
+    problems: list[Diagnostic] = field(default_factory=list)
+    path: str = ""
+
+    def read(self, node: object) -> LayerNode | None:
+        """Return the node, or None after noting what is wrong with it."""
+        try:
+            return self._read(node)
+        except SpecError as error:
+            self.problems.extend(error.diagnostics)
+            return None
+
+    def _read(self, node: object) -> LayerNode:
+        match node:
+            case Scalar():
+                return self._call_text(node)
+            case doc.SequenceNode():
+                return self._sequence(node)
+            case doc.Repeat():
+                return self._repeat(node)
+            case doc.Parallel():
+                return self._parallel(node)
+            case doc.Residual():
+                return self._residual(node)
+            case doc.Choice():
+                return self._choice(node)
+            case doc.LongCall():
+                return self._long_call(node)
+            case doc.NamedItem():
+                raise self._stray_name(node)
+        raise AssertionError(node)
+
+    # Calls.
+
+    def _call_text(self, scalar: Scalar) -> LayerNode:
+        return self.call(parse_expression(scalar))
+
+    def call(self, expression: Expression) -> LayerNode:
+        """Read `Linear(3 * dim)`, `ReLU`, `flatten(1)` or the name of a layer."""
+        tree = expression.tree
+        function, written = (tree.func, tree) if isinstance(tree, ast.Call) else (tree, None)
+        name = _dotted(function)
+        if name is None:
+            raise refuse("not-a-layer", "this is not a layer", expression.place,
+                         help="write a layer, a block or an operation: `Linear(10)`, `ReLU`, `flatten(1)`")
+        place = expression.span(function)
+        if written is None and name in self.layers:
+            return Reuse(name, place)
+        if written is not None and name in self.layers and name not in OPERATIONS and not is_type(name, self.scope):
+            raise refuse("not-a-layer", f"`{name}` is a layer already: its arguments are given where it is named",
+                         place, help=f"write `{name}` to use it again")
+        kind = self._kind(name, expression, function)
+        arguments = read_arguments(expression, written)
+        for argument in arguments:
+            self.problems.extend(check_names(argument.value, self.values, self.scope))
+        return Call(kind, name, arguments, expression.place, place, self.scope)
+
+    def _kind(self, name: str, expression: Expression, function: ast.AST) -> str:
+        if name in self.values:
+            return "recipe"
+        if name in self.scope.block_names:
+            return "block"
+        if name in self.scope.plugins.layers or is_type(name, self.scope):
+            return "layer"
+        if name in OPERATIONS or name in self.scope.plugins.operations or name in METHODS:
+            return "operation"
+        if name[:1].isupper():
+            raise SpecError([unknown_type(name, expression, function, self.scope)])
+        raise SpecError([self._unknown_operation(name, expression.span(function))])
+
+    def _unknown_operation(self, name: str, place: Span) -> Diagnostic:
+        candidates = [*self.layers, *OPERATIONS, *self.scope.plugins.operations]
+        near = did_you_mean(name, candidates)
+        as_type = did_you_mean(name[:1].upper() + name[1:], [*self.scope.block_names])
+        help_text = f"did you mean `{near or as_type}`?" if near or as_type else None
+        return Diagnostic("unknown-operation", f"there is no layer or operation `{name}` here", place, help=help_text)
+
+    def _long_call(self, node: doc.LongCall) -> LayerNode:
+        bare = self.call(parse_expression(node.layer))
+        if not isinstance(bare, Call):
+            raise refuse("not-a-layer", f"`{node.layer.text}` is a layer already", node.layer.span)
+        arguments = read_long_arguments(node)
+        for argument in arguments:
+            self.problems.extend(check_names(argument.value, self.values, self.scope))
+        return replace(bare, arguments=arguments, span=node.span)
+
+    # Forms.
+
+    def items(self, nodes: Sequence[object]) -> tuple[Item, ...]:
+        """Read the items of a sequence. A name is in scope after its item."""
+        before = set(self.layers)
+        items = []
+        seen: dict[str, Span] = {}
+        for node in nodes:
+            item = self._item(node, seen)
+            if item is not None:
+                items.append(item)
+        self.layers = before
+        return tuple(items)
+
+    def _item(self, node: object, seen: dict[str, Span]) -> Item | None:
+        if not isinstance(node, doc.NamedItem):
+            read = self.read(node)
+            return None if read is None else Item(None, read, read.span)
+        name, place = node.name.text, node.name.span
+        self.problems.extend(check_layer_name(name, place))
+        if name in seen:
+            self.problems.append(Diagnostic("duplicate-name", f"two items are named `{name}`", place))
+        seen[name] = place
+        read = self.read(node.node)
+        self.layers.add(name)
+        return None if read is None else Item(name, read, place)
+
+    def _sequence(self, node: doc.SequenceNode) -> LayerNode:
+        outside = set(self.layers)
+        items = self.items(node.root)
+        return self.sequence(items, outside, node.span)
+
+    def sequence(self, items: tuple[Item, ...], outside: set[str], span: Span) -> LayerNode:
+        """Return a sequence: a plain one, or a definition of its own when one of its layers runs again."""
+        self._refuse_borrowed(items, outside)
+        if not reuses(items):
+            return SequenceOf(items, span)
+        return self.inline(SequenceBody(items, True), "Sequence", span)
+
+    def _refuse_borrowed(self, items: Iterable[Item], outside: set[str]) -> None:
+        own = {item.name for item in items}
+        for item in items:
+            if isinstance(item.node, Reuse) and item.node.name in outside - own:
+                self.problems.append(Diagnostic(
+                    "borrowed-layer", f"`{item.node.name}` belongs to the block around this list", item.node.span,
+                    help="name the items as layers of the block and write its `forward`, "
+                         "which can call one layer many times"))  # fmt: skip
+
+    def _repeat(self, node: doc.Repeat) -> LayerNode:
+        over = read_value(node.source("repeat"))
+        names = self._bindings(node)
+        self.problems.extend(check_names(over, self.values, self.scope))
+        inner = replace(self, values=self.values | set(names) | {"index"}, layers=set())
+        of = inner.read(node.of)
+        label = read_template(node.name) if node.name else None
+        for part in label.parts if label else ():
+            if isinstance(part, Expression):
+                self.problems.extend(check_names(part, inner.values, self.scope))
+        if of is None:
+            raise SpecError([])
+        return Repeat(over, names, of, label, node.span, self.scope)
+
+    def _bindings(self, node: doc.Repeat) -> tuple[str, ...]:
+        if node.as_ is None:
+            return ()
+        return tuple(name.text for name in (node.as_ if isinstance(node.as_, list) else [node.as_]))
+
+    def _residual(self, node: doc.Residual) -> LayerNode:
+        return self.inline(self.residual_body(node), "Residual", node.span)
+
+    def residual_body(self, node: doc.Residual) -> ResidualBody:
+        inner = node.residual.root if isinstance(node.residual, doc.SequenceNode) else [node.residual]
+        outside = set(self.layers)
+        items = self.items(inner)
+        self._refuse_borrowed(items, outside)
+        return ResidualBody(items, self._combine(node.combine) if node.combine else None)
+
+    def _parallel(self, node: doc.Parallel) -> LayerNode:
+        return self.inline(self.parallel_body(node), "Parallel", node.span)
+
+    def parallel_body(self, node: doc.Parallel) -> ParallelBody:
+        if isinstance(node.parallel, list):
+            pairs = [(None, branch) for branch in node.parallel]
+        else:
+            pairs = list(node.parallel.items())
+        keys = node.keys_of("parallel")
+        branches = []
+        outside, self.layers = self.layers, set()
+        for name, branch in pairs:
+            read = self.read(branch)
+            if name is not None:
+                self.problems.extend(check_layer_name(name, keys[name].span))
+            if read is not None:
+                branches.append(Item(name, read, keys[name].span if name else read.span))
+        self.layers = outside
+        return ParallelBody(tuple(branches), self._combine(node.combine))
+
+    def _combine(self, scalar: Scalar) -> Call:
+        call = self.call(parse_expression(scalar))
+        if not (isinstance(call, Call) and call.kind == "operation"):
+            raise refuse("not-an-operation", "`combine` is an operation", scalar.span,
+                         help="write `cat(dim=1)`, `add` or `stack`")
+        return call
+
+    def _choice(self, node: doc.Choice) -> LayerNode:
+        condition = parse_expression(node.if_)
+        self.problems.extend(check_names(condition, self.values, self.scope))
+        then = self.read(node.then)
+        otherwise = self.read(node.else_) if node.else_ is not None else None
+        for branch in (then, otherwise):
+            if isinstance(branch, Reuse):
+                raise refuse("borrowed-layer", f"`{branch.name}` cannot be used again inside an `if`", branch.span,
+                             help="use it in a `forward` program, under `if ...:`")
+        if then is None:
+            raise SpecError([])
+        return Choice(condition, then, otherwise, node.span)
+
+    def inline(self, body: SequenceBody | ResidualBody | ParallelBody, what: str, span: Span) -> Inline:
+        """Return a definition written in place, closed over the compile-time names that it uses."""
+        captured = tuple(sorted(captured_names(body) & self.values - set(self.scope.variables)))
+        parameters = tuple(Parameter(name, None, span) for name in captured)
+        inputs = (Input(DEFAULT_INPUT, None, span),)
+        definition = Definition(f"{self.path}{what}", parameters, {}, inputs, body, Rules(), self.scope, span)
+        return Inline(definition, captured, span)
+
+    def _stray_name(self, node: doc.NamedItem) -> SpecError:
+        return refuse("not-a-layer", "a named item stands in a list only", node.name.span,
+                      help=f"write it as an item: `- {node.name.text}: ...`")
+
+
+def reuses(items: Iterable[Item]) -> bool:
+    """Say whether an item of a sequence is a layer that runs again."""
+    return any(isinstance(item.node, Reuse) for item in items)
+
+
+def captured_names(body: SequenceBody | ResidualBody | ParallelBody) -> set[str]:
+    """Return every name that the expressions of a body read."""
+    match body:
+        case ParallelBody():
+            return _names_of_items(body.branches) | node_names(body.combine)
+        case ResidualBody():
+            return _names_of_items(body.items) | (node_names(body.combine) if body.combine else set())
+        case SequenceBody():
+            return _names_of_items(body.items)
+
+
+def _names_of_items(items: Iterable[Item]) -> set[str]:
+    return {name for item in items for name in node_names(item.node)}
+
+
+def node_names(node: LayerNode) -> set[str]:
+    """Return every compile-time name that a node reads from its surroundings."""
+    match node:
+        case Call():
+            own = {node.target} if node.kind == "recipe" else set()
+            return own | {name for argument in node.arguments for name in free_names(argument.value)}
+        case SequenceOf():
+            return _names_of_items(node.items)
+        case Repeat():
+            label = [p for p in node.label.parts if isinstance(p, Expression)] if node.label else []
+            inner = node_names(node.of) | {name for part in label for name in free_names(part)}
+            return free_names(node.over) | inner - {*node.names, "index"}
+        case Choice():
+            otherwise = node_names(node.otherwise) if node.otherwise else set()
+            return free_names(node.condition) | node_names(node.then) | otherwise
+        case Inline():
+            return set(node.captured) | captured_names(node.definition.body)  # type: ignore[arg-type]
+        case Reuse():
+            return set()
+
+
+def read_arguments(expression: Expression, call: ast.Call | None) -> tuple[Argument, ...]:
+    """Return the arguments of a call expression."""
+    if call is None:
+        return ()
+    positional = [Argument(None, expression.part(a), expression.span(a)) for a in call.args]
+    named = [
+        Argument(k.arg, expression.part(k.value), expression.span(k.value), expression.span(k))
+        for k in call.keywords
+    ]
+    return (*positional, *named)
+
+
+def read_template(scalar: Scalar) -> NameTemplate:
+    """Read `denselayer{index + 1}`."""
+    parts: list[str | Expression] = []
+    at = 0
+    for match in TEMPLATE.finditer(scalar.text):
+        if match.start() > at:
+            parts.append(scalar.text[at : match.start()])
+        parts.append(parse_expression(scalar, match.start(1), match.end(1)))
+        at = match.end()
+    if at < len(scalar.text):
+        parts.append(scalar.text[at:])
+    if not any(isinstance(part, Expression) for part in parts):
+        raise refuse("bad-name", "every copy would have the same name", scalar.span,
+                     help=f"number the copies: `{scalar.text}{{index}}`")
+    return NameTemplate(tuple(parts), scalar.span)
+
+
+def check_layer_name(name: str, place: Span) -> list[Diagnostic]:
+    """Return what is wrong with the name of a layer, parameter or buffer."""
+    problem = identifier_problem(name)
+    if problem:
+        return [Diagnostic("bad-name", problem, place)]
+    if name in MODULE_ATTRIBUTES:
+        return [Diagnostic("reserved-name", f"`{name}` is an attribute of every `nn.Module`", place,
+                           help=f"name it `{name}_layer`")]  # fmt: skip
+    return []
+
+
+MODULE_ATTRIBUTES = frozenset(
+    "T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches "
+    "eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu "
+    "load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters "
+    "register_backward_hook register_buffer register_forward_hook register_forward_pre_hook "
+    "register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook "
+    "register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook "
+    "register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to to_empty "
+    "train training type xpu zero_grad".split()
+)
+"""The public attributes of `nn.Module`, which no layer may bear; a test compares them with torch's."""
+
+
+def _dotted(node: ast.AST) -> str | None:
+    """Return `relu` or `fft.rfft` of a name or a dotted name."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return f"{node.value.id}.{node.attr}"
+    return None

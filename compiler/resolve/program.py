@@ -1,0 +1,324 @@
+"""Resolve: from loaded documents to a program in which every name is looked up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from compiler.catalogue.plugins import Registry
+from compiler.load import Loaded
+from compiler.program import (
+    Call,
+    Choice,
+    Definition,
+    Inline,
+    Input,
+    LayerNode,
+    ModelInput,
+    ModuleBody,
+    Parameter,
+    ParallelBody,
+    Repeat,
+    ResidualBody,
+    ResolvedProgram,
+    Scope,
+    Sequence,
+    SequenceBody,
+    ValueTree,
+)
+from compiler.resolve.definitions import DefinitionReader, default_inputs
+from compiler.resolve.rules import read_rules
+from compiler.resolve.signatures import read_signature
+from compiler.resolve.values import check_names, read_value
+from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
+from spec_schema.evaluate import evaluate
+from spec_schema.grammar import Expression
+from spec_schema.reader import Node, Scalar
+from spec_schema.source import Span
+from spec_schema.suggest import did_you_mean
+from spec_schema.tensors import TensorType, parse_tensor
+
+DEFAULT_SIZES = {"batch": 2}
+DEFAULT_SIZE = 16
+
+
+def resolve(loaded: Loaded, plugins: Registry) -> ResolvedProgram:
+    """Return the program of a loaded spec.
+
+    Raises:
+        SpecError: with every name that means nothing, in all files.
+    """
+    problems: list[Diagnostic] = []
+    scope = _resolve_file(loaded, plugins, problems, {})
+    inputs, sizes, size_spans = _inputs(loaded, scope, problems)
+    model = _model(loaded, scope, inputs, problems)
+    problems.extend(_requirements(loaded, plugins))
+    if not problems:
+        problems.extend(_cycles(scope))
+    if problems or model is None:
+        raise SpecError(_distinct(problems))
+    return ResolvedProgram(
+        _root_name(loaded), loaded.document, scope, model, inputs, sizes, size_spans, loaded.document.train
+    )
+
+
+def _distinct(problems: list[Diagnostic]) -> list[Diagnostic]:
+    found: dict[tuple[str, str, str], Diagnostic] = {}
+    for problem in problems:
+        found.setdefault((problem.code, str(problem.span), problem.message), problem)
+    return list(found.values())
+
+
+def _root_name(loaded: Loaded) -> str:
+    """Return the class name of the model: from `name`, else from the file."""
+    written = loaded.document.name.text if loaded.document.name else PurePosixPath(loaded.path).stem
+    words = re.findall(r"[A-Za-z0-9]+", written)
+    name = "".join(word[:1].upper() + word[1:] for word in words)
+    return name if name[:1].isalpha() else f"Model{name}"
+
+
+def _resolve_file(
+    loaded: Loaded, plugins: Registry, problems: list[Diagnostic], done: dict[str, Scope]
+) -> Scope:
+    if loaded.path in done:
+        return done[loaded.path]
+    scope = Scope(loaded.name, plugins=plugins)
+    done[loaded.path] = scope
+    _variables(loaded, scope, problems)
+    for path, imported in loaded.imports.items():
+        _import(loaded, path, _resolve_file(imported, plugins, problems, done), scope, problems)
+    readers = _declare(loaded, scope, problems)
+    for name, reader in readers.items():
+        body = loaded.document.blocks[reader[0]]
+        scope.blocks[name] = reader[1].read(body)
+        problems.extend(reader[1].problems)
+    return scope
+
+
+def _variables(loaded: Loaded, scope: Scope, problems: list[Diagnostic]) -> None:
+    written = loaded.document.source("vars") if loaded.document.vars else {}
+    for name in loaded.document.vars:
+        node: Node = loaded.overrides.get(name, written[name])  # type: ignore[index]
+        scope.variable_spans[name] = loaded.document.keys_of("vars")[name].span
+        scope.variables[name] = None
+        try:
+            tree = read_value(node)
+            found = check_names(tree, set(scope.variables) - {name}, scope)
+            if found:
+                raise SpecError(found)
+            scope.variables[name] = value_of(tree, scope.variables)
+        except SpecError as error:
+            problems.extend(error.diagnostics)
+
+
+def value_of(tree: ValueTree, names: Mapping[str, object]) -> Any:
+    """Return the value of a tree of expressions."""
+    if isinstance(tree, Expression):
+        return evaluate(tree, names)
+    return [value_of(part, names) for part in tree]
+
+
+def _import(
+    loaded: Loaded, path: str, source: Scope, scope: Scope, problems: list[Diagnostic]
+) -> None:
+    for item in loaded.document.import_[path]:
+        pairs = [(item, item)] if isinstance(item, Scalar) else [(None, new) for new in item.values()]
+        for old, new in pairs:
+            wanted = old.text if old is not None else next(iter(item))  # type: ignore[arg-type]
+            place = new.span
+            if wanted not in source.blocks:
+                near = did_you_mean(wanted, source.blocks)
+                problems.append(Diagnostic(
+                    "import-missing", f"`{path}` has no block `{wanted}`", place,
+                    notes=(f"it has {', '.join(source.blocks) or 'none'}",),
+                    help=f"did you mean `{near}`?" if near else None))  # fmt: skip
+                continue
+            if new.text in scope.block_names:
+                problems.append(Diagnostic(
+                    "duplicate-name", f"there is another block `{new.text}`", place,
+                    labels=(Label(scope.block_names[new.text], "the other"),),
+                    help=f"import it under another name: `- {wanted}: Other{wanted}`"))  # fmt: skip
+                continue
+            scope.blocks[new.text] = source.blocks[wanted]
+            scope.block_names[new.text] = place
+
+
+def _declare(
+    loaded: Loaded, scope: Scope, problems: list[Diagnostic]
+) -> dict[str, tuple[str, DefinitionReader]]:
+    """Read the signatures of all blocks, so that a block may use one that stands below it."""
+    readers: dict[str, tuple[str, DefinitionReader]] = {}
+    for key, at in loaded.document.keys_of("blocks").items():
+        try:
+            name, parameters = read_signature(at, Parameter)
+        except SpecError as error:
+            problems.extend(error.diagnostics)
+            continue
+        if not name[:1].isupper():
+            problems.append(Diagnostic("bad-name", f"the block `{name}` starts with a lower-case letter", at.span,
+                                       help=f"name it `{name[:1].upper()}{name[1:]}`"))  # fmt: skip
+        if name in scope.block_names:
+            problems.append(Diagnostic("duplicate-name", f"there is another block `{name}`", at.span,
+                                       labels=(Label(scope.block_names[name], "the other"),)))  # fmt: skip
+            continue
+        scope.block_names[name] = at.span
+        reader = DefinitionReader(name, parameters, scope, at.span, default_inputs(at.span))
+        readers[name] = (key, reader)
+    return readers
+
+
+def _inputs(
+    loaded: Loaded, scope: Scope, problems: list[Diagnostic]
+) -> tuple[tuple[ModelInput, ...], dict[str, int], dict[str, Span]]:
+    inputs = []
+    sizes: dict[str, int] = {}
+    spans: dict[str, Span] = {}
+    for name, text in loaded.document.inputs.items():
+        try:
+            tensor = parse_tensor(text)
+        except SpecError as error:
+            problems.extend(error.diagnostics)
+            continue
+        inputs.append(ModelInput(name, tensor))
+        for symbol, place in _symbols(tensor, scope):
+            sizes.setdefault(symbol, DEFAULT_SIZES.get(symbol, DEFAULT_SIZE))
+            spans.setdefault(symbol, place)
+    given = loaded.document.keys_of("dims")
+    for name, size in loaded.document.dims.items():
+        place = given[name].span
+        if name not in sizes:
+            near = did_you_mean(name, sizes)
+            problems.append(Diagnostic("unused-dimension", f"no input has a dimension `{name}`", place,
+                                       help=f"did you mean `{near}`?" if near else None))  # fmt: skip
+        if not 0 < size.value < 2**31:  # type: ignore[operator]
+            problems.append(Diagnostic("bad-size", f"`{name}` is no size", size.span, help="write 1 or more"))
+            continue
+        sizes[name], spans[name] = size.value, place  # type: ignore[assignment]
+    return tuple(inputs), sizes, spans
+
+
+def _symbols(tensor: TensorType, scope: Scope) -> list[tuple[str, Span]]:
+    """Return the names in the dimensions of an input that are no variables."""
+    from compiler.resolve.values import free_names
+
+    return [
+        (name, dimension.place)
+        for dimension in tensor.dimensions
+        for name in sorted(free_names(dimension))
+        if name not in scope.variables
+    ]
+
+
+def _model(
+    loaded: Loaded, scope: Scope, inputs: tuple[ModelInput, ...], problems: list[Diagnostic]
+) -> Definition | None:
+    document = loaded.document
+    if document.model is None:
+        problems.append(Diagnostic("missing-key", "the key `model` is missing", _top(loaded),
+                                   notes=("a spec without a model can only be imported",)))  # fmt: skip
+        return None
+    if not inputs and not document.inputs:
+        problems.append(Diagnostic("missing-key", "the key `inputs` is missing", _top(loaded),
+                                   help="declare each input: `inputs: {x: float[batch, 20]}`"))  # fmt: skip
+        return None
+    place = document.at("model")
+    names = tuple(Input(entry.name, None, entry.type.span) for entry in inputs)
+    reader = DefinitionReader(_root_name(loaded), (), scope, place, names)
+    model = reader.read(document.model)
+    problems.extend(reader.problems)
+    own = read_rules(document, problems)
+    merged = type(own)(
+        (*model.rules.init, *own.init), (*model.rules.share, *own.share), (*model.rules.freeze, *own.freeze),
+        own.placement,
+    )  # fmt: skip
+    problems.extend(_single_input(model, names))
+    scope.model = Definition(model.name, (), model.variables, model.inputs, model.body, merged, scope, place,
+                             document.doc.text if document.doc else model.doc)  # fmt: skip
+    return scope.model
+
+
+def _top(loaded: Loaded) -> Span:
+    return loaded.document.at("spec")
+
+
+def _single_input(model: Definition, inputs: tuple[Input, ...]) -> list[Diagnostic]:
+    """Check that the inputs of the model fit its body."""
+    declared = {entry.name for entry in inputs}
+    if isinstance(model.body, ModuleBody) and model.body.program is not None:
+        return [
+            Diagnostic("unknown-input", f"the spec declares no input `{entry.name}`", entry.span,
+                       notes=(f"inputs: {', '.join(sorted(declared))}",))  # fmt: skip
+            for entry in model.inputs
+            if entry.name not in declared
+        ]
+    if len(inputs) == 1:
+        return []
+    return [Diagnostic("several-inputs", f"a sequence takes one input, and the spec declares {len(inputs)}",
+                       inputs[1].span, help="write the model as `layers:` and a `forward:` program")]  # fmt: skip
+
+
+def _requirements(loaded: Loaded, plugins: Registry) -> list[Diagnostic]:
+    return [
+        Diagnostic("missing-plugin", f"the spec requires the plugin `{name.text}`", name.span,
+                   help=f"give it on the command line: `--plugin {name.text}.py`")  # fmt: skip
+        for name in loaded.document.requires
+        if name.text not in plugins.plugins
+    ]
+
+
+def _cycles(scope: Scope) -> list[Diagnostic]:
+    """Return a diagnostic for each block that contains itself."""
+    state: dict[int, str] = {}
+    problems: list[Diagnostic] = []
+    for definition in scope.blocks.values():
+        _visit(definition, (), state, problems)
+    return problems
+
+
+def _visit(
+    definition: Definition, trail: tuple[Definition, ...], state: dict[int, str], problems: list[Diagnostic]
+) -> None:
+    if definition in trail:
+        names = [d.name for d in trail[trail.index(definition) :]] + [definition.name]
+        if state.get(id(definition)) != "cycle":
+            state[id(definition)] = "cycle"
+            problems.append(Diagnostic("block-cycle", f"the block `{definition.name}` contains itself",
+                                       definition.span, notes=(" → ".join(names),)))  # fmt: skip
+        return
+    if id(definition) in state:
+        return
+    if len(trail) > 32:
+        raise refuse("block-depth", "blocks nested more than 32 deep", definition.span)
+    for inner in _blocks_of(definition):
+        _visit(inner, (*trail, definition), state, problems)
+    state.setdefault(id(definition), "done")
+
+
+def _blocks_of(definition: Definition) -> list[Definition]:
+    body = definition.body
+    match body:
+        case ModuleBody():
+            nodes = list(body.layers.values())
+        case ParallelBody():
+            nodes = [item.node for item in body.branches]
+        case SequenceBody() | ResidualBody():
+            nodes = [item.node for item in body.items]
+    return [found for node in nodes for found in _blocks_in(node)]
+
+
+def _blocks_in(node: LayerNode) -> list[Definition]:
+    match node:
+        case Call():
+            own = [node.scope.blocks[node.target]] if node.kind == "block" else []
+            return own
+        case Sequence():
+            return [found for item in node.items for found in _blocks_in(item.node)]
+        case Repeat():
+            return _blocks_in(node.of)
+        case Choice():
+            return _blocks_in(node.then) + (_blocks_in(node.otherwise) if node.otherwise else [])
+        case Inline():
+            return _blocks_of(node.definition)
+    return []

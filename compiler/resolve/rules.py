@@ -1,0 +1,87 @@
+"""The rule sections of a spec or a block, with their selectors and expressions read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from compiler.program import InitRule, PlacementRule, Rules, SelectorRule, ShareGroup
+from spec_schema.diagnostics import Diagnostic, SpecError
+from spec_schema.document import Document, PlacementEntry, RuleBearer
+from spec_schema.grammar import parse_expression
+from spec_schema.reader import Entries, Items, Node, Scalar
+from spec_schema.selectors import parse_selector
+from spec_schema.tensors import DTYPES
+
+T = TypeVar("T")
+
+
+def read_rules(bearer: RuleBearer, problems: list[Diagnostic]) -> Rules:
+    """Return the rules of a spec or block, noting what is wrong in `problems`."""
+    init = [_attempt(problems, lambda p=pair: _init(*p)) for pair in _pairs(bearer, "init")]
+    share = [_attempt(problems, lambda p=pair: _share(*p)) for pair in _entries(bearer, "share")]
+    freeze = [_attempt(problems, lambda s=scalar: _selector(s)) for scalar in bearer.freeze]
+    placement = []
+    if isinstance(bearer, Document):
+        entries = [node for rule in bearer.placement for node in rule.values()]
+        pairs = zip(_pairs(bearer, "placement"), entries, strict=True)
+        placement = [_attempt(problems, lambda k=key, e=entry: _placement(k, e)) for (key, _), entry in pairs]
+    return Rules(_found(init), _found(share), _found(freeze), _found(placement))
+
+
+def _found(values: Iterable[T | None]) -> tuple[T, ...]:
+    return tuple(value for value in values if value is not None)
+
+
+def _attempt(problems: list[Diagnostic], read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except SpecError as error:
+        problems.extend(error.diagnostics)
+        return None
+
+
+def _pairs(bearer: RuleBearer, key: str) -> list[tuple[Scalar, Node]]:
+    """Return the positioned `selector: value` pairs of a rule list."""
+    if not bearer.has(key):
+        return []
+    rules = bearer.source(key)
+    assert isinstance(rules, Items)
+    return [(at, rule[name]) for rule in rules if isinstance(rule, Entries) for name, at in rule.keys_at.items()]
+
+
+def _entries(bearer: RuleBearer, key: str) -> list[tuple[Scalar, Node]]:
+    if not bearer.has(key):
+        return []
+    table = bearer.source(key)
+    assert isinstance(table, Entries)
+    return [(at, table[name]) for name, at in table.keys_at.items()]
+
+
+def _selector(scalar: Scalar) -> SelectorRule:
+    return SelectorRule(parse_selector(scalar.text, scalar.span), scalar.span)
+
+
+def _init(key: Scalar, value: Node) -> InitRule:
+    assert isinstance(value, Scalar)
+    return InitRule(parse_selector(key.text, key.span), parse_expression(value), key.span)
+
+
+def _share(key: Scalar, value: Node) -> ShareGroup:
+    assert isinstance(value, Items)
+    selectors = tuple(_selector(item) for item in value if isinstance(item, Scalar))
+    return ShareGroup(key.text, selectors, key.span)
+
+
+def _placement(key: Scalar, entry: Scalar | PlacementEntry) -> PlacementRule:
+    selector = parse_selector(key.text, key.span)
+    if isinstance(entry, Scalar):
+        return PlacementRule(selector, entry.text, None, key.span, entry.span, None)
+    device, dtype = entry.device, entry.dtype
+    if dtype is not None and dtype.text not in DTYPES:
+        raise SpecError([Diagnostic("unknown-dtype", f"there is no dtype `{dtype.text}`", dtype.span,
+                                    notes=(f"dtypes: {', '.join(DTYPES)}",))])  # fmt: skip
+    return PlacementRule(
+        selector, device.text if device else None, dtype.text if dtype else None, key.span,
+        device.span if device else None, dtype.span if dtype else None,
+    )  # fmt: skip

@@ -1,0 +1,119 @@
+"""Compile-time values as they are written: expressions, lists of them, and the names that they may use."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from compiler.catalogue.layers import layer_names
+from compiler.catalogue.operation_table import CONSTANTS
+from compiler.program import Argument, Scope, ValueTree
+from spec_schema.diagnostics import Diagnostic, refuse
+from spec_schema.document import LongCall
+from spec_schema.evaluate import FUNCTIONS
+from spec_schema.grammar import Expression, parse_expression
+from spec_schema.reader import Entries, Items, Node, Scalar
+from spec_schema.suggest import did_you_mean
+
+
+def read_value(node: Node) -> ValueTree:
+    """Read a scalar as an expression, and a list as a list of values.
+
+    Raises:
+        SpecError: the value is a mapping, or a text is no expression.
+    """
+    if isinstance(node, Scalar):
+        return parse_expression(node)
+    if isinstance(node, Items):
+        return tuple(read_value(item) for item in node)
+    raise refuse("wrong-type", "a value or a list of values is expected here", node.span)
+
+
+def read_long_arguments(call: LongCall) -> tuple[Argument, ...]:
+    """Read the keys of `{layer: Conv2d, out_channels: 64, kernel_size: "${k}"}` as arguments."""
+    keys = call.keys_at()
+    return tuple(
+        Argument(key, _long_value(value), value.span, keys[key].span) for key, value in call.arguments().items()
+    )
+
+
+def _long_value(node: Node) -> ValueTree:
+    if isinstance(node, Items):
+        return tuple(_long_value(item) for item in node)
+    if isinstance(node, Entries):
+        raise refuse("wrong-type", "an argument is a value or a list of values", node.span)
+    if isinstance(node.value, str):
+        if node.text.startswith("${") and node.text.endswith("}"):
+            return parse_expression(node, 2, len(node.text) - 1)
+        return Expression(node, node.text, 0, ast.Constant(node.value, lineno=1, col_offset=0,
+                                                           end_lineno=1, end_col_offset=len(node.text)))  # fmt: skip
+    return parse_expression(node)
+
+
+def expressions_of(value: ValueTree) -> Iterable[Expression]:
+    """Yield the expressions of a value."""
+    if isinstance(value, Expression):
+        yield value
+    else:
+        for part in value:
+            yield from expressions_of(part)
+
+
+def free_names(value: ValueTree) -> set[str]:
+    """Return the names that a value reads from its surroundings."""
+    found: set[str] = set()
+    for expression in expressions_of(value):
+        found |= set(_free(expression.tree))
+    return found
+
+
+def _free(tree: ast.AST) -> dict[str, ast.Name]:
+    """Return the free names of an expression, each with its first use; comprehension targets are not free."""
+    bound = {
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
+    found: dict[str, ast.Name] = {}
+    for name in sorted(names, key=lambda n: (n.lineno, n.col_offset)):
+        if name.id not in bound:
+            found.setdefault(name.id, name)
+    return found
+
+
+def check_names(value: ValueTree, known: Iterable[str], scope: Scope) -> list[Diagnostic]:
+    """Return a diagnostic for each name in a value that means nothing at compile time."""
+    known = set(known)
+    problems = []
+    for expression in expressions_of(value):
+        for name, node in _free(expression.tree).items():
+            if name in known or name in FUNCTIONS or name in CONSTANTS or is_type(name, scope):
+                continue
+            problems.append(_unknown(expression, node, known, scope))
+    return problems
+
+
+def is_type(name: str, scope: Scope) -> bool:
+    """Say whether a name is a block, or a layer of the catalogue or of a plugin."""
+    return name in scope.block_names or name in scope.plugins.layers or name in layer_names()
+
+
+def _unknown(expression: Expression, node: ast.Name, known: set[str], scope: Scope) -> Diagnostic:
+    if node.id[:1].isupper():
+        return unknown_type(node.id, expression, node, scope)
+    near = did_you_mean(node.id, [*known, *FUNCTIONS])
+    inside = ", ".join(f"`{name}`" for name in sorted(known)) or "none"
+    return Diagnostic(
+        "unknown-name", f"there is no value named `{node.id}` here", expression.span(node),
+        notes=(f"values in scope: {inside}",),
+        help=f"did you mean `{near}`?" if near else f"a text is written in quotes: `'{node.id}'`",
+    )  # fmt: skip
+
+
+def unknown_type(name: str, expression: Expression, node: ast.AST, scope: Scope) -> Diagnostic:
+    """Return the diagnostic for a layer type that there is not."""
+    near = did_you_mean(name, [*scope.block_names, *scope.plugins.layers, *layer_names()])
+    return Diagnostic(
+        "unknown-layer", f"there is no layer or block `{name}`", expression.span(node),
+        help=f"did you mean `{near}`?" if near
+        else "`python -m compiler layers` lists the layers; a block is defined under `blocks:`",
+    )  # fmt: skip

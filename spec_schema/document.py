@@ -1,0 +1,353 @@
+"""The pydantic models of a spec document: which keys there are, and what form each value has.
+
+Scalars stay `Scalar`s, so that every later stage can point at the character that it speaks of.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    RootModel,
+    Tag,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from spec_schema.grammar import identifier_problem
+from spec_schema.reader import Entries, Items, Node, Scalar
+from spec_schema.source import Span
+
+
+class Kind:
+    """Annotates a `Scalar` field with the kinds of scalar that it takes."""
+
+    def __init__(self, what: str, *types: type, identifier: bool = False) -> None:
+        self.what, self.types, self.identifier = what, types, identifier
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._validate)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        names = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+        kinds = [names[kind] for kind in self.types]
+        return {"type": kinds[0] if len(kinds) == 1 else kinds, "description": self.what}
+
+    def _validate(self, value: Any) -> Scalar:
+        if not isinstance(value, Scalar) or type(value.value) not in self.types:
+            raise PydanticCustomError("wrong-type", "{what} is expected here", {"what": self.what})
+        if self.identifier:
+            _check_identifier(str(value.value))
+        return value
+
+
+def _check_identifier(name: str) -> str:
+    problem = identifier_problem(name)
+    if problem:
+        raise PydanticCustomError("bad-name", "{problem}", {"problem": problem})
+    return name
+
+
+Text = Annotated[Scalar, Kind("a text", str)]
+Name = Annotated[Scalar, Kind("a name", str, identifier=True)]
+ExpressionText = Annotated[Scalar, Kind("an expression", str, int, float, bool)]
+Whole = Annotated[Scalar, Kind("a whole number", int)]
+Number = Annotated[Scalar, Kind("a number", int, float)]
+Flag = Annotated[Scalar, Kind("true or false", bool)]
+Plain = Annotated[Scalar, Kind("a text, a number, true, false or null", str, int, float, bool, type(None))]
+Identifier = Annotated[str, AfterValidator(_check_identifier)]
+
+
+def _placed(cls: type, data: Any, handler: Any, wanted: type, what: str) -> Any:
+    """Validate a collection, and keep the positioned original beside the result."""
+    if not isinstance(data, wanted):
+        raise PydanticCustomError("wrong-type", "{what} is expected here", {"what": what})
+    model = handler(dict(data) if isinstance(data, Entries) else list(data))
+    model._source = data
+    return model
+
+
+strangers: ContextVar[list[tuple[Scalar, list[str]]]] = ContextVar("strangers")
+"""Collects, during a validation, each key that its mapping does not take, with the keys that it takes."""
+
+
+class Record(BaseModel):
+    """A mapping with known keys. A key that it does not take is noted in `strangers`, not passed over."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, arbitrary_types_allowed=True)
+    _source: Entries = PrivateAttr()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_source(cls, data: Any, handler: Any) -> Any:
+        model = _placed(cls, data, handler, Entries, "a mapping")
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        strangers.get().extend((data.keys_at[key], known) for key in data if not cls.takes(key, known))
+        return model
+
+    @classmethod
+    def takes(cls, key: str, known: list[str]) -> bool:
+        """Say whether the mapping takes a key."""
+        return key in known
+
+    @property
+    def span(self) -> Span:
+        return self._source.span
+
+    def has(self, key: str) -> bool:
+        """Say whether a key was written."""
+        return key in self._source
+
+    def at(self, key: str) -> Span:
+        """Return the place of a key that was written."""
+        return self._source.keys_at[key].span
+
+    def source(self, key: str) -> Node:
+        """Return the positioned value of a key that was written."""
+        return self._source[key]
+
+    def keys_of(self, key: str) -> dict[str, Scalar]:
+        """Return the positioned keys of a mapping under `key`; empty if it was not written."""
+        value = self._source.get(key)
+        return value.keys_at if isinstance(value, Entries) else {}
+
+
+NODE_KEYS = ("repeat", "parallel", "residual", "if", "layer")
+"""The keys that tell which form a mapping in a layer position has."""
+
+
+def node_kind(value: Any) -> str:
+    """Return the form of a value in a layer position: the tag of the union `LayerNode`."""
+    if isinstance(value, Items):
+        return "sequence"
+    if isinstance(value, Entries):
+        return next((key for key in NODE_KEYS if key in value), "named")
+    return "call"
+
+
+class NamedItem(RootModel[dict[Identifier, "LayerNode"]]):
+    """`name: node`, an item of a sequence."""
+
+    _source: Entries = PrivateAttr()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_source(cls, data: Any, handler: Any) -> Any:
+        model = _placed(cls, data, handler, Entries, "a layer")
+        if len(data) != 1:
+            raise PydanticCustomError("item-keys", "an item of a sequence is one layer, or one `name: layer`")
+        return model
+
+    @property
+    def name(self) -> Scalar:
+        return next(iter(self._source.keys_at.values()))
+
+    @property
+    def node(self) -> LayerNode:
+        return next(iter(self.root.values()))
+
+    @property
+    def span(self) -> Span:
+        return self._source.span
+
+
+class SequenceNode(RootModel[list["LayerNode"]]):
+    """`[node, node, ...]`."""
+
+    _source: Items = PrivateAttr()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_source(cls, data: Any, handler: Any) -> Any:
+        return _placed(cls, data, handler, Items, "a list")
+
+    @property
+    def span(self) -> Span:
+        return self._source.span
+
+
+class Repeat(Record):
+    """`{repeat: N, of: node}`: independent copies, in a row."""
+
+    repeat: ExpressionText | list[Any]
+    of: LayerNode
+    as_: Name | list[Name] | None = Field(None, alias="as")
+    name: Text | None = None
+
+
+class Parallel(Record):
+    """`{parallel: {a: node, b: node}, combine: op}`: every branch gets the same input."""
+
+    parallel: dict[Identifier, LayerNode] | list[LayerNode]
+    combine: Text
+
+
+class Residual(Record):
+    """`{residual: node}`: `x + node(x)`."""
+
+    residual: LayerNode
+    combine: Text | None = None
+
+
+class Choice(Record):
+    """`{if: expr, then: node, else: node}`, decided at compile time."""
+
+    if_: ExpressionText = Field(alias="if")
+    then: LayerNode
+    else_: LayerNode | None = Field(None, alias="else")
+
+
+class LongCall(Record):
+    """`{layer: Conv2d, out_channels: 64}`: a call whose arguments are keys."""
+
+    layer: Name
+
+    @classmethod
+    def takes(cls, key: str, known: list[str]) -> bool:
+        return True
+
+    def keys_at(self) -> dict[str, Scalar]:
+        """Return the positioned keys."""
+        return self._source.keys_at
+
+    def arguments(self) -> dict[str, Node]:
+        """Return the positioned arguments."""
+        return {key: value for key, value in self._source.items() if key != "layer"}
+
+
+LayerNode = Annotated[
+    Annotated[Text, Tag("call")]
+    | Annotated[SequenceNode, Tag("sequence")]
+    | Annotated[Repeat, Tag("repeat")]
+    | Annotated[Parallel, Tag("parallel")]
+    | Annotated[Residual, Tag("residual")]
+    | Annotated[Choice, Tag("if")]
+    | Annotated[LongCall, Tag("layer")]
+    | Annotated[NamedItem, Tag("named")],
+    Discriminator(node_kind),
+]
+"""What a layer position may hold."""
+
+
+class TensorEntry(Record):
+    """A parameter or buffer in its long form."""
+
+    tensor: Text | None = None
+    init: ExpressionText | None = None
+    value: Text | None = None
+    persistent: Flag | None = None
+
+
+def _tensor_kind(value: Any) -> str:
+    return "long" if isinstance(value, Entries) else "short"
+
+
+TensorNode = Annotated[
+    Annotated[Text, Tag("short")] | Annotated[TensorEntry, Tag("long")], Discriminator(_tensor_kind)
+]
+InitRule = dict[str, ExpressionText]
+"""One `selector: initializer`."""
+
+
+class PlacementEntry(Record):
+    """`{device: cuda:1, dtype: bfloat16}`."""
+
+    device: Text | None = None
+    dtype: Text | None = None
+
+
+PlacementNode = Annotated[
+    Annotated[Text, Tag("short")] | Annotated[PlacementEntry, Tag("long")], Discriminator(_tensor_kind)
+]
+
+
+class RuleBearer(Record):
+    """What may hold rules: a spec, or a block."""
+
+    share: dict[str, list[Text]] = Field(default_factory=dict)
+    init: list[InitRule] = Field(default_factory=list)
+    freeze: list[Text] = Field(default_factory=list)
+
+
+def body_kind(value: Any) -> str:
+    """Return the form of a block's body: the tag of the union `BlockBody`."""
+    if isinstance(value, Entries) and node_kind(value) == "named":
+        return "body"
+    return node_kind(value)
+
+
+class Body(RuleBearer):
+    """A block's body written as a mapping. A key `forward(a, b=None)` declares the inputs."""
+
+    doc: Text | None = None
+    vars: dict[Identifier, Any] = Field(default_factory=dict)
+    layers: dict[Identifier, LayerNode] = Field(default_factory=dict)
+    parameters: dict[Identifier, TensorNode] = Field(default_factory=dict)
+    buffers: dict[Identifier, TensorNode] = Field(default_factory=dict)
+
+    @classmethod
+    def takes(cls, key: str, known: list[str]) -> bool:
+        return key in known or _is_forward(key)
+
+    def forwards(self) -> list[tuple[Scalar, Node]]:
+        """Return each key and value of a forward program; a valid block has at most one."""
+        return [(at, self._source[key]) for key, at in self._source.keys_at.items() if _is_forward(key)]
+
+
+def _is_forward(key: str) -> bool:
+    return key.split("(")[0].strip() == "forward"
+
+
+BlockBody = Annotated[
+    Annotated[Body, Tag("body")]
+    | Annotated[Text, Tag("call")]
+    | Annotated[SequenceNode, Tag("sequence")]
+    | Annotated[Repeat, Tag("repeat")]
+    | Annotated[Parallel, Tag("parallel")]
+    | Annotated[Residual, Tag("residual")]
+    | Annotated[Choice, Tag("if")]
+    | Annotated[LongCall, Tag("layer")],
+    Discriminator(body_kind),
+]
+
+
+class Train(Record):
+    """How `run` trains the model."""
+
+    data: dict[str, Any]
+    loss: Text
+    optimizer: Text
+    schedule: Text | None = None
+    batch: Whole
+    epochs: Whole | None = None
+    steps: Whole | None = None
+    clip: Number | None = None
+    precision: Text | None = None
+    metrics: dict[Identifier, Text] = Field(default_factory=dict)
+    watch: list[Text] = Field(default_factory=list)
+
+
+class Document(RuleBearer):
+    """A whole spec."""
+
+    spec: Annotated[Scalar, Kind("the language version, 1", int)]
+    name: Name | None = None
+    doc: Text | None = None
+    import_: dict[str, list[Text | dict[Identifier, Name]]] = Field(default_factory=dict, alias="import")
+    requires: list[Text] = Field(default_factory=list)
+    vars: dict[Identifier, Any] = Field(default_factory=dict)
+    presets: dict[Identifier, dict[Identifier, Any]] = Field(default_factory=dict)
+    inputs: dict[Identifier, Text] = Field(default_factory=dict)
+    dims: dict[Identifier, Whole] = Field(default_factory=dict)
+    blocks: dict[str, BlockBody] = Field(default_factory=dict)
+    model: BlockBody | None = None
+    placement: list[dict[str, PlacementNode]] = Field(default_factory=list)
+    train: Train | None = None
+
