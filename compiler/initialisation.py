@@ -1,0 +1,231 @@
+"""Initialisers as expressions: one evaluator, which the compiler runs without values and the runtime with them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from compiler.catalogue.initializer_table import (
+    INITIALIZER_ARGUMENTS,
+    TRANSFORMATION_ARGUMENTS,
+    argument_problem,
+    requirement,
+)
+from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
+from compiler.catalogue.operations import operation
+from spec_schema.diagnostics import refuse
+from spec_schema.evaluate import FUNCTIONS, Evaluator
+from spec_schema.grammar import Expression
+from spec_schema.suggest import did_you_mean
+
+MIXTURE = "mixture"
+CHECKPOINT = "checkpoint"
+DRAWN = "w"
+SPECIAL = (MIXTURE, CHECKPOINT, DRAWN)
+CHECKPOINT_ARGUMENTS = ("path", "prefix")
+
+
+class Source(Protocol):
+    """Where the values come from. `branch` tells the draws of one expression apart."""
+
+    def draw(self, name: str, arguments: Mapping[str, Any], branch: Sequence[int]) -> Tensor: ...
+
+    def mix(self, parts: Sequence[tuple[float, Callable[[], Tensor]]], branch: Sequence[int]) -> Tensor: ...
+
+    def checkpoint(self, path: str, prefix: str) -> Tensor: ...
+
+    def transform(self, name: str, tensor: Tensor, arguments: Mapping[str, Any]) -> Tensor: ...
+
+
+class InitEvaluator(Evaluator):
+    """Evaluates one initialiser expression for one tensor."""
+
+    def __init__(
+        self,
+        expression: Expression,
+        names: Mapping[str, object],
+        shape: tuple[int, ...],
+        source: Source,
+        registered: Mapping[str, Callable[..., Any]],
+    ) -> None:
+        super().__init__(expression, names)
+        self.shape = shape
+        self.draws = source
+        self.registered = registered
+        self.nodes = [n for n in ast.walk(expression.tree) if self._is_draw(n)]
+        self.drawn: dict[int, Tensor] = {}
+        self.root = expression.tree
+
+    def result(self) -> Any:
+        """Return the value of the whole expression: a tensor, or a number."""
+        return self.value(self.root)
+
+    def apply(self, node: ast.AST, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return super().apply(node, what, function, *arguments)
+        except RuntimeError as error:
+            message = f"`{what}` failed: {str(error).splitlines()[0]}"
+            raise refuse("bad-initializer", message, self.source.span(node)) from None
+
+    def _name_of(self, node: ast.AST) -> str | None:
+        if isinstance(node, ast.Call):
+            node = node.func
+        return node.id if isinstance(node, ast.Name) else None
+
+    def _is_initializer(self, name: str | None) -> bool:
+        return name in INITIALIZER_ARGUMENTS or name in self.registered
+
+    def _is_draw(self, node: ast.AST) -> bool:
+        return isinstance(node, ast.Call | ast.Name) and self._is_initializer(self._name_of(node))
+
+    def _value_Name(self, node: ast.Name) -> Any:
+        if node.id == DRAWN and DRAWN not in self.names:
+            return self._first_draw(node)
+        if node.id not in self.names and self._is_initializer(node.id):
+            return self._draw(node, node.id, [], {})
+        return super()._value_Name(node)
+
+    def _first_draw(self, node: ast.Name) -> Tensor:
+        if not self.nodes:
+            raise refuse("unknown-name", "`w` stands for drawn values, and nothing is drawn here",
+                         self.source.span(node), help="draw them first: `uniform(-10, 10) * (abs(w) >= 5)`")
+        first = min((n for n in self.nodes if isinstance(n, ast.Call | ast.Name)),
+                    key=lambda n: (n.lineno, n.col_offset))
+        value: Tensor = self.value(first)
+        return value
+
+    def unknown_name(self, node: ast.Name) -> Exception:
+        known = [*self.names, *INITIALIZER_ARGUMENTS, *self.registered, *SPECIAL]
+        near = did_you_mean(node.id, known)
+        return refuse("unknown-initializer", f"there is no initializer or value `{node.id}`", self.source.span(node),
+                      notes=() if near else (f"initializers: {', '.join([*INITIALIZER_ARGUMENTS, *self.registered])}",),
+                      help=f"did you mean `{near}`?" if near else None)
+
+    def call(self, node: ast.Call) -> Any:
+        name = self._name_of(node)
+        if name is None:
+            raise refuse("unknown-function", "only an initializer or an operation can be called here",
+                         self.source.span(node.func))
+        if name == MIXTURE:
+            return self._mixture(node)
+        arguments = [self.value(argument) for argument in node.args]
+        keywords = {k.arg: self.value(k.value) for k in node.keywords if k.arg}
+        if name == CHECKPOINT:
+            return self._checkpoint(node, arguments, keywords)
+        if self._is_initializer(name):
+            return self._draw(node, name, arguments, keywords)
+        if name in TRANSFORMATION_ARGUMENTS:
+            rest = dict(zip(TRANSFORMATION_ARGUMENTS[name], arguments[1:], strict=False))
+            return self.draws.transform(name, arguments[0], {**rest, **keywords})
+        return self._operation(node, name, arguments, keywords)
+
+    def _operation(self, node: ast.Call, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        tensors = any(isinstance(value, Tensor) for value in arguments)
+        if name in FUNCTIONS and not tensors:
+            return self.apply(node, name, lambda *a: FUNCTIONS[name](*a, **keywords), *arguments)
+        if name not in OPERATIONS:
+            raise self.unknown_name(node.func) if isinstance(node.func, ast.Name) else AssertionError
+        return self.apply(node, name, lambda *a: operation(name)(*a, **keywords), *arguments)
+
+    def _draw(self, node: ast.AST, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Tensor:
+        if id(node) in self.drawn:
+            return self.drawn[id(node)]
+        bound = self._bind(node, name, arguments, keywords)
+        branch = [self.nodes.index(node)] if len(self.nodes) > 1 else []
+        try:
+            self.drawn[id(node)] = self.draws.draw(name, bound, branch)
+        except ValueError as error:
+            raise refuse("bad-initializer", f"`{name}` cannot be used here: {error}", self.source.span(node)) from None
+        return self.drawn[id(node)]
+
+    def _bind(self, node: ast.AST, name: str, arguments: list[Any], keywords: dict[str, Any]) -> dict[str, Any]:
+        if name in self.registered:
+            return {**{str(k): v for k, v in enumerate(arguments)}, **keywords}
+        names = list(INITIALIZER_ARGUMENTS[name])
+        if len(arguments) > len(names):
+            raise refuse("too-many-arguments", f"`{name}` takes {len(names)} arguments", self.source.span(node))
+        bound = {**dict(zip(names, arguments, strict=False)), **keywords}
+        unknown = next((key for key in bound if key not in names), None)
+        if unknown is not None:
+            near = did_you_mean(unknown, names)
+            raise refuse("unknown-argument", f"`{name}` has no argument `{unknown}`", self.source.span(node),
+                         notes=(f"arguments: {', '.join(names) or 'none'}",),
+                         help=f"did you mean `{near}`?" if near else None)
+        problem = argument_problem(name, bound)
+        if problem:
+            raise refuse("bad-initializer", f"`{name}`: {problem}", self.source.span(node))
+        return bound
+
+    def _mixture(self, node: ast.Call) -> Tensor:
+        parts = []
+        for part in node.args:
+            if not (isinstance(part, ast.List | ast.Tuple) and len(part.elts) == 2):
+                raise refuse("bad-initializer", "a part of a mixture is `[weight, initializer]`",
+                             self.source.span(part))
+            weight = self.value(part.elts[0])
+            parts.append((weight, lambda n=part.elts[1]: self._full(self.value(n))))
+        if abs(sum(weight for weight, _ in parts) - 1) > 1e-6:
+            raise refuse("bad-initializer", f"the weights of a mixture sum to {sum(w for w, _ in parts):g}, not 1",
+                         self.source.span(node))
+        return self.draws.mix(parts, [len(self.nodes)])
+
+    def _full(self, value: Any) -> Tensor:
+        return value if isinstance(value, Tensor) else torch.full(self.shape, float(value))
+
+    def _checkpoint(self, node: ast.Call, arguments: list[Any], keywords: dict[str, Any]) -> Tensor:
+        bound = {**dict(zip(CHECKPOINT_ARGUMENTS, arguments, strict=False)), **keywords}
+        unknown = [key for key in bound if key not in CHECKPOINT_ARGUMENTS]
+        if unknown or "path" not in bound:
+            raise refuse("bad-initializer", "`checkpoint` takes a file, and `prefix`", self.source.span(node),
+                         help="write `checkpoint('weights.safetensors', prefix='encoder.')`")
+        return self.draws.checkpoint(str(bound["path"]), str(bound.get("prefix", "")))
+
+
+class DrySource:
+    """Draws nothing: checks what can be known of a draw from the shape alone, on the meta device."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def draw(self, name: str, arguments: Mapping[str, Any], branch: Sequence[int]) -> Tensor:
+        problem = requirement(name, self.shape, arguments) if name in INITIALIZER_ARGUMENTS else None
+        if problem:
+            raise ValueError(problem)
+        return torch.empty(self.shape, device="meta")
+
+    def mix(self, parts: Sequence[tuple[float, Callable[[], Tensor]]], branch: Sequence[int]) -> Tensor:
+        for _, part in parts:
+            part()
+        return torch.empty(self.shape, device="meta")
+
+    def checkpoint(self, path: str, prefix: str) -> Tensor:
+        return torch.empty(self.shape, device="meta")
+
+    def transform(self, name: str, tensor: Tensor, arguments: Mapping[str, Any]) -> Tensor:
+        return tensor
+
+
+def check_initialisation(
+    expression: Expression, names: Mapping[str, object], shape: tuple[int, ...],
+    registered: Mapping[str, Callable[..., Any]],
+) -> None:
+    """Refuse an initialiser that cannot give a tensor of this shape, before anything is drawn."""
+    with torch.device("meta"):
+        evaluator = InitEvaluator(expression, names, shape, DrySource(shape), registered)
+        value = evaluator.result()
+    if isinstance(value, Tensor):
+        try:
+            broadcast = torch.broadcast_shapes(value.shape, shape)
+        except RuntimeError:
+            broadcast = None
+        if broadcast != torch.Size(shape):
+            raise refuse("bad-initializer", f"the value has the shape {list(value.shape)}", expression.place,
+                         notes=(f"the tensor has the shape {list(shape)}",))
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        raise refuse("bad-initializer", "this is neither an initializer nor a number", expression.place,
+                     help="write `normal(std=0.02)`, `zeros` or a number")
+

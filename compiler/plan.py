@@ -1,0 +1,117 @@
+"""The parameter plan: a row for each parameter and buffer, with what was decided for it and by which line.
+
+`explain`, `summary`, the loader and the initialiser all read this table; none derives it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from compiler.rules.table import Table, TensorRow
+from spec_schema.grammar import Expression
+from spec_schema.selectors import Selector, Step
+from spec_schema.source import Span
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One rule that touched a row. `won` says whether it decided."""
+
+    section: str
+    text: str
+    place: Span | None
+    won: bool = True
+    """`place` is None for a default of the compiler."""
+
+    def where(self) -> str:
+        """Return `file:line` of the rule."""
+        return f"{self.place.file.name}:{self.place.line}" if self.place else "default"
+
+
+@dataclass(frozen=True, eq=False)
+class Initialisation:
+    """How a tensor gets its first values: an expression over initialisers, and the names in its scope."""
+
+    expression: Expression
+    names: Mapping[str, object]
+
+    @property
+    def text(self) -> str:
+        return str(self.expression)
+
+
+@dataclass(frozen=True, eq=False)
+class PlanRow:
+    """One tensor of the model. `names` are all its names; the first is the canonical one."""
+
+    names: tuple[str, ...]
+    kind: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    persistent: bool
+    trainable: bool
+    device: str
+    initialisation: Initialisation | None
+    """None for a buffer whose value is computed."""
+    steps: tuple[Step, ...]
+    source: TensorRow = field(repr=False)
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.names[0]
+
+    @property
+    def elements(self) -> int:
+        """The number of elements."""
+        return torch.Size(self.shape).numel()
+
+    @property
+    def bytes(self) -> int:
+        """The size in bytes."""
+        return self.elements * self.dtype.itemsize
+
+
+@dataclass(frozen=True, eq=False)
+class Tie:
+    """Two places of the model that hold one module, or one tensor. Paths are relative to the block `scope`."""
+
+    owner: tuple[Step, ...]
+    alias: tuple[Step, ...]
+    is_module: bool
+    scope: tuple[Step, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The plan of a whole model."""
+
+    rows: tuple[PlanRow, ...]
+    ties: tuple[Tie, ...]
+    frozen_modules: tuple[str, ...]
+    """Modules that freezing keeps in evaluation mode, since they have running statistics."""
+    table: Table = field(repr=False)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, PlanRow]:
+        """Rows by each of their names."""
+        return {name: row for row in self.rows for name in row.names}
+
+    @property
+    def parameters(self) -> Iterator[PlanRow]:
+        return (row for row in self.rows if row.kind == "parameter")
+
+    def select(self, selector: Selector) -> list[PlanRow]:
+        """Return the rows that a selector names, by any of their names."""
+        paths = {row.name: row.steps for row in self.table.tensors}
+        return [row for row in self.rows if any(selector.matches(paths[name]) for name in row.names)]
+
+
+def meta(tensor: Tensor) -> tuple[tuple[int, ...], torch.dtype]:
+    """Return the shape and the dtype of a tensor."""
+    return tuple(int(size) for size in tensor.shape), tensor.dtype

@@ -1,0 +1,1 @@
+"""Rules applied: selectors resolved over the table of parameters, once."""

@@ -1,0 +1,319 @@
+"""Apply rules: from the table of a model to its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from compiler.infer.infer import Inferred
+from compiler.infer.states import BlockState, Leaf
+from compiler.initialisation import check_initialisation
+from compiler.plan import Decision, Initialisation, Plan, PlanRow, Tie, meta
+from compiler.program import InitRule, PlacementRule, SelectorRule, ShareGroup
+from compiler.rules.defaults import default_rules
+from compiler.rules.share import Group, resolve_shares
+from compiler.rules.table import ModuleRow, RuleScope, Table, TensorRow, expand
+from compiler.rules.unused import unused_rule
+from spec_schema.diagnostics import Diagnostic, Label, SpecError
+from spec_schema.grammar import Expression
+from spec_schema.limits import Limits
+from spec_schema.selectors import Step
+from spec_schema.source import Span
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """An init rule that matches a tensor, with the names in its scope. `default` marks the compiler's own."""
+
+    value: Expression
+    text: str
+    place: Span
+    names: Mapping[str, object]
+    default: bool
+
+
+@dataclass(eq=False)
+class RuleApplier:
+    """Applies the rules of one model; problems are collected."""
+
+    inferred: Inferred
+    table: Table
+    problems: list[Diagnostic] = field(default_factory=list)
+    checked: set[Any] = field(default_factory=set)
+    used: set[object] = field(default_factory=set)
+    defaults: dict[Any, InitRule | None] = field(default_factory=dict)
+
+    def plan(self) -> Plan:
+        """Return the plan, or raise what is wrong with the rules."""
+        scopes = sorted(self.table.scopes, key=lambda scope: -len(scope.steps))
+        groups, ties = resolve_shares(self.table, scopes, self.problems, self.used)
+        frozen = self._frozen(scopes)
+        placed = self._placement()
+        rows = [self._row(group, scopes, frozen, placed) for group in groups]
+        self._report_unused(scopes)
+        if self.problems:
+            raise SpecError(self.problems)
+        return Plan(tuple(rows), tuple(ties), self._frozen_statistics(scopes), self.table)
+
+    # One row.
+
+    def _row(
+        self, group: Group, scopes: Sequence[RuleScope], frozen: Mapping[str, list[Decision]],
+        placed: Mapping[str, tuple[str, list[Decision]]],
+    ) -> PlanRow:
+        owner = group.rows[0]
+        shape, dtype = meta(owner.tensor)
+        initialisation, decisions = self._initialisation(group, scopes)
+        shares = [Decision("share", rule.name, rule.span) for rule in group.rules]
+        trainable = self._trainable(group, frozen, decisions)
+        device, placements = placed[owner.name]
+        return PlanRow(
+            tuple(row.name for row in group.rows), owner.kind, shape, dtype, owner.persistent,
+            trainable and owner.kind == "parameter", device, initialisation, owner.steps, owner,
+            (*shares, *decisions, *frozen.get(owner.name, []), *placements),
+        )
+
+    # Initialisation.
+
+    def _initialisation(
+        self, group: Group, scopes: Sequence[RuleScope]
+    ) -> tuple[Initialisation | None, list[Decision]]:
+        owner = group.rows[0]
+        if owner.entry is not None and owner.entry.value is not None:
+            return None, [Decision("value", str(owner.entry.name), owner.entry.span)]
+        by_row = [(row, self._candidates(row, scopes)) for row in group.rows]
+        winners = [(row, found[-1]) for row, found in by_row if found]
+        written = [(row, candidate) for row, candidate in winners if not candidate.default]
+        if not winners:
+            self._missing(owner)
+            return None, []
+        row, winner = (written or winners)[0]
+        self._conflicts(written)
+        self._check(row, winner)
+        decisions = [
+            Decision("init", c.text, None if c.default else c.place, c is winner) for _, found in by_row for c in found
+        ]
+        return Initialisation(winner.value, winner.names), decisions
+
+    def _candidates(self, row: TensorRow, scopes: Sequence[RuleScope]) -> list[Candidate]:
+        found = []
+        default = self._default(row)
+        if default is not None:
+            found.append(self._candidate(row, default.value, default.selector.text, default.span, {}, True))
+        if row.entry is not None and row.entry.init is not None:
+            assert isinstance(row.owner, BlockState)
+            found.append(self._candidate(row, row.entry.init, str(row.entry.init), row.entry.span,
+                                         row.owner.values, False))
+        for scope in scopes:
+            inner = row.steps[len(scope.steps) :]
+            if row.steps[: len(scope.steps)] != scope.steps:
+                continue
+            for rule in scope.rules.init:
+                if rule.selector.matches(inner):
+                    self.used.add(rule)
+                    text = f"{rule.selector.text}: {rule.value}"
+                    found.append(self._candidate(row, rule.value, text, rule.span, scope.state.values, False))
+        return found
+
+    def _default(self, row: TensorRow) -> InitRule | None:
+        """Return the last default rule for a tensor of a layer of torch."""
+        if row.module is None:
+            return None
+        key = row.torch_steps
+        if key not in self.defaults:
+            matching = [rule for rule in default_rules() if rule.selector.matches(key)]
+            self.defaults[key] = matching[-1] if matching else None
+        return self.defaults[key]
+
+    def _candidate(
+        self, row: TensorRow, value: Expression, text: str, place: Span, values: Mapping[str, object], default: bool
+    ) -> Candidate:
+        return Candidate(value, text, place, scope_names(row, value, values), default)
+
+    def _missing(self, row: TensorRow) -> None:
+        what = "buffer" if row.kind == "buffer" else "parameter"
+        if row.module is not None and type(row.module).__module__.startswith("torch.") and row.kind == "buffer":
+            return
+        owner = row.owner
+        if isinstance(owner, Leaf) and owner.layer.source != "torch.nn":
+            return
+        self.problems.append(Diagnostic(
+            "missing-init", f"the {what} `{row.name}` has no initialisation", row.span,
+            help=f"write `{row.steps[-1][0]}: {{tensor: ..., init: zeros}}`, or a rule under `init:`"))
+
+    def _conflicts(self, written: Sequence[tuple[TensorRow, Candidate]]) -> None:
+        """Report rules that give one shared tensor different first values."""
+        for row, candidate in written[1:]:
+            first_row, first = written[0]
+            if str(candidate.value) == str(first.value):
+                continue
+            self.problems.append(Diagnostic(
+                "share-conflict", f"`{first_row.name}` and `{row.name}` are one tensor with two init rules",
+                candidate.place, labels=(Label(first.place, f"the rule of `{first_row.name}`"),),
+                help="give both the same rule, or narrow one of the selectors"))
+
+    def _check(self, row: TensorRow, winner: Candidate) -> None:
+        key = (winner.value, tuple(row.tensor.shape), str(sorted(winner.names.items(), key=str)))
+        if key in self.checked:
+            return
+        self.checked.add(key)
+        try:
+            check_initialisation(winner.value, winner.names, meta(row.tensor)[0],
+                                 self.inferred.program.scope.plugins.initializers)
+        except SpecError as error:
+            note = f"for `{row.name}`, of shape {list(row.tensor.shape)}"
+            self.problems.extend(_with_note(d, note) for d in error.diagnostics)
+
+    # Freezing.
+
+    def _frozen(self, scopes: Sequence[RuleScope]) -> dict[str, list[Decision]]:
+        frozen: dict[str, list[Decision]] = {}
+        for scope, rule in _scoped(scopes, lambda s: s.rules.freeze):
+            for row in self.table.tensors:
+                if row.steps[: len(scope.steps)] == scope.steps and rule.selector.matches(row.steps[len(scope.steps):]):
+                    self.used.add(rule)
+                    frozen.setdefault(row.name, []).append(Decision("freeze", rule.selector.text, rule.span))
+        return frozen
+
+    def _trainable(
+        self, group: Group, frozen: Mapping[str, list[Decision]], decisions: list[Decision]
+    ) -> bool:
+        names = [row.name for row in group.rows]
+        hit = [name for name in names if name in frozen]
+        if hit and len(hit) < len(names):
+            other = next(name for name in names if name not in frozen)
+            place = frozen[hit[0]][0].place
+            self.problems.append(Diagnostic(
+                "share-conflict", f"`{hit[0]}` is frozen, and it is one tensor with `{other}`, which is not", place,
+                help=f"freeze `{other}` too"))
+        return not hit
+
+    def _frozen_statistics(self, scopes: Sequence[RuleScope]) -> tuple[str, ...]:
+        """Return the frozen modules that have running statistics, which training would change."""
+        names = []
+        for module in self.table.modules:
+            if not _has_statistics(module.module):
+                continue
+            for scope, rule in _scoped(scopes, lambda s: s.rules.freeze):
+                inner = module.steps[len(scope.steps) :]
+                if module.steps[: len(scope.steps)] == scope.steps and rule.selector.matches(inner):
+                    names.append(module.name)
+                    break
+        return tuple(names)
+
+    # Placement.
+
+    def _placement(self) -> dict[str, tuple[str, list[Decision]]]:
+        rules = self.inferred.root.definition.rules.placement
+        placed: dict[str, tuple[str, list[Decision]]] = {}
+        for row in self.table.tensors:
+            device, decisions = AUTO, []
+            for rule in rules:
+                if rule.selector.matches(row.steps):
+                    self.used.add(rule)
+                    device = rule.device or device
+                    decisions.append(Decision("placement", f"{rule.selector.text}: {rule.device}", rule.span))
+            for loser in decisions[:-1]:
+                decisions[decisions.index(loser)] = Decision(loser.section, loser.text, loser.place, False)
+            placed[row.name] = (device, decisions)
+        self._one_device(placed, rules)
+        return placed
+
+    def _one_device(
+        self, placed: Mapping[str, tuple[str, list[Decision]]], rules: Sequence[PlacementRule]
+    ) -> None:
+        devices = {device for device, _ in placed.values()}
+        if len(devices) > 1:
+            first, second = rules[0], rules[-1]
+            self.problems.append(Diagnostic(
+                "several-devices", f"the model is placed on {len(devices)} devices: {', '.join(sorted(devices))}",
+                second.device_span or second.span, labels=(Label(first.span, "another device here"),),
+                help="place the whole model with `/: auto`, or choose with `--device`"))
+
+    # Rules that match nothing.
+
+    def _report_unused(self, scopes: Sequence[RuleScope]) -> None:
+        seen: set[object] = set()
+        for scope in scopes:
+            rules: list[InitRule | SelectorRule | PlacementRule] = [
+                *scope.rules.init, *scope.rules.freeze, *scope.rules.placement,
+            ]
+            for rule in rules:
+                if rule not in self.used and rule not in seen:
+                    seen.add(rule)
+                    self.problems.append(unused_rule(rule, scope, self.table))
+
+
+def _has_statistics(module: nn.Module | None) -> bool:
+    return module is not None and getattr(module, "running_mean", None) is not None
+
+
+def _scoped(
+    scopes: Sequence[RuleScope], rules: Callable[[RuleScope], Iterable[SelectorRule]]
+) -> list[tuple[RuleScope, SelectorRule]]:
+    return [(scope, rule) for scope in scopes for rule in rules(scope)]
+
+
+def _with_note(diagnostic: Diagnostic, note: str) -> Diagnostic:
+    from dataclasses import replace
+
+    return replace(diagnostic, notes=(*diagnostic.notes, note))
+
+
+def scope_names(row: TensorRow, value: Expression, values: Mapping[str, object]) -> dict[str, object]:
+    """Return the names that an initialiser of this tensor may use: the spec's values, and the layer's own."""
+    from compiler.resolve.values import free_names
+
+    wanted = free_names(value)
+    names = {name: values[name] for name in wanted if name in values}
+    for name in wanted - set(names):
+        own = _layer_value(row, name)
+        if own is not None:
+            names[name] = own[0]
+    return names
+
+
+def _layer_value(row: TensorRow, name: str) -> tuple[object] | None:
+    """Return, in a tuple, a value of the layer that holds a tensor: an argument, a fan or the shape."""
+    if name == "shape":
+        return (list(row.tensor.shape),)
+    if name in ("fan_in", "fan_out"):
+        return _fan(row, name)
+    if isinstance(row.owner, Leaf) and row.module is row.owner.module:
+        arguments = {**row.owner.values, **row.owner.inferred}
+        if name in arguments:
+            return (arguments[name],)
+        declared = row.owner.layer.argument(name)
+        if declared is not None:
+            return (declared.default,)
+    value = getattr(row.module, name, row) if row.module is not None else row
+    plain = value is None or isinstance(value, bool | int | float | str)
+    return (value,) if plain else None
+
+
+def _fan(row: TensorRow, name: str) -> tuple[int] | None:
+    """Return the fan of the layer's weight, or of the tensor itself if the layer has no weight."""
+    weight = getattr(row.module, "weight", None)
+    tensor = weight if isinstance(weight, torch.Tensor) else row.tensor
+    if tensor.ndim < 2:
+        return None
+    fans = nn.init._calculate_fan_in_and_fan_out(tensor)
+    return (fans[0 if name == "fan_in" else 1],)
+
+
+def apply_rules(inferred: Inferred, limits: Limits) -> Plan:
+    """Return the plan of an inferred model.
+
+    Raises:
+        SpecError: a rule matches nothing, does not fit, or contradicts another one.
+    """
+    return RuleApplier(inferred, expand(inferred.root, limits)).plan()
+
+
+__all__ = ["ModuleRow", "ShareGroup", "Step", "Tie", "apply_rules"]

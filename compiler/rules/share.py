@@ -1,0 +1,142 @@
+"""Sharing: which places of a model hold one tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from compiler.plan import Tie
+from compiler.program import SelectorRule, ShareGroup
+from compiler.rules.table import ModuleRow, Place, RuleScope, Table, TensorRow
+from compiler.rules.unused import unused_selector
+from spec_schema.diagnostics import Diagnostic, Label
+from spec_schema.selectors import Step
+
+
+@dataclass(eq=False)
+class Group:
+    """The places of one tensor, its owner first, and the rules that joined them."""
+
+    rows: list[TensorRow]
+    rules: list[ShareGroup] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class _Sharing:
+    """Joins tensors of a table; problems are collected."""
+
+    table: Table
+    problems: list[Diagnostic]
+    used: set[object]
+    groups: dict[str, Group]
+    ties: list[Tie] = field(default_factory=list)
+
+    def apply(self, scope: RuleScope, rule: ShareGroup) -> None:
+        targets: list[tuple[Place, SelectorRule]] = []
+        for selector in rule.selectors:
+            found = self._targets(scope, selector)
+            if not found:
+                self.problems.append(unused_selector(selector, scope, self.table))
+            targets.extend((place, selector) for place in found)
+        if len(targets) < 2:
+            if targets:
+                self.problems.append(Diagnostic("share-alone", f"`{rule.name}` shares one thing with nothing",
+                                                rule.span, help="name two or more"))
+            return
+        if any(isinstance(place, ModuleRow) != isinstance(targets[0][0], ModuleRow) for place, _ in targets):
+            self.problems.append(Diagnostic("share-kinds", f"`{rule.name}` shares a module with a tensor", rule.span))
+            return
+        for place, selector in targets[1:]:
+            self._tie(scope, rule, targets[0], (place, selector))
+
+    def _targets(self, scope: RuleScope, rule: SelectorRule) -> list[Place]:
+        depth = len(scope.steps)
+        places: list[Place] = [*self.table.modules, *self.table.tensors]
+        return [p for p in places if len(p.steps) > depth and p.steps[:depth] == scope.steps
+                and rule.selector.names(p.steps[depth:])]
+
+    def _tie(
+        self, scope: RuleScope, rule: ShareGroup, owner: tuple[Place, SelectorRule], alias: tuple[Place, SelectorRule]
+    ) -> None:
+        first, second = owner[0], alias[0]
+        if first.steps == second.steps[: len(first.steps)] or second.steps == first.steps[: len(second.steps)]:
+            self.problems.append(Diagnostic("share-overlap", f"`{second.name}` is inside `{first.name}`, or the same",
+                                            alias[1].span))
+            return
+        pairs = self._pairs(first, second, alias[1], owner[1])
+        for a, b in pairs:
+            self._join(rule, a, b, alias[1])
+        depth = len(scope.steps)
+        self.ties.append(Tie(first.steps[depth:], second.steps[depth:], isinstance(first, ModuleRow), scope.steps))
+
+    def _pairs(
+        self, first: Place, second: Place, rule: SelectorRule, owner: SelectorRule
+    ) -> list[tuple[TensorRow, TensorRow]]:
+        """Return the tensors that become one, or report why they cannot."""
+        one, two = _tensors(self.table, first), _tensors(self.table, second)
+        relative_one = {row.steps[len(first.steps) :]: row for row in one}
+        relative_two = {row.steps[len(second.steps) :]: row for row in two}
+        names_one = [tuple(step[0] for step in steps) for steps in relative_one]
+        names_two = [tuple(step[0] for step in steps) for steps in relative_two]
+        if names_one != names_two:
+            odd = next((n for n in [*names_one, *names_two] if (n in names_one) != (n in names_two)), ())
+            self.problems.append(Diagnostic(
+                "share-kinds", f"`{first.name}` and `{second.name}` hold different tensors", rule.span,
+                notes=(f"only one of them has `{'.'.join(odd)}`",)))
+            return []
+        pairs = list(zip(one, two, strict=True))
+        for a, b in pairs:
+            if a.tensor.shape != b.tensor.shape or a.tensor.dtype != b.tensor.dtype:
+                self.problems.append(_shapes_differ(a, b, rule, owner))
+                return []
+        return pairs
+
+    def _join(self, rule: ShareGroup, a: TensorRow, b: TensorRow, selector: SelectorRule) -> None:
+        one, two = self.groups[a.name], self.groups[b.name]
+        if one is two:
+            return
+        foreign = [r for r in (*two.rules, *one.rules) if r is not rule]
+        if foreign:
+            self.problems.append(Diagnostic(
+                "share-overlap", f"`{rule.name}` and `{foreign[0].name}` both share `{b.name}`", selector.span,
+                labels=(Label(foreign[0].span, "the other group"),), help="make one group of them"))
+            return
+        one.rows.extend(two.rows)
+        if rule not in one.rules:
+            one.rules.append(rule)
+        for row in two.rows:
+            self.groups[row.name] = one
+
+
+def _tensors(table: Table, place: Place) -> list[TensorRow]:
+    return [place] if isinstance(place, TensorRow) else table.below(place.steps)
+
+
+def _shapes_differ(a: TensorRow, b: TensorRow, rule: SelectorRule, owner: SelectorRule) -> Diagnostic:
+    return Diagnostic(
+        "share-shapes", f"`{a.name}` and `{b.name}` cannot be one tensor", rule.span,
+        label=_form(b), labels=(Label(owner.span, _form(a)),) if owner.span != rule.span else (),
+        notes=(f"`{a.name}` is {_form(a)}, `{b.name}` is {_form(b)}",),
+    )
+
+
+def _form(row: TensorRow) -> str:
+    return f"{str(row.tensor.dtype).removeprefix('torch.')}{list(row.tensor.shape)}"
+
+
+def resolve_shares(
+    table: Table, scopes: Sequence[RuleScope], problems: list[Diagnostic], used: set[object]
+) -> tuple[list[Group], list[Tie]]:
+    """Return the tensors of a model in groups that are one, and the ties that make them so."""
+    sharing = _Sharing(table, problems, used, {row.name: Group([row]) for row in table.tensors})
+    for scope in scopes:
+        for rule in scope.rules.share:
+            sharing.apply(scope, rule)
+    order: dict[int, Group] = {}
+    for row in table.tensors:
+        group = sharing.groups[row.name]
+        order.setdefault(id(group), group)
+    return list(order.values()), sharing.ties
+
+
+__all__ = ["Group", "Step", "resolve_shares"]

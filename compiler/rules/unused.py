@@ -1,0 +1,50 @@
+"""Rules that match nothing, with what was probably meant."""
+
+from __future__ import annotations
+
+from compiler.program import InitRule, PlacementRule, SelectorRule
+from compiler.rules.table import RuleScope, Table
+from spec_schema.diagnostics import Diagnostic, SpecError
+from spec_schema.selectors import parse_selector
+from spec_schema.source import Span
+from spec_schema.suggest import did_you_mean
+
+SECTIONS = {InitRule: "init", SelectorRule: "freeze", PlacementRule: "placement"}
+
+
+def unused_rule(rule: InitRule | SelectorRule | PlacementRule, scope: RuleScope, table: Table) -> Diagnostic:
+    """Return the diagnostic of a rule that matches no parameter."""
+    section = SECTIONS[type(rule)]
+    return _unused(f"this {section} rule matches no parameter", rule.selector.text, rule.span, scope, table)
+
+
+def unused_selector(rule: SelectorRule, scope: RuleScope, table: Table) -> Diagnostic:
+    """Return the diagnostic of a selector of a share group that names nothing."""
+    return _unused("this selector matches nothing", rule.selector.text, rule.span, scope, table)
+
+
+def _unused(message: str, text: str, span: Span, scope: RuleScope, table: Table) -> Diagnostic:
+    near = nearest_selector(text, scope, table)
+    help_text = f"did you mean `{near[0]}`? it matches {near[1]} parameter{'' if near[1] == 1 else 's'}" if near else None
+    return Diagnostic("unused-rule", message, span, help=help_text)
+
+
+def nearest_selector(text: str, scope: RuleScope, table: Table) -> tuple[str, int] | None:
+    """Return a selector like `text` that matches something, with its count of matches.
+
+    Each component that no path has is replaced by the nearest name or type there is.
+    """
+    depth = len(scope.steps)
+    paths = [row.steps[depth:] for row in table.tensors if row.steps[:depth] == scope.steps]
+    known = {word for path in paths for step in path for word in step if word}
+    components = text.removeprefix("/").split(".")
+    mended = [c if c in known or set(c) & set("*?[{") else did_you_mean(c, known) or c for c in components]
+    candidate = ("/" if text.startswith("/") else "") + ".".join(mended)
+    if candidate == text:
+        return None
+    try:
+        selector = parse_selector(candidate, None)
+    except SpecError:
+        return None
+    count = sum(selector.matches(path) for path in paths)
+    return (candidate, count) if count else None
