@@ -116,7 +116,8 @@ def test_labels_on_the_same_line_the_next_line_and_in_another_file() -> None:
     other = SourceFile("base.yaml", "\n" * 99 + "  w: 4")
     labels = [Label(at(file, 1, "1"), "one"), Label(at(file, 2, "2"), "two"), Label(at(file, 4, "3"), "")]
     labels.append(Label(at(other, 100, "w"), "there"))
-    assert full(Diagnostic("c", "m", at(file, 1, "x"), "here", tuple(labels), severity="warning")) == layout("""
+    found = Diagnostic("c", "m", at(file, 1, "x"), "here", tuple(labels), severity="warning")
+    assert full(found) == layout("""
         warning[c]: m
            --> a.yaml:1:1
             |
@@ -137,7 +138,7 @@ def test_labels_on_the_same_line_the_next_line_and_in_another_file() -> None:
 
 def test_without_a_place() -> None:
     found = Diagnostic(
-        "no-device", "there is no `cuda`", None, notes=("found: cpu",), help="write\n`--device cpu`"
+        "no-gpu", "there is no `cuda`", None, notes=("found: cpu",), help="write\n`--device cpu`"
     )
     assert full(found) == layout("""
         error[no-gpu]: there is no `cuda`
