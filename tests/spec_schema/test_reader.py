@@ -594,6 +594,7 @@ def test_nesting_counts_what_an_alias_stands_for() -> None:
     limits = replace(DEFAULT_LIMITS, nesting=3)
     assert plain(read("[&a [1], [*a]]", limits=limits)) == [[1], [[1]]]
     assert [found.code for found in refused("[&a [1], [[*a]]]", limits=limits)] == ["too-deep"]
+    assert [found.code for found in refused("[&a [[1]], [*a]]", limits=limits)] == ["too-deep"]
 
 
 @pytest.mark.parametrize("text", ["[", "{a: ", "- ", "? ", '[{"a":', "{", "[["])
@@ -609,6 +610,12 @@ def test_endless_nesting_is_refused(text: str, name: str) -> None:
 def test_endless_brackets_are_too_deep() -> None:
     for name in ("a.yaml", "a.json"):
         assert [found.code for found in refused("[" * 10_000, name)] == ["too-deep"]
+
+
+def test_the_scanner_does_not_read_ahead_beyond_the_limit() -> None:
+    # Its time for reading ahead grows with the square of the depth; an error further on shows that it did.
+    (found,) = refused("[" * 65 + "@")
+    assert (found.code, str(found.span)) == ("too-deep", "a.yaml:1:65")
 
 
 def test_nodes_are_limited() -> None:
