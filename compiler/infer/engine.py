@@ -60,6 +60,8 @@ class Engine:
     steps: dict[Hashable, tuple[State, Any]] = field(default_factory=dict)
     modules: dict[Hashable, nn.Module] = field(default_factory=dict)
     frames: list[Frame] = field(default_factory=list)
+    number_calls: set[int] = field(default_factory=set)
+    """The `ast` nodes, by identity, that call a function of numbers whose name is an operation too."""
     started: float = field(default_factory=time.process_time)
 
     def __post_init__(self) -> None:
@@ -127,20 +129,19 @@ class Engine:
             raise refuse("cannot-infer", f"`{error.argument}` of `{state.layer.name}` cannot be inferred: "
                          f"{error.reason}", state.node.span, notes=(f"its input is {', '.join(shapes)}",
                                                                     *self.trail_notes())) from None
-        values = {name: self._argument(value, inputs, place) for name, value in {**state.values, **sizes}.items()}
-        return replace(state, inferred=sizes, module=self._module(state, values, inputs))
+        nested = {
+            name: self._nested(value, inputs, place) for name, value in state.values.items() if isinstance(value, Recipe)
+        }
+        values = {**state.values, **sizes, **{name: leaf.module for name, leaf in nested.items()}}
+        return replace(state, inferred=sizes, module=self._module(state, values, inputs), nested=nested)
 
-    def _argument(self, value: object, inputs: Sequence[Any], place: Span) -> object:
-        """Return an argument of a layer; one that is a layer itself is made and shaped by the same inputs."""
-        if not isinstance(value, Recipe):
-            return value
+    def _nested(self, value: Recipe, inputs: Sequence[Any], place: Span) -> Leaf:
+        """Return an argument that is a layer itself: it is made for the same input."""
         state = self.builder.from_call(value.call, Given(value.positional, value.keywords))
         if not isinstance(state, Leaf):
             raise refuse("not-a-layer", f"`{value}` cannot be an argument of a layer", value.call.span,
                          help="a layer of the catalogue can")
-        module = self._shape_leaf(state, inputs[:1], place).module
-        assert module is not None
-        return module
+        return self._shape_leaf(state, inputs[:1], place)
 
     def _module(self, state: Leaf, values: Mapping[str, Any], inputs: Sequence[Any]) -> nn.Module:
         key = (state.layer.cls, freeze({k: v for k, v in values.items() if not isinstance(v, nn.Module)}))

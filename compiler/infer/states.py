@@ -25,6 +25,8 @@ class Leaf:
     """The arguments that the spec writes."""
     inferred: Mapping[str, object] = field(default_factory=dict)
     module: nn.Module | None = None
+    nested: Mapping[str, Leaf] = field(default_factory=dict)
+    """Arguments that are layers themselves, shaped by the same input."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,66 @@
+"""The artifact: the one value that crosses from the compiler to the runtime."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from compiler.load import Loaded
+from spec_schema.plain import plain
+
+if TYPE_CHECKING:
+    from compiler.infer.infer import Inferred
+    from compiler.plan import Plan
+    from compiler.program import ResolvedProgram
+
+Canonical = Mapping[str, Any]
+"""`{"spec": document, "imports": {path: document}}`: a spec with all that it imports, as plain values."""
+
+
+@dataclass(frozen=True, eq=False)
+class Artifact:
+    """A compiled spec."""
+
+    name: str
+    """The name of the root class."""
+    canonical: Canonical
+    tree: ast.Module = field(repr=False)
+    plan: Plan = field(repr=False)
+    inferred: Inferred = field(repr=False)
+
+    @property
+    def program(self) -> ResolvedProgram:
+        return self.inferred.program
+
+    @cached_property
+    def source(self) -> str:
+        """The emitted Python source, formatted."""
+        from compiler.emit.style import format_tree
+
+        return format_tree(self.tree)
+
+    @cached_property
+    def canonical_text(self) -> str:
+        """The canonical spec as one line of JSON."""
+        return json.dumps(self.canonical, ensure_ascii=False, separators=(",", ":"))
+
+
+def canonical(loaded: Loaded) -> Canonical:
+    """Return a spec with its imports and with the caller's values of `vars`, as plain values."""
+    document: Any = plain(loaded.node)
+    if loaded.overrides:
+        document = {**document, "vars": {**document["vars"], **{k: plain(v) for k, v in loaded.overrides.items()}}}
+    imports: dict[str, Any] = {}
+    _collect(loaded, imports)
+    return {"spec": document, "imports": imports}
+
+
+def _collect(loaded: Loaded, imports: dict[str, Any]) -> None:
+    for imported in loaded.imports.values():
+        if imported.path not in imports:
+            imports[imported.path] = plain(imported.node)
+            _collect(imported, imports)

@@ -1,0 +1,1 @@
+"""Emission: from states to plain PyTorch classes, built as `ast` nodes."""

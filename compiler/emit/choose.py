@@ -1,0 +1,147 @@
+"""How an inferred value is written: as the argument that always equals it, as a literal, or as a new argument."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from compiler.emit.expressions import copy_tree
+from compiler.emit.groups import ClassGroup
+from compiler.emit.syntax import index as item_of
+from compiler.emit.syntax import literal, name
+from compiler.infer.states import BlockState
+
+SMALL = 8
+"""A size below this may equal an argument by chance, so one instance alone proves nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One instance in which a position of the source occurs: the block, and the values of its names there."""
+
+    state: BlockState
+    values: Mapping[str, object]
+    position: tuple[int, ...] = ()
+    """The number of the copy, for each repeat around the position."""
+
+
+@dataclass(eq=False)
+class Candidate:
+    """An expression that a value may equal, with its Python form."""
+
+    python: ast.expr
+    values: Mapping[int, object]
+    """By the identity of the case."""
+
+
+@dataclass(eq=False)
+class Chooser:
+    """Chooses the expressions of one class."""
+
+    group: ClassGroup
+    taken: set[str]
+    loops: list[str] = field(default_factory=list)
+    """The loop variables around the position, outermost first."""
+
+    def choose(
+        self, values: Sequence[Any], cases: Sequence[Case], candidates: Sequence[Candidate], wanted: str
+    ) -> ast.expr:
+        """Return an expression that has the given value in each case."""
+        pairs = list(zip(values, cases, strict=True))
+        return (
+            self._candidate(pairs, candidates)
+            or self._literal(pairs)
+            or self._by_position(pairs, candidates, wanted)
+            or self._extra(pairs, wanted)
+        )
+
+    def _candidate(self, pairs: list[tuple[Any, Case]], candidates: Sequence[Candidate]) -> ast.expr | None:
+        varied = len({_plain(value) for value, _ in pairs}) > 1
+        for candidate in candidates:
+            if not varied and isinstance(pairs[0][0], int) and abs(pairs[0][0]) < SMALL:
+                continue
+            if all(_same(candidate.values.get(id(case)), value) for value, case in pairs):
+                return copy_tree(candidate.python)  # type: ignore[no-any-return]
+        return None
+
+    def _literal(self, pairs: list[tuple[Any, Case]]) -> ast.expr | None:
+        first = pairs[0][0]
+        return literal(first) if all(_same(value, first) for value, _ in pairs) else None
+
+    def _by_position(
+        self, pairs: list[tuple[Any, Case]], candidates: Sequence[Candidate], wanted: str
+    ) -> ast.expr | None:
+        """Return an expression over the number of the copy, for a value that differs from copy to copy."""
+        if not self.loops or not pairs[0][1].position:
+            return None
+        return self._first_or_rest(pairs, candidates) or self._affine(pairs, candidates) or self._listed(pairs)
+
+    def _first_or_rest(
+        self, pairs: list[tuple[Any, Case]], candidates: Sequence[Candidate]
+    ) -> ast.expr | None:
+        first = [pair for pair in pairs if pair[1].position[-1] == 0]
+        rest = [pair for pair in pairs if pair[1].position[-1] > 0]
+        if not first or not rest:
+            return None
+        one = self._candidate(first, candidates) or self._literal(first)
+        two = self._candidate(rest, candidates) or self._literal(rest)
+        if two is None:
+            return None
+        if one is None:
+            one = self._extra(first, "in_features")
+        test = ast.Compare(name(self.loops[-1]), [ast.Eq()], [ast.Constant(0)])
+        return ast.IfExp(test, one, two)
+
+    def _affine(self, pairs: list[tuple[Any, Case]], candidates: Sequence[Candidate]) -> ast.expr | None:
+        """Return `a + b * index`, as where each copy adds channels."""
+        if not all(type(value) is int for value, _ in pairs):
+            return None
+        rows: dict[BlockState, dict[int, int]] = {}
+        for value, case in pairs:
+            rows.setdefault(case.state, {})[case.position[-1]] = value
+        steps = {state: row[1] - row[0] for state, row in rows.items() if 0 in row and 1 in row}
+        if len(steps) != len(rows):
+            return None
+        if any(v != row[0] + at * steps[s] for s, row in rows.items() for at, v in row.items()):
+            return None
+        firsts = [(rows[case.state][0], case) for _, case in pairs]
+        growths = [(steps[case.state], case) for _, case in pairs]
+        start = self._candidate(firsts, candidates) or self._literal(firsts) or self._extra(firsts, "in_features")
+        growth = self._candidate(growths, candidates) or self._literal(growths)
+        if growth is None:
+            return None
+        return ast.BinOp(start, ast.Add(), ast.BinOp(name(self.loops[-1]), ast.Mult(), growth))
+
+    def _listed(self, pairs: list[tuple[Any, Case]]) -> ast.expr | None:
+        """Return `[64, 256, 128][index]`."""
+        table: dict[int, Any] = {}
+        for value, case in pairs:
+            if not _same(table.setdefault(case.position[-1], value), value):
+                return None
+        row = [table.get(at) for at in range(max(table) + 1)]
+        return item_of(literal(row), name(self.loops[-1]))
+
+    def _extra(self, pairs: list[tuple[Any, Case]], wanted: str) -> ast.expr:
+        """Return a new argument of the constructor; a list of them where copies differ."""
+        values: dict[BlockState, object] = {}
+        varying = False
+        for value, case in pairs:
+            if not _same(values.setdefault(case.state, value), value):
+                varying = True
+        if not varying:
+            return name(self.group.extra(wanted, values, self.taken))
+        rows: dict[BlockState, dict[int, Any]] = {}
+        for value, case in pairs:
+            rows.setdefault(case.state, {})[case.position[-1]] = value
+        lists: dict[BlockState, object] = {s: [row.get(at) for at in range(max(row) + 1)] for s, row in rows.items()}
+        return item_of(name(self.group.extra(f"{wanted}_list", lists, self.taken)), name(self.loops[-1]))
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _same(a: object, b: object) -> bool:
+    return type(a) is type(b) and a == b

@@ -1,0 +1,394 @@
+"""One class of the emitted file: its constructor and its `forward`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
+from compiler.catalogue.operation_table import LIST_FIRST
+from compiler.emit.choose import Case, Chooser
+from compiler.emit.expressions import Translator
+from compiler.emit.groups import ClassGroup
+from compiler.emit.nodes import NodeEmitter
+from compiler.emit.programs import ProgramTranslator, stored_names
+from compiler.emit.rules import rule_statements, train_method
+from compiler.emit.syntax import assign, call, class_, function, index, name, own, parameters
+from compiler.emit.tensors import TensorEmitter
+from compiler.infer.states import BlockState
+from compiler.infer.values import Recipe
+from compiler.program import (
+    Call,
+    Choice,
+    Inline,
+    Item,
+    LayerNode,
+    ModuleBody,
+    ParallelBody,
+    Repeat,
+    ResidualBody,
+    Reuse,
+    SequenceBody,
+)
+from compiler.program import Sequence as SequenceNode
+from compiler.resolve.nodes import MODULE_ATTRIBUTES
+from compiler.resolve.values import expressions_of, free_names
+from spec_schema.grammar import Expression, Program
+
+if TYPE_CHECKING:
+    from compiler.emit.module import ModuleEmitter
+
+
+class ClassEmitter:
+    """Emits the class of one group of instances."""
+
+    def __init__(self, module: ModuleEmitter, group: ClassGroup) -> None:
+        self.module = module
+        self.group = group
+        self.definition = group.definition
+        self.states = group.states
+        self.values = self._plain_values()
+        self.cases = [Case(state, state.values) for state in self.states]
+        taken = {*self.values, *(self._layer_names())}
+        translator = Translator(module.names, self._literals(), self._renamed())
+        chooser = Chooser(group, taken)
+        self.nodes = NodeEmitter(module, group, translator, chooser, self._expressions(), set(self.values))
+        self.attributes: dict[str, str] = {}
+        self._constructor_reads: set[str] = set()
+
+    def emit(self) -> ast.ClassDef:
+        """Return the class."""
+        body = self.definition.body
+        forward = self._forward()
+        match body:
+            case ModuleBody():
+                base, made = "Module", self._module_statements(body)
+            case SequenceBody():
+                base, made = "Sequential", self._sequence_statements(body.items)
+            case ResidualBody():
+                base, made = "Sequential", self._sequence_statements(body.items)
+            case ParallelBody():
+                base, made = self._parallel_statements(body)
+        rules = rule_statements(self.module, self.group)
+        constructor = self._constructor([*made, *rules])
+        methods: list[ast.stmt] = [constructor, *train_method(self.module, self.group)]
+        return class_(self.group.title, self.module.nn(base), self.definition.doc,
+                      [*methods, *([forward] if forward else [])])
+
+    # The constructor.
+
+    def _constructor(self, made: list[ast.stmt]) -> ast.FunctionDef:
+        used = {n.id for s in made for n in ast.walk(s) if isinstance(n, ast.Name)}
+        start: list[ast.stmt] = []
+        first_super = made and isinstance(self.definition.body, SequenceBody | ResidualBody | ParallelBody)
+        if not first_super:
+            start.append(ast.Expr(call(ast.Attribute(call("super"), "__init__", ast.Load()))))
+        start = [*self._variables(used), *start] if first_super else [*start, *self._variables(used)]
+        stored = [assign(own(attribute), self._stored(title)) for title, attribute in self.attributes.items()]
+        body = [*start, *made, *stored] if first_super else [*start, *stored, *made]
+        rows = [(p, self._annotation(p), self._default(p)) for p in self._parameters()]
+        only = {title: _annotation_of(list(values.values())) for title, values in self.group.extras.items()}
+        positional = [(self._local(title), note, default) for title, note, default in rows]
+        return function("__init__", parameters(positional, only), body, ast.Constant(None))
+
+    def _parameters(self) -> list[str]:
+        return [p.name for p in self.definition.parameters if p.name in self.values]
+
+    def _default(self, title: str) -> ast.expr | None:
+        parameter = next(p for p in self.definition.parameters if p.name == title)
+        if parameter.default is None:
+            return None
+        translator = Translator(self.module.names, self.definition.scope.variables, {})
+        return translator.translate(parameter.default.tree)
+
+    def _annotation(self, title: str) -> ast.expr | None:
+        return _annotation_of([state.values[title] for state in self.states])
+
+    def _variables(self, used: set[str]) -> list[ast.stmt]:
+        """Return the statements for the block's variables that the constructor reads."""
+        statements: list[ast.stmt] = []
+        needed = set(used)
+        for title in reversed(list(self.definition.variables)):
+            local = self._local(title)
+            if title not in self.values or local not in needed:
+                continue
+            expression = self.nodes.expression(self.definition.variables[title])
+            needed |= {n.id for n in ast.walk(expression) if isinstance(n, ast.Name)}
+            statements.insert(0, assign(local, expression))
+        return statements
+
+    def _stored(self, title: str) -> ast.expr:
+        """Return what an attribute for `forward` is set to."""
+        if title in self.definition.variables and not self._read_in_constructor(title):
+            return self.nodes.expression(self.definition.variables[title])
+        return name(self._local(title))
+
+    def _read_in_constructor(self, title: str) -> bool:
+        return title in self._constructor_reads
+
+    # Names.
+
+    def _plain_values(self) -> dict[str, None]:
+        """Return the names of the block's own compile-time values, without its recipes."""
+        first = self.states[0]
+        titles = [*first.arguments, *self.definition.variables]
+        return {title: None for title in titles if not _is_recipe(first.values[title])}
+
+    def _literals(self) -> dict[str, object]:
+        own_names = {*self.states[0].arguments, *self.definition.variables}
+        return {k: v for k, v in self.definition.scope.variables.items() if k not in own_names}
+
+    def _renamed(self) -> dict[str, ast.expr]:
+        return {title: name(self._local(title)) for title in self.values}
+
+    def _local(self, title: str) -> str:
+        return self.module.names.local(title)
+
+    def _layer_names(self) -> set[str]:
+        body = self.definition.body
+        return {*body.layers, *body.tensors} if isinstance(body, ModuleBody) else set()
+
+    def _expressions(self) -> list[Expression]:
+        body = self.definition.body
+        match body:
+            case ModuleBody():
+                nodes = list(body.layers.values())
+            case ParallelBody():
+                nodes = [item.node for item in body.branches]
+            case SequenceBody() | ResidualBody():
+                nodes = [item.node for item in body.items]
+        found = [e for node in nodes for e in _expressions_in(node)]
+        allowed = {*self.values, *self._literals()}
+        return [e for e in found if free_names(e) and free_names(e) <= allowed]
+
+    # Bodies.
+
+    def _module_statements(self, body: ModuleBody) -> list[ast.stmt]:
+        statements: list[ast.stmt] = TensorEmitter(self.module, self.nodes, self.group, self.cases).emit(body)
+        for title, node in body.layers.items():
+            statements.extend(self._layer(title, node, body))
+        self._constructor_reads = {n.id for s in statements for n in ast.walk(s) if isinstance(n, ast.Name)}
+        return statements
+
+    def _layer(self, title: str, node: LayerNode, body: ModuleBody) -> list[ast.stmt]:
+        used = [state for state in self.states if body.program is None or title in state.used]
+        if not used:
+            return []
+        pairs = [(case, case.state.children[title]) for case in self.cases if case.state in used]
+        expression = self.nodes.emit(node, pairs)
+        if len(used) < len(self.states):
+            flags = [case.state in used for case in self.cases]
+            test = self.nodes.choose(flags, self.cases, f"has_{title}")
+            expression = ast.IfExp(test, expression, ast.Constant(None))
+        return [assign(own(title), expression)]
+
+    def _sequence_statements(self, items: Sequence[Item]) -> list[ast.stmt]:
+        arguments = self.nodes.sequence_arguments(items, [(case, case.state) for case in self.cases])
+        statements: list[ast.stmt] = [_super_init(arguments)]
+        self._constructor_reads = {n.id for s in statements for n in ast.walk(s) if isinstance(n, ast.Name)}
+        return statements
+
+    def _parallel_statements(self, body: ParallelBody) -> tuple[str, list[ast.stmt]]:
+        made = {
+            title: self.nodes.emit(item.node, [(case, case.state.children[title]) for case in self.cases])
+            for title, item in self.states[0].order
+        }
+        if all(item.name is None for item in body.branches):
+            return "ModuleList", [_super_init([ast.List(list(made.values()), ast.Load())])]
+        return "ModuleDict", [_super_init([ast.Dict([ast.Constant(t) for t in made], list(made.values()))])]
+
+    # Forward.
+
+    def _forward(self) -> ast.FunctionDef | None:
+        body = self.definition.body
+        match body:
+            case ModuleBody(program=Program() as program):
+                statements = self._program(program)
+            case ModuleBody():
+                statements = self._in_order([own(title) for title in body.layers if self._is_made(title)])
+            case SequenceBody():
+                if not body.reuses:
+                    return None
+                statements = self._in_order([self._item(title) for title, _ in self.states[0].order])
+            case ResidualBody():
+                inner = call(ast.Attribute(call("super"), "forward", ast.Load()), name("x"))
+                statements = [ast.Return(self._combined(body.combine, [name("x"), inner]))]
+            case ParallelBody():
+                statements = [ast.Return(self._branches(body))]
+        return function("forward", parameters(self._inputs()), statements, self._returns())
+
+    def _is_made(self, title: str) -> bool:
+        return any(title in state.children for state in self.states)
+
+    def _item(self, title: str) -> ast.expr:
+        """Return an item of a sequence: by its name, or by its place among the items."""
+        if not title.isdigit():
+            return own(title)
+        return index(name("self"), list(self.states[0].children).index(title))
+
+    def _in_order(self, layers: Sequence[ast.expr]) -> list[ast.stmt]:
+        flow = self._input_name(self.definition.inputs[0].name)
+        statements: list[ast.stmt] = [assign(flow, call(layer, name(flow))) for layer in layers[:-1]]
+        last = call(layers[-1], name(flow)) if layers else name(flow)
+        return [*statements, ast.Return(last)]
+
+    def _branches(self, body: ParallelBody) -> ast.expr:
+        named = any(item.name is not None for item in body.branches)
+        branches = call(own("values")) if named else name("self")
+        if body.combine.target in LIST_FIRST or body.combine.target in self.module.plugins.operations:
+            loop = ast.comprehension(ast.Name("branch", ast.Store()), branches, [], 0)
+            return self._combined(body.combine, [ast.ListComp(call(name("branch"), name("x")), [loop])], True)
+        titles: list[ast.expr] = [
+            index(name("self"), ast.Constant(title if named else int(title))) for title, _ in self.states[0].order
+        ]
+        return self._combined(body.combine, [call(title, name("x")) for title in titles])
+
+    def _combined(self, combine: Call | None, values: list[ast.expr], listed: bool = False) -> ast.expr:
+        """Return the combination of values; `listed` says that the one value is the list already."""
+        if combine is None:
+            return ast.BinOp(values[0], ast.Add(), values[1])
+        target = combine.target
+        plugin = target in self.module.plugins.operations
+        operation = self.module.plugin_operation(target) if plugin else self.module.names.function(OPERATIONS[target])
+        translator = self._program_translator(set())
+        args = [translator.translate(a.value.tree) for a in combine.arguments if a.name is None]  # type: ignore[union-attr]
+        keywords = {a.name: translator.translate(a.value.tree) for a in combine.arguments if a.name}  # type: ignore[union-attr]
+        self._note_reads(translator)
+        if listed:
+            return call(operation, *values, *args, **keywords)
+        if target in LIST_FIRST or plugin:
+            return call(operation, ast.List(values, ast.Load()), *args, **keywords)
+        result = values[0]
+        for value in values[1:]:
+            result = call(operation, result, value, *args, **keywords)
+        return result
+
+    def _program(self, program: Program) -> list[ast.stmt]:
+        local = {*stored_names(program.body), *(entry.name for entry in self.definition.inputs)}
+        translator = self._program_translator(local)
+        statements = translator.body(program.body)
+        self._note_reads(translator)
+        return statements
+
+    def _program_translator(self, local: set[str]) -> ProgramTranslator:
+        members = {title: title for title in self._layer_names()}
+        for title in self.values:
+            if title not in members:
+                members[title] = f"{title}_" if title in MODULE_ATTRIBUTES else title
+        return ProgramTranslator(self.module.names, self.module.plugins, self._literals(), members, local,
+                                 self._device(), self.module.number_calls)
+
+    def _note_reads(self, translator: ProgramTranslator) -> None:
+        """Remember the compile-time values that `forward` reads, which the constructor has to store."""
+        for title in self.values:
+            if title in translator.reads and title not in self._layer_names():
+                self.attributes[title] = translator.members[title]
+
+    def _device(self) -> ast.expr | None:
+        """Return the expression for the device of the block's inputs."""
+        for entry in self.definition.inputs:
+            if all(isinstance(state.inputs.get(entry.name), Tensor) for state in self.states):
+                return ast.Attribute(name(self._input_name(entry.name)), "device", ast.Load())
+        body = self.definition.body
+        if isinstance(body, ModuleBody) and body.tensors:
+            return ast.Attribute(own(next(iter(body.tensors))), "device", ast.Load())
+        return None
+
+    def _input_name(self, title: str) -> str:
+        return self.module.names.local(title)
+
+    def _inputs(self) -> list[tuple[str, ast.expr | None, ast.expr | None]]:
+        rows = []
+        for entry in self.definition.inputs:
+            values = [state.inputs.get(entry.name) for state in self.states]
+            default = self._input_default(entry.default) if entry.default is not None else None
+            optional = isinstance(default, ast.Constant) and default.value is None
+            rows.append((self._input_name(entry.name), self._input_annotation(values, optional), default))
+        return rows
+
+    def _input_default(self, default: Expression) -> ast.expr:
+        translator = Translator(self.module.names, self.states[0].values, {})
+        return translator.translate(default.tree)
+
+    def _input_annotation(self, values: Sequence[Any], optional: bool) -> ast.expr | None:
+        kinds = {type(value) for value in values}
+        tensor = all(value is None or isinstance(value, Tensor) for value in values)
+        if not tensor or kinds == {type(None)}:
+            return None
+        self.module.names.used.add("Tensor")
+        if type(None) in kinds or optional:
+            return ast.BinOp(name("Tensor"), ast.BitOr(), ast.Constant(None))
+        return name("Tensor")
+
+    def _returns(self) -> ast.expr | None:
+        forms = [_return_form(state.output) for state in self.states]
+        if forms[0] is None or any(form != forms[0] for form in forms):
+            return None
+        self.module.names.used.add("Tensor")
+        return ast.parse(forms[0], mode="eval").body
+
+
+def _return_form(value: Any) -> str | None:
+    if isinstance(value, Tensor):
+        return "Tensor"
+    if isinstance(value, tuple) and value and all(isinstance(part, Tensor) for part in value):
+        return f"tuple[{', '.join('Tensor' for _ in value)}]"
+    if isinstance(value, dict) and all(isinstance(part, Tensor) for part in value.values()):
+        return "dict[str, Tensor]"
+    if isinstance(value, list) and all(isinstance(part, Tensor) for part in value):
+        return "list[Tensor]"
+    return None
+
+
+def _super_init(arguments: Sequence[ast.expr]) -> ast.stmt:
+    return ast.Expr(call(ast.Attribute(call("super"), "__init__", ast.Load()), *arguments))
+
+
+def _is_recipe(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_is_recipe(item) for item in value)
+    return isinstance(value, Recipe)
+
+
+def _annotation_of(values: Sequence[Any]) -> ast.expr | None:
+    """Return the annotation of a constructor argument from the values that it takes."""
+    names = list(dict.fromkeys("None" if value is None else type(value).__name__ for value in values))
+    simple = {"int", "float", "str", "bool", "None", "list", "tuple"}
+    if not set(names) <= simple:
+        return None
+    if "float" in names and "int" in names:
+        names.remove("int")
+    names.sort(key=lambda n: n == "None")
+    parts: list[ast.expr] = [ast.Constant(None) if n == "None" else _named(n, values) for n in names]
+    result = parts[0]
+    for part in parts[1:]:
+        result = ast.BinOp(result, ast.BitOr(), part)
+    return None if names == ["None"] else result
+
+
+def _named(title: str, values: Sequence[Any]) -> ast.expr:
+    if title == "list":
+        inner = {type(item).__name__ for value in values if isinstance(value, list) for item in value}
+        if len(inner) == 1 and inner <= {"int", "float", "str", "bool"}:
+            return index(name("list"), name(inner.pop()))
+    return name(title)
+
+
+def _expressions_in(node: LayerNode) -> list[Expression]:
+    """Return the compile-time expressions of a node that stand outside its repeats."""
+    match node:
+        case Call():
+            return [e for argument in node.arguments for e in expressions_of(argument.value)]
+        case SequenceNode():
+            return [e for item in node.items for e in _expressions_in(item.node)]
+        case Choice():
+            other = _expressions_in(node.otherwise) if node.otherwise else []
+            return [*_expressions_in(node.then), *other]
+        case Repeat():
+            return _expressions_in(node.of)
+        case Inline() | Reuse():
+            return []
+

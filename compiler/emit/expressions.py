@@ -1,0 +1,128 @@
+"""Expressions of a spec as expressions of Python: names looked up, constants folded."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any
+
+from compiler.catalogue.operation_table import CONSTANTS
+from compiler.emit.names import Globals
+from compiler.emit.syntax import dotted, literal, name
+from spec_schema.evaluate import BINARY, COMPARISONS
+
+MATH = {"floor", "ceil", "sqrt", "log"}
+
+
+class Translator(ast.NodeTransformer):
+    """Translates one expression of compile-time values. `literals` are names that stand for a fixed value."""
+
+    def __init__(self, names: Globals, literals: Mapping[str, object], renamed: Mapping[str, ast.expr]) -> None:
+        self.names = names
+        self.literals = literals
+        self.renamed = renamed
+        self.bound: set[str] = set()
+
+    def translate(self, node: ast.expr) -> ast.expr:
+        """Return the translation of an expression; the original is left alone."""
+        bound = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        before, self.bound = self.bound, self.bound | bound
+        result = self.visit(node)
+        self.bound = before
+        assert isinstance(result, ast.expr)
+        return result
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """Return a new node with its parts translated; the original is left alone."""
+        return type(node)(**{title: self._part(getattr(node, title, None)) for title in node._fields})
+
+    def _part(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._part(item) for item in value]
+        return self.visit(value) if isinstance(value, ast.AST) else value
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if isinstance(node.ctx, ast.Store) or node.id in self.bound:
+            return ast.Name(node.id, node.ctx)
+        if node.id in self.renamed:
+            return copy_tree(self.renamed[node.id])
+        if node.id in self.literals:
+            return literal(self.literals[node.id])
+        if node.id in CONSTANTS:
+            return self.names.function(CONSTANTS[node.id])
+        return name(node.id)
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        function = node.func
+        arguments = [self.visit(argument) for argument in node.args]
+        keywords = [ast.keyword(k.arg, self.visit(k.value)) for k in node.keywords]
+        if isinstance(function, ast.Name):
+            return ast.Call(self._function(function.id), arguments, keywords)
+        return ast.Call(self.visit(function), arguments, keywords)
+
+    def _function(self, title: str) -> ast.expr:
+        if title in MATH:
+            self.names.used.add("math")
+            return dotted(f"math.{title}")
+        return name(title)
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        return fold(ast.BinOp(self.visit(node.left), node.op, self.visit(node.right)))
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        operand = self.visit(node.operand)
+        if isinstance(node.op, ast.Not) and isinstance(operand, ast.Constant):
+            return ast.Constant(not operand.value)
+        return ast.UnaryOp(node.op, operand)
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        left, rights = self.visit(node.left), [self.visit(right) for right in node.comparators]
+        if len(rights) == 1 and isinstance(left, ast.Constant) and isinstance(rights[0], ast.Constant):
+            return ast.Constant(COMPARISONS[type(node.ops[0])](left.value, rights[0].value))
+        return ast.Compare(left, node.ops, rights)
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        """Drop constants that do not decide; one that does is the result."""
+        deciding = isinstance(node.op, ast.Or)
+        kept: list[ast.expr] = []
+        for operand in map(self.visit, node.values):
+            if isinstance(operand, ast.Constant) and bool(operand.value) is deciding:
+                kept.append(operand)
+                break
+            if not isinstance(operand, ast.Constant) or operand is node.values[-1]:
+                kept.append(operand)
+        if not kept:
+            return ast.Constant(not deciding)
+        return kept[0] if len(kept) == 1 else ast.BoolOp(node.op, kept)
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        test = self.visit(node.test)
+        if isinstance(test, ast.Constant):
+            chosen = self.visit(node.body if test.value else node.orelse)
+            assert isinstance(chosen, ast.expr)
+            return chosen
+        return ast.IfExp(test, self.visit(node.body), self.visit(node.orelse))
+
+
+def fold(node: ast.BinOp) -> ast.expr:
+    """Compute an operation on whole numbers; anything else stays as it is written."""
+    left, right = node.left, node.right
+    whole = all(isinstance(part, ast.Constant) and type(part.value) is int for part in (left, right))
+    if not whole or isinstance(node.op, ast.Div | ast.MatMult):
+        return node
+    assert isinstance(left, ast.Constant) and isinstance(right, ast.Constant)
+    try:
+        value: Any = BINARY[type(node.op)](left.value, right.value)
+    except (ArithmeticError, ValueError):
+        return node
+    return literal(value) if type(value) is int else node
+
+
+def copy_tree(node: Any) -> Any:
+    """Return a deep copy of an `ast` node without positions."""
+    if isinstance(node, list):
+        return [copy_tree(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return node
+    return type(node)(**{field: copy_tree(getattr(node, field, None)) for field in node._fields})
+

@@ -1,0 +1,85 @@
+"""Which classes there are: one for each block definition, with all of its instances."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+
+from compiler.infer.states import BlockState, Chain, State
+from compiler.infer.values import Recipe
+from compiler.program import Definition
+from compiler.rules.table import used_children
+
+
+@dataclass(eq=False)
+class ClassGroup:
+    """One class to emit: a definition with the instances that share it.
+
+    Instances whose recipes differ (a block that takes blocks as arguments) are of different classes.
+    """
+
+    definition: Definition
+    states: list[BlockState]
+    title: str = ""
+    extras: dict[str, dict[BlockState, object]] = field(default_factory=dict)
+    """Sizes that no argument tells: keyword arguments of the constructor, with their value in each instance."""
+
+    def extra(self, wanted: str, values: dict[BlockState, object], taken: set[str]) -> str:
+        """Return the name of an extra argument with these values, added if there is none yet."""
+        for title, known in self.extras.items():
+            if known == values:
+                return title
+        title, number = wanted, 2
+        while title in self.extras or title in taken:
+            title, number = f"{wanted}_{number}", number + 1
+        self.extras[title] = values
+        return title
+
+
+def group_key(state: BlockState) -> Hashable:
+    """Return the key of the class of an instance."""
+    recipes = tuple((k, v.key) for k, v in state.arguments.items() if isinstance(v, Recipe))
+    return (state.definition, recipes)
+
+
+def class_groups(root: BlockState) -> dict[Hashable, ClassGroup]:
+    """Return the classes of a model, each after those that it uses."""
+    states = list(_walk(root, set()))
+    groups: dict[Hashable, ClassGroup] = {}
+    for state in states:
+        groups.setdefault(group_key(state), ClassGroup(state.definition, [])).states.append(state)
+    order: dict[Hashable, ClassGroup] = {}
+    _visit(group_key(root), groups, order)
+    return order
+
+
+def _visit(key: Hashable, groups: dict[Hashable, ClassGroup], order: dict[Hashable, ClassGroup]) -> None:
+    if key in order:
+        return
+    for state in groups[key].states:
+        for child in _blocks_below(state):
+            _visit(group_key(child), groups, order)
+    order[key] = groups[key]
+
+
+def _walk(state: BlockState, seen: set[BlockState]) -> Iterator[BlockState]:
+    """Yield each distinct instance once."""
+    if state in seen:
+        return
+    seen.add(state)
+    yield state
+    for child in _blocks_below(state):
+        yield from _walk(child, seen)
+
+
+def _blocks_below(state: BlockState) -> Iterator[BlockState]:
+    for _, child in used_children(state):
+        yield from _blocks_in(child)
+
+
+def _blocks_in(state: State) -> Iterator[BlockState]:
+    if isinstance(state, BlockState):
+        yield state
+    elif isinstance(state, Chain):
+        for child in state.states:
+            yield from _blocks_in(child)

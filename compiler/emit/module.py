@@ -1,0 +1,147 @@
+"""Emit: from the states and the plan of a model to the source of a stand-alone Python file."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from compiler.catalogue.layers import LayerType
+from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
+from compiler.catalogue.plugins import Registry
+from compiler.emit.classes import ClassEmitter
+from compiler.emit.groups import ClassGroup, class_groups, group_key
+from compiler.emit.names import Globals
+from compiler.emit.syntax import call, class_, dotted, function, name, own, parameters
+from compiler.infer.build import Builder
+from compiler.infer.infer import Inferred
+from compiler.infer.states import BlockState
+from compiler.plan import Plan, PlanRow, Tie
+from compiler.program import Call, Inline
+from spec_schema.diagnostics import refuse
+from spec_schema.grammar import Expression
+from spec_schema.selectors import Step
+
+
+@dataclass(eq=False)
+class ModuleEmitter:
+    """Emits one file."""
+
+    inferred: Inferred
+    plan: Plan
+    names: Globals = field(default_factory=Globals)
+    functions: list[ast.stmt] = field(default_factory=list)
+    operations: dict[str, str] = field(default_factory=dict)
+    """Name of an operation in a layer position → its class."""
+
+    def __post_init__(self) -> None:
+        self.builder: Builder = self.inferred.engine.builder
+        self.plugins: Registry = self.inferred.engine.plugins
+        self.number_calls = self.inferred.engine.number_calls
+        self.groups = class_groups(self.inferred.root)
+        for group in self.groups.values():
+            group.title = self.names.unique(group.definition.name)
+        self.rows: dict[int, dict[str, PlanRow]] = {}
+        for row in self.plan.rows:
+            self.rows.setdefault(id(row.source.owner), {})[row.source.steps[-1][0]] = row
+
+    def emit(self) -> ast.Module:
+        """Return the tree of the whole file."""
+        classes = [ClassEmitter(self, group).emit() for group in self.groups.values()]
+        helpers = [self._operation_class(title, cls) for title, cls in self.operations.items()]
+        document = self.inferred.program.document
+        doc = document.doc.text if document.doc else None
+        head: list[ast.stmt] = [ast.Expr(ast.Constant(doc.strip()))] if doc else []
+        body = [*head, *self.names.imports(), *self.names.wraps(), *self.functions, *helpers, *classes]
+        return ast.fix_missing_locations(ast.Module(body, []))
+
+    # What classes ask for.
+
+    def nn(self, title: str) -> str:
+        """Return the name of a class of torch.nn, and note that it is used."""
+        self.names.used.add("nn")
+        return f"nn.{title}"
+
+    def layer(self, layer: LayerType) -> ast.expr:
+        """Return the expression for the class of a layer."""
+        if layer.source == "torch.nn":
+            return dotted(self.nn(layer.name))
+        self.names.plugins[layer.cls.__name__] = layer.cls.__module__
+        self.names.taken.add(layer.cls.__name__)
+        return name(layer.cls.__name__)
+
+    def plugin_operation(self, title: str) -> ast.expr:
+        self.names.plugins[title] = self.plugins.operations[title].__module__
+        self.names.taken.add(title)
+        return name(title)
+
+    def group_of(self, states: Sequence[BlockState], node: Call | Inline) -> ClassGroup:
+        """Return the class of instances that one node makes."""
+        keys = {group_key(state) for state in states}
+        if len(keys) > 1:
+            raise refuse("several-classes", "the copies of this block have different blocks as arguments", node.span,
+                         help="write a node of its own for each of them")
+        return self.groups[keys.pop()]
+
+    def operation_class(self, operation: str) -> str:
+        """Return the class that makes a layer of an operation."""
+        if operation not in self.operations:
+            title = "".join(part[:1].upper() + part[1:] for part in operation.replace(".", "_").split("_"))
+            self.operations[operation] = self.names.unique(title)
+        return self.operations[operation]
+
+    def _operation_class(self, operation: str, title: str) -> ast.stmt:
+        """Return a class whose `forward` is one operation, with the arguments of its constructor."""
+        self.names.used |= {"nn", "Tensor"}
+        target = self._operation_target(operation)
+        extra = [ast.Starred(own("args"), ast.Load())]
+        body = ast.Call(target, [name("x"), *extra], [ast.keyword(None, own("kwargs"))])
+        stored: list[ast.stmt] = [
+            ast.Expr(call(ast.Attribute(call("super"), "__init__", ast.Load()))),
+            ast.Assign([ast.Attribute(name("self"), "args", ast.Store())], name("args")),
+            ast.Assign([ast.Attribute(name("self"), "kwargs", ast.Store())], name("kwargs")),
+        ]
+        arguments = ast.arguments([], [ast.arg("self")], ast.arg("args", name("object")), [], [],
+                                  ast.arg("kwargs", name("object")), [])
+        forward = function("forward", parameters([("x", name("Tensor"), None)]), [ast.Return(body)], name("Tensor"))
+        return class_(title, "nn.Module", f"`{operation}` as a layer.",
+                      [function("__init__", arguments, stored, ast.Constant(None)), forward])
+
+    def _operation_target(self, operation: str) -> ast.expr:
+        if operation in self.plugins.operations:
+            return self.plugin_operation(operation)
+        if operation in OPERATIONS:
+            return self.names.function(OPERATIONS[operation])
+        self.names.used.add("torch")
+        return dotted(f"torch.Tensor.{operation}")
+
+    def initialiser_of(self, state: BlockState, title: str) -> Expression | None:
+        """Return the expression that initialises a tensor of a block instance."""
+        row = self.rows.get(id(state), {}).get(title)
+        return row.initialisation.expression if row is not None and row.initialisation is not None else None
+
+    def is_root(self, group: ClassGroup) -> bool:
+        return group.definition is self.inferred.program.model
+
+    def ties_of(self, group: ClassGroup) -> list[Tie]:
+        """Return the ties that the rules of a block make in its first instance."""
+        scopes = [s.steps for s in self.plan.table.scopes if s.state.definition is group.definition]
+        return [tie for tie in self.plan.ties if scopes and tie.scope == scopes[0]]
+
+    def frozen_paths(self) -> list[tuple[Step, ...]]:
+        """Return the frozen parameters, whole modules where all inside is frozen."""
+        frozen = {row.name for row in self.plan.parameters if not row.trainable}
+        found: list[tuple[Step, ...]] = []
+        for module in self.plan.table.modules:
+            inside = [r for r in self.plan.table.below(module.steps) if r.kind == "parameter"]
+            whole = inside and all(self.plan.by_name[r.name].name in frozen for r in inside)
+            if whole and module.steps and not any(module.steps[: len(f)] == f for f in found):
+                found.append(module.steps)
+        single = [r.steps for r in self.plan.table.tensors if r.name in frozen and r.kind == "parameter"]
+        return [*found, *[s for s in single if not any(s[: len(f)] == f for f in found)]]
+
+
+def emit_tree(inferred: Inferred, plan: Plan) -> ast.Module:
+    """Return the tree of the emitted file."""
+    return ModuleEmitter(inferred, plan).emit()
+

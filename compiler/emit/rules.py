@@ -1,0 +1,137 @@
+"""Ties and frozen parts, as the statements that end a constructor."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from compiler.emit.groups import ClassGroup
+from compiler.emit.syntax import as_store, assign, call, dotted, function, index, name, own, parameters
+from compiler.infer.states import BlockState, Chain, State
+from compiler.plan import Tie
+from spec_schema.selectors import Step
+
+if TYPE_CHECKING:
+    from compiler.emit.module import ModuleEmitter
+
+MANY = 4
+"""More frozen tensors than this are named in one set instead of a statement each."""
+
+
+def rule_statements(module: ModuleEmitter, group: ClassGroup) -> list[ast.stmt]:
+    """Return the statements that tie and freeze what the rules of a block say."""
+    statements = _ties(group.states[0], module.ties_of(group))
+    if module.is_root(group):
+        statements += _frozen(group.states[0], module.frozen_paths())
+    return statements
+
+
+def _ties(state: BlockState, ties: Sequence[Tie]) -> list[ast.stmt]:
+    statements: list[ast.stmt] = []
+    remaining = list(ties)
+    while remaining:
+        row = _row(remaining)
+        if len(row) > 2:
+            statements.append(_loop(state, row))
+        else:
+            row = remaining[:1]
+            owner, alias = path(state, row[0].owner), path(state, row[0].alias)
+            statements.append(ast.Assign([as_store(alias)], owner))
+        remaining = remaining[len(row) :]
+    return statements
+
+
+def _row(ties: Sequence[Tie]) -> list[Tie]:
+    """Return the ties at the start whose aliases count up in one component, with one owner."""
+    first = ties[0]
+    row = [first]
+    for tie in ties[1:]:
+        if tie.owner != first.owner or len(tie.alias) != len(first.alias):
+            break
+        differing = [at for at, (a, b) in enumerate(zip(first.alias, tie.alias, strict=True)) if a[0] != b[0]]
+        if len(differing) != 1 or not _counts(first.alias[differing[0]][0], tie.alias[differing[0]][0], len(row)):
+            break
+        row.append(tie)
+    return row
+
+
+def _counts(first: str, other: str, step: int) -> bool:
+    return first.isdigit() and other.isdigit() and int(other) - int(first) == step
+
+
+def _loop(state: BlockState, row: Sequence[Tie]) -> ast.stmt:
+    first, last = row[0].alias, row[-1].alias
+    at = next(at for at, (a, b) in enumerate(zip(first, last, strict=True)) if a[0] != b[0])
+    bounds = [ast.Constant(int(first[at][0])), ast.Constant(int(last[at][0]) + 1)]
+    target = path(state, first, {at: name("index")})
+    return ast.For(ast.Name("index", ast.Store()), call("range", *bounds),
+                   [ast.Assign([as_store(target)], path(state, row[0].owner))], [])
+
+
+def path(state: State, steps: Sequence[Step], replaced: dict[int, ast.expr] | None = None) -> ast.expr:
+    """Return the expression that reaches a module or tensor from `self`."""
+    node: ast.expr = name("self")
+    current: State | None = state
+    for at, (title, _) in enumerate(steps):
+        if title.isdigit():
+            node = index(node, (replaced or {}).get(at) or _place(current, title))
+        else:
+            node = ast.Attribute(node, title, ast.Load())
+        current = _child(current, title)
+    return node
+
+
+def _place(state: State | None, title: str) -> int:
+    """Return the place of a numbered item among the items of its sequence."""
+    if isinstance(state, Chain):
+        return state.names.index(title)
+    if isinstance(state, BlockState):
+        return list(state.children).index(title)
+    return int(title)
+
+
+def _child(state: State | None, title: str) -> State | None:
+    if isinstance(state, Chain) and title in state.names:
+        return state.states[state.names.index(title)]
+    if isinstance(state, BlockState):
+        return state.children.get(title)
+    return None
+
+
+def _frozen(state: BlockState, paths: Sequence[tuple[Step, ...]]) -> list[ast.stmt]:
+    if len(paths) > MANY:
+        names = ast.Set([ast.Constant(".".join(step[0] for step in steps)) for steps in paths])
+        test = ast.Compare(name("name"), [ast.NotIn()], [name("frozen")])
+        body = ast.Expr(call(ast.Attribute(name("parameter"), "requires_grad_", ast.Load()), test))
+        target = ast.Tuple([name("name"), name("parameter")], ast.Load())
+        return [assign("frozen", names),
+                ast.For(as_store(target), call(own("named_parameters")), [body], [])]
+    return [
+        ast.Expr(call(ast.Attribute(path(state, steps), "requires_grad_", ast.Load()), ast.Constant(False)))
+        for steps in paths
+    ]
+
+
+def train_method(module: ModuleEmitter, group: ClassGroup) -> list[ast.stmt]:
+    """Return a `train` that leaves frozen normalisation layers in evaluation mode."""
+    names = module.plan.frozen_modules
+    if not module.is_root(group) or not names:
+        return []
+    rows = [(name_.split(".")) for name_ in names]
+    state = group.states[0]
+    body: list[ast.stmt] = [
+        ast.Expr(call(ast.Attribute(call("super"), "train", ast.Load()), name("mode")))
+    ]
+    if len(rows) > MANY:
+        get = call(own("get_submodule"), name("name"))
+        names_node = ast.Tuple([ast.Constant(".".join(row)) for row in rows], ast.Load())
+        evaluate = ast.Expr(call(ast.Attribute(get, "eval", ast.Load())))
+        body.append(ast.For(ast.Name("name", ast.Store()), names_node, [evaluate], []))
+    else:
+        for row in rows:
+            target = path(state, [(part, "") for part in row])
+            body.append(ast.Expr(call(ast.Attribute(target, "eval", ast.Load()))))
+    body.append(ast.Return(name("self")))
+    arguments = parameters([("mode", dotted("bool"), ast.Constant(True))])
+    return [function("train", arguments, body, ast.Constant(group.title))]

@@ -1,0 +1,117 @@
+"""The compiler, top to bottom: load → resolve → infer → apply rules → emit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compiler.artifact import Artifact, Canonical, canonical
+from compiler.catalogue.plugins import Plugin, Registry, load_plugin
+from compiler.load import BundledFiles, DiskFiles, Files, Loaded, Settings, load
+from compiler.resolve.program import resolve
+from spec_schema.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from compiler.infer.infer import Inferred
+    from compiler.program import ResolvedProgram
+
+STAGES = ("load", "resolve", "infer", "rules", "emit")
+
+
+def compile(
+    source: str | Path,
+    *,
+    set: Settings | None = None,
+    preset: str | None = None,
+    plugins: Iterable[str | Plugin] = (),
+    import_paths: Iterable[str | Path] = (),
+    limits: Limits = DEFAULT_LIMITS,
+) -> Artifact:
+    """Compile the spec in a file.
+
+    `set` gives values to `vars`; `plugins` are files, modules or loaded plugins.
+
+    Raises:
+        SpecError: the spec is refused; the error holds every reason.
+        FileNotFoundError: there is no such file.
+    """
+    path = Path(source)
+    files = DiskFiles(path.parent, tuple(map(Path, import_paths)))
+    return compile_files(path.name, files, set, preset, registry(plugins), limits)
+
+
+def compile_text(
+    text: str, *, name: str = "spec.yaml", set: Settings | None = None, preset: str | None = None,
+    plugins: Iterable[str | Plugin] = (), imports: Mapping[str, str] | None = None, limits: Limits = DEFAULT_LIMITS,
+) -> Artifact:  # fmt: skip
+    """Compile the text of a spec. `imports` are the texts of the files that it may import."""
+    files = TextFiles({name: text, **(imports or {})})
+    return compile_files(name, files, set, preset, registry(plugins), limits)
+
+
+def compile_canonical(
+    bundle: Canonical, *, name: str, plugins: Iterable[str | Plugin] = (), limits: Limits = DEFAULT_LIMITS
+) -> Artifact:
+    """Compile a canonical spec, such as a saved model carries."""
+    texts = {path: json.dumps(document) for path, document in bundle["imports"].items()}
+    main = "spec.json"
+    files = BundledFiles({**texts, main: json.dumps(bundle["spec"])}, name)
+    return compile_files(main, files, None, None, registry(plugins), limits)
+
+
+def compile_files(
+    path: str, files: Files, settings: Settings | None, preset: str | None, plugins: Registry, limits: Limits
+) -> Artifact:
+    """Compile a spec that `files` hold: the whole pipeline."""
+    loaded = load(path, files, settings, preset, limits)
+    program = resolve(loaded, plugins)
+    inferred = infer(program, limits)
+    return emit(loaded, inferred, limits)
+
+
+def infer(program: ResolvedProgram, limits: Limits) -> Inferred:
+    """Infer shapes. From here on torch is needed; what is refused before does without."""
+    from compiler.infer.infer import infer_shapes
+    from compiler.rules.dtype import default_dtype
+
+    return infer_shapes(program, limits, default_dtype(program))
+
+
+def emit(loaded: Loaded, inferred: Inferred, limits: Limits) -> Artifact:
+    """Apply the rules and emit the source."""
+    from compiler.emit.module import emit_tree
+    from compiler.rules.apply import apply_rules
+    from compiler.verify import verify
+
+    plan = apply_rules(inferred, limits)
+    tree = emit_tree(inferred, plan)
+    verify(tree, plugin_modules(inferred.program.scope.plugins))
+    return Artifact(inferred.program.model.name, canonical(loaded), tree, plan, inferred)
+
+
+def registry(plugins: Iterable[str | Plugin]) -> Registry:
+    """Return the registry of the caller's plugins."""
+    found = Registry()
+    for plugin in plugins:
+        found.add(load_plugin(plugin) if isinstance(plugin, str) else plugin)
+    return found
+
+
+def plugin_modules(plugins: Registry) -> set[str]:
+    """Return the modules that the layers and operations of plugins come from."""
+    callables: list[Any] = [*plugins.operations.values(), *(layer.cls for layer in plugins.layers.values())]
+    return {each.__module__ for each in callables}
+
+
+class TextFiles:
+    """Files that are texts in memory."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self.texts = texts
+
+    def read(self, path: str) -> tuple[bytes, str]:
+        if path not in self.texts:
+            raise FileNotFoundError(path)
+        return self.texts[path].encode(), path

@@ -1,0 +1,53 @@
+"""The devices there are, and what `auto` means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that torch can use. `memory` is in bytes, None where torch does not tell."""
+
+    name: str
+    title: str
+    memory: int | None
+
+
+def devices() -> list[Device]:
+    """Return the devices of this machine, accelerators first."""
+    found = []
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if accelerator is not None:
+        for index in range(torch.accelerator.device_count()):
+            found.append(_accelerator(accelerator.type, index))
+    found.append(Device("cpu", f"{torch.get_num_threads()} threads", None))
+    return found
+
+
+def _accelerator(kind: str, index: int) -> Device:
+    if kind == "cuda":
+        properties = torch.cuda.get_device_properties(index)
+        return Device(f"{kind}:{index}", properties.name, properties.total_memory)
+    return Device(f"{kind}:{index}", kind, None)
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device that a name stands for; `auto` is the first accelerator, else the CPU.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+    known = [device.name for device in devices()]
+    if name == "auto":
+        return torch.device(known[0])
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"`{name}` is no device; here are {', '.join(known)}") from None
+    full = name if device.type in ("cpu", "meta") or device.index is not None else f"{device.type}:0"
+    if full not in (*known, "meta"):
+        raise ValueError(f"there is no device `{name}` here; here are {', '.join(known)}")
+    return torch.device(full)
