@@ -53,7 +53,10 @@ def canonical(loaded: Loaded) -> Canonical:
     """Return a spec with its imports and with the caller's values of `vars`, as plain values."""
     document: Any = plain(loaded.node)
     if loaded.overrides:
-        document = {**document, "vars": {**document["vars"], **{k: plain(v) for k, v in loaded.overrides.items()}}}
+        document = {
+            **document,
+            "vars": {**document["vars"], **{k: plain(v) for k, v in loaded.overrides.items()}},
+        }
     imports: dict[str, Any] = {}
     _collect(loaded, imports)
     return {"spec": document, "imports": imports}

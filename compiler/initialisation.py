@@ -91,25 +91,38 @@ class InitEvaluator(Evaluator):
 
     def _first_draw(self, node: ast.Name) -> Tensor:
         if not self.nodes:
-            raise refuse("unknown-name", "`w` stands for drawn values, and nothing is drawn here",
-                         self.source.span(node), help="draw them first: `uniform(-10, 10) * (abs(w) >= 5)`")
-        first = min((n for n in self.nodes if isinstance(n, ast.Call | ast.Name)),
-                    key=lambda n: (n.lineno, n.col_offset))
+            raise refuse(
+                "unknown-name",
+                "`w` stands for drawn values, and nothing is drawn here",
+                self.source.span(node),
+                help="draw them first: `uniform(-10, 10) * (abs(w) >= 5)`",
+            )
+        first = min(
+            (n for n in self.nodes if isinstance(n, ast.Call | ast.Name)),
+            key=lambda n: (n.lineno, n.col_offset),
+        )
         value: Tensor = self.value(first)
         return value
 
     def unknown_name(self, node: ast.Name) -> Exception:
         known = [*self.names, *INITIALIZER_ARGUMENTS, *self.registered, *SPECIAL]
         near = did_you_mean(node.id, known)
-        return refuse("unknown-initializer", f"there is no initializer or value `{node.id}`", self.source.span(node),
-                      notes=() if near else (f"initializers: {', '.join([*INITIALIZER_ARGUMENTS, *self.registered])}",),
-                      help=f"did you mean `{near}`?" if near else None)
+        return refuse(
+            "unknown-initializer",
+            f"there is no initializer or value `{node.id}`",
+            self.source.span(node),
+            notes=() if near else (f"initializers: {', '.join([*INITIALIZER_ARGUMENTS, *self.registered])}",),
+            help=f"did you mean `{near}`?" if near else None,
+        )
 
     def call(self, node: ast.Call) -> Any:
         name = self._name_of(node)
         if name is None:
-            raise refuse("unknown-function", "only an initializer or an operation can be called here",
-                         self.source.span(node.func))
+            raise refuse(
+                "unknown-function",
+                "only an initializer or an operation can be called here",
+                self.source.span(node.func),
+            )
         if name == MIXTURE:
             return self._mixture(node)
         arguments = [self.value(argument) for argument in node.args]
@@ -139,22 +152,32 @@ class InitEvaluator(Evaluator):
         try:
             self.drawn[id(node)] = self.draws.draw(name, bound, branch)
         except ValueError as error:
-            raise refuse("bad-initializer", f"`{name}` cannot be used here: {error}", self.source.span(node)) from None
+            raise refuse(
+                "bad-initializer", f"`{name}` cannot be used here: {error}", self.source.span(node)
+            ) from None
         return self.drawn[id(node)]
 
-    def _bind(self, node: ast.AST, name: str, arguments: list[Any], keywords: dict[str, Any]) -> dict[str, Any]:
+    def _bind(
+        self, node: ast.AST, name: str, arguments: list[Any], keywords: dict[str, Any]
+    ) -> dict[str, Any]:
         if name in self.registered:
             return {**{str(k): v for k, v in enumerate(arguments)}, **keywords}
         names = list(INITIALIZER_ARGUMENTS[name])
         if len(arguments) > len(names):
-            raise refuse("too-many-arguments", f"`{name}` takes {len(names)} arguments", self.source.span(node))
+            raise refuse(
+                "too-many-arguments", f"`{name}` takes {len(names)} arguments", self.source.span(node)
+            )
         bound = {**dict(zip(names, arguments, strict=False)), **keywords}
         unknown = next((key for key in bound if key not in names), None)
         if unknown is not None:
             near = did_you_mean(unknown, names)
-            raise refuse("unknown-argument", f"`{name}` has no argument `{unknown}`", self.source.span(node),
-                         notes=(f"arguments: {', '.join(names) or 'none'}",),
-                         help=f"did you mean `{near}`?" if near else None)
+            raise refuse(
+                "unknown-argument",
+                f"`{name}` has no argument `{unknown}`",
+                self.source.span(node),
+                notes=(f"arguments: {', '.join(names) or 'none'}",),
+                help=f"did you mean `{near}`?" if near else None,
+            )
         problem = argument_problem(name, bound)
         if problem:
             raise refuse("bad-initializer", f"`{name}`: {problem}", self.source.span(node))
@@ -164,13 +187,19 @@ class InitEvaluator(Evaluator):
         parts = []
         for part in node.args:
             if not (isinstance(part, ast.List | ast.Tuple) and len(part.elts) == 2):
-                raise refuse("bad-initializer", "a part of a mixture is `[weight, initializer]`",
-                             self.source.span(part))
+                raise refuse(
+                    "bad-initializer",
+                    "a part of a mixture is `[weight, initializer]`",
+                    self.source.span(part),
+                )
             weight = self.value(part.elts[0])
             parts.append((weight, lambda n=part.elts[1]: self._full(self.value(n))))
         if abs(sum(weight for weight, _ in parts) - 1) > 1e-6:
-            raise refuse("bad-initializer", f"the weights of a mixture sum to {sum(w for w, _ in parts):g}, not 1",
-                         self.source.span(node))
+            raise refuse(
+                "bad-initializer",
+                f"the weights of a mixture sum to {sum(w for w, _ in parts):g}, not 1",
+                self.source.span(node),
+            )
         return self.draws.mix(parts, [len(self.nodes)])
 
     def _full(self, value: Any) -> Tensor:
@@ -180,8 +209,12 @@ class InitEvaluator(Evaluator):
         bound = {**dict(zip(CHECKPOINT_ARGUMENTS, arguments, strict=False)), **keywords}
         unknown = [key for key in bound if key not in CHECKPOINT_ARGUMENTS]
         if unknown or "path" not in bound:
-            raise refuse("bad-initializer", "`checkpoint` takes a file, and `prefix`", self.source.span(node),
-                         help="write `checkpoint('weights.safetensors', prefix='encoder.')`")
+            raise refuse(
+                "bad-initializer",
+                "`checkpoint` takes a file, and `prefix`",
+                self.source.span(node),
+                help="write `checkpoint('weights.safetensors', prefix='encoder.')`",
+            )
         return self.draws.checkpoint(str(bound["path"]), str(bound.get("prefix", "")))
 
 
@@ -210,7 +243,9 @@ class DrySource:
 
 
 def check_initialisation(
-    expression: Expression, names: Mapping[str, object], shape: tuple[int, ...],
+    expression: Expression,
+    names: Mapping[str, object],
+    shape: tuple[int, ...],
     registered: Mapping[str, Callable[..., Any]],
 ) -> None:
     """Refuse an initialiser that cannot give a tensor of this shape, before anything is drawn."""
@@ -223,9 +258,16 @@ def check_initialisation(
         except RuntimeError:
             broadcast = None
         if broadcast != torch.Size(shape):
-            raise refuse("bad-initializer", f"the value has the shape {list(value.shape)}", expression.place,
-                         notes=(f"the tensor has the shape {list(shape)}",))
+            raise refuse(
+                "bad-initializer",
+                f"the value has the shape {list(value.shape)}",
+                expression.place,
+                notes=(f"the tensor has the shape {list(shape)}",),
+            )
     elif isinstance(value, bool) or not isinstance(value, int | float):
-        raise refuse("bad-initializer", "this is neither an initializer nor a number", expression.place,
-                     help="write `normal(std=0.02)`, `zeros` or a number")
-
+        raise refuse(
+            "bad-initializer",
+            "this is neither an initializer nor a number",
+            expression.place,
+            help="write `normal(std=0.02)`, `zeros` or a number",
+        )

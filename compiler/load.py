@@ -67,9 +67,12 @@ class Loaded:
 
 
 def load(
-    path: str, files: Files, settings: Settings | None = None, preset: str | None = None,
+    path: str,
+    files: Files,
+    settings: Settings | None = None,
+    preset: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
-) -> Loaded:  # fmt: skip
+) -> Loaded:
     """Read and validate a spec and everything that it imports.
 
     Raises:
@@ -81,9 +84,7 @@ def load(
     return Loaded(loaded.path, loaded.name, loaded.node, loaded.document, loaded.imports, overrides)
 
 
-def _load(
-    path: str, files: Files, limits: Limits, trail: tuple[str, ...], done: dict[str, Loaded]
-) -> Loaded:
+def _load(path: str, files: Files, limits: Limits, trail: tuple[str, ...], done: dict[str, Loaded]) -> Loaded:
     data, name = files.read(path)
     node = read_bytes(data, name, limits)
     document = validate(node)
@@ -100,24 +101,41 @@ def _load(
 
 
 def _import(
-    importer: str, target: str, place: Span, files: Files, limits: Limits, trail: tuple[str, ...],
+    importer: str,
+    target: str,
+    place: Span,
+    files: Files,
+    limits: Limits,
+    trail: tuple[str, ...],
     done: dict[str, Loaded],
-) -> Loaded:  # fmt: skip
+) -> Loaded:
     path = _normal(str(PurePosixPath(importer).parent / target))
     if path is None or PurePosixPath(target).is_absolute():
-        raise refuse("import-outside", f"`{target}` is outside the spec's own folder", place,
-                     help="move it below the folder, or name its folder with `--import-path`")  # fmt: skip
+        raise refuse(
+            "import-outside",
+            f"`{target}` is outside the spec's own folder",
+            place,
+            help="move it below the folder, or name its folder with `--import-path`",
+        )
     if path in trail:
-        raise refuse("import-cycle", f"`{target}` imports itself", place,
-                     notes=(" → ".join([*trail[trail.index(path) :], path]),))  # fmt: skip
+        raise refuse(
+            "import-cycle",
+            f"`{target}` imports itself",
+            place,
+            notes=(" → ".join([*trail[trail.index(path) :], path]),),
+        )
     if len(trail) > limits.import_depth:
         raise refuse("import-depth", f"imports nested more than {limits.import_depth} deep", place)
     if path not in done:
         try:
             done[path] = _load(path, files, limits, trail, done)
         except FileNotFoundError:
-            raise refuse("import-missing", f"there is no file `{target}`", place,
-                         notes=("imports are relative to the file that they stand in",)) from None  # fmt: skip
+            raise refuse(
+                "import-missing",
+                f"there is no file `{target}`",
+                place,
+                notes=("imports are relative to the file that they stand in",),
+            ) from None
     return done[path]
 
 
@@ -142,9 +160,13 @@ def _preset(loaded: Loaded, preset: str | None) -> dict[str, Node]:
     presets = loaded.document.presets
     if preset not in presets:
         near = did_you_mean(preset, presets)
-        raise refuse("unknown-preset", f"the spec has no preset `{preset}`", None,
-                     notes=(f"presets: {', '.join(presets) or 'none'}",),
-                     help=f"did you mean `{near}`?" if near else None)  # fmt: skip
+        raise refuse(
+            "unknown-preset",
+            f"the spec has no preset `{preset}`",
+            None,
+            notes=(f"presets: {', '.join(presets) or 'none'}",),
+            help=f"did you mean `{near}`?" if near else None,
+        )
     table = loaded.document.source("presets")[preset]  # type: ignore[index]
     return dict(table)  # type: ignore[call-overload,no-any-return]
 
@@ -161,10 +183,15 @@ def _settings(loaded: Loaded, settings: Settings, limits: Limits) -> dict[str, N
         node = read_text(text, f"--set {key}", limits)
         if key not in known:
             near = did_you_mean(key, known)
-            problems.append(Diagnostic(
-                "unknown-variable", f"the spec has no variable `{key}`", node.span,
-                notes=(f"variables: {', '.join(known) or 'none'}",),
-                help=f"did you mean `{near}`?" if near else None))  # fmt: skip
+            problems.append(
+                Diagnostic(
+                    "unknown-variable",
+                    f"the spec has no variable `{key}`",
+                    node.span,
+                    notes=(f"variables: {', '.join(known) or 'none'}",),
+                    help=f"did you mean `{near}`?" if near else None,
+                )
+            )
         elif problem := _type_problem(key, loaded.document.source("vars")[key], node):  # type: ignore[index]
             problems.append(problem)
         values[key] = node
@@ -178,10 +205,20 @@ def _type_problem(key: str, declared: Node, given: Node) -> Diagnostic | None:
     if not (isinstance(declared, Scalar) and isinstance(given, Scalar)):
         return None
     wanted, got = type(declared.value), type(given.value)
-    if wanted is str or got is str or wanted is got or (wanted is float and got is int) or declared.value is None:
+    if (
+        wanted is str
+        or got is str
+        or wanted is got
+        or (wanted is float and got is int)
+        or declared.value is None
+    ):
         return None
     names = {int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
     from spec_schema.diagnostics import Label
 
-    return Diagnostic("variable-type", f"`{key}` is {names[wanted]}, and this is {names[got]}", given.span,
-                      labels=(Label(declared.span, "declared here"),))  # fmt: skip
+    return Diagnostic(
+        "variable-type",
+        f"`{key}` is {names[wanted]}, and this is {names[got]}",
+        given.span,
+        labels=(Label(declared.span, "declared here"),),
+    )

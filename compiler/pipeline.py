@@ -43,9 +43,15 @@ def compile(
 
 
 def compile_text(
-    text: str, *, name: str = "spec.yaml", set: Settings | None = None, preset: str | None = None,
-    plugins: Iterable[str | Plugin] = (), imports: Mapping[str, str] | None = None, limits: Limits = DEFAULT_LIMITS,
-) -> Artifact:  # fmt: skip
+    text: str,
+    *,
+    name: str = "spec.yaml",
+    set: Settings | None = None,
+    preset: str | None = None,
+    plugins: Iterable[str | Plugin] = (),
+    imports: Mapping[str, str] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Artifact:
     """Compile the text of a spec. `imports` are the texts of the files that it may import."""
     files = TextFiles({name: text, **(imports or {})})
     return compile_files(name, files, set, preset, registry(plugins), limits)

@@ -272,4 +272,6 @@ class ResolvedProgram:
 
 def names_in(tree: ast.AST) -> set[str]:
     """Return the names that an expression or program reads."""
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return {
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }

@@ -14,12 +14,48 @@ BUILTINS = frozenset(
 )
 DUNDERS = frozenset({"__init__"})
 NODES: tuple[type[ast.AST], ...] = (
-    ast.Module, ast.Import, ast.ImportFrom, ast.alias, ast.ClassDef, ast.FunctionDef, ast.arguments, ast.arg,
-    ast.Expr, ast.Assign, ast.Return, ast.If, ast.While, ast.For, ast.Pass, ast.Constant, ast.Name, ast.Attribute,
-    ast.Subscript, ast.Slice, ast.Call, ast.keyword, ast.Starred, ast.Tuple, ast.List, ast.Set, ast.Dict,
-    ast.ListComp, ast.comprehension, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.JoinedStr,
-    ast.FormattedValue, ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop,
-)  # fmt: skip
+    ast.Module,
+    ast.Import,
+    ast.ImportFrom,
+    ast.alias,
+    ast.ClassDef,
+    ast.FunctionDef,
+    ast.arguments,
+    ast.arg,
+    ast.Expr,
+    ast.Assign,
+    ast.Return,
+    ast.If,
+    ast.While,
+    ast.For,
+    ast.Pass,
+    ast.Constant,
+    ast.Name,
+    ast.Attribute,
+    ast.Subscript,
+    ast.Slice,
+    ast.Call,
+    ast.keyword,
+    ast.Starred,
+    ast.Tuple,
+    ast.List,
+    ast.Set,
+    ast.Dict,
+    ast.ListComp,
+    ast.comprehension,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.BoolOp,
+    ast.Compare,
+    ast.IfExp,
+    ast.JoinedStr,
+    ast.FormattedValue,
+    ast.expr_context,
+    ast.operator,
+    ast.unaryop,
+    ast.boolop,
+    ast.cmpop,
+)
 FORBIDDEN = frozenset(
     "eval exec compile open input getattr setattr delattr globals locals vars breakpoint load save hub jit ops "
     "multiprocessing serialization package utils distributed os sys library".split()
@@ -78,7 +114,9 @@ def safe_builtins(plugins: Mapping[str, ModuleType]) -> dict[str, Any]:
 
 
 def _importer(plugins: Mapping[str, ModuleType]) -> Any:
-    def import_known(title: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+    def import_known(
+        title: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
+    ) -> Any:
         if title in plugins:
             return plugins[title]
         if title not in IMPORTS or level:

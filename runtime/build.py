@@ -22,7 +22,11 @@ Values = Callable[[PlanRow], Tensor]
 
 
 def build(
-    artifact: Artifact, seed: int = 0, device: str | None = None, folder: str | Path = ".", allow_large: bool = False
+    artifact: Artifact,
+    seed: int = 0,
+    device: str | None = None,
+    folder: str | Path = ".",
+    allow_large: bool = False,
 ) -> nn.Module:
     """Return a model with first values that depend on the seed and on the names of its parameters alone.
 
@@ -75,8 +79,12 @@ def target_device(row: PlanRow, override: str | None) -> torch.device:
         return resolve_device(row.device)
     except ValueError as error:
         rule = next(d for d in reversed(row.decisions) if d.section == "placement")
-        raise refuse("missing-device", str(error), rule.place,
-                     help="choose another one with `--device`, such as `--device cpu`") from None
+        raise refuse(
+            "missing-device",
+            str(error),
+            rule.place,
+            help="choose another one with `--device`, such as `--device cpu`",
+        ) from None
 
 
 def _check_memory(artifact: Artifact, allow_large: bool) -> None:
@@ -84,9 +92,13 @@ def _check_memory(artifact: Artifact, allow_large: bool) -> None:
     needed = sum(row.bytes for row in artifact.plan.rows)
     available = int(available_memory() * MEMORY_SHARE)
     if needed > available and not allow_large:
-        raise refuse("too-large-to-build", f"the parameters take {needed / 2**30:.1f} GiB, and "
-                     f"{available / 2**30:.1f} GiB is the limit here", artifact.program.model.span,
-                     help="give `--allow-large` to build it all the same")
+        raise refuse(
+            "too-large-to-build",
+            f"the parameters take {needed / 2**30:.1f} GiB, and "
+            f"{available / 2**30:.1f} GiB is the limit here",
+            artifact.program.model.span,
+            help="give `--allow-large` to build it all the same",
+        )
 
 
 def available_memory() -> int:

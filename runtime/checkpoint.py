@@ -24,17 +24,30 @@ def read_tensor(path: Path, key: str, row: PlanRow, rule: Expression) -> Tensor:
             names = list(file.keys())
             if key not in names:
                 near = did_you_mean(key, names)
-                raise refuse("checkpoint-tensor", f"`{path}` has no tensor `{key}`", rule.place,
-                             notes=(f"for `{row.name}`",),
-                             help=f"did you mean `{near}`? a `prefix` stands before the name of the parameter"
-                             if near else "give a `prefix`, or narrow the selector")
+                raise refuse(
+                    "checkpoint-tensor",
+                    f"`{path}` has no tensor `{key}`",
+                    rule.place,
+                    notes=(f"for `{row.name}`",),
+                    help=f"did you mean `{near}`? a `prefix` stands before the name of the parameter"
+                    if near
+                    else "give a `prefix`, or narrow the selector",
+                )
             tensor: Tensor = file.get_tensor(key)
     except FileNotFoundError:
-        raise refuse("checkpoint-missing", f"there is no file `{path}`", rule.place,
-                     notes=("a checkpoint's path is relative to the spec",)) from None
+        raise refuse(
+            "checkpoint-missing",
+            f"there is no file `{path}`",
+            rule.place,
+            notes=("a checkpoint's path is relative to the spec",),
+        ) from None
     except SafetensorError as error:
         raise refuse("checkpoint-broken", f"`{path}` is no safetensors file: {error}", rule.place) from None
     if tuple(tensor.shape) != row.shape:
-        raise refuse("checkpoint-tensor", f"`{key}` in `{path}` has the shape {list(tensor.shape)}", rule.place,
-                     notes=(f"`{row.name}` has the shape {list(row.shape)}",))
+        raise refuse(
+            "checkpoint-tensor",
+            f"`{key}` in `{path}` has the shape {list(tensor.shape)}",
+            rule.place,
+            notes=(f"`{row.name}` has the shape {list(row.shape)}",),
+        )
     return tensor

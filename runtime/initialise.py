@@ -52,7 +52,9 @@ class RuntimeSource:
         from runtime.checkpoint import read_tensor
 
         assert self.row.initialisation is not None
-        return read_tensor(self.folder / path, prefix + self.row.name, self.row, self.row.initialisation.expression)
+        return read_tensor(
+            self.folder / path, prefix + self.row.name, self.row, self.row.initialisation.expression
+        )
 
     def transform(self, name: str, tensor: Tensor, arguments: Mapping[str, Any]) -> Tensor:
         return TRANSFORMATIONS[name](tensor, **arguments)
@@ -92,8 +94,12 @@ def _computed(artifact: Artifact, row: PlanRow) -> Tensor:
     with torch.device("cpu"), torch.no_grad():
         value = artifact.inferred.engine.tensor_value(entry, state)
     if tuple(value.shape) != row.shape:
-        raise refuse("wrong-size", f"the value of `{row.name}` has the shape {list(value.shape)}", entry.span,
-                     notes=(f"inferred: {list(row.shape)}",))
+        raise refuse(
+            "wrong-size",
+            f"the value of `{row.name}` has the shape {list(value.shape)}",
+            entry.span,
+            notes=(f"inferred: {list(row.shape)}",),
+        )
     return value.to(row.dtype).clone()
 
 
@@ -107,5 +113,8 @@ def _own_values(row: PlanRow, seed: int) -> Tensor:
         torch.manual_seed(state)
         module = leaf.layer.cls(**{**leaf.values, **leaf.inferred})
     inner = ".".join(step[0] for step in row.source.torch_steps[1:])
-    tensors: dict[str, Tensor | nn.Parameter] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    tensors: dict[str, Tensor | nn.Parameter] = {
+        **dict(module.named_parameters()),
+        **dict(module.named_buffers()),
+    }
     return tensors[inner].detach().to(row.dtype)

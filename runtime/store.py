@@ -38,7 +38,10 @@ def save(model: nn.Module, path: str | Path) -> None:
         OSError: the file cannot be written; an older file at this path is whole.
     """
     artifact = artifact_of(model)
-    state = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers(remove_duplicate=False))}
+    state = {
+        **dict(model.named_parameters(remove_duplicate=False)),
+        **dict(model.named_buffers(remove_duplicate=False)),
+    }
     rows = [row for row in artifact.plan.rows if row.persistent]
     tensors = {row.name: state[row.name].detach().to("cpu").contiguous() for row in rows}
     metadata = {"format": FORMAT, "spec": artifact.canonical_text}
@@ -126,8 +129,10 @@ def _differences(artifact: Artifact, found: dict[str, Tensor]) -> list[str]:
     for name in expected.keys() & found.keys():
         row, tensor = expected[name], found[name]
         if tensor.shape != torch.Size(row.shape) or tensor.dtype != row.dtype:
-            problems.append(f"{name}: {_form(tensor.shape, tensor.dtype)} in the file, "
-                            f"{_form(row.shape, row.dtype)} by the spec")
+            problems.append(
+                f"{name}: {_form(tensor.shape, tensor.dtype)} in the file, "
+                f"{_form(row.shape, row.dtype)} by the spec"
+            )
     return sorted(problems)
 
 

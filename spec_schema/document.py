@@ -350,4 +350,3 @@ class Document(RuleBearer):
     model: BlockBody | None = None
     placement: list[dict[str, PlacementNode]] = Field(default_factory=list)
     train: Train | None = None
-

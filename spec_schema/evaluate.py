@@ -18,30 +18,80 @@ from spec_schema.limits import DEFAULT_LIMITS, Limits
 from spec_schema.suggest import did_you_mean
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "min": min, "max": max, "abs": abs, "round": round, "floor": math.floor, "ceil": math.ceil,
-    "sqrt": math.sqrt, "log": math.log, "len": len, "range": range, "sum": sum, "int": int, "float": float,
-    "zip": zip, "enumerate": enumerate, "reversed": reversed,
-}  # fmt: skip
+    "min": min,
+    "max": max,
+    "abs": abs,
+    "round": round,
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "sqrt": math.sqrt,
+    "log": math.log,
+    "len": len,
+    "range": range,
+    "sum": sum,
+    "int": int,
+    "float": float,
+    "zip": zip,
+    "enumerate": enumerate,
+    "reversed": reversed,
+}
 
 BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow, ast.MatMult: operator.matmul,
-    ast.BitAnd: operator.and_, ast.BitOr: operator.or_, ast.BitXor: operator.xor,
-}  # fmt: skip
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+    ast.MatMult: operator.matmul,
+    ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor,
+}
 SYMBOLS: dict[type[ast.AST], str] = {
-    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
-    ast.MatMult: "@", ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^", ast.Eq: "==", ast.NotEq: "!=",
-    ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Is: "is", ast.IsNot: "is not", ast.In: "in",
-    ast.NotIn: "not in", ast.USub: "-", ast.UAdd: "+", ast.Invert: "~",
-}  # fmt: skip
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.FloorDiv: "//",
+    ast.Mod: "%",
+    ast.Pow: "**",
+    ast.MatMult: "@",
+    ast.BitAnd: "&",
+    ast.BitOr: "|",
+    ast.BitXor: "^",
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Is: "is",
+    ast.IsNot: "is not",
+    ast.In: "in",
+    ast.NotIn: "not in",
+    ast.USub: "-",
+    ast.UAdd: "+",
+    ast.Invert: "~",
+}
 COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
-    ast.GtE: operator.ge, ast.Is: operator.is_, ast.IsNot: operator.is_not,
-    ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
-}  # fmt: skip
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Is: operator.is_,
+    ast.IsNot: operator.is_not,
+    ast.In: lambda a, b: a in b,
+    ast.NotIn: lambda a, b: a not in b,
+}
 UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
-    ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Invert: operator.invert,
-}  # fmt: skip
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Invert: operator.invert,
+}
 
 
 class Budget:
@@ -54,8 +104,12 @@ class Budget:
     def spend(self, source: Source, node: ast.AST) -> None:
         self.left -= 1
         if self.left < 0:
-            raise refuse("too-many-steps", f"this takes more than {self.total} steps", source.span(node),
-                         help="a compile-time loop is bounded: make it shorter")  # fmt: skip
+            raise refuse(
+                "too-many-steps",
+                f"this takes more than {self.total} steps",
+                source.span(node),
+                help="a compile-time loop is bounded: make it shorter",
+            )
 
 
 class Evaluator:
@@ -64,9 +118,12 @@ class Evaluator:
     functions: Mapping[str, Callable[..., Any]] = FUNCTIONS
 
     def __init__(
-        self, source: Source, names: Mapping[str, object], limits: Limits = DEFAULT_LIMITS,
+        self,
+        source: Source,
+        names: Mapping[str, object],
+        limits: Limits = DEFAULT_LIMITS,
         budget: Budget | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.source = source
         self.names: dict[str, object] = dict(names)
         self.limits = limits
@@ -77,7 +134,9 @@ class Evaluator:
         self.budget.spend(self.source, node)
         method = getattr(self, f"_value_{type(node).__name__}", None)
         if method is None:
-            raise refuse("not-in-language", f"`{type(node).__name__}` has no value here", self.source.span(node))
+            raise refuse(
+                "not-in-language", f"`{type(node).__name__}` has no value here", self.source.span(node)
+            )
         return method(node)
 
     # What a subclass may teach it.
@@ -125,16 +184,22 @@ class Evaluator:
     def call(self, node: ast.Call) -> Any:
         """Call one of the compile-time functions."""
         if not isinstance(node.func, ast.Name):
-            raise refuse("unknown-function", "only a function by its name can be called here",
-                         self.source.span(node.func))  # fmt: skip
+            raise refuse(
+                "unknown-function",
+                "only a function by its name can be called here",
+                self.source.span(node.func),
+            )
         name = node.func.id
         function = self.functions.get(name)
         if function is None:
             near = did_you_mean(name, self.functions)
-            raise refuse("unknown-function", f"there is no compile-time function `{name}`",
-                         self.source.span(node.func),
-                         notes=("there are " + ", ".join(sorted(self.functions)),),
-                         help=f"did you mean `{near}`?" if near else None)  # fmt: skip
+            raise refuse(
+                "unknown-function",
+                f"there is no compile-time function `{name}`",
+                self.source.span(node.func),
+                notes=("there are " + ", ".join(sorted(self.functions)),),
+                help=f"did you mean `{near}`?" if near else None,
+            )
         arguments = [self.value(argument) for argument in node.args]
         keywords = {k.arg: self.value(k.value) for k in node.keywords if k.arg}
         return self.apply(node, name, lambda *a: _listed(function(*a, **keywords)), *arguments)
@@ -145,10 +210,13 @@ class Evaluator:
     def unknown_name(self, node: ast.Name) -> Exception:
         near = did_you_mean(node.id, [*self.names, *self.functions])
         inside = ", ".join(f"`{name}`" for name in sorted(self.names)) or "none"
-        return refuse("unknown-name", f"there is no value named `{node.id}` here", self.source.span(node),
-                      notes=(f"values in scope: {inside}",),
-                      help=f"did you mean `{near}`?" if near
-                      else f"a text is written in quotes: `'{node.id}'`")  # fmt: skip
+        return refuse(
+            "unknown-name",
+            f"there is no value named `{node.id}` here",
+            self.source.span(node),
+            notes=(f"values in scope: {inside}",),
+            help=f"did you mean `{near}`?" if near else f"a text is written in quotes: `'{node.id}'`",
+        )
 
     # One method for each kind of expression.
 
@@ -218,7 +286,9 @@ class Evaluator:
         result = {}
         for key, value in zip(node.keys, node.values, strict=True):
             if not (isinstance(key, ast.Constant) and isinstance(key.value, str)):
-                raise refuse("not-in-language", "the keys of a dict are texts", self.source.span(key or value))
+                raise refuse(
+                    "not-in-language", "the keys of a dict are texts", self.source.span(key or value)
+                )
             result[key.value] = self.value(value)
         return result
 
@@ -254,9 +324,13 @@ class Evaluator:
             for _ in value:
                 self.budget.spend(self.source, node)
             return list(value)
-        raise refuse("not-iterable", f"a {type(value).__name__} cannot be iterated", self.source.span(node),
-                     help="go over a list, `range(...)`, `zip(...)`, `enumerate(...)`, `reversed(...)` "
-                          "or a repeated layer")  # fmt: skip
+        raise refuse(
+            "not-iterable",
+            f"a {type(value).__name__} cannot be iterated",
+            self.source.span(node),
+            help="go over a list, `range(...)`, `zip(...)`, `enumerate(...)`, `reversed(...)` "
+            "or a repeated layer",
+        )
 
     def bind(self, target: ast.AST, value: Any) -> None:
         """Bind a name, or a tuple of names, to a value."""
@@ -273,8 +347,9 @@ class Evaluator:
         """Return the parts of a value for a tuple of targets."""
         parts = self.items(target, value)
         if len(parts) != len(target.elts):
-            raise refuse("unpack-count", f"{len(target.elts)} names for {len(parts)} values",
-                         self.source.span(target))  # fmt: skip
+            raise refuse(
+                "unpack-count", f"{len(target.elts)} names for {len(parts)} values", self.source.span(target)
+            )
         return parts
 
 
@@ -284,8 +359,14 @@ def _reason(error: Exception) -> str:
 
 def _listed(value: Any) -> Any:
     """Turn the lazy results of `zip`, `enumerate` and `reversed` into lists."""
-    return list(value) if isinstance(value, zip | enumerate) or type(value).__name__.endswith("reverseiterator") \
-        or isinstance(value, reversed) or type(value).__name__ == "range_iterator" else value  # fmt: skip
+    return (
+        list(value)
+        if isinstance(value, zip | enumerate)
+        or type(value).__name__.endswith("reverseiterator")
+        or isinstance(value, reversed)
+        or type(value).__name__ == "range_iterator"
+        else value
+    )
 
 
 def evaluate(expression: Expression, names: Mapping[str, object], limits: Limits = DEFAULT_LIMITS) -> Any:

@@ -18,19 +18,63 @@ from spec_schema.reader import Scalar
 from spec_schema.source import Span
 
 OPERATORS: tuple[type[ast.AST], ...] = (
-    ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.MatMult,
-    ast.BitAnd, ast.BitOr, ast.BitXor, ast.Invert,
-    ast.USub, ast.UAdd, ast.Not, ast.And, ast.Or,
-    ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Is, ast.IsNot, ast.In, ast.NotIn,
-)  # fmt: skip
+    ast.Add,
+    ast.Sub,
+    ast.Mult,
+    ast.Div,
+    ast.FloorDiv,
+    ast.Mod,
+    ast.Pow,
+    ast.MatMult,
+    ast.BitAnd,
+    ast.BitOr,
+    ast.BitXor,
+    ast.Invert,
+    ast.USub,
+    ast.UAdd,
+    ast.Not,
+    ast.And,
+    ast.Or,
+    ast.Eq,
+    ast.NotEq,
+    ast.Lt,
+    ast.LtE,
+    ast.Gt,
+    ast.GtE,
+    ast.Is,
+    ast.IsNot,
+    ast.In,
+    ast.NotIn,
+)
 EXPRESSIONS: tuple[type[ast.AST], ...] = (
-    ast.Constant, ast.Name, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Subscript, ast.Slice,
-    ast.Tuple, ast.List, ast.Dict, ast.ListComp, ast.comprehension, ast.Call, ast.keyword, ast.Attribute,
+    ast.Constant,
+    ast.Name,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.BoolOp,
+    ast.Compare,
+    ast.IfExp,
+    ast.Subscript,
+    ast.Slice,
+    ast.Tuple,
+    ast.List,
+    ast.Dict,
+    ast.ListComp,
+    ast.comprehension,
+    ast.Call,
+    ast.keyword,
+    ast.Attribute,
     ast.Starred,
-)  # fmt: skip
+)
 STATEMENTS: tuple[type[ast.AST], ...] = (
-    ast.Assign, ast.AugAssign, ast.Return, ast.If, ast.While, ast.For, ast.Pass,
-)  # fmt: skip
+    ast.Assign,
+    ast.AugAssign,
+    ast.Return,
+    ast.If,
+    ast.While,
+    ast.For,
+    ast.Pass,
+)
 CONTEXTS = (ast.Load, ast.Store)
 
 DESCRIPTIONS: dict[type[ast.AST], str] = {
@@ -156,9 +200,13 @@ def parse_expression(
     start += len(text) - len(text.lstrip())
     text = text.strip().replace("\n", " ")
     if len(text) > limits.expression:
-        raise refuse("expression-too-long", f"an expression of {len(text)} characters", scalar.span,
-                     notes=(f"the limit is {limits.expression} characters",),
-                     help="move parts of it into `vars`")  # fmt: skip
+        raise refuse(
+            "expression-too-long",
+            f"an expression of {len(text)} characters",
+            scalar.span,
+            notes=(f"the limit is {limits.expression} characters",),
+            help="move parts of it into `vars`",
+        )
     tree = _parse(scalar, text, start, "eval")
     assert isinstance(tree, ast.Expression)
     expression = Expression(scalar, text, start, tree.body)
@@ -180,8 +228,12 @@ def parse_program(scalar: Scalar, limits: Limits = DEFAULT_LIMITS) -> Program:
     if not tree.body:
         raise refuse("missing-return", "the program is empty", scalar.span, help="end it with `return x`")
     if not always_returns(tree.body):
-        raise refuse("missing-return", "the program can end without a `return`", program.span(tree.body[-1]),
-                     help="end it with `return` and the value that flows on")  # fmt: skip
+        raise refuse(
+            "missing-return",
+            "the program can end without a `return`",
+            program.span(tree.body[-1]),
+            help="end it with `return` and the value that flows on",
+        )
     return program
 
 
@@ -208,10 +260,11 @@ def _syntax(scalar: Scalar, text: str, start: int, error: SyntaxError) -> SpecEr
     column = max((error.offset or 1) - 1, 0)
     lines = text.split("\n")
     at = sum(len(part) + 1 for part in lines[: line - 1]) + min(column, len(lines[line - 1]))
-    span = source.scalar.locate(start + min(at, max(len(text) - 1, 0)), start + min(at + 1, max(len(text), 1)))
+    span = source.scalar.locate(
+        start + min(at, max(len(text) - 1, 0)), start + min(at + 1, max(len(text), 1))
+    )
     reason = (error.msg or "invalid syntax").removesuffix(".")
-    return refuse("syntax", f"this cannot be read: {reason[:1].lower()}{reason[1:]}", span,
-                  help=_torn(text))  # fmt: skip
+    return refuse("syntax", f"this cannot be read: {reason[:1].lower()}{reason[1:]}", span, help=_torn(text))
 
 
 def _torn(text: str) -> str | None:
@@ -232,17 +285,27 @@ def walk(roots: Sequence[ast.AST]) -> Iterator[tuple[ast.AST, int]]:
         stack.extend((child, below) for child in reversed(list(ast.iter_child_nodes(node))))
 
 
-def _check(source: Source, roots: Sequence[ast.AST], allowed: tuple[type[ast.AST], ...], limits: Limits) -> None:
+def _check(
+    source: Source, roots: Sequence[ast.AST], allowed: tuple[type[ast.AST], ...], limits: Limits
+) -> None:
     errors: list[SpecError] = []
     count = 0
     for node, depth in walk(roots):
         count += 1
         if depth > limits.expression_depth:
-            raise refuse("expression-too-deep", f"an expression nested more than {limits.expression_depth} deep",
-                         source.span(node), help="name a part of it first")  # fmt: skip
+            raise refuse(
+                "expression-too-deep",
+                f"an expression nested more than {limits.expression_depth} deep",
+                source.span(node),
+                help="name a part of it first",
+            )
         if count > limits.program_operations:
-            raise refuse("program-too-long", f"a program of more than {limits.program_operations} operations",
-                         source.scalar.span, help="split it into blocks")  # fmt: skip
+            raise refuse(
+                "program-too-long",
+                f"a program of more than {limits.program_operations} operations",
+                source.scalar.span,
+                help="split it into blocks",
+            )
         error = _form_error(source, node, allowed)
         if error:
             errors.append(error)
@@ -254,8 +317,12 @@ def _form_error(source: Source, node: ast.AST, allowed: tuple[type[ast.AST], ...
     """Return what is wrong with the form of one node, leaving its children to themselves."""
     if not isinstance(node, allowed + OPERATORS + CONTEXTS):
         what = DESCRIPTIONS.get(type(node), f"`{type(node).__name__}`")
-        return refuse("not-in-language", f"{what} is not part of the language", source.span(node),
-                      help=WAYS_OUT.get(type(node)))  # fmt: skip
+        return refuse(
+            "not-in-language",
+            f"{what} is not part of the language",
+            source.span(node),
+            help=WAYS_OUT.get(type(node)),
+        )
     check = _FORMS.get(type(node))
     return check(source, node) if check else None
 
@@ -269,8 +336,9 @@ def _constant_error(source: Source, node: ast.AST) -> SpecError | None:
         return None
     if value is Ellipsis:
         return None
-    return refuse("not-in-language", f"a {type(value).__name__} literal is not part of the language",
-                  source.span(node))  # fmt: skip
+    return refuse(
+        "not-in-language", f"a {type(value).__name__} literal is not part of the language", source.span(node)
+    )
 
 
 def _name_error(source: Source, node: ast.AST) -> SpecError | None:
@@ -284,8 +352,12 @@ def _name_error(source: Source, node: ast.AST) -> SpecError | None:
 def _attribute_error(source: Source, node: ast.AST) -> SpecError | None:
     assert isinstance(node, ast.Attribute)
     if isinstance(node.ctx, ast.Store):
-        return refuse("changed-in-place", "a program cannot set an attribute", source.span(node),
-                      help="bind a new name instead")  # fmt: skip
+        return refuse(
+            "changed-in-place",
+            "a program cannot set an attribute",
+            source.span(node),
+            help="bind a new name instead",
+        )
     if node.attr.startswith("_"):
         return refuse("unknown-attribute", f"`{node.attr}` cannot be reached from a spec", source.span(node))
     return None
@@ -294,9 +366,13 @@ def _attribute_error(source: Source, node: ast.AST) -> SpecError | None:
 def _subscript_error(source: Source, node: ast.AST) -> SpecError | None:
     assert isinstance(node, ast.Subscript)
     if isinstance(node.ctx, ast.Store):
-        return refuse("changed-in-place", "a value cannot be changed in place", source.span(node),
-                      help="make a new value: `torch.where`-like `where(mask, a, b)`, `cat([...])`, "
-                           "or `ys = [*ys, y]` for a list")  # fmt: skip
+        return refuse(
+            "changed-in-place",
+            "a value cannot be changed in place",
+            source.span(node),
+            help="make a new value: `torch.where`-like `where(mask, a, b)`, `cat([...])`, "
+            "or `ys = [*ys, y]` for a list",
+        )
     return None
 
 
@@ -306,8 +382,12 @@ def _call_error(source: Source, node: ast.AST) -> SpecError | None:
     starred_names = [k for k in node.keywords if k.arg is None]
     if starred or starred_names:
         place = starred[0] if starred else starred_names[0]
-        return refuse("not-in-language", "`*` and `**` are not part of a call", source.span(place),
-                      help="write the arguments out")  # fmt: skip
+        return refuse(
+            "not-in-language",
+            "`*` and `**` are not part of a call",
+            source.span(place),
+            help="write the arguments out",
+        )
     return None
 
 
@@ -321,15 +401,18 @@ def _comprehension_error(source: Source, node: ast.AST) -> SpecError | None:
 def _loop_error(source: Source, node: ast.AST) -> SpecError | None:
     assert isinstance(node, ast.For | ast.While)
     if node.orelse:
-        return refuse("not-in-language", "`else` of a loop is not part of the language",
-                      source.span(node.orelse[0]))  # fmt: skip
+        return refuse(
+            "not-in-language", "`else` of a loop is not part of the language", source.span(node.orelse[0])
+        )
     return None
 
 
 def _return_error(source: Source, node: ast.AST) -> SpecError | None:
     assert isinstance(node, ast.Return)
     if node.value is None:
-        return refuse("missing-return", "`return` gives nothing back", source.span(node), help="return a value")
+        return refuse(
+            "missing-return", "`return` gives nothing back", source.span(node), help="return a value"
+        )
     return None
 
 
@@ -338,7 +421,9 @@ def _assign_error(source: Source, node: ast.AST) -> SpecError | None:
     for target in node.targets:
         for part, _ in walk([target]):
             if isinstance(part, ast.Starred):
-                return refuse("not-in-language", "`*` in a target is not part of the language", source.span(part))
+                return refuse(
+                    "not-in-language", "`*` in a target is not part of the language", source.span(part)
+                )
     return None
 
 

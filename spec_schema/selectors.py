@@ -51,7 +51,8 @@ def _match(pattern: tuple[re.Pattern[str] | None, ...], path: tuple[Step, ...]) 
             reachable = {
                 at + 1
                 for at in reachable
-                if at < len(path) and (part.fullmatch(path[at][0]) or (path[at][1] and part.fullmatch(path[at][1])))
+                if at < len(path)
+                and (part.fullmatch(path[at][0]) or (path[at][1] and part.fullmatch(path[at][1])))
             }
     return len(path) in reachable
 
@@ -109,6 +110,10 @@ def parse_selector(text: str, span: Span | None) -> Selector:
     """
     result = _compile(text.strip())
     if isinstance(result, str):
-        raise refuse("bad-selector", f"this is not a selector: {result}", span,
-                     help="write dotted components, such as `h.*.attn.proj.weight`, `Linear.bias` or `/head`")
+        raise refuse(
+            "bad-selector",
+            f"this is not a selector: {result}",
+            span,
+            help="write dotted components, such as `h.*.attn.proj.weight`, `Linear.bias` or `/head`",
+        )
     return result

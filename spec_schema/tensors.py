@@ -14,9 +14,20 @@ from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
 DTYPES = (
-    "float", "float32", "float64", "float16", "bfloat16", "complex64", "complex128", "int64", "int32", "int16",
-    "int8", "uint8", "bool",
-)  # fmt: skip
+    "float",
+    "float32",
+    "float64",
+    "float16",
+    "bfloat16",
+    "complex64",
+    "complex128",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint8",
+    "bool",
+)
 """`float` is the model's default dtype."""
 
 _SCALAR = re.compile(r"\s*([A-Za-z_]\w*)\s*(\[\s*\])?\s*\Z")
@@ -47,15 +58,25 @@ def parse_tensor(scalar: Scalar, limits: Limits = DEFAULT_LIMITS) -> TensorType:
     expression = parse_expression(scalar, limits=limits)
     tree = expression.tree
     if not (isinstance(tree, ast.Subscript) and isinstance(tree.value, ast.Name)):
-        raise refuse("not-a-tensor", "this is not a tensor type", scalar.span,
-                     help="write a dtype and the dimensions: `float32[batch, 3, 224, 224]`")  # fmt: skip
+        raise refuse(
+            "not-a-tensor",
+            "this is not a tensor type",
+            scalar.span,
+            help="write a dtype and the dimensions: `float32[batch, 3, 224, 224]`",
+        )
     dtype = _dtype(tree.value.id, expression.span(tree.value))
     parts = tree.slice.elts if isinstance(tree.slice, ast.Tuple) else [tree.slice]
     if len(parts) > limits.rank:
-        raise refuse("rank-limit", f"a tensor of {len(parts)} dimensions", scalar.span,
-                     notes=(f"the limit is {limits.rank}",))  # fmt: skip
+        raise refuse(
+            "rank-limit",
+            f"a tensor of {len(parts)} dimensions",
+            scalar.span,
+            notes=(f"the limit is {limits.rank}",),
+        )
     for part in parts:
-        if isinstance(part, ast.Slice | ast.Starred) or (isinstance(part, ast.Constant) and part.value is Ellipsis):
+        if isinstance(part, ast.Slice | ast.Starred) or (
+            isinstance(part, ast.Constant) and part.value is Ellipsis
+        ):
             raise refuse("not-a-tensor", "a dimension is a size or a name", expression.span(part))
     return TensorType(dtype, tuple(expression.part(part) for part in parts), scalar.span)
 
@@ -64,6 +85,10 @@ def _dtype(name: str, span: Span) -> str:
     if name in DTYPES:
         return name
     near = did_you_mean(name, DTYPES)
-    raise refuse("unknown-dtype", f"there is no dtype `{name}`", span,
-                 notes=(f"dtypes: {', '.join(DTYPES)}",),
-                 help=f"did you mean `{near}`?" if near else None)  # fmt: skip
+    raise refuse(
+        "unknown-dtype",
+        f"there is no dtype `{name}`",
+        span,
+        notes=(f"dtypes: {', '.join(DTYPES)}",),
+        help=f"did you mean `{near}`?" if near else None,
+    )

@@ -32,8 +32,14 @@ def validate(node: Node) -> Document:
         strangers.reset(token)
     problems += [_unknown_key(key, known) for key, known in found]
     if document is not None and document.spec.value != 1:
-        problems.append(Diagnostic("unknown-version", f"language version {document.spec.value} is not known",
-                                   document.spec.span, help="write `spec: 1`"))  # fmt: skip
+        problems.append(
+            Diagnostic(
+                "unknown-version",
+                f"language version {document.spec.value} is not known",
+                document.spec.span,
+                help="write `spec: 1`",
+            )
+        )
     if document is None or problems:
         raise SpecError(problems)
     return document
@@ -106,21 +112,32 @@ def _first_line(span: Span) -> Span:
 def _unknown_key(key: Scalar, known: list[str]) -> Diagnostic:
     near = did_you_mean(key.text, known)
     return Diagnostic(
-        "unknown-key", f"there is no key `{key.text}` here", key.span,
-        notes=(f"keys here: {', '.join(known)}",), help=f"did you mean `{near}`?" if near else None,
-    )  # fmt: skip
+        "unknown-key",
+        f"there is no key `{key.text}` here",
+        key.span,
+        notes=(f"keys here: {', '.join(known)}",),
+        help=f"did you mean `{near}`?" if near else None,
+    )
 
 
 def _missing_key(place: _Place, key: str) -> Diagnostic:
-    return Diagnostic("missing-key", f"the key `{key}` is missing", place.span,
-                      help="start the spec with `spec: 1`" if key == "spec" else None)  # fmt: skip
+    return Diagnostic(
+        "missing-key",
+        f"the key `{key}` is missing",
+        place.span,
+        help="start the spec with `spec: 1`" if key == "spec" else None,
+    )
 
 
 def _strange_item(place: _Place) -> Diagnostic:
     keys = list(place.node) if isinstance(place.node, Entries) else []
     near = next((hit for key in keys if (hit := did_you_mean(key, NODE_KEYS))), None)
     return Diagnostic(
-        "not-a-layer", "this mapping is not a layer", place.span,
-        notes=("a layer written as a mapping has one of the keys " + ", ".join(f"`{key}`" for key in NODE_KEYS),),
+        "not-a-layer",
+        "this mapping is not a layer",
+        place.span,
+        notes=(
+            "a layer written as a mapping has one of the keys " + ", ".join(f"`{key}`" for key in NODE_KEYS),
+        ),
         help=f"did you mean the key `{near}`?" if near else None,
-    )  # fmt: skip
+    )

@@ -76,7 +76,9 @@ class Chooser:
         """Return an expression over the number of the copy, for a value that differs from copy to copy."""
         if not self.loops or not pairs[0][1].position:
             return None
-        return self._first_or_rest(pairs, candidates) or self._affine(pairs, candidates) or self._listed(pairs)
+        return (
+            self._first_or_rest(pairs, candidates) or self._affine(pairs, candidates) or self._listed(pairs)
+        )
 
     def _first_or_rest(
         self, pairs: list[tuple[Any, Case]], candidates: Sequence[Candidate]
@@ -108,7 +110,9 @@ class Chooser:
             return None
         firsts = [(rows[case.state][0], case) for _, case in pairs]
         growths = [(steps[case.state], case) for _, case in pairs]
-        start = self._candidate(firsts, candidates) or self._literal(firsts) or self._extra(firsts, "in_features")
+        start = (
+            self._candidate(firsts, candidates) or self._literal(firsts) or self._extra(firsts, "in_features")
+        )
         growth = self._candidate(growths, candidates) or self._literal(growths)
         if growth is None:
             return None
@@ -135,7 +139,9 @@ class Chooser:
         rows: dict[BlockState, dict[int, Any]] = {}
         for value, case in pairs:
             rows.setdefault(case.state, {})[case.position[-1]] = value
-        lists: dict[BlockState, object] = {s: [row.get(at) for at in range(max(row) + 1)] for s, row in rows.items()}
+        lists: dict[BlockState, object] = {
+            s: [row.get(at) for at in range(max(row) + 1)] for s, row in rows.items()
+        }
         return item_of(name(self.group.extra(f"{wanted}_list", lists, self.taken)), name(self.loops[-1]))
 
 

@@ -18,7 +18,6 @@ from compiler.emit.programs import ProgramTranslator, stored_names
 from compiler.emit.rules import rule_statements, train_method
 from compiler.emit.syntax import assign, call, class_, function, index, name, own, parameters
 from compiler.emit.tensors import TensorEmitter
-from compiler.infer.states import BlockState
 from compiler.infer.values import Recipe
 from compiler.program import (
     Call,
@@ -75,8 +74,12 @@ class ClassEmitter:
         rules = rule_statements(self.module, self.group)
         constructor = self._constructor([*made, *rules])
         methods: list[ast.stmt] = [constructor, *train_method(self.module, self.group)]
-        return class_(self.group.title, self.module.nn(base), self.definition.doc,
-                      [*methods, *([forward] if forward else [])])
+        return class_(
+            self.group.title,
+            self.module.nn(base),
+            self.definition.doc,
+            [*methods, *([forward] if forward else [])],
+        )
 
     # The constructor.
 
@@ -242,7 +245,8 @@ class ClassEmitter:
             loop = ast.comprehension(ast.Name("branch", ast.Store()), branches, [], 0)
             return self._combined(body.combine, [ast.ListComp(call(name("branch"), name("x")), [loop])], True)
         titles: list[ast.expr] = [
-            index(name("self"), ast.Constant(title if named else int(title))) for title, _ in self.states[0].order
+            index(name("self"), ast.Constant(title if named else int(title)))
+            for title, _ in self.states[0].order
         ]
         return self._combined(body.combine, [call(title, name("x")) for title in titles])
 
@@ -252,7 +256,9 @@ class ClassEmitter:
             return ast.BinOp(values[0], ast.Add(), values[1])
         target = combine.target
         plugin = target in self.module.plugins.operations
-        operation = self.module.plugin_operation(target) if plugin else self.module.names.function(OPERATIONS[target])
+        operation = (
+            self.module.plugin_operation(target) if plugin else self.module.names.function(OPERATIONS[target])
+        )
         translator = self._program_translator(set())
         args = [translator.translate(a.value.tree) for a in combine.arguments if a.name is None]  # type: ignore[union-attr]
         keywords = {a.name: translator.translate(a.value.tree) for a in combine.arguments if a.name}  # type: ignore[union-attr]
@@ -278,8 +284,15 @@ class ClassEmitter:
         for title in self.values:
             if title not in members:
                 members[title] = f"{title}_" if title in MODULE_ATTRIBUTES else title
-        return ProgramTranslator(self.module.names, self.module.plugins, self._literals(), members, local,
-                                 self._device(), self.module.number_calls)
+        return ProgramTranslator(
+            self.module.names,
+            self.module.plugins,
+            self._literals(),
+            members,
+            local,
+            self._device(),
+            self.module.number_calls,
+        )
 
     def _note_reads(self, translator: ProgramTranslator) -> None:
         """Remember the compile-time values that `forward` reads, which the constructor has to store."""
@@ -391,4 +404,3 @@ def _expressions_in(node: LayerNode) -> list[Expression]:
             return _expressions_in(node.of)
         case Inline() | Reuse():
             return []
-

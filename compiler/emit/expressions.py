@@ -17,7 +17,9 @@ MATH = {"floor", "ceil", "sqrt", "log"}
 class Translator(ast.NodeTransformer):
     """Translates one expression of compile-time values. `literals` are names that stand for a fixed value."""
 
-    def __init__(self, names: Globals, literals: Mapping[str, object], renamed: Mapping[str, ast.expr]) -> None:
+    def __init__(
+        self, names: Globals, literals: Mapping[str, object], renamed: Mapping[str, ast.expr]
+    ) -> None:
         self.names = names
         self.literals = literals
         self.renamed = renamed
@@ -125,4 +127,3 @@ def copy_tree(node: Any) -> Any:
     if not isinstance(node, ast.AST):
         return node
     return type(node)(**{field: copy_tree(getattr(node, field, None)) for field in node._fields})
-

@@ -79,8 +79,12 @@ class ModuleEmitter:
         """Return the class of instances that one node makes."""
         keys = {group_key(state) for state in states}
         if len(keys) > 1:
-            raise refuse("several-classes", "the copies of this block have different blocks as arguments", node.span,
-                         help="write a node of its own for each of them")
+            raise refuse(
+                "several-classes",
+                "the copies of this block have different blocks as arguments",
+                node.span,
+                help="write a node of its own for each of them",
+            )
         return self.groups[keys.pop()]
 
     def operation_class(self, operation: str) -> str:
@@ -101,11 +105,24 @@ class ModuleEmitter:
             ast.Assign([ast.Attribute(name("self"), "args", ast.Store())], name("args")),
             ast.Assign([ast.Attribute(name("self"), "kwargs", ast.Store())], name("kwargs")),
         ]
-        arguments = ast.arguments([], [ast.arg("self")], ast.arg("args", name("object")), [], [],
-                                  ast.arg("kwargs", name("object")), [])
-        forward = function("forward", parameters([("x", name("Tensor"), None)]), [ast.Return(body)], name("Tensor"))
-        return class_(title, "nn.Module", f"`{operation}` as a layer.",
-                      [function("__init__", arguments, stored, ast.Constant(None)), forward])
+        arguments = ast.arguments(
+            [],
+            [ast.arg("self")],
+            ast.arg("args", name("object")),
+            [],
+            [],
+            ast.arg("kwargs", name("object")),
+            [],
+        )
+        forward = function(
+            "forward", parameters([("x", name("Tensor"), None)]), [ast.Return(body)], name("Tensor")
+        )
+        return class_(
+            title,
+            "nn.Module",
+            f"`{operation}` as a layer.",
+            [function("__init__", arguments, stored, ast.Constant(None)), forward],
+        )
 
     def _operation_target(self, operation: str) -> ast.expr:
         if operation in self.plugins.operations:
@@ -144,4 +161,3 @@ class ModuleEmitter:
 def emit_tree(inferred: Inferred, plan: Plan) -> ast.Module:
     """Return the tree of the emitted file."""
     return ModuleEmitter(inferred, plan).emit()
-

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-RESERVED = frozenset({"torch", "nn", "F", "Tensor", "OrderedDict", "math", "fx", "self", "super", "range", "Any"})
+RESERVED = frozenset(
+    {"torch", "nn", "F", "Tensor", "OrderedDict", "math", "fx", "self", "super", "range", "Any"}
+)
 
 
 @dataclass
@@ -61,7 +63,9 @@ class Globals:
             body.append(ast.Import([ast.alias("torch.nn.functional", "F")]))
         if self.einops:
             body.append(ast.ImportFrom("einops", [ast.alias(title) for title in sorted(self.einops)], 0))
-        parts = [title for title in ("Tensor", "fx", "nn") if title in self.used or (title == "fx" and self.einops)]
+        parts = [
+            title for title in ("Tensor", "fx", "nn") if title in self.used or (title == "fx" and self.einops)
+        ]
         if parts:
             body.append(ast.ImportFrom("torch", [ast.alias(title) for title in parts], 0))
         modules: dict[str, list[str]] = {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.catalogue.layers import positional, torch_order
 from compiler.emit.choose import Candidate, Case, Chooser
 from compiler.emit.expressions import Translator
-from compiler.emit.groups import ClassGroup, group_key
+from compiler.emit.groups import ClassGroup
 from compiler.emit.syntax import call, dotted, literal, name
 from compiler.infer.arguments import evaluate_value
 from compiler.infer.states import BlockState, Chain, Leaf, Operation, State
@@ -139,13 +139,17 @@ class NodeEmitter:
         return call(name(group.title), *args, **keywords, **self._extras(group, states, cases))
 
     def _place(self, group: ClassGroup, state: BlockState, title: str) -> int:
-        kept = [p.name for p in group.definition.parameters if not isinstance(state.arguments[p.name], Recipe)]
+        kept = [
+            p.name for p in group.definition.parameters if not isinstance(state.arguments[p.name], Recipe)
+        ]
         return kept.index(title)
 
     def _recipe_arguments(
         self, group: ClassGroup, states: Sequence[BlockState], cases: Sequence[Case]
     ) -> dict[str, ast.expr]:
-        titles = [p.name for p in group.definition.parameters if not isinstance(states[0].arguments[p.name], Recipe)]
+        titles = [
+            p.name for p in group.definition.parameters if not isinstance(states[0].arguments[p.name], Recipe)
+        ]
         return {title: self.choose([s.arguments[title] for s in states], cases, title) for title in titles}
 
     def _extras(
@@ -160,8 +164,11 @@ class NodeEmitter:
         states = [state for _, state in pairs if isinstance(state, BlockState)]
         cases = [case for case, _ in pairs]
         group = self.module.group_of(states, node)
-        args = [self.expression_of_name(title) for title in node.captured
-                if not isinstance(states[0].arguments[title], Recipe)]
+        args = [
+            self.expression_of_name(title)
+            for title in node.captured
+            if not isinstance(states[0].arguments[title], Recipe)
+        ]
         return call(name(group.title), *args, **self._extras(group, states, cases))
 
     def expression_of_name(self, title: str) -> ast.expr:
@@ -189,7 +196,9 @@ class NodeEmitter:
         self.module.names.used.add("OrderedDict")
         return [call("OrderedDict", ast.List(entries, ast.Load()))]
 
-    def _item_rows(self, items: Sequence[Item], pairs: Pairs) -> list[tuple[Item, list[tuple[Case, list[tuple[str, State]]]]]]:
+    def _item_rows(
+        self, items: Sequence[Item], pairs: Pairs
+    ) -> list[tuple[Item, list[tuple[Case, list[tuple[str, State]]]]]]:
         """Return, for each item, the children that it made in each instance."""
         rows = []
         positions = [0] * len(pairs)
@@ -244,7 +253,11 @@ class NodeEmitter:
         if not inner:
             return ast.List([], ast.Load())
         before = dict(self.translator.renamed)
-        self.translator.renamed = {**before, "index": name(loop), **{n: name(self._local(n)) for n in node.names}}
+        self.translator.renamed = {
+            **before,
+            "index": name(loop),
+            **{n: name(self._local(n)) for n in node.names},
+        }
         self.chooser.loops.append(loop)
         element = self.emit(node.of, inner)
         if named:
@@ -299,8 +312,11 @@ class NodeEmitter:
         if node.names:
             expression = self.expression(node.over)
             if isinstance(expression, ast.List):
-                return literal([tuple(r) if isinstance(r, list) else r for r in values[0]]) \
-                    if all(v == values[0] for v in values) else expression
+                return (
+                    literal([tuple(r) if isinstance(r, list) else r for r in values[0]])
+                    if all(v == values[0] for v in values)
+                    else expression
+                )
             return expression
         if isinstance(values[0], int):
             return self.expression(node.over)
@@ -313,7 +329,9 @@ class NodeEmitter:
             return self.emit(node.then, taken)
         if not taken:
             return self._otherwise(node, other)
-        return ast.IfExp(self.expression(node.condition), self.emit(node.then, taken), self._otherwise(node, other))
+        return ast.IfExp(
+            self.expression(node.condition), self.emit(node.then, taken), self._otherwise(node, other)
+        )
 
     def _otherwise(self, node: Choice, pairs: Pairs) -> ast.expr:
         if node.otherwise is None:
@@ -335,7 +353,9 @@ class NodeEmitter:
     def _candidates(self, cases: Sequence[Case]) -> list[Candidate]:
         candidates = []
         for title in sorted(self.ctor_names):
-            candidates.append(Candidate(self.expression_of_name(title), {id(c): c.values.get(title) for c in cases}))
+            candidates.append(
+                Candidate(self.expression_of_name(title), {id(c): c.values.get(title) for c in cases})
+            )
         for expression in self.expressions:
             values = {id(c): _attempt(expression, c) for c in cases}
             if not isinstance(expression.tree, ast.Constant | ast.Name):
@@ -367,4 +387,3 @@ def _reads_recipe(value: ValueTree, cases: Sequence[Case]) -> bool:
     from compiler.resolve.values import free_names
 
     return any(isinstance(cases[0].values.get(title), Recipe) for title in free_names(value))
-

@@ -130,6 +130,8 @@ class ProgramTranslator(Translator):
 def stored_names(statements: Sequence[ast.stmt]) -> set[str]:
     """Return the local names that statements bind."""
     return {
-        n.id for s in statements for n in ast.walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        n.id
+        for s in statements
+        for n in ast.walk(s)
+        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
     }
-

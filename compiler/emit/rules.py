@@ -50,7 +50,9 @@ def _row(ties: Sequence[Tie]) -> list[Tie]:
         if tie.owner != first.owner or len(tie.alias) != len(first.alias):
             break
         differing = [at for at, (a, b) in enumerate(zip(first.alias, tie.alias, strict=True)) if a[0] != b[0]]
-        if len(differing) != 1 or not _counts(first.alias[differing[0]][0], tie.alias[differing[0]][0], len(row)):
+        if len(differing) != 1 or not _counts(
+            first.alias[differing[0]][0], tie.alias[differing[0]][0], len(row)
+        ):
             break
         row.append(tie)
     return row
@@ -65,8 +67,12 @@ def _loop(state: BlockState, row: Sequence[Tie]) -> ast.stmt:
     at = next(at for at, (a, b) in enumerate(zip(first, last, strict=True)) if a[0] != b[0])
     bounds = [ast.Constant(int(first[at][0])), ast.Constant(int(last[at][0]) + 1)]
     target = path(state, first, {at: name("index")})
-    return ast.For(ast.Name("index", ast.Store()), call("range", *bounds),
-                   [ast.Assign([as_store(target)], path(state, row[0].owner))], [])
+    return ast.For(
+        ast.Name("index", ast.Store()),
+        call("range", *bounds),
+        [ast.Assign([as_store(target)], path(state, row[0].owner))],
+        [],
+    )
 
 
 def path(state: State, steps: Sequence[Step], replaced: dict[int, ast.expr] | None = None) -> ast.expr:
@@ -105,8 +111,7 @@ def _frozen(state: BlockState, paths: Sequence[tuple[Step, ...]]) -> list[ast.st
         test = ast.Compare(name("name"), [ast.NotIn()], [name("frozen")])
         body = ast.Expr(call(ast.Attribute(name("parameter"), "requires_grad_", ast.Load()), test))
         target = ast.Tuple([name("name"), name("parameter")], ast.Load())
-        return [assign("frozen", names),
-                ast.For(as_store(target), call(own("named_parameters")), [body], [])]
+        return [assign("frozen", names), ast.For(as_store(target), call(own("named_parameters")), [body], [])]
     return [
         ast.Expr(call(ast.Attribute(path(state, steps), "requires_grad_", ast.Load()), ast.Constant(False)))
         for steps in paths
@@ -120,9 +125,7 @@ def train_method(module: ModuleEmitter, group: ClassGroup) -> list[ast.stmt]:
         return []
     rows = [(name_.split(".")) for name_ in names]
     state = group.states[0]
-    body: list[ast.stmt] = [
-        ast.Expr(call(ast.Attribute(call("super"), "train", ast.Load()), name("mode")))
-    ]
+    body: list[ast.stmt] = [ast.Expr(call(ast.Attribute(call("super"), "train", ast.Load()), name("mode")))]
     if len(rows) > MANY:
         get = call(own("get_submodule"), name("name"))
         names_node = ast.Tuple([ast.Constant(".".join(row)) for row in rows], ast.Load())

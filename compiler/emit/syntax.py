@@ -114,4 +114,6 @@ def parameters(
     assert not required_after
     defaults = [row[2] for row in rows[first_default:] if row[2] is not None]
     only = keyword_only or {}
-    return ast.arguments([], args, None, [ast.arg(k, a) for k, a in only.items()], [None] * len(only), None, defaults)
+    return ast.arguments(
+        [], args, None, [ast.arg(k, a) for k, a in only.items()], [None] * len(only), None, defaults
+    )

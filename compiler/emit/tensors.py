@@ -85,7 +85,11 @@ class TensorEmitter:
         else:
             return []
         parts = [*arguments, *(k.value for k in keywords)]
-        plain = all(isinstance(n, ast.Constant | ast.UnaryOp | ast.USub | ast.Load) for p in parts for n in ast.walk(p))
+        plain = all(
+            isinstance(n, ast.Constant | ast.UnaryOp | ast.USub | ast.Load)
+            for p in parts
+            for n in ast.walk(p)
+        )
         if title in CONSTANT_MAKERS or title not in INITIALIZER_ARGUMENTS or not plain:
             return []
         named = {k.arg: k.value for k in keywords if k.arg}
@@ -106,8 +110,15 @@ class TensorEmitter:
         assert entry.value is not None
         value = entry.value
         local = stored_names(value.body) if isinstance(value, Program) else set()
-        translator = ProgramTranslator(self.module.names, self.module.plugins, self.nodes.translator.literals, {},
-                                       local, None, self.module.number_calls)
+        translator = ProgramTranslator(
+            self.module.names,
+            self.module.plugins,
+            self.nodes.translator.literals,
+            {},
+            local,
+            None,
+            self.module.number_calls,
+        )
         translator.renamed = dict(self.nodes.translator.renamed)
         result: ast.expr
         if isinstance(value, Program):
@@ -136,4 +147,6 @@ class TensorEmitter:
 
 def _is_number(value: Program | Expression) -> bool:
     """Say whether a value is a literal number or list, which is made a tensor."""
-    return isinstance(value, Expression) and isinstance(value.tree, ast.Constant | ast.List | ast.Tuple | ast.UnaryOp)
+    return isinstance(value, Expression) and isinstance(
+        value.tree, ast.Constant | ast.List | ast.Tuple | ast.UnaryOp
+    )

@@ -44,7 +44,11 @@ class ArgumentEvaluator(Evaluator):
         return super()._value_Name(node)
 
     def call(self, node: ast.Call) -> Any:
-        if isinstance(node.func, ast.Name) and node.func.id not in self.names and is_type(node.func.id, self.scope):
+        if (
+            isinstance(node.func, ast.Name)
+            and node.func.id not in self.names
+            and is_type(node.func.id, self.scope)
+        ):
             return self._recipe(node)
         return super().call(node)
 
@@ -94,7 +98,9 @@ def evaluate_arguments(call: Call, names: Mapping[str, object], limits: Limits) 
             places[len(positional)] = argument
             positional.append(value)
         elif argument.name in keywords:
-            problems.append(Diagnostic("duplicate-argument", f"`{argument.name}` is given twice", argument.span))
+            problems.append(
+                Diagnostic("duplicate-argument", f"`{argument.name}` is given twice", argument.span)
+            )
         else:
             places[argument.name] = argument
             keywords[argument.name] = value

@@ -74,12 +74,15 @@ class Builder:
         if isinstance(value, Recipe):
             more = evaluate_arguments(node, values, self.limits)
             given = Given(
-                (*value.positional, *more.positional), {**value.keywords, **more.keywords},
+                (*value.positional, *more.positional),
+                {**value.keywords, **more.keywords},
                 {len(value.positional) + k if isinstance(k, int) else k: a for k, a in more.places.items()},
-            )  # fmt: skip
+            )
             return self.from_call(value.call, given)
         if node.target in FUNCTIONS or node.target in METHODS or node.target in node.scope.plugins.operations:
-            return self.from_call(replace(node, kind="operation"), evaluate_arguments(node, values, self.limits))
+            return self.from_call(
+                replace(node, kind="operation"), evaluate_arguments(node, values, self.limits)
+            )
         raise not_a_layer(node, value)
 
     def from_call(self, node: Call, given: Given) -> State:
@@ -119,7 +122,9 @@ class Builder:
             return self.blocks[key]
         self.depth += 1
         if self.depth > self.limits.block_depth:
-            raise refuse("block-depth", f"blocks nested more than {self.limits.block_depth} deep", definition.span)
+            raise refuse(
+                "block-depth", f"blocks nested more than {self.limits.block_depth} deep", definition.span
+            )
         values: dict[str, object] = {**definition.scope.variables, **arguments}
         for name, value in definition.variables.items():
             values[name] = evaluate_value(value, values, definition.scope, self.limits)
@@ -202,17 +207,27 @@ class Builder:
         over = evaluate_value(node.over, values, node.scope, self.limits)
         span = node.over.place if isinstance(node.over, Expression) else node.span
         if isinstance(over, bool) or not isinstance(over, int | list | tuple | range):
-            raise refuse("bad-repeat", f"`repeat` takes a number of copies or a list, and this is {show(over)}", span)
+            raise refuse(
+                "bad-repeat", f"`repeat` takes a number of copies or a list, and this is {show(over)}", span
+            )
         count = over if isinstance(over, int) else len(over)
         if count < 0:
             raise refuse("bad-repeat", f"`repeat` of {count} copies", span)
         if count > self.limits.modules:
-            raise refuse("too-many-modules", f"{count} copies", span,
-                         notes=(f"the limit is {self.limits.modules} modules",))  # fmt: skip
+            raise refuse(
+                "too-many-modules",
+                f"{count} copies",
+                span,
+                notes=(f"the limit is {self.limits.modules} modules",),
+            )
         rows = [None] * count if isinstance(over, int) else list(over)
         if isinstance(over, int) and node.names:
-            raise refuse("bad-repeat", "`as` names the items of a list, and `repeat` is a number", span,
-                         help="the number of a copy is `index`")  # fmt: skip
+            raise refuse(
+                "bad-repeat",
+                "`as` names the items of a list, and `repeat` is a number",
+                span,
+                help="the number of a copy is `index`",
+            )
         return [{"index": index, **_bind_row(node.names, row, span)} for index, row in enumerate(rows)]
 
     def _choice(self, node: Choice, values: Values) -> State:
@@ -242,4 +257,3 @@ def copy_name(label: NameTemplate, values: Values) -> str:
     if problems:
         raise SpecError(problems)
     return text
-

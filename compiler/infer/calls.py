@@ -19,8 +19,18 @@ from spec_schema.suggest import did_you_mean
 if TYPE_CHECKING:
     from compiler.infer.interpreter import Interpreter
 
-TORCH_ERRORS = (RuntimeError, TypeError, ValueError, IndexError, AttributeError, NotImplementedError, ZeroDivisionError,
-                AssertionError, KeyError, OverflowError)  # fmt: skip
+TORCH_ERRORS = (
+    RuntimeError,
+    TypeError,
+    ValueError,
+    IndexError,
+    AttributeError,
+    NotImplementedError,
+    ZeroDivisionError,
+    AssertionError,
+    KeyError,
+    OverflowError,
+)
 
 
 def call_operation(
@@ -35,18 +45,29 @@ def call_operation(
 
 
 def call_method(
-    run: Interpreter, node: ast.Call, name: str, owner: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]
+    run: Interpreter,
+    node: ast.Call,
+    name: str,
+    owner: Any,
+    arguments: Sequence[Any],
+    keywords: Mapping[str, Any],
 ) -> Any:
     """Call a tensor method of the table."""
     if not isinstance(owner, Tensor):
-        raise refuse("unknown-method", f"`{name}` is a method of tensors, and this is {show(owner)}",
-                     run.source.span(node.func))
+        raise refuse(
+            "unknown-method",
+            f"`{name}` is a method of tensors, and this is {show(owner)}",
+            run.source.span(node.func),
+        )
     _check(run, node, method_signature(name).check(len(arguments), keywords), f"`{name}`")
     return attempt(run, node, name, getattr(torch.Tensor, name), [owner, *arguments], keywords)
 
 
 def apply_operation(
-    name: str, plugins: Mapping[str, Callable[..., Any]], arguments: Sequence[Any], keywords: Mapping[str, Any]
+    name: str,
+    plugins: Mapping[str, Callable[..., Any]],
+    arguments: Sequence[Any],
+    keywords: Mapping[str, Any],
 ) -> Any:
     """Call an operation or method by its name, letting torch's errors through."""
     if name in plugins:
@@ -62,21 +83,36 @@ def _check(run: Interpreter, node: ast.Call, problem: CallProblem | None, what: 
         return
     if problem.kind == "too-many-positional":
         assert problem.limit is not None
-        raise refuse("too-many-arguments", f"{what} takes at most {problem.limit} positional arguments",
-                     run.source.span(node))
+        raise refuse(
+            "too-many-arguments",
+            f"{what} takes at most {problem.limit} positional arguments",
+            run.source.span(node),
+        )
     word = next(k for k in node.keywords if k.arg == problem.keyword)
     span = run.source.span(word).part(0, len(problem.keyword or ""))
     if problem.kind == "forbidden-keyword":
-        raise refuse("forbidden-argument", f"`{problem.keyword}` cannot be given in a spec", span,
-                     help="a program makes new values and changes none")
+        raise refuse(
+            "forbidden-argument",
+            f"`{problem.keyword}` cannot be given in a spec",
+            span,
+            help="a program makes new values and changes none",
+        )
     near = did_you_mean(problem.keyword or "", problem.candidates)
-    raise refuse("unknown-argument", f"{what} has no argument `{problem.keyword}`", span,
-                 notes=() if near else (f"arguments: {', '.join(problem.candidates)}",),
-                 help=f"did you mean `{near}`?" if near else None)
+    raise refuse(
+        "unknown-argument",
+        f"{what} has no argument `{problem.keyword}`",
+        span,
+        notes=() if near else (f"arguments: {', '.join(problem.candidates)}",),
+        help=f"did you mean `{near}`?" if near else None,
+    )
 
 
 def attempt(
-    run: Interpreter, node: ast.AST, name: str, function: Callable[..., Any], arguments: Sequence[Any],
+    run: Interpreter,
+    node: ast.AST,
+    name: str,
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
     keywords: Mapping[str, Any],
 ) -> Any:
     """Call a function of torch; what it refuses is located, with the shapes that it got."""
@@ -88,13 +124,19 @@ def attempt(
         raise SpecError([_refused(run, node, name, error, [*arguments, *keywords.values()])]) from None
 
 
-def _refused(run: Interpreter, node: ast.AST, name: str, error: Exception, values: Sequence[Any]) -> Diagnostic:
+def _refused(
+    run: Interpreter, node: ast.AST, name: str, error: Exception, values: Sequence[Any]
+) -> Diagnostic:
     tensors = tensors_in(list(values))
     shapes = ", ".join(run.engine.shape_text(t) for t in tensors)
     notes = (f"the shapes are {shapes}",) if tensors else ()
     code = "shape-mismatch" if len(tensors) > 1 else "operation-failed"
-    return Diagnostic(code, f"`{name}` refuses this: {reason(error)}", run.source.span(node),
-                      notes=(*notes, *run.engine.trail_notes()))
+    return Diagnostic(
+        code,
+        f"`{name}` refuses this: {reason(error)}",
+        run.source.span(node),
+        notes=(*notes, *run.engine.trail_notes()),
+    )
 
 
 def reason(error: Exception) -> str:
@@ -121,7 +163,8 @@ def _operator_refused(
 ) -> Diagnostic:
     label = "   ".join(
         f"{_text(part)}: {run.engine.shape_text(value)}"
-        for part, value in zip(_parts(node), operands, strict=False) if isinstance(value, Tensor)
+        for part, value in zip(_parts(node), operands, strict=False)
+        if isinstance(value, Tensor)
     )
     span = run.source.span(node)
     differing = _differing(operands) if what not in ("@", "[]") else None
@@ -130,8 +173,14 @@ def _operator_refused(
     else:
         dimension, sizes = differing
         message = f"`{what}` needs equal sizes, but dimension {dimension} differs: {sizes[0]} and {sizes[1]}"
-    return Diagnostic("shape-mismatch", message, span, label=label,
-                      labels=run.engine.cause_labels(), notes=run.engine.trail_notes())
+    return Diagnostic(
+        "shape-mismatch",
+        message,
+        span,
+        label=label,
+        labels=run.engine.cause_labels(),
+        notes=run.engine.trail_notes(),
+    )
 
 
 def _parts(node: ast.AST) -> list[ast.AST]:
@@ -163,4 +212,3 @@ def _differing(operands: Sequence[Any]) -> tuple[int, tuple[Any, Any]] | None:
         if pair[0] != pair[1] and 1 not in pair:
             return dimension, pair
     return None
-

@@ -40,8 +40,12 @@ class Cell:
 
     def _call_chain(self, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span) -> Any:
         if len(inputs) != 1 or keywords:
-            raise refuse("input-count", f"`{self.name}` is a sequence, and takes one input", place,
-                         help=f"call its items: `for layer in {self.name}: x = layer(x, ...)`")
+            raise refuse(
+                "input-count",
+                f"`{self.name}` is a sequence, and takes one input",
+                place,
+                help=f"call its items: `for layer in {self.name}: x = layer(x, ...)`",
+            )
         value = inputs[0]
         for part in self.parts(place):
             value = part.call([value], {}, self.engine.place_of(part.state) or place, part.name)
@@ -59,18 +63,26 @@ class Cell:
             return list(zip(state.names, state.states, strict=True))
         if isinstance(state, BlockState) and isinstance(state.definition.body, SequenceBody | ResidualBody):
             return list(state.children.items())
-        raise refuse("not-iterable", f"`{self.name}` has no items to go over", place,
-                     help="a repeat and a list have items")
+        raise refuse(
+            "not-iterable",
+            f"`{self.name}` has no items to go over",
+            place,
+            help="a repeat and a list have items",
+        )
 
     def index(self, key: Any, place: Span) -> Any:
         """Return the item at an index, or the items of a slice."""
         parts = self.parts(place)
         if isinstance(key, bool) or not isinstance(key, int | slice):
-            raise refuse("not-an-index", f"the items of `{self.name}` are numbered", place, help="write `h[0]`")
+            raise refuse(
+                "not-an-index", f"the items of `{self.name}` are numbered", place, help="write `h[0]`"
+            )
         try:
             return parts[key]
         except IndexError:
-            raise refuse("not-an-index", f"`{self.name}` has {len(parts)} items, and no item {key}", place) from None
+            raise refuse(
+                "not-an-index", f"`{self.name}` has {len(parts)} items, and no item {key}", place
+            ) from None
 
     def member(self, name: str, place: Span) -> Tensor | Cell:
         """Return a parameter, a buffer or a child of the layer."""
@@ -78,19 +90,31 @@ class Cell:
             return self._tensor_of_leaf(self.state, name, place)
         if isinstance(self.state, BlockState) and name in self.state.tensors:
             return self.state.tensors[name]
-        raise refuse("unknown-attribute", f"`{self.name}` has no parameter `{name}` that can be reached", place,
-                     notes=("a program reaches the parameters and buffers of the layers of its own block",))
+        raise refuse(
+            "unknown-attribute",
+            f"`{self.name}` has no parameter `{name}` that can be reached",
+            place,
+            notes=("a program reaches the parameters and buffers of the layers of its own block",),
+        )
 
     def _tensor_of_leaf(self, state: Leaf, name: str, place: Span) -> Tensor:
         if state.module is None:
-            raise refuse("not-yet-shaped", f"`{self.name}` has no shape before its first call", place,
-                         help=f"call it first, or write its size: `{state.layer.name}(..., {_deferred(state)})`")
+            raise refuse(
+                "not-yet-shaped",
+                f"`{self.name}` has no shape before its first call",
+                place,
+                help=f"call it first, or write its size: `{state.layer.name}(..., {_deferred(state)})`",
+            )
         tensors = {**dict(state.module.named_parameters()), **dict(state.module.named_buffers())}
         if name not in tensors:
             near = did_you_mean(name, tensors)
-            raise refuse("unknown-attribute", f"`{self.name}` has no parameter or buffer `{name}`", place,
-                         notes=(f"a {state.layer.name} has {', '.join(tensors) or 'none'}",),
-                         help=f"did you mean `{near}`?" if near else None)
+            raise refuse(
+                "unknown-attribute",
+                f"`{self.name}` has no parameter or buffer `{name}`",
+                place,
+                notes=(f"a {state.layer.name} has {', '.join(tensors) or 'none'}",),
+                help=f"did you mean `{near}`?" if near else None,
+            )
         return tensors[name].detach()
 
     def freeze(self) -> State:
@@ -109,4 +133,3 @@ class Cell:
 def _deferred(state: Leaf) -> str:
     names = [each.name for each in state.layer.arguments if each.deferred]
     return f"{names[0]}=..." if names else "..."
-

@@ -34,5 +34,9 @@ def combine_values(
     except TORCH_ERRORS as error:
         shapes = ", ".join(engine.shape_text(value) for value in values)
         what = "the residual" if combine is None else f"`{name}`"
-        raise refuse("shape-mismatch", f"{what} cannot join these: {reason(error)}", span,
-                     notes=(f"the shapes are {shapes}", *engine.trail_notes())) from None
+        raise refuse(
+            "shape-mismatch",
+            f"{what} cannot join these: {reason(error)}",
+            span,
+            notes=(f"the shapes are {shapes}", *engine.trail_notes()),
+        ) from None

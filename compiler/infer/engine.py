@@ -91,8 +91,12 @@ class Engine:
     def _check_time(self, place: Span) -> None:
         spent = time.process_time() - self.started
         if spent > self.limits.compile_seconds:
-            raise refuse("too-slow", f"inferring the shapes took more than {self.limits.compile_seconds:g} seconds",
-                         place, notes=self.trail_notes())
+            raise refuse(
+                "too-slow",
+                f"inferring the shapes took more than {self.limits.compile_seconds:g} seconds",
+                place,
+                notes=self.trail_notes(),
+            )
 
     def _step(
         self, state: State, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span, where: str
@@ -126,11 +130,16 @@ class Engine:
             sizes: dict[str, object] = dict(infer(state.layer, state.values, inputs))
         except CannotInfer as error:
             shapes = [self.shape_text(t) for t in tensors_in(list(inputs))]
-            raise refuse("cannot-infer", f"`{error.argument}` of `{state.layer.name}` cannot be inferred: "
-                         f"{error.reason}", state.node.span, notes=(f"its input is {', '.join(shapes)}",
-                                                                    *self.trail_notes())) from None
+            raise refuse(
+                "cannot-infer",
+                f"`{error.argument}` of `{state.layer.name}` cannot be inferred: {error.reason}",
+                state.node.span,
+                notes=(f"its input is {', '.join(shapes)}", *self.trail_notes()),
+            ) from None
         nested = {
-            name: self._nested(value, inputs, place) for name, value in state.values.items() if isinstance(value, Recipe)
+            name: self._nested(value, inputs, place)
+            for name, value in state.values.items()
+            if isinstance(value, Recipe)
         }
         values = {**state.values, **sizes, **{name: leaf.module for name, leaf in nested.items()}}
         return replace(state, inferred=sizes, module=self._module(state, values, inputs), nested=nested)
@@ -139,8 +148,12 @@ class Engine:
         """Return an argument that is a layer itself: it is made for the same input."""
         state = self.builder.from_call(value.call, Given(value.positional, value.keywords))
         if not isinstance(state, Leaf):
-            raise refuse("not-a-layer", f"`{value}` cannot be an argument of a layer", value.call.span,
-                         help="a layer of the catalogue can")
+            raise refuse(
+                "not-a-layer",
+                f"`{value}` cannot be an argument of a layer",
+                value.call.span,
+                help="a layer of the catalogue can",
+            )
         return self._shape_leaf(state, inputs[:1], place)
 
     def _module(self, state: Leaf, values: Mapping[str, Any], inputs: Sequence[Any]) -> nn.Module:
@@ -162,8 +175,13 @@ class Engine:
         sizes = {name: value for name, value in values.items() if name in state.inferred}
         inside = ", ".join(f"{name} = {value}" for name, value in sizes.items())
         notes = (f"inferred: {inside}",) if inside else ()
-        return Diagnostic("bad-argument", f"`{state.layer.name}` cannot be made: {reason(error)}", state.node.span,
-                          notes=(*notes, *self.trail_notes()), help=self._torch_order(state, sizes))
+        return Diagnostic(
+            "bad-argument",
+            f"`{state.layer.name}` cannot be made: {reason(error)}",
+            state.node.span,
+            notes=(*notes, *self.trail_notes()),
+            help=self._torch_order(state, sizes),
+        )
 
     def _torch_order(self, state: Leaf, sizes: Mapping[str, Any]) -> str | None:
         """Say so if the call seems to be copied from PyTorch, with its sizes."""
@@ -183,9 +201,14 @@ class Engine:
             return wrong
         shapes = ", ".join(self.shape_text(tensor) for tensor in tensors_in(list(inputs)))
         layer = state.layer.name
-        return Diagnostic("shape-mismatch", f"`{layer}` refuses its input: {reason(error)}", place,
-                          label=f"{where}: {layer} gets {shapes}" if shapes else "",
-                          labels=self._declared(state.node, place), notes=self.trail_notes())
+        return Diagnostic(
+            "shape-mismatch",
+            f"`{layer}` refuses its input: {reason(error)}",
+            place,
+            label=f"{where}: {layer} gets {shapes}" if shapes else "",
+            labels=self._declared(state.node, place),
+            notes=self.trail_notes(),
+        )
 
     def _declared(self, node: Call, place: Span) -> tuple[Label, ...]:
         same = node.span.file is place.file and node.span.start <= place.start <= node.span.end
@@ -203,15 +226,24 @@ class Engine:
         for name, value in written.items():
             if actual.get(name) != value:
                 argument = next(a for a in state.node.arguments if a.name == name)
-                return Diagnostic("wrong-size", f"`{name}` is {actual.get(name)}, and the spec says {show(value)}",
-                                  argument.span, label=f"the input is {self.shape_text(inputs[0])}",
-                                  notes=self.trail_notes(), help="leave it out: it follows from the input")
+                return Diagnostic(
+                    "wrong-size",
+                    f"`{name}` is {actual.get(name)}, and the spec says {show(value)}",
+                    argument.span,
+                    label=f"the input is {self.shape_text(inputs[0])}",
+                    notes=self.trail_notes(),
+                    help="leave it out: it follows from the input",
+                )
         for name, size in state.inferred.items():
             if name in actual and actual[name] != size:
-                return Diagnostic("shape-mismatch", f"`{name}` of this {state.layer.name} was inferred as {size} by "
-                                  f"an earlier call, and is {actual[name]} here",
-                                  self.frames[-1].place if self.frames else state.node.span,
-                                  labels=self._declared(state.node, self.frames[-1].place), notes=self.trail_notes())
+                return Diagnostic(
+                    "shape-mismatch",
+                    f"`{name}` of this {state.layer.name} was inferred as {size} by "
+                    f"an earlier call, and is {actual[name]} here",
+                    self.frames[-1].place if self.frames else state.node.span,
+                    labels=self._declared(state.node, self.frames[-1].place),
+                    notes=self.trail_notes(),
+                )
         return None
 
     # Operations in layer positions.
@@ -226,8 +258,13 @@ class Engine:
             return apply_operation(state.name, self.plugins.operations, arguments, state.keywords)
         except TORCH_ERRORS as error:
             shapes = ", ".join(self.shape_text(tensor) for tensor in tensors_in(list(inputs)))
-            raise refuse("operation-failed", f"`{state.name}` refuses this: {reason(error)}", state.node.span,
-                         label=f"gets {shapes}", notes=self.trail_notes()) from None
+            raise refuse(
+                "operation-failed",
+                f"`{state.name}` refuses this: {reason(error)}",
+                state.node.span,
+                label=f"gets {shapes}",
+                notes=self.trail_notes(),
+            ) from None
 
     # Blocks.
 
@@ -242,14 +279,26 @@ class Engine:
         cells = {name: Cell(self, name, child) for name, child in state.children.items()}
         output, reached = self._run_body(state, bound, cells, place)
         children = {name: cell.freeze() for name, cell in cells.items()}
-        after = replace(state, children=children, used=state.used | reached, called=True,
-                        output=output if not state.called else state.output)
+        after = replace(
+            state,
+            children=children,
+            used=state.used | reached,
+            called=True,
+            output=output if not state.called else state.output,
+        )
         return self._canonical(state, after), output
 
     def _canonical(self, before: BlockState, after: BlockState) -> BlockState:
         """Return one state for all that are alike, so that later calls are remembered too."""
-        key = ("block", after.definition, freeze(dict(after.arguments)), tuple(after.children.values()), after.used,
-               freeze(dict(after.tensors)), freeze_or_id(after.inputs))
+        key = (
+            "block",
+            after.definition,
+            freeze(dict(after.arguments)),
+            tuple(after.children.values()),
+            after.used,
+            freeze(dict(after.tensors)),
+            freeze_or_id(after.inputs),
+        )
         found = self.steps.get(key)
         if found is None:
             self.steps[key] = (after, None)
@@ -283,8 +332,10 @@ class Engine:
                 inner = self._in_order(_places(state), first, cells)
                 return combine_values(self, body.combine, [first, inner], state, place), everything
             case ParallelBody():
-                results = [cell.call([first], {}, self.place_of(cell.state) or place, name)
-                           for name, cell in cells.items()]
+                results = [
+                    cell.call([first], {}, self.place_of(cell.state) or place, name)
+                    for name, cell in cells.items()
+                ]
                 return combine_values(self, body.combine, results, state, place), everything
 
     def _in_order(self, order: Sequence[tuple[str, Span]], value: Any, cells: Mapping[str, Cell]) -> Any:
@@ -293,32 +344,54 @@ class Engine:
         return value
 
     def interpreter(
-        self, source: Program | Expression, state: BlockState, bound: Mapping[str, Any], cells: Mapping[str, Cell]
+        self,
+        source: Program | Expression,
+        state: BlockState,
+        bound: Mapping[str, Any],
+        cells: Mapping[str, Cell],
     ) -> Interpreter:
         """Return an interpreter for a program of a block."""
         names = {**state.values, **bound}
-        return Interpreter(self, source, names, cells, state.tensors, self.limits, Budget(self.limits.evaluation_steps))
+        return Interpreter(
+            self, source, names, cells, state.tensors, self.limits, Budget(self.limits.evaluation_steps)
+        )
 
     def _bind_inputs(
-        self, definition: Definition, state: BlockState, inputs: Sequence[Any], keywords: Mapping[str, Any],
+        self,
+        definition: Definition,
+        state: BlockState,
+        inputs: Sequence[Any],
+        keywords: Mapping[str, Any],
         place: Span,
     ) -> dict[str, Any]:
         names = [entry.name for entry in definition.inputs]
         if len(inputs) > len(names):
-            raise refuse("input-count", f"`{definition.name}` takes {_inputs(len(names))}, and gets {len(inputs)}",
-                         place, labels=(Label(definition.span, "the block"),))
+            raise refuse(
+                "input-count",
+                f"`{definition.name}` takes {_inputs(len(names))}, and gets {len(inputs)}",
+                place,
+                labels=(Label(definition.span, "the block"),),
+            )
         bound = dict(zip(names, inputs, strict=False))
         for keyword, value in keywords.items():
             if keyword not in names or keyword in bound:
-                raise refuse("unknown-argument", f"`{definition.name}` has no other input `{keyword}`", place,
-                             notes=(f"inputs: {', '.join(names)}",))
+                raise refuse(
+                    "unknown-argument",
+                    f"`{definition.name}` has no other input `{keyword}`",
+                    place,
+                    notes=(f"inputs: {', '.join(names)}",),
+                )
             bound[keyword] = value
         for entry in definition.inputs:
             if entry.name in bound:
                 continue
             if entry.default is None:
-                raise refuse("input-count", f"`{definition.name}` needs the input `{entry.name}`", place,
-                             labels=(Label(entry.span, "the input"),))
+                raise refuse(
+                    "input-count",
+                    f"`{definition.name}` needs the input `{entry.name}`",
+                    place,
+                    labels=(Label(entry.span, "the input"),),
+                )
             bound[entry.name] = evaluate_value(entry.default, state.values, definition.scope, self.limits)
         return {name: bound[name] for name in names}
 
@@ -348,16 +421,27 @@ class Engine:
         if isinstance(value, bool | int | float | list | tuple) and not tensors_in(value):
             value = torch.tensor(value)
         if not isinstance(value, Tensor):
-            raise refuse("not-a-tensor", f"the value of `{entry.name}` is {show(value)}, not a tensor", entry.span)
+            raise refuse(
+                "not-a-tensor", f"the value of `{entry.name}` is {show(value)}, not a tensor", entry.span
+            )
         return value
 
     def _checked(
-        self, entry: TensorEntry, declared: TensorType, value: Tensor, state: BlockState, bound: Mapping[str, Any]
+        self,
+        entry: TensorEntry,
+        declared: TensorType,
+        value: Tensor,
+        state: BlockState,
+        bound: Mapping[str, Any],
     ) -> Tensor:
         shape = self.dimensions(declared, state, bound)
         if tuple(value.shape) != shape:
-            raise refuse("wrong-size", f"the value of `{entry.name}` has the shape {show(value)}", entry.span,
-                         notes=(f"declared: {declared}",))
+            raise refuse(
+                "wrong-size",
+                f"the value of `{entry.name}` has the shape {show(value)}",
+                entry.span,
+                notes=(f"declared: {declared}",),
+            )
         return value.to(dtype_of(declared.dtype))
 
     def dimensions(self, tensor: TensorType, state: BlockState, bound: Mapping[str, Any]) -> tuple[int, ...]:
@@ -373,10 +457,16 @@ class Engine:
         if isinstance(size, torch.SymInt):
             return size
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-            raise refuse("bad-size", f"`{dimension}` is {show(size)}, and a size is a whole number", dimension.place)
+            raise refuse(
+                "bad-size", f"`{dimension}` is {show(size)}, and a size is a whole number", dimension.place
+            )
         if size > self.limits.dimension:
-            raise refuse("bad-size", f"a dimension of {size}", dimension.place,
-                         notes=(f"the limit is {self.limits.dimension}",))
+            raise refuse(
+                "bad-size",
+                f"a dimension of {size}",
+                dimension.place,
+                notes=(f"the limit is {self.limits.dimension}",),
+            )
         return size
 
     # Where an error is.
@@ -418,7 +508,9 @@ class Engine:
         for name, child in state.children.items():
             node = body.layers[name]
             if isinstance(child, Identity) and isinstance(node, Choice):
-                labels.append(Label(body.layer_spans[name], f"the identity here, because `{node.condition}` is false"))
+                labels.append(
+                    Label(body.layer_spans[name], f"the identity here, because `{node.condition}` is false")
+                )
         return tuple(labels)
 
     def place_of(self, state: State) -> Span | None:

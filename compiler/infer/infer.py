@@ -83,7 +83,9 @@ def _sizes(program: ResolvedProgram) -> Iterator[tuple[Any, tuple[int, ...]]]:
             if isinstance(size, bool) or not isinstance(size, int) or size < 0:
                 from spec_schema.diagnostics import refuse
 
-                raise refuse("bad-size", f"`{dimension}` is {size!r}, and a size is a whole number", dimension.place)
+                raise refuse(
+                    "bad-size", f"`{dimension}` is {size!r}, and a size is a whole number", dimension.place
+                )
             sizes.append(size)
         yield entry, tuple(sizes)
 

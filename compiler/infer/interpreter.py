@@ -97,7 +97,9 @@ class Interpreter(Evaluator):
 
     def _run_AugAssign(self, node: ast.AugAssign) -> None:
         if not isinstance(node.target, ast.Name):
-            raise refuse("changed-in-place", "a value cannot be changed in place", self.source.span(node.target))
+            raise refuse(
+                "changed-in-place", "a value cannot be changed in place", self.source.span(node.target)
+            )
         whole = ast.BinOp(ast.Name(node.target.id, ast.Load()), node.op, node.value)
         ast.copy_location(whole, node)
         ast.copy_location(whole.left, node.target)
@@ -119,7 +121,9 @@ class Interpreter(Evaluator):
         second = self.block(node.orelse)
         if first is not None and second is not None:
             if not _agree(first.value, second.value):
-                raise self._disagree(first.node, "this `return`", first.value, "the other branch", second.value)
+                raise self._disagree(
+                    first.node, "this `return`", first.value, "the other branch", second.value
+                )
             return first
         if first is not None or second is not None:
             self.pending.append(first or second)  # type: ignore[arg-type]
@@ -143,9 +147,12 @@ class Interpreter(Evaluator):
         self.names = merged
 
     def _disagree(self, node: ast.AST, what: str, a: Any, other: str, b: Any) -> SpecError:
-        return refuse("ways-disagree", f"{what} is {_form(a)} on one way and {_form(b)} on {other}",
-                      self.source.span(node),
-                      notes=("this depends on data, so the shapes must agree on every way through",))
+        return refuse(
+            "ways-disagree",
+            f"{what} is {_form(a)} on one way and {_form(b)} on {other}",
+            self.source.span(node),
+            notes=("this depends on data, so the shapes must agree on every way through",),
+        )
 
     def _run_While(self, node: ast.While) -> Returned | None:
         try:
@@ -166,9 +173,12 @@ class Interpreter(Evaluator):
         self._merge(node, before, {**dict(self.names)})
         for name, value in list(self.names.items()):
             if isinstance(value, Undecided) and name in before and not isinstance(before[name], Undecided):
-                raise refuse("undecided-value", f"`{name}` is a number that a data-dependent loop changes",
-                             self.source.span(node.test),
-                             help=f"make it a tensor before the loop: `{name} = full((), {show(before[name])})`")
+                raise refuse(
+                    "undecided-value",
+                    f"`{name}` is a number that a data-dependent loop changes",
+                    self.source.span(node.test),
+                    help=f"make it a tensor before the loop: `{name} = full((), {show(before[name])})`",
+                )
 
     def _run_For(self, node: ast.For) -> Returned | None:
         for item in self.items(node.iter, self.value(node.iter)):
@@ -183,8 +193,12 @@ class Interpreter(Evaluator):
     def truth(self, node: ast.AST, value: object) -> bool:
         if isinstance(value, Tensor):
             if value.numel() != 1:
-                raise refuse("ambiguous-truth", f"a tensor of shape {show(value)} is neither true nor false",
-                             self.source.span(node), help="reduce it first: `.any()`, `.all()` or `.sum() > 1`")
+                raise refuse(
+                    "ambiguous-truth",
+                    f"a tensor of shape {show(value)} is neither true nor false",
+                    self.source.span(node),
+                    help="reduce it first: `.any()`, `.all()` or `.sum() > 1`",
+                )
             raise _Depends
         return bool(value)
 
@@ -223,8 +237,12 @@ class Interpreter(Evaluator):
         if name in self.names:
             value = self.names[name]
             if isinstance(value, Undecided):
-                raise refuse("undecided-value", f"`{name}` is not the same on every way that leads here",
-                             self.source.span(node), help="bind it before the branch, on every way")
+                raise refuse(
+                    "undecided-value",
+                    f"`{name}` is not the same on every way that leads here",
+                    self.source.span(node),
+                    help="bind it before the branch, on every way",
+                )
             return value
         if name in self.tensors:
             return self.tensors[name]
@@ -236,10 +254,17 @@ class Interpreter(Evaluator):
 
     def unknown_name(self, node: ast.Name) -> Exception:
         if node.id in OPERATIONS or node.id in FUNCTIONS:
-            return refuse("not-a-value", f"`{node.id}` is an operation, and is called here without `(...)`",
-                          self.source.span(node))
-        return refuse("unbound-name", f"`{node.id}` has no value yet", self.source.span(node),
-                      help="bind it before it is used")
+            return refuse(
+                "not-a-value",
+                f"`{node.id}` is an operation, and is called here without `(...)`",
+                self.source.span(node),
+            )
+        return refuse(
+            "unbound-name",
+            f"`{node.id}` has no value yet",
+            self.source.span(node),
+            help="bind it before it is used",
+        )
 
     def attribute(self, node: ast.Attribute) -> Any:
         value = self.value(node.value)
@@ -250,8 +275,12 @@ class Interpreter(Evaluator):
             return tuple(result) if node.attr == "shape" else result
         known = list(ATTRIBUTES) if isinstance(value, Tensor) else []
         near = did_you_mean(node.attr, known)
-        raise refuse("unknown-attribute", f"{_what(value)} has no attribute `{node.attr}`", self.source.span(node),
-                     help=f"did you mean `{near}`?" if near else None)
+        raise refuse(
+            "unknown-attribute",
+            f"{_what(value)} has no attribute `{node.attr}`",
+            self.source.span(node),
+            help=f"did you mean `{near}`?" if near else None,
+        )
 
     def call(self, node: ast.Call) -> Any:
         function = node.func
@@ -297,17 +326,21 @@ class Interpreter(Evaluator):
         if name == "len" and isinstance(arguments[0], Cell):
             return len(arguments[0].parts(self.source.span(node)))
         if name in ("zip", "enumerate", "reversed"):
-            arguments = [
-                self.items(node, a) if isinstance(a, Cell | Tensor) else a for a in arguments
-            ]
+            arguments = [self.items(node, a) if isinstance(a, Cell | Tensor) else a for a in arguments]
         if tensors_in(arguments) and name in ("int", "float", "round"):
-            raise refuse("data-to-number", f"`{name}` would make a number of a tensor's data",
-                         self.source.span(node), help="keep it a tensor: operations take tensors")
+            raise refuse(
+                "data-to-number",
+                f"`{name}` would make a number of a tensor's data",
+                self.source.span(node),
+                help="keep it a tensor: operations take tensors",
+            )
         return self.apply(node, name, lambda *a: _eager(FUNCTIONS[name](*a, **keywords)), *arguments)
 
     def _not_callable(self, node: ast.Call, name: str) -> SpecError:
         value = self.names.get(name, self.tensors.get(name))
-        return refuse("not-callable", f"`{name}` is {_what(value)}, and cannot be called", self.source.span(node.func))
+        return refuse(
+            "not-callable", f"`{name}` is {_what(value)}, and cannot be called", self.source.span(node.func)
+        )
 
     def _layer(self, node: ast.Call, value: Any) -> Any:
         if not isinstance(value, Cell):
@@ -353,5 +386,6 @@ def _what(value: Any) -> str:
 
 
 def _eager(value: Any) -> Any:
-    return value if isinstance(value, list | tuple | range | int | float | str) or value is None else list(value)
-
+    return (
+        value if isinstance(value, list | tuple | range | int | float | str) or value is None else list(value)
+    )

@@ -18,18 +18,29 @@ def layer_problem(layer: LayerType, problem: Problem, node: Call, given: Given) 
         case "unknown-argument":
             return _unknown_argument(layer.name, str(problem.keyword), problem.names, place)
         case "missing-argument":
-            return Diagnostic("missing-argument", f"`{layer.name}` needs {_list(problem.names)}", node.target_span,
-                              help=f"write `{layer.name}({', '.join(_places_with(layer, problem.names))})`")
+            return Diagnostic(
+                "missing-argument",
+                f"`{layer.name}` needs {_list(problem.names)}",
+                node.target_span,
+                help=f"write `{layer.name}({', '.join(_places_with(layer, problem.names))})`",
+            )
         case "too-many-arguments":
-            return Diagnostic("too-many-arguments", f"`{layer.name}` takes {_count(len(problem.names))}", place,
-                              notes=(_signature_note(layer),))
+            return Diagnostic(
+                "too-many-arguments",
+                f"`{layer.name}` takes {_count(len(problem.names))}",
+                place,
+                notes=(_signature_note(layer),),
+            )
         case "duplicate-argument":
             return Diagnostic("duplicate-argument", f"`{problem.argument}` is given twice", place)
         case "inferred-argument":
             return _inferred(layer, problem, given, place)
-    return Diagnostic("argument-type", f"`{problem.argument}` of `{layer.name}` is {problem.expected}, "
-                                       f"and this is {show(problem.value)}", place,
-                      notes=(_signature_note(layer),))
+    return Diagnostic(
+        "argument-type",
+        f"`{problem.argument}` of `{layer.name}` is {problem.expected}, and this is {show(problem.value)}",
+        place,
+        notes=(_signature_note(layer),),
+    )
 
 
 def _place(problem: Problem, node: Call, given: Given) -> Span:
@@ -45,9 +56,13 @@ def _place(problem: Problem, node: Call, given: Given) -> Span:
 
 def _unknown_argument(owner: str, name: str, names: tuple[str, ...], place: Span) -> Diagnostic:
     near = did_you_mean(name, names)
-    return Diagnostic("unknown-argument", f"`{owner}` has no argument `{name}`", place,
-                      notes=(f"arguments: {', '.join(names) or 'none'}",) if not near else (),
-                      help=f"did you mean `{near}`?" if near else None)
+    return Diagnostic(
+        "unknown-argument",
+        f"`{owner}` has no argument `{name}`",
+        place,
+        notes=(f"arguments: {', '.join(names) or 'none'}",) if not near else (),
+        help=f"did you mean `{near}`?" if near else None,
+    )
 
 
 def _inferred(layer: LayerType, problem: Problem, given: Given, place: Span) -> Diagnostic:
@@ -61,8 +76,12 @@ def _inferred(layer: LayerType, problem: Problem, given: Given, place: Span) -> 
         f"{name}={show(value)}" for name, value in zip(problem.names, given.positional, strict=False)
     )
     inside = ", ".join([*own, checked, *keywords])
-    return Diagnostic("inferred-argument", f"{names} of `{layer.name}` {verb} inferred{read_as}", place,
-                      help=f"write `{short}`, or `{layer.name}({inside})` to have it checked")
+    return Diagnostic(
+        "inferred-argument",
+        f"{names} of `{layer.name}` {verb} inferred{read_as}",
+        place,
+        help=f"write `{short}`, or `{layer.name}({inside})` to have it checked",
+    )
 
 
 def _signature_note(layer: LayerType) -> str:
@@ -90,8 +109,14 @@ def block_argument_problems(definition: Definition, node: Call, given: Given) ->
     problems = []
     if len(given.positional) > len(names):
         place = given.places[len(names)].span
-        problems.append(Diagnostic("too-many-arguments", f"`{definition.name}` takes {_count(len(names))}", place,
-                                   labels=declared))
+        problems.append(
+            Diagnostic(
+                "too-many-arguments",
+                f"`{definition.name}` takes {_count(len(names))}",
+                place,
+                labels=declared,
+            )
+        )
     for keyword in given.keywords:
         if keyword not in names:
             argument = given.places[keyword]
@@ -99,19 +124,31 @@ def block_argument_problems(definition: Definition, node: Call, given: Given) ->
             problem = _unknown_argument(definition.name, keyword, tuple(names), place.part(0, len(keyword)))
             problems.append(problem)
         elif names.index(keyword) < len(given.positional):
-            problems.append(Diagnostic("duplicate-argument", f"`{keyword}` is given twice", given.places[keyword].span))
+            problems.append(
+                Diagnostic("duplicate-argument", f"`{keyword}` is given twice", given.places[keyword].span)
+            )
     missing = [
-        p.name for index, p in enumerate(definition.parameters)
+        p.name
+        for index, p in enumerate(definition.parameters)
         if p.default is None and index >= len(given.positional) and p.name not in given.keywords
     ]
     if missing and not problems:
-        problems.append(Diagnostic("missing-argument", f"`{definition.name}` needs {_list(tuple(missing))}",
-                                   node.target_span, labels=declared))
+        problems.append(
+            Diagnostic(
+                "missing-argument",
+                f"`{definition.name}` needs {_list(tuple(missing))}",
+                node.target_span,
+                labels=declared,
+            )
+        )
     return problems
 
 
 def not_a_layer(node: Call, value: object) -> SpecError:
     """Return the error of a value that stands in a layer position."""
-    help_text = None if isinstance(value, Recipe) else "give a layer or a block for it, such as `GELU` or `MLP(64)`"
-    return refuse("not-a-layer", f"`{node.target}` is {show(value)} here, not a layer", node.target_span,
-                  help=help_text)
+    help_text = (
+        None if isinstance(value, Recipe) else "give a layer or a block for it, such as `GELU` or `MLP(64)`"
+    )
+    return refuse(
+        "not-a-layer", f"`{node.target}` is {show(value)} here, not a layer", node.target_span, help=help_text
+    )

@@ -54,7 +54,9 @@ def freeze(value: Any) -> Hashable:
             return ("recipe", value.key)
         case torch.SymInt():
             return ("size", str(value))
-        case None | bool() | int() | float() | str() | torch.dtype() | torch.device() | torch.Size() | range():
+        case (
+            None | bool() | int() | float() | str() | torch.dtype() | torch.device() | torch.Size() | range()
+        ):
             return (type(value).__name__, value)
     raise TypeError(type(value).__name__)
 

@@ -30,14 +30,28 @@ from spec_schema.reader import Items, Scalar
 from spec_schema.source import Span
 from spec_schema.tensors import parse_tensor
 
-BODY = doc.Body | Scalar | doc.SequenceNode | doc.Repeat | doc.Parallel | doc.Residual | doc.Choice | doc.LongCall
+BODY = (
+    doc.Body
+    | Scalar
+    | doc.SequenceNode
+    | doc.Repeat
+    | doc.Parallel
+    | doc.Residual
+    | doc.Choice
+    | doc.LongCall
+)
 
 
 class DefinitionReader:
     """Reads one block; what is wrong with it is collected in `problems`."""
 
     def __init__(
-        self, name: str, parameters: tuple[Parameter, ...], scope: Scope, span: Span, inputs: tuple[Input, ...]
+        self,
+        name: str,
+        parameters: tuple[Parameter, ...],
+        scope: Scope,
+        span: Span,
+        inputs: tuple[Input, ...],
     ) -> None:
         self.name, self.parameters, self.scope, self.span = name, parameters, scope, span
         self.inputs = inputs
@@ -59,8 +73,17 @@ class DefinitionReader:
         else:
             content = self._content(body)
         documentation = body.doc.text if isinstance(body, doc.Body) and body.doc else None
-        return Definition(self.name, self.parameters, variables, self.inputs, content, rules, self.scope,
-                          self.span, documentation)  # fmt: skip
+        return Definition(
+            self.name,
+            self.parameters,
+            variables,
+            self.inputs,
+            content,
+            rules,
+            self.scope,
+            self.span,
+            documentation,
+        )
 
     def _content(self, body: BODY) -> BlockBody:
         if isinstance(body, doc.Residual):
@@ -110,7 +133,9 @@ class DefinitionReader:
                 place = keys[name].span
                 self.problems.extend(check_layer_name(name, place))
                 if name in layers or name in tensors:
-                    self.problems.append(Diagnostic("duplicate-name", f"the block has another `{name}`", place))
+                    self.problems.append(
+                        Diagnostic("duplicate-name", f"the block has another `{name}`", place)
+                    )
                 try:
                     tensors[name] = self._tensor(name, kind, node, place)
                 except SpecError as error:
@@ -133,8 +158,14 @@ class DefinitionReader:
 
     def _check_entry(self, kind: str, node: doc.TensorEntry, place: Span) -> None:
         if node.value is not None and kind == "parameter":
-            self.problems.append(Diagnostic("value-of-parameter", "a parameter has an `init`, not a `value`", place,
-                                            help="write `init:`; a value that is not trained is a buffer"))  # fmt: skip
+            self.problems.append(
+                Diagnostic(
+                    "value-of-parameter",
+                    "a parameter has an `init`, not a `value`",
+                    place,
+                    help="write `init:`; a value that is not trained is a buffer",
+                )
+            )
         if node.tensor is None and node.value is None:
             self.problems.append(Diagnostic("missing-key", "the key `tensor` is missing", place))
 
@@ -164,8 +195,16 @@ class DefinitionReader:
         try:
             self._read_inputs(key)
             if not isinstance(text, Scalar) or not isinstance(text.value, str):
-                raise SpecError([Diagnostic("wrong-type", "a forward program is a text", text.span,
-                                            help="write `forward: |` and the program below it")])  # fmt: skip
+                raise SpecError(
+                    [
+                        Diagnostic(
+                            "wrong-type",
+                            "a forward program is a text",
+                            text.span,
+                            help="write `forward: |` and the program below it",
+                        )
+                    ]
+                )
             program = parse_program(text)
         except SpecError as error:
             self.problems.extend(error.diagnostics)

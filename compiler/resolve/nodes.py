@@ -19,8 +19,8 @@ from compiler.program import (
     Item,
     LayerNode,
     NameTemplate,
-    Parameter,
     ParallelBody,
+    Parameter,
     Repeat,
     ResidualBody,
     Reuse,
@@ -29,7 +29,14 @@ from compiler.program import (
     SequenceBody,
 )
 from compiler.program import Sequence as SequenceOf
-from compiler.resolve.values import check_names, free_names, is_type, read_long_arguments, read_value, unknown_type
+from compiler.resolve.values import (
+    check_names,
+    free_names,
+    is_type,
+    read_long_arguments,
+    read_value,
+    unknown_type,
+)
 from spec_schema import document as doc
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.grammar import Expression, identifier_problem, parse_expression
@@ -93,14 +100,27 @@ class NodeReader:
         function, written = (tree.func, tree) if isinstance(tree, ast.Call) else (tree, None)
         name = _dotted(function)
         if name is None:
-            raise refuse("not-a-layer", "this is not a layer", expression.place,
-                         help="write a layer, a block or an operation: `Linear(10)`, `ReLU`, `flatten(1)`")
+            raise refuse(
+                "not-a-layer",
+                "this is not a layer",
+                expression.place,
+                help="write a layer, a block or an operation: `Linear(10)`, `ReLU`, `flatten(1)`",
+            )
         place = expression.span(function)
         if written is None and name in self.layers:
             return Reuse(name, place)
-        if written is not None and name in self.layers and name not in OPERATIONS and not is_type(name, self.scope):
-            raise refuse("not-a-layer", f"`{name}` is a layer already: its arguments are given where it is named",
-                         place, help=f"write `{name}` to use it again")
+        if (
+            written is not None
+            and name in self.layers
+            and name not in OPERATIONS
+            and not is_type(name, self.scope)
+        ):
+            raise refuse(
+                "not-a-layer",
+                f"`{name}` is a layer already: its arguments are given where it is named",
+                place,
+                help=f"write `{name}` to use it again",
+            )
         kind = self._kind(name, expression, function)
         arguments = read_arguments(expression, written)
         for argument in arguments:
@@ -125,7 +145,9 @@ class NodeReader:
         near = did_you_mean(name, candidates)
         as_type = did_you_mean(name[:1].upper() + name[1:], [*self.scope.block_names])
         help_text = f"did you mean `{near or as_type}`?" if near or as_type else None
-        return Diagnostic("unknown-operation", f"there is no layer or operation `{name}` here", place, help=help_text)
+        return Diagnostic(
+            "unknown-operation", f"there is no layer or operation `{name}` here", place, help=help_text
+        )
 
     def _long_call(self, node: doc.LongCall) -> LayerNode:
         bare = self.call(parse_expression(node.layer))
@@ -179,10 +201,15 @@ class NodeReader:
         own = {item.name for item in items}
         for item in items:
             if isinstance(item.node, Reuse) and item.node.name in outside - own:
-                self.problems.append(Diagnostic(
-                    "borrowed-layer", f"`{item.node.name}` belongs to the block around this list", item.node.span,
-                    help="name the items as layers of the block and write its `forward`, "
-                         "which can call one layer many times"))  # fmt: skip
+                self.problems.append(
+                    Diagnostic(
+                        "borrowed-layer",
+                        f"`{item.node.name}` belongs to the block around this list",
+                        item.node.span,
+                        help="name the items as layers of the block and write its `forward`, "
+                        "which can call one layer many times",
+                    )
+                )
 
     def _repeat(self, node: doc.Repeat) -> LayerNode:
         over = read_value(node.source("repeat"))
@@ -236,8 +263,12 @@ class NodeReader:
     def _combine(self, scalar: Scalar) -> Call:
         call = self.call(parse_expression(scalar))
         if not (isinstance(call, Call) and call.kind == "operation"):
-            raise refuse("not-an-operation", "`combine` is an operation", scalar.span,
-                         help="write `cat(dim=1)`, `add` or `stack`")
+            raise refuse(
+                "not-an-operation",
+                "`combine` is an operation",
+                scalar.span,
+                help="write `cat(dim=1)`, `add` or `stack`",
+            )
         return call
 
     def _choice(self, node: doc.Choice) -> LayerNode:
@@ -247,8 +278,12 @@ class NodeReader:
         otherwise = self.read(node.else_) if node.else_ is not None else None
         for branch in (then, otherwise):
             if isinstance(branch, Reuse):
-                raise refuse("borrowed-layer", f"`{branch.name}` cannot be used again inside an `if`", branch.span,
-                             help="use it in a `forward` program, under `if ...:`")
+                raise refuse(
+                    "borrowed-layer",
+                    f"`{branch.name}` cannot be used again inside an `if`",
+                    branch.span,
+                    help="use it in a `forward` program, under `if ...:`",
+                )
         if then is None:
             raise SpecError([])
         return Choice(condition, then, otherwise, node.span)
@@ -262,8 +297,12 @@ class NodeReader:
         return Inline(definition, captured, span)
 
     def _stray_name(self, node: doc.NamedItem) -> SpecError:
-        return refuse("not-a-layer", "a named item stands in a list only", node.name.span,
-                      help=f"write it as an item: `- {node.name.text}: ...`")
+        return refuse(
+            "not-a-layer",
+            "a named item stands in a list only",
+            node.name.span,
+            help=f"write it as an item: `- {node.name.text}: ...`",
+        )
 
 
 def reuses(items: Iterable[Item]) -> bool:
@@ -331,8 +370,12 @@ def read_template(scalar: Scalar) -> NameTemplate:
     if at < len(scalar.text):
         parts.append(scalar.text[at:])
     if not any(isinstance(part, Expression) for part in parts):
-        raise refuse("bad-name", "every copy would have the same name", scalar.span,
-                     help=f"number the copies: `{scalar.text}{{index}}`")
+        raise refuse(
+            "bad-name",
+            "every copy would have the same name",
+            scalar.span,
+            help=f"number the copies: `{scalar.text}{{index}}`",
+        )
     return NameTemplate(tuple(parts), scalar.span)
 
 
@@ -342,8 +385,14 @@ def check_layer_name(name: str, place: Span) -> list[Diagnostic]:
     if problem:
         return [Diagnostic("bad-name", problem, place)]
     if name in MODULE_ATTRIBUTES:
-        return [Diagnostic("reserved-name", f"`{name}` is an attribute of every `nn.Module`", place,
-                           help=f"name it `{name}_layer`")]  # fmt: skip
+        return [
+            Diagnostic(
+                "reserved-name",
+                f"`{name}` is an attribute of every `nn.Module`",
+                place,
+                help=f"name it `{name}_layer`",
+            )
+        ]
     return []
 
 

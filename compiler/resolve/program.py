@@ -18,8 +18,8 @@ from compiler.program import (
     LayerNode,
     ModelInput,
     ModuleBody,
-    Parameter,
     ParallelBody,
+    Parameter,
     Repeat,
     ResidualBody,
     ResolvedProgram,
@@ -120,9 +120,7 @@ def value_of(tree: ValueTree, names: Mapping[str, object]) -> Any:
     return [value_of(part, names) for part in tree]
 
 
-def _import(
-    loaded: Loaded, path: str, source: Scope, scope: Scope, problems: list[Diagnostic]
-) -> None:
+def _import(loaded: Loaded, path: str, source: Scope, scope: Scope, problems: list[Diagnostic]) -> None:
     for item in loaded.document.import_[path]:
         pairs = [(item, item)] if isinstance(item, Scalar) else [(None, new) for new in item.values()]
         for old, new in pairs:
@@ -130,16 +128,26 @@ def _import(
             place = new.span
             if wanted not in source.blocks:
                 near = did_you_mean(wanted, source.blocks)
-                problems.append(Diagnostic(
-                    "import-missing", f"`{path}` has no block `{wanted}`", place,
-                    notes=(f"it has {', '.join(source.blocks) or 'none'}",),
-                    help=f"did you mean `{near}`?" if near else None))  # fmt: skip
+                problems.append(
+                    Diagnostic(
+                        "import-missing",
+                        f"`{path}` has no block `{wanted}`",
+                        place,
+                        notes=(f"it has {', '.join(source.blocks) or 'none'}",),
+                        help=f"did you mean `{near}`?" if near else None,
+                    )
+                )
                 continue
             if new.text in scope.block_names:
-                problems.append(Diagnostic(
-                    "duplicate-name", f"there is another block `{new.text}`", place,
-                    labels=(Label(scope.block_names[new.text], "the other"),),
-                    help=f"import it under another name: `- {wanted}: Other{wanted}`"))  # fmt: skip
+                problems.append(
+                    Diagnostic(
+                        "duplicate-name",
+                        f"there is another block `{new.text}`",
+                        place,
+                        labels=(Label(scope.block_names[new.text], "the other"),),
+                        help=f"import it under another name: `- {wanted}: Other{wanted}`",
+                    )
+                )
                 continue
             scope.blocks[new.text] = source.blocks[wanted]
             scope.block_names[new.text] = place
@@ -157,11 +165,23 @@ def _declare(
             problems.extend(error.diagnostics)
             continue
         if not name[:1].isupper():
-            problems.append(Diagnostic("bad-name", f"the block `{name}` starts with a lower-case letter", at.span,
-                                       help=f"name it `{name[:1].upper()}{name[1:]}`"))  # fmt: skip
+            problems.append(
+                Diagnostic(
+                    "bad-name",
+                    f"the block `{name}` starts with a lower-case letter",
+                    at.span,
+                    help=f"name it `{name[:1].upper()}{name[1:]}`",
+                )
+            )
         if name in scope.block_names:
-            problems.append(Diagnostic("duplicate-name", f"there is another block `{name}`", at.span,
-                                       labels=(Label(scope.block_names[name], "the other"),)))  # fmt: skip
+            problems.append(
+                Diagnostic(
+                    "duplicate-name",
+                    f"there is another block `{name}`",
+                    at.span,
+                    labels=(Label(scope.block_names[name], "the other"),),
+                )
+            )
             continue
         scope.block_names[name] = at.span
         reader = DefinitionReader(name, parameters, scope, at.span, default_inputs(at.span))
@@ -190,8 +210,14 @@ def _inputs(
         place = given[name].span
         if name not in sizes:
             near = did_you_mean(name, sizes)
-            problems.append(Diagnostic("unused-dimension", f"no input has a dimension `{name}`", place,
-                                       help=f"did you mean `{near}`?" if near else None))  # fmt: skip
+            problems.append(
+                Diagnostic(
+                    "unused-dimension",
+                    f"no input has a dimension `{name}`",
+                    place,
+                    help=f"did you mean `{near}`?" if near else None,
+                )
+            )
         if not 0 < size.value < 2**31:  # type: ignore[operator]
             problems.append(Diagnostic("bad-size", f"`{name}` is no size", size.span, help="write 1 or more"))
             continue
@@ -216,12 +242,24 @@ def _model(
 ) -> Definition | None:
     document = loaded.document
     if document.model is None:
-        problems.append(Diagnostic("missing-key", "the key `model` is missing", _top(loaded),
-                                   notes=("a spec without a model can only be imported",)))  # fmt: skip
+        problems.append(
+            Diagnostic(
+                "missing-key",
+                "the key `model` is missing",
+                _top(loaded),
+                notes=("a spec without a model can only be imported",),
+            )
+        )
         return None
     if not inputs and not document.inputs:
-        problems.append(Diagnostic("missing-key", "the key `inputs` is missing", _top(loaded),
-                                   help="declare each input: `inputs: {x: float[batch, 20]}`"))  # fmt: skip
+        problems.append(
+            Diagnostic(
+                "missing-key",
+                "the key `inputs` is missing",
+                _top(loaded),
+                help="declare each input: `inputs: {x: float[batch, 20]}`",
+            )
+        )
         return None
     place = document.at("model")
     names = tuple(Input(entry.name, None, entry.type.span) for entry in inputs)
@@ -230,12 +268,23 @@ def _model(
     problems.extend(reader.problems)
     own = read_rules(document, problems)
     merged = type(own)(
-        (*model.rules.init, *own.init), (*model.rules.share, *own.share), (*model.rules.freeze, *own.freeze),
+        (*model.rules.init, *own.init),
+        (*model.rules.share, *own.share),
+        (*model.rules.freeze, *own.freeze),
         own.placement,
-    )  # fmt: skip
+    )
     problems.extend(_single_input(model, names))
-    scope.model = Definition(model.name, (), model.variables, model.inputs, model.body, merged, scope, place,
-                             document.doc.text if document.doc else model.doc)  # fmt: skip
+    scope.model = Definition(
+        model.name,
+        (),
+        model.variables,
+        model.inputs,
+        model.body,
+        merged,
+        scope,
+        place,
+        document.doc.text if document.doc else model.doc,
+    )
     return scope.model
 
 
@@ -248,21 +297,35 @@ def _single_input(model: Definition, inputs: tuple[Input, ...]) -> list[Diagnost
     declared = {entry.name for entry in inputs}
     if isinstance(model.body, ModuleBody) and model.body.program is not None:
         return [
-            Diagnostic("unknown-input", f"the spec declares no input `{entry.name}`", entry.span,
-                       notes=(f"inputs: {', '.join(sorted(declared))}",))  # fmt: skip
+            Diagnostic(
+                "unknown-input",
+                f"the spec declares no input `{entry.name}`",
+                entry.span,
+                notes=(f"inputs: {', '.join(sorted(declared))}",),
+            )
             for entry in model.inputs
             if entry.name not in declared
         ]
     if len(inputs) == 1:
         return []
-    return [Diagnostic("several-inputs", f"a sequence takes one input, and the spec declares {len(inputs)}",
-                       inputs[1].span, help="write the model as `layers:` and a `forward:` program")]  # fmt: skip
+    return [
+        Diagnostic(
+            "several-inputs",
+            f"a sequence takes one input, and the spec declares {len(inputs)}",
+            inputs[1].span,
+            help="write the model as `layers:` and a `forward:` program",
+        )
+    ]
 
 
 def _requirements(loaded: Loaded, plugins: Registry) -> list[Diagnostic]:
     return [
-        Diagnostic("missing-plugin", f"the spec requires the plugin `{name.text}`", name.span,
-                   help=f"give it on the command line: `--plugin {name.text}.py`")  # fmt: skip
+        Diagnostic(
+            "missing-plugin",
+            f"the spec requires the plugin `{name.text}`",
+            name.span,
+            help=f"give it on the command line: `--plugin {name.text}.py`",
+        )
         for name in loaded.document.requires
         if name.text not in plugins.plugins
     ]
@@ -284,8 +347,14 @@ def _visit(
         names = [d.name for d in trail[trail.index(definition) :]] + [definition.name]
         if state.get(id(definition)) != "cycle":
             state[id(definition)] = "cycle"
-            problems.append(Diagnostic("block-cycle", f"the block `{definition.name}` contains itself",
-                                       definition.span, notes=(" → ".join(names),)))  # fmt: skip
+            problems.append(
+                Diagnostic(
+                    "block-cycle",
+                    f"the block `{definition.name}` contains itself",
+                    definition.span,
+                    notes=(" → ".join(names),),
+                )
+            )
         return
     if id(definition) in state:
         return

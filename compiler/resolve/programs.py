@@ -12,7 +12,7 @@ from compiler.program import Scope
 from compiler.resolve.values import is_type
 from spec_schema.diagnostics import Diagnostic, Label
 from spec_schema.evaluate import FUNCTIONS
-from spec_schema.grammar import Program, Source
+from spec_schema.grammar import Source
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
@@ -34,14 +34,27 @@ class ProgramNames:
 
     def everything(self) -> list[str]:
         plugins = self.scope.plugins.operations
-        return [*self.inputs, *self.layers, *self.tensors, *self.values, *OPERATIONS, *plugins, *FUNCTIONS, MODE]
+        return [
+            *self.inputs,
+            *self.layers,
+            *self.tensors,
+            *self.values,
+            *OPERATIONS,
+            *plugins,
+            *FUNCTIONS,
+            MODE,
+        ]
 
 
 def check_program(program: Source, body: Iterable[ast.AST], names: ProgramNames) -> list[Diagnostic]:
     """Return what is wrong with the names of a program."""
     roots = list(body)
-    stored = {n.id: n for root in roots for n in ast.walk(root)
-              if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}  # fmt: skip
+    stored = {
+        n.id: n
+        for root in roots
+        for n in ast.walk(root)
+        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    }
     problems = list(_hiding(program, stored, names))
     local = frozenset(stored)
     for root in roots:
@@ -54,13 +67,20 @@ def _hiding(program: Source, stored: Mapping[str, ast.Name], names: ProgramNames
     for name, node in stored.items():
         if name in names.layers:
             yield Diagnostic(
-                "hidden-layer", f"the local name `{name}` hides the layer `{name}`", program.span(node),
-                labels=(Label(names.layers[name], "the layer"),), help="give the value another name",
-            )  # fmt: skip
+                "hidden-layer",
+                f"the local name `{name}` hides the layer `{name}`",
+                program.span(node),
+                labels=(Label(names.layers[name], "the layer"),),
+                help="give the value another name",
+            )
         elif name in names.tensors or name == MODE:
             what = "a parameter or buffer of the block" if name in names.tensors else "the module's mode"
-            yield Diagnostic("hidden-layer", f"the local name `{name}` hides {what}", program.span(node),
-                             help="give the value another name")  # fmt: skip
+            yield Diagnostic(
+                "hidden-layer",
+                f"the local name `{name}` hides {what}",
+                program.span(node),
+                help="give the value another name",
+            )
 
 
 def _check_node(
@@ -81,8 +101,9 @@ def _check_call(
     if isinstance(function, ast.Attribute):
         yield from _check_method(program, function, local, names)
     elif not isinstance(function, ast.Name | ast.Subscript):
-        yield Diagnostic("unknown-function", "only a layer, an operation or a method can be called",
-                         program.span(function))  # fmt: skip
+        yield Diagnostic(
+            "unknown-function", "only a layer, an operation or a method can be called", program.span(function)
+        )
 
 
 def _check_method(
@@ -96,18 +117,27 @@ def _check_method(
         return  # a child's own layer, which the interpreter looks up
     elif function.attr not in METHODS:
         if function.attr.endswith("_"):
-            yield Diagnostic("changed-in-place", f"`{function.attr}` changes its tensor in place",
-                             program.span(function), help=f"use `{function.attr.rstrip('_')}`")  # fmt: skip
+            yield Diagnostic(
+                "changed-in-place",
+                f"`{function.attr}` changes its tensor in place",
+                program.span(function),
+                help=f"use `{function.attr.rstrip('_')}`",
+            )
         else:
-            yield _unknown(program, function, function.attr, METHODS, "unknown-method", "tensors have no method")
+            yield _unknown(
+                program, function, function.attr, METHODS, "unknown-method", "tensors have no method"
+            )
 
 
 def _is_namespace(node: ast.Attribute, local: frozenset[str], names: ProgramNames) -> bool:
     value = node.value
     return (
-        isinstance(value, ast.Name) and value.id in NAMESPACES and value.id not in local
-        and value.id not in names.layers and value.id not in names.inputs
-    )  # fmt: skip
+        isinstance(value, ast.Name)
+        and value.id in NAMESPACES
+        and value.id not in local
+        and value.id not in names.layers
+        and value.id not in names.inputs
+    )
 
 
 def _check_attribute(program: Source, node: ast.Attribute, names: ProgramNames) -> Iterator[Diagnostic]:
@@ -131,9 +161,11 @@ def _check_name(
         return
     if is_type(name, names.scope):
         yield Diagnostic(
-            "layer-in-program", f"`{name}` is a type of layer, and a program calls layers by their names",
-            program.span(node), help=f"name one under `layers:`, such as `{name.lower()}: {name}(...)`, and call that",
-        )  # fmt: skip
+            "layer-in-program",
+            f"`{name}` is a type of layer, and a program calls layers by their names",
+            program.span(node),
+            help=f"name one under `layers:`, such as `{name.lower()}: {name}(...)`, and call that",
+        )
         return
     yield _unknown(program, node, name, names.everything(), "unknown-name", "nothing here is named")
 
@@ -142,4 +174,6 @@ def _unknown(
     program: Source, node: ast.AST, name: str, known: Iterable[str], code: str, what: str
 ) -> Diagnostic:
     near = did_you_mean(name, known)
-    return Diagnostic(code, f"{what} `{name}`", program.span(node), help=f"did you mean `{near}`?" if near else None)
+    return Diagnostic(
+        code, f"{what} `{name}`", program.span(node), help=f"did you mean `{near}`?" if near else None
+    )

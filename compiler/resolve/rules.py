@@ -47,7 +47,9 @@ def _pairs(bearer: RuleBearer, key: str) -> list[tuple[Scalar, Node]]:
         return []
     rules = bearer.source(key)
     assert isinstance(rules, Items)
-    return [(at, rule[name]) for rule in rules if isinstance(rule, Entries) for name, at in rule.keys_at.items()]
+    return [
+        (at, rule[name]) for rule in rules if isinstance(rule, Entries) for name, at in rule.keys_at.items()
+    ]
 
 
 def _entries(bearer: RuleBearer, key: str) -> list[tuple[Scalar, Node]]:
@@ -79,9 +81,21 @@ def _placement(key: Scalar, entry: Scalar | PlacementEntry) -> PlacementRule:
         return PlacementRule(selector, entry.text, None, key.span, entry.span, None)
     device, dtype = entry.device, entry.dtype
     if dtype is not None and dtype.text not in DTYPES:
-        raise SpecError([Diagnostic("unknown-dtype", f"there is no dtype `{dtype.text}`", dtype.span,
-                                    notes=(f"dtypes: {', '.join(DTYPES)}",))])  # fmt: skip
+        raise SpecError(
+            [
+                Diagnostic(
+                    "unknown-dtype",
+                    f"there is no dtype `{dtype.text}`",
+                    dtype.span,
+                    notes=(f"dtypes: {', '.join(DTYPES)}",),
+                )
+            ]
+        )
     return PlacementRule(
-        selector, device.text if device else None, dtype.text if dtype else None, key.span,
-        device.span if device else None, dtype.span if dtype else None,
-    )  # fmt: skip
+        selector,
+        device.text if device else None,
+        dtype.text if dtype else None,
+        key.span,
+        device.span if device else None,
+        dtype.span if dtype else None,
+    )

@@ -46,23 +46,40 @@ def _parse(key: Scalar) -> ast.FunctionDef:
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         tree = []
     if len(tree) != 1 or not isinstance(tree[0], ast.FunctionDef):
-        raise refuse("bad-signature", "this is not a signature", key.span,
-                     help="write it as in a Python `def`: `Attention(dim, heads=8)`")  # fmt: skip
+        raise refuse(
+            "bad-signature",
+            "this is not a signature",
+            key.span,
+            help="write it as in a Python `def`: `Attention(dim, heads=8)`",
+        )
     return tree[0]
 
 
 def _check(source: Expression, function: ast.FunctionDef) -> None:
     arguments = function.args
     problems = []
-    if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.posonlyargs or function.returns:
-        problems.append(Diagnostic("bad-signature", "a signature has plain parameters only", source.scalar.span,
-                                   help="write `Name(a, b=1)`"))  # fmt: skip
+    if (
+        arguments.vararg
+        or arguments.kwarg
+        or arguments.kwonlyargs
+        or arguments.posonlyargs
+        or function.returns
+    ):
+        problems.append(
+            Diagnostic(
+                "bad-signature",
+                "a signature has plain parameters only",
+                source.scalar.span,
+                help="write `Name(a, b=1)`",
+            )
+        )
     for argument in arguments.args:
         problem = identifier_problem(argument.arg)
         if problem:
             problems.append(Diagnostic("bad-name", problem, source.span(argument)))
         if argument.annotation:
-            problems.append(Diagnostic("bad-signature", "a parameter has no annotation",
-                                       source.span(argument.annotation)))  # fmt: skip
+            problems.append(
+                Diagnostic("bad-signature", "a parameter has no annotation", source.span(argument.annotation))
+            )
     if problems:
         raise SpecError(problems)

@@ -33,7 +33,8 @@ def read_long_arguments(call: LongCall) -> tuple[Argument, ...]:
     """Read the keys of `{layer: Conv2d, out_channels: 64, kernel_size: "${k}"}` as arguments."""
     keys = call.keys_at()
     return tuple(
-        Argument(key, _long_value(value), value.span, keys[key].span) for key, value in call.arguments().items()
+        Argument(key, _long_value(value), value.span, keys[key].span)
+        for key, value in call.arguments().items()
     )
 
 
@@ -45,8 +46,12 @@ def _long_value(node: Node) -> ValueTree:
     if isinstance(node.value, str):
         if node.text.startswith("${") and node.text.endswith("}"):
             return parse_expression(node, 2, len(node.text) - 1)
-        return Expression(node, node.text, 0, ast.Constant(node.value, lineno=1, col_offset=0,
-                                                           end_lineno=1, end_col_offset=len(node.text)))  # fmt: skip
+        return Expression(
+            node,
+            node.text,
+            0,
+            ast.Constant(node.value, lineno=1, col_offset=0, end_lineno=1, end_col_offset=len(node.text)),
+        )
     return parse_expression(node)
 
 
@@ -103,17 +108,22 @@ def _unknown(expression: Expression, node: ast.Name, known: set[str], scope: Sco
     near = did_you_mean(node.id, [*known, *FUNCTIONS])
     inside = ", ".join(f"`{name}`" for name in sorted(known)) or "none"
     return Diagnostic(
-        "unknown-name", f"there is no value named `{node.id}` here", expression.span(node),
+        "unknown-name",
+        f"there is no value named `{node.id}` here",
+        expression.span(node),
         notes=(f"values in scope: {inside}",),
         help=f"did you mean `{near}`?" if near else f"a text is written in quotes: `'{node.id}'`",
-    )  # fmt: skip
+    )
 
 
 def unknown_type(name: str, expression: Expression, node: ast.AST, scope: Scope) -> Diagnostic:
     """Return the diagnostic for a layer type that there is not."""
     near = did_you_mean(name, [*scope.block_names, *scope.plugins.layers, *layer_names()])
     return Diagnostic(
-        "unknown-layer", f"there is no layer or block `{name}`", expression.span(node),
-        help=f"did you mean `{near}`?" if near
+        "unknown-layer",
+        f"there is no layer or block `{name}`",
+        expression.span(node),
+        help=f"did you mean `{near}`?"
+        if near
         else "`python -m compiler layers` lists the layers; a block is defined under `blocks:`",
-    )  # fmt: skip
+    )

@@ -64,7 +64,10 @@ class RuleApplier:
     # One row.
 
     def _row(
-        self, group: Group, scopes: Sequence[RuleScope], frozen: Mapping[str, list[Decision]],
+        self,
+        group: Group,
+        scopes: Sequence[RuleScope],
+        frozen: Mapping[str, list[Decision]],
         placed: Mapping[str, tuple[str, list[Decision]]],
     ) -> PlanRow:
         owner = group.rows[0]
@@ -74,8 +77,16 @@ class RuleApplier:
         trainable = self._trainable(group, frozen, decisions)
         device, placements = placed[owner.name]
         return PlanRow(
-            tuple(row.name for row in group.rows), owner.kind, shape, dtype, owner.persistent,
-            trainable and owner.kind == "parameter", device, initialisation, owner.steps, owner,
+            tuple(row.name for row in group.rows),
+            owner.kind,
+            shape,
+            dtype,
+            owner.persistent,
+            trainable and owner.kind == "parameter",
+            device,
+            initialisation,
+            owner.steps,
+            owner,
             (*shares, *decisions, *frozen.get(owner.name, []), *placements),
         )
 
@@ -97,7 +108,9 @@ class RuleApplier:
         self._conflicts(written)
         self._check(row, winner)
         decisions = [
-            Decision("init", c.text, None if c.default else c.place, c is winner) for _, found in by_row for c in found
+            Decision("init", c.text, None if c.default else c.place, c is winner)
+            for _, found in by_row
+            for c in found
         ]
         return Initialisation(winner.value, winner.names), decisions
 
@@ -108,8 +121,11 @@ class RuleApplier:
             found.append(self._candidate(row, default.value, default.selector.text, default.span, {}, True))
         if row.entry is not None and row.entry.init is not None:
             assert isinstance(row.owner, BlockState)
-            found.append(self._candidate(row, row.entry.init, str(row.entry.init), row.entry.span,
-                                         row.owner.values, False))
+            found.append(
+                self._candidate(
+                    row, row.entry.init, str(row.entry.init), row.entry.span, row.owner.values, False
+                )
+            )
         for scope in scopes:
             inner = row.steps[len(scope.steps) :]
             if row.steps[: len(scope.steps)] != scope.steps:
@@ -132,20 +148,35 @@ class RuleApplier:
         return self.defaults[key]
 
     def _candidate(
-        self, row: TensorRow, value: Expression, text: str, place: Span, values: Mapping[str, object], default: bool
+        self,
+        row: TensorRow,
+        value: Expression,
+        text: str,
+        place: Span,
+        values: Mapping[str, object],
+        default: bool,
     ) -> Candidate:
         return Candidate(value, text, place, scope_names(row, value, values), default)
 
     def _missing(self, row: TensorRow) -> None:
         what = "buffer" if row.kind == "buffer" else "parameter"
-        if row.module is not None and type(row.module).__module__.startswith("torch.") and row.kind == "buffer":
+        if (
+            row.module is not None
+            and type(row.module).__module__.startswith("torch.")
+            and row.kind == "buffer"
+        ):
             return
         owner = row.owner
         if isinstance(owner, Leaf) and owner.layer.source != "torch.nn":
             return
-        self.problems.append(Diagnostic(
-            "missing-init", f"the {what} `{row.name}` has no initialisation", row.span,
-            help=f"write `{row.steps[-1][0]}: {{tensor: ..., init: zeros}}`, or a rule under `init:`"))
+        self.problems.append(
+            Diagnostic(
+                "missing-init",
+                f"the {what} `{row.name}` has no initialisation",
+                row.span,
+                help=f"write `{row.steps[-1][0]}: {{tensor: ..., init: zeros}}`, or a rule under `init:`",
+            )
+        )
 
     def _conflicts(self, written: Sequence[tuple[TensorRow, Candidate]]) -> None:
         """Report rules that give one shared tensor different first values."""
@@ -153,10 +184,15 @@ class RuleApplier:
             first_row, first = written[0]
             if str(candidate.value) == str(first.value):
                 continue
-            self.problems.append(Diagnostic(
-                "share-conflict", f"`{first_row.name}` and `{row.name}` are one tensor with two init rules",
-                candidate.place, labels=(Label(first.place, f"the rule of `{first_row.name}`"),),
-                help="give both the same rule, or narrow one of the selectors"))
+            self.problems.append(
+                Diagnostic(
+                    "share-conflict",
+                    f"`{first_row.name}` and `{row.name}` are one tensor with two init rules",
+                    candidate.place,
+                    labels=(Label(first.place, f"the rule of `{first_row.name}`"),),
+                    help="give both the same rule, or narrow one of the selectors",
+                )
+            )
 
     def _check(self, row: TensorRow, winner: Candidate) -> None:
         key = (winner.value, tuple(row.tensor.shape), str(sorted(winner.names.items(), key=str)))
@@ -164,8 +200,12 @@ class RuleApplier:
             return
         self.checked.add(key)
         try:
-            check_initialisation(winner.value, winner.names, meta(row.tensor)[0],
-                                 self.inferred.program.scope.plugins.initializers)
+            check_initialisation(
+                winner.value,
+                winner.names,
+                meta(row.tensor)[0],
+                self.inferred.program.scope.plugins.initializers,
+            )
         except SpecError as error:
             note = f"for `{row.name}`, of shape {list(row.tensor.shape)}"
             self.problems.extend(_with_note(d, note) for d in error.diagnostics)
@@ -176,7 +216,9 @@ class RuleApplier:
         frozen: dict[str, list[Decision]] = {}
         for scope, rule in _scoped(scopes, lambda s: s.rules.freeze):
             for row in self.table.tensors:
-                if row.steps[: len(scope.steps)] == scope.steps and rule.selector.matches(row.steps[len(scope.steps):]):
+                if row.steps[: len(scope.steps)] == scope.steps and rule.selector.matches(
+                    row.steps[len(scope.steps) :]
+                ):
                     self.used.add(rule)
                     frozen.setdefault(row.name, []).append(Decision("freeze", rule.selector.text, rule.span))
         return frozen
@@ -189,9 +231,14 @@ class RuleApplier:
         if hit and len(hit) < len(names):
             other = next(name for name in names if name not in frozen)
             place = frozen[hit[0]][0].place
-            self.problems.append(Diagnostic(
-                "share-conflict", f"`{hit[0]}` is frozen, and it is one tensor with `{other}`, which is not", place,
-                help=f"freeze `{other}` too"))
+            self.problems.append(
+                Diagnostic(
+                    "share-conflict",
+                    f"`{hit[0]}` is frozen, and it is one tensor with `{other}`, which is not",
+                    place,
+                    help=f"freeze `{other}` too",
+                )
+            )
         return not hit
 
     def _frozen_statistics(self, scopes: Sequence[RuleScope]) -> tuple[str, ...]:
@@ -231,10 +278,15 @@ class RuleApplier:
         devices = {device for device, _ in placed.values()}
         if len(devices) > 1:
             first, second = rules[0], rules[-1]
-            self.problems.append(Diagnostic(
-                "several-devices", f"the model is placed on {len(devices)} devices: {', '.join(sorted(devices))}",
-                second.device_span or second.span, labels=(Label(first.span, "another device here"),),
-                help="place the whole model with `/: auto`, or choose with `--device`"))
+            self.problems.append(
+                Diagnostic(
+                    "several-devices",
+                    f"the model is placed on {len(devices)} devices: {', '.join(sorted(devices))}",
+                    second.device_span or second.span,
+                    labels=(Label(first.span, "another device here"),),
+                    help="place the whole model with `/: auto`, or choose with `--device`",
+                )
+            )
 
     # Rules that match nothing.
 
@@ -242,7 +294,9 @@ class RuleApplier:
         seen: set[object] = set()
         for scope in scopes:
             rules: list[InitRule | SelectorRule | PlacementRule] = [
-                *scope.rules.init, *scope.rules.freeze, *scope.rules.placement,
+                *scope.rules.init,
+                *scope.rules.freeze,
+                *scope.rules.placement,
             ]
             for rule in rules:
                 if rule not in self.used and rule not in seen:

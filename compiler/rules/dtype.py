@@ -20,7 +20,11 @@ def default_dtype(program: ResolvedProgram) -> torch.dtype:
         if rule.dtype is None:
             continue
         if not (rule.selector.anchored and not rule.selector.components):
-            raise refuse("partial-dtype", "a dtype is given to a part of the model", rule.dtype_span,
-                         help="give the whole model one: `- /: {dtype: bfloat16}`")
+            raise refuse(
+                "partial-dtype",
+                "a dtype is given to a part of the model",
+                rule.dtype_span,
+                help="give the whole model one: `- /: {dtype: bfloat16}`",
+            )
         dtype = dtype_of(rule.dtype)
     return dtype

@@ -40,11 +40,19 @@ class _Sharing:
             targets.extend((place, selector) for place in found)
         if len(targets) < 2:
             if targets:
-                self.problems.append(Diagnostic("share-alone", f"`{rule.name}` shares one thing with nothing",
-                                                rule.span, help="name two or more"))
+                self.problems.append(
+                    Diagnostic(
+                        "share-alone",
+                        f"`{rule.name}` shares one thing with nothing",
+                        rule.span,
+                        help="name two or more",
+                    )
+                )
             return
         if any(isinstance(place, ModuleRow) != isinstance(targets[0][0], ModuleRow) for place, _ in targets):
-            self.problems.append(Diagnostic("share-kinds", f"`{rule.name}` shares a module with a tensor", rule.span))
+            self.problems.append(
+                Diagnostic("share-kinds", f"`{rule.name}` shares a module with a tensor", rule.span)
+            )
             return
         for place, selector in targets[1:]:
             self._tie(scope, rule, targets[0], (place, selector))
@@ -52,22 +60,39 @@ class _Sharing:
     def _targets(self, scope: RuleScope, rule: SelectorRule) -> list[Place]:
         depth = len(scope.steps)
         places: list[Place] = [*self.table.modules, *self.table.tensors]
-        return [p for p in places if len(p.steps) > depth and p.steps[:depth] == scope.steps
-                and rule.selector.names(p.steps[depth:])]
+        return [
+            p
+            for p in places
+            if len(p.steps) > depth
+            and p.steps[:depth] == scope.steps
+            and rule.selector.names(p.steps[depth:])
+        ]
 
     def _tie(
-        self, scope: RuleScope, rule: ShareGroup, owner: tuple[Place, SelectorRule], alias: tuple[Place, SelectorRule]
+        self,
+        scope: RuleScope,
+        rule: ShareGroup,
+        owner: tuple[Place, SelectorRule],
+        alias: tuple[Place, SelectorRule],
     ) -> None:
         first, second = owner[0], alias[0]
-        if first.steps == second.steps[: len(first.steps)] or second.steps == first.steps[: len(second.steps)]:
-            self.problems.append(Diagnostic("share-overlap", f"`{second.name}` is inside `{first.name}`, or the same",
-                                            alias[1].span))
+        if (
+            first.steps == second.steps[: len(first.steps)]
+            or second.steps == first.steps[: len(second.steps)]
+        ):
+            self.problems.append(
+                Diagnostic(
+                    "share-overlap", f"`{second.name}` is inside `{first.name}`, or the same", alias[1].span
+                )
+            )
             return
         pairs = self._pairs(first, second, alias[1], owner[1])
         for a, b in pairs:
             self._join(rule, a, b, alias[1])
         depth = len(scope.steps)
-        self.ties.append(Tie(first.steps[depth:], second.steps[depth:], isinstance(first, ModuleRow), scope.steps))
+        self.ties.append(
+            Tie(first.steps[depth:], second.steps[depth:], isinstance(first, ModuleRow), scope.steps)
+        )
 
     def _pairs(
         self, first: Place, second: Place, rule: SelectorRule, owner: SelectorRule
@@ -80,9 +105,14 @@ class _Sharing:
         names_two = [tuple(step[0] for step in steps) for steps in relative_two]
         if names_one != names_two:
             odd = next((n for n in [*names_one, *names_two] if (n in names_one) != (n in names_two)), ())
-            self.problems.append(Diagnostic(
-                "share-kinds", f"`{first.name}` and `{second.name}` hold different tensors", rule.span,
-                notes=(f"only one of them has `{'.'.join(odd)}`",)))
+            self.problems.append(
+                Diagnostic(
+                    "share-kinds",
+                    f"`{first.name}` and `{second.name}` hold different tensors",
+                    rule.span,
+                    notes=(f"only one of them has `{'.'.join(odd)}`",),
+                )
+            )
             return []
         pairs = list(zip(one, two, strict=True))
         for a, b in pairs:
@@ -97,9 +127,15 @@ class _Sharing:
             return
         foreign = [r for r in (*two.rules, *one.rules) if r is not rule]
         if foreign:
-            self.problems.append(Diagnostic(
-                "share-overlap", f"`{rule.name}` and `{foreign[0].name}` both share `{b.name}`", selector.span,
-                labels=(Label(foreign[0].span, "the other group"),), help="make one group of them"))
+            self.problems.append(
+                Diagnostic(
+                    "share-overlap",
+                    f"`{rule.name}` and `{foreign[0].name}` both share `{b.name}`",
+                    selector.span,
+                    labels=(Label(foreign[0].span, "the other group"),),
+                    help="make one group of them",
+                )
+            )
             return
         one.rows.extend(two.rows)
         if rule not in one.rules:
@@ -114,8 +150,11 @@ def _tensors(table: Table, place: Place) -> list[TensorRow]:
 
 def _shapes_differ(a: TensorRow, b: TensorRow, rule: SelectorRule, owner: SelectorRule) -> Diagnostic:
     return Diagnostic(
-        "share-shapes", f"`{a.name}` and `{b.name}` cannot be one tensor", rule.span,
-        label=_form(b), labels=(Label(owner.span, _form(a)),) if owner.span != rule.span else (),
+        "share-shapes",
+        f"`{a.name}` and `{b.name}` cannot be one tensor",
+        rule.span,
+        label=_form(b),
+        labels=(Label(owner.span, _form(a)),) if owner.span != rule.span else (),
         notes=(f"`{a.name}` is {_form(a)}, `{b.name}` is {_form(b)}",),
     )
 

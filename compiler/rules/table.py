@@ -85,8 +85,12 @@ def expand(root: BlockState, limits: Limits) -> Table:
     """
     count = _count(root, {})
     if count > limits.modules:
-        raise refuse("too-many-modules", f"the model has {count} modules", root.definition.span,
-                     notes=(f"the limit is {limits.modules}",))
+        raise refuse(
+            "too-many-modules",
+            f"the model has {count} modules",
+            root.definition.span,
+            notes=(f"the limit is {limits.modules}",),
+        )
     table = Table()
     _expand(table, root, ())
     return table
@@ -142,8 +146,19 @@ def _expand_block(table: Table, state: BlockState, steps: tuple[Step, ...]) -> N
     if isinstance(body, ModuleBody):
         for name, tensor in state.tensors.items():
             entry = body.tensors[name]
-            table.tensors.append(TensorRow((*steps, (name, "")), tensor, entry.kind, entry.persistent, state, None,
-                                           (), entry, entry.span))
+            table.tensors.append(
+                TensorRow(
+                    (*steps, (name, "")),
+                    tensor,
+                    entry.kind,
+                    entry.persistent,
+                    state,
+                    None,
+                    (),
+                    entry,
+                    entry.span,
+                )
+            )
     for name, child in used_children(state):
         _expand(table, child, (*steps, (name, _type(child))))
 
@@ -159,14 +174,36 @@ def _expand_leaf(table: Table, state: Leaf, steps: tuple[Step, ...]) -> None:
         for name, parameter in module._parameters.items():
             if parameter is not None:
                 step = (name, "")
-                table.tensors.append(TensorRow((*steps, *own, step), parameter, "parameter", True, state, module,
-                                               (*torch_steps, step), None, state.node.span))
+                table.tensors.append(
+                    TensorRow(
+                        (*steps, *own, step),
+                        parameter,
+                        "parameter",
+                        True,
+                        state,
+                        module,
+                        (*torch_steps, step),
+                        None,
+                        state.node.span,
+                    )
+                )
         for name, buffer in module._buffers.items():
             if buffer is not None:
                 step = (name, "")
                 persistent = name not in module._non_persistent_buffers_set
-                table.tensors.append(TensorRow((*steps, *own, step), buffer, "buffer", persistent, state, module,
-                                               (*torch_steps, step), None, state.node.span))
+                table.tensors.append(
+                    TensorRow(
+                        (*steps, *own, step),
+                        buffer,
+                        "buffer",
+                        persistent,
+                        state,
+                        module,
+                        (*torch_steps, step),
+                        None,
+                        state.node.span,
+                    )
+                )
 
 
 def _inner_steps(root: nn.Module, path: str) -> tuple[Step, ...]:

@@ -25,7 +25,11 @@ def unused_selector(rule: SelectorRule, scope: RuleScope, table: Table) -> Diagn
 
 def _unused(message: str, text: str, span: Span, scope: RuleScope, table: Table) -> Diagnostic:
     near = nearest_selector(text, scope, table)
-    help_text = f"did you mean `{near[0]}`? it matches {near[1]} parameter{'' if near[1] == 1 else 's'}" if near else None
+    help_text = (
+        f"did you mean `{near[0]}`? it matches {near[1]} parameter{'' if near[1] == 1 else 's'}"
+        if near
+        else None
+    )
     return Diagnostic("unused-rule", message, span, help=help_text)
 
 
