@@ -16,6 +16,11 @@ from compiler.infer.states import BlockState
 SMALL = 8
 """A size below this may equal an argument by chance, so one instance alone proves nothing."""
 
+SMALLEST_STEP = 2
+"""What each copy adds is seldom equal to an argument by chance."""
+FACTORS = (2, 3, 4, 6, 8)
+"""The multiples of an argument that an inferred size is compared with."""
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -25,6 +30,27 @@ class Case:
     values: Mapping[str, object]
     position: tuple[int, ...] = ()
     """The number of the copy, for each repeat around the position."""
+
+
+@dataclass(eq=False)
+class Loop:
+    """A comprehension over copies. `columns` are values that differ from copy to copy, by the name they got."""
+
+    variable: str
+    copies: int | None
+    """The number of copies, if it is the same in every instance."""
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+
+    def column(self, wanted: str, values: list[Any], taken: set[str]) -> str:
+        """Return the name of a column with these values, added if there is none yet."""
+        for title, known in self.columns.items():
+            if known == values:
+                return title
+        title, number = wanted, 2
+        while title in self.columns or title in taken:
+            title, number = f"{wanted}_{number}", number + 1
+        self.columns[title] = values
+        return title
 
 
 @dataclass(eq=False)
@@ -42,8 +68,8 @@ class Chooser:
 
     group: ClassGroup
     taken: set[str]
-    loops: list[str] = field(default_factory=list)
-    """The loop variables around the position, outermost first."""
+    loops: list[Loop] = field(default_factory=list)
+    """The loops around the position, outermost first."""
 
     def choose(
         self, values: Sequence[Any], cases: Sequence[Case], candidates: Sequence[Candidate], wanted: str
@@ -53,17 +79,32 @@ class Chooser:
         return (
             self._candidate(pairs, candidates)
             or self._literal(pairs)
+            or self._multiple(pairs, candidates)
             or self._by_position(pairs, candidates, wanted)
             or self._extra(pairs, wanted)
         )
 
-    def _candidate(self, pairs: list[tuple[Any, Case]], candidates: Sequence[Candidate]) -> ast.expr | None:
+    def _candidate(
+        self, pairs: list[tuple[Any, Case]], candidates: Sequence[Candidate], small: int = SMALL
+    ) -> ast.expr | None:
         varied = len({_plain(value) for value, _ in pairs}) > 1
+        if not varied and isinstance(pairs[0][0], int) and abs(pairs[0][0]) < small:
+            return None
         for candidate in candidates:
-            if not varied and isinstance(pairs[0][0], int) and abs(pairs[0][0]) < SMALL:
-                continue
             if all(_same(candidate.values.get(id(case)), value) for value, case in pairs):
                 return copy_tree(candidate.python)  # type: ignore[no-any-return]
+        return None
+
+    def _multiple(self, pairs: list[tuple[Any, Case]], candidates: Sequence[Candidate]) -> ast.expr | None:
+        """Return `4 * width` where several instances with different sizes agree on it."""
+        if len({_plain(value) for value, _ in pairs}) < 2:
+            return None
+        for candidate in candidates:
+            if not isinstance(candidate.python, ast.Name):
+                continue
+            for factor in FACTORS:
+                if all(_is_multiple(value, candidate.values.get(id(case)), factor) for value, case in pairs):
+                    return ast.BinOp(ast.Constant(factor), ast.Mult(), copy_tree(candidate.python))
         return None
 
     def _literal(self, pairs: list[tuple[Any, Case]]) -> ast.expr | None:
@@ -74,14 +115,16 @@ class Chooser:
         self, pairs: list[tuple[Any, Case]], candidates: Sequence[Candidate], wanted: str
     ) -> ast.expr | None:
         """Return an expression over the number of the copy, for a value that differs from copy to copy."""
-        if not self.loops or not pairs[0][1].position:
+        if not self.loops or not _differs_by_position(pairs):
             return None
         return (
-            self._first_or_rest(pairs, candidates) or self._affine(pairs, candidates) or self._listed(pairs)
+            self._first_or_rest(pairs, candidates, wanted)
+            or self._affine(pairs, candidates, wanted)
+            or self._listed(pairs, wanted)
         )
 
     def _first_or_rest(
-        self, pairs: list[tuple[Any, Case]], candidates: Sequence[Candidate]
+        self, pairs: list[tuple[Any, Case]], candidates: Sequence[Candidate], wanted: str
     ) -> ast.expr | None:
         first = [pair for pair in pairs if pair[1].position[-1] == 0]
         rest = [pair for pair in pairs if pair[1].position[-1] > 0]
@@ -92,11 +135,13 @@ class Chooser:
         if two is None:
             return None
         if one is None:
-            one = self._extra(first, "in_features")
-        test = ast.Compare(name(self.loops[-1]), [ast.Eq()], [ast.Constant(0)])
+            one = self._extra(first, wanted)
+        test = ast.Compare(name(self.loops[-1].variable), [ast.Eq()], [ast.Constant(0)])
         return ast.IfExp(test, one, two)
 
-    def _affine(self, pairs: list[tuple[Any, Case]], candidates: Sequence[Candidate]) -> ast.expr | None:
+    def _affine(
+        self, pairs: list[tuple[Any, Case]], candidates: Sequence[Candidate], wanted: str
+    ) -> ast.expr | None:
         """Return `a + b * index`, as where each copy adds channels."""
         if not all(type(value) is int for value, _ in pairs):
             return None
@@ -110,22 +155,23 @@ class Chooser:
             return None
         firsts = [(rows[case.state][0], case) for _, case in pairs]
         growths = [(steps[case.state], case) for _, case in pairs]
-        start = (
-            self._candidate(firsts, candidates) or self._literal(firsts) or self._extra(firsts, "in_features")
-        )
-        growth = self._candidate(growths, candidates) or self._literal(growths)
+        start = self._candidate(firsts, candidates) or self._literal(firsts) or self._extra(firsts, wanted)
+        growth = self._candidate(growths, candidates, SMALLEST_STEP) or self._literal(growths)
         if growth is None:
             return None
-        return ast.BinOp(start, ast.Add(), ast.BinOp(name(self.loops[-1]), ast.Mult(), growth))
+        return ast.BinOp(start, ast.Add(), ast.BinOp(name(self.loops[-1].variable), ast.Mult(), growth))
 
-    def _listed(self, pairs: list[tuple[Any, Case]]) -> ast.expr | None:
-        """Return `[64, 256, 128][index]`."""
+    def _listed(self, pairs: list[tuple[Any, Case]], wanted: str) -> ast.expr | None:
+        """Return a column of the loop, or `[64, 256, 128][index]` where instances have other numbers of copies."""
         table: dict[int, Any] = {}
         for value, case in pairs:
             if not _same(table.setdefault(case.position[-1], value), value):
                 return None
+        loop = self.loops[-1]
         row = [table.get(at) for at in range(max(table) + 1)]
-        return item_of(literal(row), name(self.loops[-1]))
+        if loop.copies == len(row):
+            return name(loop.column(wanted, row, self.taken))
+        return item_of(literal(row), name(loop.variable))
 
     def _extra(self, pairs: list[tuple[Any, Case]], wanted: str) -> ast.expr:
         """Return a new argument of the constructor; a list of them where copies differ."""
@@ -142,7 +188,23 @@ class Chooser:
         lists: dict[BlockState, object] = {
             s: [row.get(at) for at in range(max(row) + 1)] for s, row in rows.items()
         }
-        return item_of(name(self.group.extra(f"{wanted}_list", lists, self.taken)), name(self.loops[-1]))
+        return item_of(
+            name(self.group.extra(f"{wanted}_list", lists, self.taken)), name(self.loops[-1].variable)
+        )
+
+
+def _is_multiple(value: object, of: object, factor: int) -> bool:
+    return type(value) is int and type(of) is int and value == factor * of
+
+
+def _differs_by_position(pairs: list[tuple[Any, Case]]) -> bool:
+    """Say whether a value differs between the copies of one instance."""
+    first: dict[tuple[int, tuple[int, ...]], Any] = {}
+    return any(
+        not _same(first.setdefault((id(case.state), case.position[:-1]), value), value)
+        for value, case in pairs
+        if case.position
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -29,9 +29,8 @@ class Translator(ast.NodeTransformer):
         """Return the translation of an expression; the original is left alone."""
         bound = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         before, self.bound = self.bound, self.bound | bound
-        result = self.visit(node)
+        result: ast.expr = self.visit(node)
         self.bound = before
-        assert isinstance(result, ast.expr)
         return result
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
@@ -47,7 +46,8 @@ class Translator(ast.NodeTransformer):
         if isinstance(node.ctx, ast.Store) or node.id in self.bound:
             return ast.Name(node.id, node.ctx)
         if node.id in self.renamed:
-            return copy_tree(self.renamed[node.id])
+            renamed: ast.expr = copy_tree(self.renamed[node.id])
+            return renamed
         if node.id in self.literals:
             return literal(self.literals[node.id])
         if node.id in CONSTANTS:
@@ -70,6 +70,14 @@ class Translator(ast.NodeTransformer):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         return fold(ast.BinOp(self.visit(node.left), node.op, self.visit(node.right)))
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        """Take an item of a literal list at once."""
+        value, at = self.visit(node.value), self.visit(node.slice)
+        if isinstance(value, ast.List | ast.Tuple) and isinstance(at, ast.Constant) and type(at.value) is int:
+            if -len(value.elts) <= at.value < len(value.elts):
+                return value.elts[at.value]
+        return ast.Subscript(value, at, node.ctx)
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
         operand = self.visit(node.operand)

@@ -25,9 +25,13 @@ class ClassGroup:
     """Sizes that no argument tells: keyword arguments of the constructor, with their value in each instance."""
 
     def extra(self, wanted: str, values: dict[BlockState, object], taken: set[str]) -> str:
-        """Return the name of an extra argument with these values, added if there is none yet."""
+        """Return the name of an extra argument with these values, added if there is none yet.
+
+        A position that only some instances have fits every argument that agrees in those.
+        """
         for title, known in self.extras.items():
-            if known == values:
+            if all(known.get(state, value) == value for state, value in values.items()):
+                known.update(values)
                 return title
         title, number = wanted, 2
         while title in self.extras or title in taken:

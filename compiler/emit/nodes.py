@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from compiler.catalogue.layers import positional, torch_order
-from compiler.emit.choose import Candidate, Case, Chooser
+from compiler.emit.choose import Candidate, Case, Chooser, Loop
 from compiler.emit.expressions import Translator
 from compiler.emit.groups import ClassGroup
 from compiler.emit.syntax import call, dotted, literal, name
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from compiler.emit.module import ModuleEmitter
 
 Pairs = list[tuple[Case, State]]
+Rows = list[tuple[Case, list[tuple[str, State]]]]
+"""The children that one item of a sequence made, in each instance."""
 
 
 @dataclass(eq=False)
@@ -156,7 +158,7 @@ class NodeEmitter:
         self, group: ClassGroup, states: Sequence[BlockState], cases: Sequence[Case]
     ) -> dict[str, ast.expr]:
         return {
-            title: self.choose([values[state] for state in states], cases, title)
+            title: self.choose([values.get(state) for state in states], cases, title)
             for title, values in group.extras.items()
         }
 
@@ -196,9 +198,7 @@ class NodeEmitter:
         self.module.names.used.add("OrderedDict")
         return [call("OrderedDict", ast.List(entries, ast.Load()))]
 
-    def _item_rows(
-        self, items: Sequence[Item], pairs: Pairs
-    ) -> list[tuple[Item, list[tuple[Case, list[tuple[str, State]]]]]]:
+    def _item_rows(self, items: Sequence[Item], pairs: Pairs) -> list[tuple[Item, Rows]]:
         """Return, for each item, the children that it made in each instance."""
         rows = []
         positions = [0] * len(pairs)
@@ -219,12 +219,12 @@ class NodeEmitter:
             return len(self.module.builder.bindings(item.node, case.values))
         return 1
 
-    def _star(self, item: Item, row: list[tuple[Case, list[tuple[str, State]]]]) -> ast.expr:
+    def _star(self, item: Item, row: Rows) -> ast.expr:
         if item.name is None and isinstance(item.node, Repeat):
             return ast.Starred(self._copies(item.node, row, named=False), ast.Load())
         return self.emit(item.node, [(case, made[0][1]) for case, made in row])
 
-    def _entry(self, item: Item, row: list[tuple[Case, list[tuple[str, State]]]]) -> ast.expr:
+    def _entry(self, item: Item, row: Rows) -> ast.expr:
         if item.name is None and isinstance(item.node, Repeat):
             return ast.Starred(self._copies(item.node, row, named=True), ast.Load())
         titles = [made[0][0] for _, made in row]
@@ -240,9 +240,7 @@ class NodeEmitter:
         self.module.names.used.add("OrderedDict")
         return call(sequential, call("OrderedDict", self._copies(node, rows, named=True)))
 
-    def _copies(
-        self, node: Repeat, rows: list[tuple[Case, list[tuple[str, State]]]], named: bool
-    ) -> ast.expr:
+    def _copies(self, node: Repeat, rows: Rows, named: bool) -> ast.expr:
         """Return a comprehension over the copies."""
         loop = self._loop_name(node)
         inner: Pairs = []
@@ -258,13 +256,14 @@ class NodeEmitter:
             "index": name(loop),
             **{n: name(self._local(n)) for n in node.names},
         }
-        self.chooser.loops.append(loop)
+        counts = {len(made) for _, made in rows}
+        self.chooser.loops.append(Loop(loop, counts.pop() if len(counts) == 1 else None))
         element = self.emit(node.of, inner)
         if named:
             element = ast.Tuple([self._title(node.label, rows, loop), element], ast.Load())
-        self.chooser.loops.pop()
+        columns = self.chooser.loops.pop().columns
         self.translator.renamed = before
-        return ast.ListComp(element, [self._generator(node, element, loop, rows)])
+        return ast.ListComp(element, [self._generator(node, element, loop, rows, columns)])
 
     def _loop_name(self, node: Repeat) -> str:
         depth = len(self.chooser.loops)
@@ -276,9 +275,7 @@ class NodeEmitter:
     def _local(self, title: str) -> str:
         return self.module.names.local(title)
 
-    def _title(
-        self, label: NameTemplate | None, rows: list[tuple[Case, list[tuple[str, State]]]], loop: str
-    ) -> ast.expr:
+    def _title(self, label: NameTemplate | None, rows: Rows, loop: str) -> ast.expr:
         if label is None:
             start = int(rows[0][1][0][0])
             number = name(loop) if not start else ast.BinOp(name(loop), ast.Add(), ast.Constant(start))
@@ -292,35 +289,52 @@ class NodeEmitter:
         return ast.JoinedStr(parts)
 
     def _generator(
-        self, node: Repeat, element: ast.expr, loop: str, rows: list[tuple[Case, list[tuple[str, State]]]]
+        self, node: Repeat, element: ast.expr, loop: str, rows: Rows, columns: Mapping[str, list[Any]]
     ) -> ast.comprehension:
+        """Return `for index, (width, in_channels) in enumerate([...])`, with what the element needs of it."""
+        over, titles = self._over(node, rows), [self._local(title) for title in node.names]
+        if columns:
+            over = self._with_columns(over, rows, bool(titles), columns)
+            titles = [*titles, *columns]
+        targets: list[ast.expr] = [ast.Name(title, ast.Store()) for title in titles]
         reads_index = any(isinstance(n, ast.Name) and n.id == loop for n in ast.walk(element))
-        over = self._over(node, rows)
-        if not node.names:
-            counted = call("range", over)
-            target = ast.Name(loop if reads_index else "_", ast.Store())
-            return ast.comprehension(target, counted, [], 0)
-        targets: list[ast.expr] = [ast.Name(self._local(n), ast.Store()) for n in node.names]
-        row: ast.expr = targets[0] if len(targets) == 1 else ast.Tuple(targets, ast.Store())
+        counter = ast.Name(loop, ast.Store())
+        if not targets:
+            return ast.comprehension(
+                counter if reads_index else ast.Name("_", ast.Store()), call("range", over), [], 0
+            )
+        row = targets[0] if len(targets) == 1 else ast.Tuple(targets, ast.Store())
         if not reads_index:
             return ast.comprehension(row, over, [], 0)
-        both = ast.Tuple([ast.Name(loop, ast.Store()), row], ast.Store())
-        return ast.comprehension(both, call("enumerate", over), [], 0)
+        return ast.comprehension(ast.Tuple([counter, row], ast.Store()), call("enumerate", over), [], 0)
 
-    def _over(self, node: Repeat, rows: list[tuple[Case, list[tuple[str, State]]]]) -> ast.expr:
+    def _with_columns(
+        self, over: ast.expr, rows: Rows, named: bool, columns: Mapping[str, list[Any]]
+    ) -> ast.expr:
+        """Return the rows of a loop with more columns: as literals where the rows are literals, else zipped."""
+        added = list(zip(*columns.values(), strict=True))
+        if not named:
+            return literal([row[0] if len(row) == 1 else row for row in added])
+        try:
+            written = ast.literal_eval(over)
+        except ValueError:
+            return call("zip", over, *map(literal, columns.values()))
+        return literal(
+            [
+                (*(row if isinstance(row, tuple) else (row,)), *more)
+                for row, more in zip(written, added, strict=True)
+            ]
+        )
+
+    def _over(self, node: Repeat, rows: Rows) -> ast.expr:
+        """Return what a loop goes over: rows for the names of `as`, else the number of copies."""
         values = [evaluate_value(node.over, case.values, node.scope, DEFAULT_LIMITS) for case, _ in rows]
-        if node.names:
-            expression = self.expression(node.over)
-            if isinstance(expression, ast.List):
-                return (
-                    literal([tuple(r) if isinstance(r, list) else r for r in values[0]])
-                    if all(v == values[0] for v in values)
-                    else expression
-                )
-            return expression
-        if isinstance(values[0], int):
-            return self.expression(node.over)
-        return call("len", self.expression(node.over))
+        expression = self.expression(node.over)
+        if not node.names:
+            return expression if isinstance(values[0], int) else call("len", expression)
+        if isinstance(expression, ast.List) and all(value == values[0] for value in values):
+            return literal([tuple(row) if isinstance(row, list) else row for row in values[0]])
+        return expression
 
     def _choice(self, node: Choice, pairs: Pairs) -> ast.expr:
         taken = [(case, state) for case, state in pairs if evaluate(node.condition, case.values)]

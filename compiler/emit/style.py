@@ -16,7 +16,9 @@ def format_tree(tree: ast.Module) -> str:
     import black
 
     text = _EMPTY_FIRST_LINE.sub(r"\1", _source(tree))
-    return black.format_str(text, mode=black.Mode(line_length=LINE_LENGTH))
+    return black.format_str(
+        text, mode=black.Mode(target_versions={black.TargetVersion.PY311}, line_length=LINE_LENGTH)
+    )
 
 
 def _source(tree: ast.Module) -> str:

@@ -74,5 +74,8 @@ class BlockState:
     output: object = None
     called: bool = False
 
+    def __repr__(self) -> str:
+        return f"BlockState({self.definition.name}, {dict(self.arguments)})"
+
 
 State = Leaf | Operation | Identity | Chain | BlockState
