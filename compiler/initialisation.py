@@ -254,7 +254,7 @@ def check_initialisation(
         value = evaluator.result()
     if isinstance(value, Tensor):
         try:
-            broadcast = torch.broadcast_shapes(value.shape, shape)
+            broadcast = torch.empty(value.shape, device="meta").broadcast_to(shape).shape
         except RuntimeError:
             broadcast = None
         if broadcast != torch.Size(shape):

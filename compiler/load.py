@@ -11,7 +11,7 @@ from typing import Protocol
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.document import Document
 from spec_schema.limits import DEFAULT_LIMITS, Limits
-from spec_schema.reader import Node, Scalar, read_bytes, read_text
+from spec_schema.reader import Entries, Node, Scalar, read_bytes, read_text
 from spec_schema.source import Span
 from spec_schema.validation import validate
 
@@ -167,8 +167,9 @@ def _preset(loaded: Loaded, preset: str | None) -> dict[str, Node]:
             notes=(f"presets: {', '.join(presets) or 'none'}",),
             help=f"did you mean `{near}`?" if near else None,
         )
-    table = loaded.document.source("presets")[preset]  # type: ignore[index]
-    return dict(table)  # type: ignore[call-overload,no-any-return]
+    table = loaded.document.table("presets")[preset]
+    assert isinstance(table, Entries)
+    return dict(table)
 
 
 def _settings(loaded: Loaded, settings: Settings, limits: Limits) -> dict[str, Node]:
@@ -192,7 +193,7 @@ def _settings(loaded: Loaded, settings: Settings, limits: Limits) -> dict[str, N
                     help=f"did you mean `{near}`?" if near else None,
                 )
             )
-        elif problem := _type_problem(key, loaded.document.source("vars")[key], node):  # type: ignore[index]
+        elif problem := _type_problem(key, loaded.document.table("vars")[key], node):
             problems.append(problem)
         values[key] = node
     if problems:

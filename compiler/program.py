@@ -21,6 +21,10 @@ ValueTree = Expression | tuple["ValueTree", ...]
 """A compile-time value as it was written: an expression, or a list of values."""
 
 
+TensorKind = Literal["parameter", "buffer"]
+CallKind = Literal["layer", "block", "operation", "recipe"]
+
+
 @dataclass(frozen=True, eq=False)
 class Argument:
     """One argument of a call. `name` is None for a positional one."""
@@ -35,7 +39,7 @@ class Argument:
 class Call:
     """A layer of the catalogue, a block, an operation, or a block's argument used as a layer."""
 
-    kind: Literal["layer", "block", "operation", "recipe"]
+    kind: CallKind
     target: str
     arguments: tuple[Argument, ...]
     span: Span
@@ -132,7 +136,7 @@ class TensorEntry:
     """A parameter or buffer that a block holds itself."""
 
     name: str
-    kind: Literal["parameter", "buffer"]
+    kind: TensorKind
     type: TensorType | None
     init: Expression | None
     value: Program | Expression | None

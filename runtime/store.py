@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -48,13 +48,13 @@ def save(model: nn.Module, path: str | Path) -> None:
     write_whole(Path(path), lambda temporary: save_file(tensors, temporary, metadata))
 
 
-def write_whole(path: Path, write: object) -> None:
+def write_whole(path: Path, write: Callable[[str], object]) -> None:
     """Write a file beside its place, make it durable, and move it there in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     try:
-        write(temporary)  # type: ignore[operator]
+        write(temporary)
         _sync(Path(temporary))
         os.chmod(temporary, _mode(path))
         os.replace(temporary, path)

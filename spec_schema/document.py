@@ -65,7 +65,7 @@ Plain = Annotated[Scalar, Kind("a text, a number, true, false or null", str, int
 Identifier = Annotated[str, AfterValidator(_check_identifier)]
 
 
-def _placed(cls: type, data: Any, handler: Any, wanted: type, what: str) -> Any:
+def _placed(cls: type, data: Any, handler: Any, wanted: type[Entries] | type[Items], what: str) -> Any:
     """Validate a collection, and keep the positioned original beside the result."""
     if not isinstance(data, wanted):
         raise PydanticCustomError("wrong-type", "{what} is expected here", {"what": what})
@@ -112,6 +112,12 @@ class Record(BaseModel):
     def source(self, key: str) -> Node:
         """Return the positioned value of a key that was written."""
         return self._source[key]
+
+    def table(self, key: str) -> Entries:
+        """Return the positioned mapping under a key that was written."""
+        value = self._source[key]
+        assert isinstance(value, Entries)
+        return value
 
     def keys_of(self, key: str) -> dict[str, Scalar]:
         """Return the positioned keys of a mapping under `key`; empty if it was not written."""

@@ -92,7 +92,8 @@ class Chooser:
             return None
         for candidate in candidates:
             if all(_same(candidate.values.get(id(case)), value) for value, case in pairs):
-                return copy_tree(candidate.python)  # type: ignore[no-any-return]
+                chosen: ast.expr = copy_tree(candidate.python)
+                return chosen
         return None
 
     def _multiple(self, pairs: list[tuple[Any, Case]], candidates: Sequence[Candidate]) -> ast.expr | None:

@@ -14,10 +14,11 @@ _EMPTY_FIRST_LINE = re.compile(r"^(class .*:\n)\n(?=    def )", re.MULTILINE)
 def format_tree(tree: ast.Module) -> str:
     """Return the source of a tree, formatted."""
     import black
+    from black.mode import TargetVersion
 
     text = _EMPTY_FIRST_LINE.sub(r"\1", _source(tree))
     return black.format_str(
-        text, mode=black.Mode(target_versions={black.TargetVersion.PY311}, line_length=LINE_LENGTH)
+        text, mode=black.Mode(target_versions={TargetVersion.PY311}, line_length=LINE_LENGTH)
     )
 
 

@@ -51,7 +51,8 @@ class TensorEmitter:
 
     def _made(self, entry: TensorEntry) -> ast.expr:
         """Return the tensor: of zeros or ones if its initialisation says so, else of no values yet."""
-        sizes = [self._size(entry, at) for at in range(len(entry.type.dimensions))]  # type: ignore[union-attr]
+        assert entry.type is not None
+        sizes = [self._size(entry, at) for at in range(len(entry.type.dimensions))]
         maker = "torch.empty"
         initialiser = self._initialiser(entry)
         keywords = self._dtype(entry)
@@ -59,8 +60,8 @@ class TensorEmitter:
             maker = CONSTANT_MAKERS[initialiser.id]
         if isinstance(initialiser, ast.Constant) and type(initialiser.value) in (int, float):
             shape = ast.Tuple(sizes, ast.Load())
-            number = float(initialiser.value) if not keywords else initialiser.value
-            return call("torch.full", shape, ast.Constant(number), **keywords)
+            number = initialiser if keywords else ast.Constant(initialiser.value * 1.0)
+            return call("torch.full", shape, number, **keywords)
         if not sizes:
             sizes = [ast.Tuple([], ast.Load())]
         return call(maker, *sizes, **keywords)

@@ -198,7 +198,8 @@ class Builder:
             inner = {**values, **bindings}
             name = copy_name(node.label, inner) if node.label else str(first + index)
             if name in seen:
-                raise refuse("duplicate-name", f"two copies are named `{name}`", node.label.span)  # type: ignore[union-attr]
+                place = node.label.span if node.label else node.span
+                raise refuse("duplicate-name", f"two copies are named `{name}`", place)
             seen.add(name)
             yield name, self.build(node.of, inner)
 

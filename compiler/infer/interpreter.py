@@ -126,7 +126,7 @@ class Interpreter(Evaluator):
                 )
             return first
         if first is not None or second is not None:
-            self.pending.append(first or second)  # type: ignore[arg-type]
+            self.pending.extend(returned for returned in (first, second) if returned is not None)
             self.names = dict(self.names) if first is not None else after_first
             return None
         self._merge(node, after_first, dict(self.names))

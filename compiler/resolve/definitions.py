@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from compiler.program import (
     BlockBody,
@@ -16,6 +16,7 @@ from compiler.program import (
     Scope,
     SequenceBody,
     TensorEntry,
+    TensorKind,
     ValueTree,
 )
 from compiler.resolve.nodes import DEFAULT_INPUT, NodeReader, check_layer_name, reuses
@@ -28,7 +29,7 @@ from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.grammar import Expression, Program, parse_expression, parse_program
 from spec_schema.reader import Items, Scalar
 from spec_schema.source import Span
-from spec_schema.tensors import parse_tensor
+from spec_schema.tensors import TensorType, parse_tensor
 
 BODY = (
     doc.Body
@@ -98,7 +99,7 @@ class DefinitionReader:
         variables: dict[str, ValueTree] = {}
         for name in body.vars:
             try:
-                value = read_value(body.source("vars")[name])  # type: ignore[index]
+                value = read_value(body.table("vars")[name])
             except SpecError as error:
                 self.problems.extend(error.diagnostics)
                 continue
@@ -127,7 +128,11 @@ class DefinitionReader:
 
     def _tensors(self, body: doc.Body, layers: dict[str, Span]) -> dict[str, TensorEntry]:
         tensors: dict[str, TensorEntry] = {}
-        for kind, table in (("parameter", body.parameters), ("buffer", body.buffers)):
+        tables: tuple[tuple[TensorKind, Mapping[str, Scalar | doc.TensorEntry]], ...] = (
+            ("parameter", body.parameters),
+            ("buffer", body.buffers),
+        )
+        for kind, table in tables:
             keys = body.keys_of(f"{kind}s")
             for name, node in table.items():
                 place = keys[name].span
@@ -142,7 +147,8 @@ class DefinitionReader:
                     self.problems.extend(error.diagnostics)
         return tensors
 
-    def _tensor(self, name: str, kind: str, node: Scalar | doc.TensorEntry, place: Span) -> TensorEntry:
+    def _tensor(self, name: str, kind: TensorKind, node: Scalar | doc.TensorEntry, place: Span) -> TensorEntry:
+        node_type: TensorType | None
         if isinstance(node, Scalar):
             node_type, init, value, persistent = parse_tensor(node), None, None, True
         else:
@@ -154,7 +160,7 @@ class DefinitionReader:
         known = self.reader.values | {entry.name for entry in self.inputs} | {"shape"}
         for dimension in node_type.dimensions if node_type else ():
             self.problems.extend(_check_dimension(dimension, known, self.scope))
-        return TensorEntry(name, kind, node_type, init, value, persistent, place)  # type: ignore[arg-type]
+        return TensorEntry(name, kind, node_type, init, value, persistent, place)
 
     def _check_entry(self, kind: str, node: doc.TensorEntry, place: Span) -> None:
         if node.value is not None and kind == "parameter":

@@ -12,6 +12,7 @@ from compiler.catalogue.operation_table import METHODS
 from compiler.program import (
     Argument,
     Call,
+    CallKind,
     Choice,
     Definition,
     Inline,
@@ -127,7 +128,7 @@ class NodeReader:
             self.problems.extend(check_names(argument.value, self.values, self.scope))
         return Call(kind, name, arguments, expression.place, place, self.scope)
 
-    def _kind(self, name: str, expression: Expression, function: ast.AST) -> str:
+    def _kind(self, name: str, expression: Expression, function: ast.AST) -> CallKind:
         if name in self.values:
             return "recipe"
         if name in self.scope.block_names:
@@ -244,10 +245,11 @@ class NodeReader:
         return self.inline(self.parallel_body(node), "Parallel", node.span)
 
     def parallel_body(self, node: doc.Parallel) -> ParallelBody:
-        if isinstance(node.parallel, list):
-            pairs = [(None, branch) for branch in node.parallel]
-        else:
-            pairs = list(node.parallel.items())
+        pairs: list[tuple[str | None, object]] = (
+            [(None, branch) for branch in node.parallel]
+            if isinstance(node.parallel, list)
+            else [*node.parallel.items()]
+        )
         keys = node.keys_of("parallel")
         branches = []
         outside, self.layers = self.layers, set()
@@ -341,7 +343,7 @@ def node_names(node: LayerNode) -> set[str]:
             otherwise = node_names(node.otherwise) if node.otherwise else set()
             return free_names(node.condition) | node_names(node.then) | otherwise
         case Inline():
-            return set(node.captured) | captured_names(node.definition.body)  # type: ignore[arg-type]
+            return set(node.captured)
         case Reuse():
             return set()
 

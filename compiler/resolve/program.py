@@ -98,9 +98,9 @@ def _resolve_file(
 
 
 def _variables(loaded: Loaded, scope: Scope, problems: list[Diagnostic]) -> None:
-    written = loaded.document.source("vars") if loaded.document.vars else {}
+    written: Mapping[str, Node] = loaded.document.table("vars") if loaded.document.vars else {}
     for name in loaded.document.vars:
-        node: Node = loaded.overrides.get(name, written[name])  # type: ignore[index]
+        node: Node = loaded.overrides.get(name, written[name])
         scope.variable_spans[name] = loaded.document.keys_of("vars")[name].span
         scope.variables[name] = None
         try:

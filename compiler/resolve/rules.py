@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TypeVar
 
 from compiler.program import InitRule, PlacementRule, Rules, SelectorRule, ShareGroup
@@ -18,14 +19,14 @@ T = TypeVar("T")
 
 def read_rules(bearer: RuleBearer, problems: list[Diagnostic]) -> Rules:
     """Return the rules of a spec or block, noting what is wrong in `problems`."""
-    init = [_attempt(problems, lambda p=pair: _init(*p)) for pair in _pairs(bearer, "init")]
-    share = [_attempt(problems, lambda p=pair: _share(*p)) for pair in _entries(bearer, "share")]
-    freeze = [_attempt(problems, lambda s=scalar: _selector(s)) for scalar in bearer.freeze]
-    placement = []
+    init = [_attempt(problems, partial(_init, *pair)) for pair in _pairs(bearer, "init")]
+    share = [_attempt(problems, partial(_share, *pair)) for pair in _entries(bearer, "share")]
+    freeze = [_attempt(problems, partial(_selector, scalar)) for scalar in bearer.freeze]
+    placement: list[PlacementRule | None] = []
     if isinstance(bearer, Document):
         entries = [node for rule in bearer.placement for node in rule.values()]
         pairs = zip(_pairs(bearer, "placement"), entries, strict=True)
-        placement = [_attempt(problems, lambda k=key, e=entry: _placement(k, e)) for (key, _), entry in pairs]
+        placement = [_attempt(problems, partial(_placement, key, entry)) for (key, _), entry in pairs]
     return Rules(_found(init), _found(share), _found(freeze), _found(placement))
 
 
