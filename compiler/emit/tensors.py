@@ -60,7 +60,8 @@ class TensorEmitter:
             maker = CONSTANT_MAKERS[initialiser.id]
         if isinstance(initialiser, ast.Constant) and type(initialiser.value) in (int, float):
             shape = ast.Tuple(sizes, ast.Load())
-            number = initialiser if keywords else ast.Constant(initialiser.value * 1.0)
+            written = ast.literal_eval(initialiser)
+            number = ast.Constant(written if keywords else float(written))
             return call("torch.full", shape, number, **keywords)
         if not sizes:
             sizes = [ast.Tuple([], ast.Load())]

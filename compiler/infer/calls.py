@@ -12,6 +12,7 @@ from torch import Tensor
 
 from compiler.catalogue.operation_table import FUNCTIONS, METHODS
 from compiler.catalogue.operations import CallProblem, method_signature, operation, signature
+from compiler.infer.symbols import shape_text
 from compiler.infer.values import show, tensors_in
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.suggest import did_you_mean
@@ -128,7 +129,7 @@ def _refused(
     run: Interpreter, node: ast.AST, name: str, error: Exception, values: Sequence[Any]
 ) -> Diagnostic:
     tensors = tensors_in(list(values))
-    shapes = ", ".join(run.engine.shape_text(t) for t in tensors)
+    shapes = ", ".join(shape_text(t) for t in tensors)
     notes = (f"the shapes are {shapes}",) if tensors else ()
     code = "shape-mismatch" if len(tensors) > 1 else "operation-failed"
     return Diagnostic(
@@ -162,7 +163,7 @@ def _operator_refused(
     run: Interpreter, node: ast.AST, what: str, error: Exception, operands: Sequence[Any]
 ) -> Diagnostic:
     label = "   ".join(
-        f"{_text(part)}: {run.engine.shape_text(value)}"
+        f"{_text(part)}: {shape_text(value)}"
         for part, value in zip(_parts(node), operands, strict=False)
         if isinstance(value, Tensor)
     )

@@ -9,6 +9,7 @@ from compiler.catalogue.operation_table import LIST_FIRST
 from compiler.infer.arguments import evaluate_arguments
 from compiler.infer.calls import TORCH_ERRORS, apply_operation, reason
 from compiler.infer.states import BlockState
+from compiler.infer.symbols import shape_text
 from compiler.program import Call
 from spec_schema.diagnostics import refuse
 from spec_schema.source import Span
@@ -32,7 +33,7 @@ def combine_values(
             return apply_operation(name, plugins, [values, *positional], keywords)
         return reduce(lambda a, b: apply_operation(name, plugins, [a, b, *positional], keywords), values)
     except TORCH_ERRORS as error:
-        shapes = ", ".join(engine.shape_text(value) for value in values)
+        shapes = ", ".join(shape_text(value) for value in values)
         what = "the residual" if combine is None else f"`{name}`"
         raise refuse(
             "shape-mismatch",

@@ -20,6 +20,7 @@ from compiler.infer.cells import Cell
 from compiler.infer.combine import combine_values
 from compiler.infer.interpreter import Interpreter
 from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State
+from compiler.infer.symbols import shape_text
 from compiler.infer.values import Recipe, freeze, show, tensors_in
 from compiler.program import (
     Call,
@@ -34,7 +35,7 @@ from compiler.program import (
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.evaluate import Budget
 from spec_schema.grammar import Expression, Program
-from spec_schema.limits import Limits
+from spec_schema.limits import DEFAULT_LIMITS, Limits
 from spec_schema.source import Span
 from spec_schema.tensors import TensorType
 
@@ -50,11 +51,10 @@ class Frame:
 
 @dataclass
 class Engine:
-    """Runs programs over meta tensors. `symbols` names the sizes that stand for symbolic dimensions."""
+    """Runs programs over meta tensors."""
 
     limits: Limits
     plugins: Registry
-    symbols: Mapping[int, str] = field(default_factory=dict)
     training: bool = False
     builder: Builder = field(init=False)
     steps: dict[Hashable, tuple[State, Any]] = field(default_factory=dict)
@@ -129,7 +129,7 @@ class Engine:
         try:
             sizes: dict[str, object] = dict(infer(state.layer, state.values, inputs))
         except CannotInfer as error:
-            shapes = [self.shape_text(t) for t in tensors_in(list(inputs))]
+            shapes = [shape_text(t) for t in tensors_in(list(inputs))]
             raise refuse(
                 "cannot-infer",
                 f"`{error.argument}` of `{state.layer.name}` cannot be inferred: {error.reason}",
@@ -199,7 +199,7 @@ class Engine:
         wrong = self._wrong_size(state, inputs)
         if wrong:
             return wrong
-        shapes = ", ".join(self.shape_text(tensor) for tensor in tensors_in(list(inputs)))
+        shapes = ", ".join(shape_text(tensor) for tensor in tensors_in(list(inputs)))
         layer = state.layer.name
         return Diagnostic(
             "shape-mismatch",
@@ -230,7 +230,7 @@ class Engine:
                     "wrong-size",
                     f"`{name}` is {actual.get(name)}, and the spec says {show(value)}",
                     argument.span,
-                    label=f"the input is {self.shape_text(inputs[0])}",
+                    label=f"the input is {shape_text(inputs[0])}",
                     notes=self.trail_notes(),
                     help="leave it out: it follows from the input",
                 )
@@ -257,7 +257,7 @@ class Engine:
         try:
             return apply_operation(state.name, self.plugins.operations, arguments, state.keywords)
         except TORCH_ERRORS as error:
-            shapes = ", ".join(self.shape_text(tensor) for tensor in tensors_in(list(inputs)))
+            shapes = ", ".join(shape_text(tensor) for tensor in tensors_in(list(inputs)))
             raise refuse(
                 "operation-failed",
                 f"`{state.name}` refuses this: {reason(error)}",
@@ -449,25 +449,8 @@ class Engine:
         sizes = []
         for dimension in tensor.dimensions:
             size = self.interpreter(dimension, state, bound, {}).value(dimension.tree)
-            sizes.append(self.check_size(size, dimension))
+            sizes.append(check_size(size, dimension, self.limits))
         return tuple(sizes)
-
-    def check_size(self, size: Any, dimension: Expression) -> Any:
-        """Return a size, or refuse what is none."""
-        if isinstance(size, torch.SymInt):
-            return size
-        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-            raise refuse(
-                "bad-size", f"`{dimension}` is {show(size)}, and a size is a whole number", dimension.place
-            )
-        if size > self.limits.dimension:
-            raise refuse(
-                "bad-size",
-                f"a dimension of {size}",
-                dimension.place,
-                notes=(f"the limit is {self.limits.dimension}",),
-            )
-        return size
 
     # Where an error is.
 
@@ -520,10 +503,6 @@ class Engine:
                 return state.node.span
         return None
 
-    def shape_text(self, tensor: Tensor) -> str:
-        """Return a shape with the names of the symbolic dimensions where they are certain."""
-        return f"[{', '.join(str(size) for size in tensor.shape)}]"
-
 
 def _places(state: BlockState) -> list[tuple[str, Span]]:
     """Return the names of the items of a sequence in running order, each with the place of its layer."""
@@ -549,3 +528,16 @@ def dtype_of(name: str) -> torch.dtype:
     found = getattr(torch, name)
     assert isinstance(found, torch.dtype)
     return found
+
+
+def check_size(size: Any, dimension: Expression, limits: Limits = DEFAULT_LIMITS) -> Any:
+    """Return a size, or refuse what is none."""
+    if isinstance(size, torch.SymInt):
+        return size
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        message = f"`{dimension}` is {show(size)}, and a size is a whole number"
+        raise refuse("bad-size", message, dimension.place)
+    if size > limits.dimension:
+        note = f"the limit is {limits.dimension}"
+        raise refuse("bad-size", f"a dimension of {size}", dimension.place, notes=(note,))
+    return size

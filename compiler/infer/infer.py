@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor
 
 from compiler.infer.cells import Cell
-from compiler.infer.engine import Engine, dtype_of
+from compiler.infer.engine import Engine, check_size, dtype_of
 from compiler.infer.states import BlockState
-from compiler.program import ModuleBody, ResolvedProgram
+from compiler.infer.symbols import symbolic_sizes
+from compiler.program import ModelInput, ModuleBody, ResolvedProgram
 from compiler.resolve.programs import MODE
 from spec_schema.diagnostics import SpecError
 from spec_schema.evaluate import evaluate
@@ -35,11 +37,40 @@ def infer_shapes(program: ResolvedProgram, limits: Limits, dtype: torch.dtype = 
     """Run the program over meta tensors of the example sizes.
 
     Raises:
-        SpecError: a shape, a dtype or an argument does not fit.
+        SpecError: a shape, a dtype or an argument does not fit. Its shapes have the names of the symbolic
+            dimensions where a second run, over symbols, comes to the same errors.
     """
+    try:
+        return _infer(program, limits, dtype, program.sizes)
+    except SpecError as error:
+        raise _with_symbols(program, limits, dtype, error) from None
+
+
+def _with_symbols(
+    program: ResolvedProgram, limits: Limits, dtype: torch.dtype, error: SpecError
+) -> SpecError:
+    """Return the errors of a run over symbolic sizes if they are the same ones, else the given error."""
+    try:
+        with symbolic_sizes(program.sizes) as symbols:
+            _infer(program, limits, dtype, symbols)
+    except SpecError as symbolic:
+        if _places(symbolic) == _places(error):
+            return symbolic
+    except Exception:
+        return error
+    return error
+
+
+def _places(error: SpecError) -> list[tuple[str, str]]:
+    return [(diagnostic.code, str(diagnostic.span)) for diagnostic in error.diagnostics]
+
+
+def _infer(
+    program: ResolvedProgram, limits: Limits, dtype: torch.dtype, sizes: Mapping[str, Any]
+) -> Inferred:
     engine = Engine(limits, program.scope.plugins)
     with meta_device(dtype):
-        inputs = {entry.name: _sample(program, entry.type.dtype, sizes) for entry, sizes in _sizes(program)}
+        inputs = sample_inputs(program, sizes)
         root = engine.builder.instantiate(program.model, {})
         output: Any = None
         for training in _modes(program):
@@ -62,8 +93,6 @@ def _run(
 
 def _modes(program: ResolvedProgram) -> tuple[bool, ...]:
     """Return the modes to run in: both, if a program asks for the mode."""
-    import ast
-
     definitions = [program.model, *program.scope.blocks.values()]
     for definition in definitions:
         body = definition.body
@@ -74,24 +103,17 @@ def _modes(program: ResolvedProgram) -> tuple[bool, ...]:
     return (False,)
 
 
-def _sizes(program: ResolvedProgram) -> Iterator[tuple[Any, tuple[int, ...]]]:
-    names = {**program.scope.variables, **program.sizes}
-    for entry in program.inputs:
-        sizes = []
-        for dimension in entry.type.dimensions:
-            size = evaluate(dimension, names)
-            if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-                from spec_schema.diagnostics import refuse
-
-                raise refuse(
-                    "bad-size", f"`{dimension}` is {size!r}, and a size is a whole number", dimension.place
-                )
-            sizes.append(size)
-        yield entry, tuple(sizes)
+def sample_inputs(program: ResolvedProgram, sizes: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return a tensor without values for each input of the model; `sizes` are those of the named dimensions."""
+    return {
+        entry.name: torch.empty(_shape(program, entry, sizes), dtype=dtype_of(entry.type.dtype))
+        for entry in program.inputs
+    }
 
 
-def _sample(program: ResolvedProgram, dtype: str, sizes: tuple[int, ...]) -> Tensor:
-    return torch.empty(sizes, dtype=dtype_of(dtype))
+def _shape(program: ResolvedProgram, entry: ModelInput, sizes: Mapping[str, Any]) -> tuple[Any, ...]:
+    names = {**program.scope.variables, **sizes}
+    return tuple(check_size(evaluate(part, names), part) for part in entry.type.dimensions)
 
 
 @contextmanager
@@ -104,6 +126,3 @@ def meta_device(dtype: torch.dtype) -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(before)
-
-
-__all__ = ["Inferred", "SpecError", "infer_shapes", "meta_device"]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from compiler.infer.symbols import shape_text
 from compiler.program import Call
 
 
@@ -69,7 +70,7 @@ def show(value: Any) -> str:
     """Return a value as a person would write it; a tensor as its shape."""
     match value:
         case Tensor():
-            return f"[{', '.join(map(str, value.shape))}]"
+            return shape_text(value)
         case Recipe():
             return str(value)
         case list() | tuple() if len(value) <= 8:

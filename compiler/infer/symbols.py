@@ -1,0 +1,71 @@
+"""Symbolic dimensions: the example sizes replaced by symbols of torch, which prove what they print.
+
+A size is shown as a name, or as a formula of names, where torch's own symbolic shapes derive it; where a model
+forces a symbol to its example size, the size is shown. Nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+Symbols = Mapping[str, Any]
+"""The symbolic size of each named dimension: a `torch.SymInt`."""
+
+
+@contextmanager
+def symbolic_sizes(sizes: Mapping[str, int]) -> Iterator[Symbols]:
+    """Make a symbol of each named size, and every tensor one of symbolic shape, for the time of a `with`.
+
+    Sizes of 0 and 1 stay numbers, since they mean something of their own in broadcasting.
+    """
+    from torch._dynamo.source import ConstantSource
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
+
+    environment = ShapeEnv(duck_shape=False, specialize_zero_one=True)
+    symbols: dict[str, Any] = {}
+    names: dict[str, str] = {}
+    for name, size in sizes.items():
+        if size < 2:
+            symbols[name] = size
+            continue
+        source = ConstantSource(name)
+        symbol = environment.create_symbol(size, source, dynamic_dim=DimDynamic.DYNAMIC, constraint_dim=None)
+        symbols[name] = environment.create_symintnode(symbol, hint=size, source=source)
+        names[str(symbol)] = name
+    _names[environment] = names
+    with FakeTensorMode(shape_env=environment, allow_non_fake_inputs=True):
+        yield symbols
+
+
+_names: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
+"""The dimension that each symbol of a run stands for, by torch's environment of the run."""
+
+
+def size_text(size: Any) -> str:
+    """Return a size as a person reads it: `768`, `batch` or `2*time`."""
+    if not isinstance(size, torch.SymInt):
+        return str(size)
+    import sympy
+
+    expression = size.node.expr
+    known = _names.get(size.node.shape_env, {})
+    named = {symbol: sympy.Symbol(known.get(str(symbol), str(symbol))) for symbol in expression.free_symbols}
+    text = str(expression.xreplace(named))
+    return text if len(text) <= MAX_FORMULA else str(size.node.hint)
+
+
+MAX_FORMULA = 40
+"""Characters. A longer formula tells a person less than the example size."""
+
+
+def shape_text(shape: Sequence[Any] | Tensor) -> str:
+    """Return a shape: `[batch, 3, 224, 224]`."""
+    sizes = shape.shape if isinstance(shape, Tensor) else shape
+    return f"[{', '.join(map(size_text, sizes))}]"
