@@ -6,6 +6,7 @@ forces a symbol to its example size, the size is shown. Nothing is guessed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -52,12 +53,8 @@ def size_text(size: Any) -> str:
     """Return a size as a person reads it: `768`, `batch` or `2*time`."""
     if not isinstance(size, torch.SymInt):
         return str(size)
-    import sympy
-
-    expression = size.node.expr
     known = _names.get(size.node.shape_env, {})
-    named = {symbol: sympy.Symbol(known.get(str(symbol), str(symbol))) for symbol in expression.free_symbols}
-    text = str(expression.xreplace(named))
+    text = re.sub(r"\b[A-Za-z]\w*\b", lambda word: known.get(word[0], word[0]), str(size.node.expr))
     return text if len(text) <= MAX_FORMULA else str(size.node.hint)
 
 
