@@ -324,19 +324,50 @@ BlockBody = Annotated[
 ]
 
 
+class Data(Record):
+    """Where batches come from. A key that is not listed is a field of the batch: its value names an array."""
+
+    file: Text | None = None
+    text: Text | None = None
+    dataset: Text | None = None
+    context: ExpressionText | None = None
+    test: ExpressionText | None = None
+
+    @classmethod
+    def takes(cls, key: str, known: list[str]) -> bool:
+        return True
+
+    def fields(self) -> list[tuple[Scalar, Node]]:
+        """Return the positioned key and value of each field of the batch."""
+        known = type(self).model_fields
+        return [(at, self._source[key]) for key, at in self._source.keys_at.items() if key not in known]
+
+
+class Metric(Record):
+    """A metric with the values that it compares; `{metric: ..., of: [output, label]}`."""
+
+    metric: Text
+    of: list[ExpressionText]
+
+
+MetricNode = Annotated[
+    Annotated[Text, Tag("short")] | Annotated[Metric, Tag("long")], Discriminator(_tensor_kind)
+]
+
+
 class Train(Record):
     """How `run` trains the model."""
 
-    data: dict[str, Any]
+    data: Data
     loss: Text
     optimizer: Text
     schedule: Text | None = None
-    batch: Whole
-    epochs: Whole | None = None
-    steps: Whole | None = None
-    clip: Number | None = None
+    batch: ExpressionText
+    epochs: ExpressionText | None = None
+    steps: ExpressionText | None = None
+    clip: ExpressionText | None = None
     precision: Text | None = None
-    metrics: dict[Identifier, Text] = Field(default_factory=dict)
+    metrics: dict[Identifier, MetricNode] = Field(default_factory=dict)
     watch: list[Text] = Field(default_factory=list)
 
 

@@ -15,6 +15,7 @@ from compiler.catalogue.operations import CallProblem, method_signature, operati
 from compiler.infer.symbols import shape_text
 from compiler.infer.values import show, tensors_in
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
+from spec_schema.grammar import Source
 from spec_schema.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def call_operation(
     """Call an operation of the table, or of a plugin."""
     plugin = run.engine.plugins.operations.get(name)
     if plugin is None:
-        _check(run, node, signature(name).check(len(arguments), keywords), f"`{name}`")
+        check_signature(run.source, node, signature(name).check(len(arguments), keywords), f"`{name}`")
     function = plugin or operation(name)
     return attempt(run, node, name, function, arguments, keywords)
 
@@ -60,7 +61,7 @@ def call_method(
             f"`{name}` is a method of tensors, and this is {show(owner)}",
             run.source.span(node.func),
         )
-    _check(run, node, method_signature(name).check(len(arguments), keywords), f"`{name}`")
+    check_signature(run.source, node, method_signature(name).check(len(arguments), keywords), f"`{name}`")
     return attempt(run, node, name, getattr(torch.Tensor, name), [owner, *arguments], keywords)
 
 
@@ -79,7 +80,8 @@ def apply_operation(
     return getattr(torch.Tensor, name)(*arguments, **keywords)
 
 
-def _check(run: Interpreter, node: ast.Call, problem: CallProblem | None, what: str) -> None:
+def check_signature(source: Source, node: ast.Call, problem: CallProblem | None, what: str) -> None:
+    """Refuse a call that no overload of an operation or method takes."""
     if problem is None:
         return
     if problem.kind == "too-many-positional":
@@ -87,10 +89,10 @@ def _check(run: Interpreter, node: ast.Call, problem: CallProblem | None, what: 
         raise refuse(
             "too-many-arguments",
             f"{what} takes at most {problem.limit} positional arguments",
-            run.source.span(node),
+            source.span(node),
         )
     word = next(k for k in node.keywords if k.arg == problem.keyword)
-    span = run.source.span(word).part(0, len(problem.keyword or ""))
+    span = source.span(word).part(0, len(problem.keyword or ""))
     if problem.kind == "forbidden-keyword":
         raise refuse(
             "forbidden-argument",
