@@ -18,6 +18,7 @@ from spec_schema.json_events import json_events
 from spec_schema.limits import Limits
 from spec_schema.scalars import Refusal, Scalar, Value, resolve, shorten
 from spec_schema.source import SourceFile, Span
+from spec_schema.torn import TornCall, torn, torn_call
 from spec_schema.yaml_events import yaml_events
 
 __all__ = ["Entries", "Items", "Node", "Scalar", "read_bytes", "read_file", "read_text"]
@@ -118,6 +119,10 @@ class _Open:
     expects_key: bool = True
     key: str | None = None
     """The key whose value comes next; None drops the value of a key that was refused."""
+    torn: TornCall | None = None
+    """The call, torn apart at a comma, that the last value may have started."""
+    piece: Scalar | None = None
+    """What may be a piece of it, if its value is empty: YAML took it for a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +279,9 @@ class _Builder:
         frame = self.stack[-1]
         frame.end = max(frame.end, end)
         frame.height = max(frame.height, height + 1)
+        if self._continues_torn(frame, node):
+            return
+        frame.torn = self._starts_torn(frame, node)
         if isinstance(frame.node, Items):
             frame.node.append(node)
         elif frame.expects_key:
@@ -283,6 +291,43 @@ class _Builder:
             if frame.key is not None:
                 frame.node[frame.key] = node
             frame.expects_key = True
+
+    def _starts_torn(self, frame: _Open, node: Node) -> TornCall | None:
+        """Return the start of a call that a comma may have torn apart: it opens a bracket inside `[ ]` or `{ }`."""
+        if self.file.text[frame.node.span.start] not in "[{":
+            return None
+        if isinstance(frame.node, Entries):
+            named = not frame.expects_key and frame.key is not None and isinstance(node, Scalar)
+            return torn(node, frame.node, frame.key) if named else None  # type: ignore[arg-type]
+        if isinstance(node, Entries) and len(node) == 1 and self.file.text[node.span.start] != "{":
+            ((key, value),) = node.items()
+            return torn(value, node, key) if isinstance(value, Scalar) else None
+        return torn(node, frame.node, len(frame.node)) if isinstance(node, Scalar) else None
+
+    def _continues_torn(self, frame: _Open, node: Node) -> bool:
+        """Take a piece of a torn call, and put the call together when it is whole."""
+        if frame.torn is None:
+            return False
+        plain = node if isinstance(node, Scalar) and node.style == "plain" else None
+        if isinstance(frame.node, Items):
+            return plain is not None and self._add_piece(frame, frame.torn, plain)
+        if frame.expects_key:
+            frame.piece, frame.expects_key = plain, plain is None
+            return plain is not None
+        assert frame.piece is not None
+        piece, frame.piece = frame.piece, None
+        if plain is not None and not plain.text:
+            frame.expects_key = True
+            return self._add_piece(frame, frame.torn, piece)
+        frame.key = self._key(frame.node, piece)
+        return False
+
+    def _add_piece(self, frame: _Open, call: TornCall, piece: Scalar) -> bool:
+        if call.add(piece):
+            self.diagnostics.append(torn_call(call.span, call.comma))
+            call.mend()
+            frame.torn = None
+        return True
 
     def _key(self, entries: Entries, node: Node) -> str | None:
         """Return the key to store the next value under, or report why it is none."""

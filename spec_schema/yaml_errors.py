@@ -9,8 +9,9 @@ from typing import Any
 
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from spec_schema.diagnostics import Label, SpecError, refuse
+from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.source import SourceFile, Span
+from spec_schema.torn import open_brackets, torn_call
 
 _BEYOND_UNICODE = re.compile(r"\\U(?!000|0010)[0-9a-fA-F]{8}")
 _PLAIN_VALUE = re.compile(r"^\s*(?:- +)*[^\"'{\[#].*?: +(?P<value>[^\s\"'\[{|>].*)$")
@@ -127,12 +128,37 @@ def _unclosed_quote(complaint: _Complaint) -> SpecError:
 def _flow(complaint: _Complaint) -> SpecError:
     opening = complaint.text[complaint.since]
     closing = _FLOW.get(opening, "]")
+    call = _torn(complaint)
+    if call:
+        return SpecError([call])
     if complaint.same_line(complaint.since, complaint.at) and complaint.at < len(complaint.text.rstrip()):
         label = Label(complaint.span(complaint.since), "opened here")
         message = f"expected `,` or `{closing}`"
-        help = "quote a value that holds brackets, commas or quotes"
+        value = _bracketed(complaint)
+        help = f"quote it: {value}" if value else "quote a value that holds brackets, commas or quotes"
         return _syntax(message, complaint.span(), labels=(label,), help=help)
     return _unclosed_bracket(complaint, complaint.since)
+
+
+def _torn(complaint: _Complaint) -> Diagnostic | None:
+    """Return the diagnostic of a call such as `Conv2d(6, [3, 3])`, torn apart so that its `)` stands alone."""
+    if complaint.text[complaint.at : complaint.at + 1] != ")":
+        return None
+    line = complaint.line_to(complaint.at)
+    start = complaint.at - len(line)
+    for call in re.finditer(r"[\w.]+\(", line):
+        inside = line[call.start() :] + ")"
+        if open_brackets(inside) == 0 and open_brackets(inside[:-1]) == 1 and "," in inside:
+            span = complaint.span(start + call.start(), len(inside))
+            return torn_call(span, span.start + inside.index(","))
+    return None
+
+
+def _bracketed(complaint: _Complaint) -> str | None:
+    """Return, in quotes, a value such as `float[batch, 3]` whose bracket the parser stumbled over."""
+    word = re.search(r"[\w.]+\Z", complaint.line_to(complaint.at))
+    rest = re.compile(r"(?:\[[^\[\]{}'\"\n]*\])+[\w.]*").match(complaint.text, complaint.at)
+    return f'"{word[0]}{rest[0]}"' if word and rest else None
 
 
 def _unclosed_bracket(complaint: _Complaint, opening: int) -> SpecError:
