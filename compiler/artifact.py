@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from compiler.infer.infer import Inferred
     from compiler.plan import Plan
     from compiler.program import ResolvedProgram
+    from compiler.training.section import Training
 
 Canonical = Mapping[str, Any]
 """`{"spec": document, "imports": {path: document}}`: a spec with all that it imports, as plain values."""
@@ -32,6 +33,10 @@ class Artifact:
     plan: Plan = field(repr=False)
     inferred: Inferred = field(repr=False)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Artifact:
+        """An artifact never changes: copies of a model share it."""
+        return self
+
     @property
     def program(self) -> ResolvedProgram:
         return self.inferred.program
@@ -42,6 +47,17 @@ class Artifact:
         from compiler.emit.style import format_tree
 
         return format_tree(self.tree)
+
+    @cached_property
+    def training(self) -> Training | None:
+        """The checked `train` section, or None if the spec has none.
+
+        Raises:
+            SpecError: the section is refused. Compiling a spec reports that; a saved model loads all the same.
+        """
+        from compiler.training.section import read_training
+
+        return read_training(self.inferred, self.plan)
 
     @cached_property
     def canonical_text(self) -> str:

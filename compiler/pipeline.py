@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.artifact import Artifact, Canonical, canonical
-from compiler.catalogue.plugins import Plugin, Registry, load_plugin
+from compiler.catalogue.plugins import Plugin, Registry, import_name, load_plugin
 from compiler.load import BundledFiles, DiskFiles, Files, Loaded, Settings, load
 from compiler.resolve.program import resolve
 from spec_schema.limits import DEFAULT_LIMITS, Limits
@@ -64,13 +64,22 @@ def compile_canonical(
     texts = {path: json.dumps(document) for path, document in bundle["imports"].items()}
     main = "spec.json"
     files = BundledFiles({**texts, main: json.dumps(bundle["spec"])}, name)
-    return compile_files(main, files, None, None, registry(plugins), limits)
+    return compile_model(main, files, None, None, registry(plugins), limits)
 
 
 def compile_files(
     path: str, files: Files, settings: Settings | None, preset: str | None, plugins: Registry, limits: Limits
 ) -> Artifact:
-    """Compile a spec that `files` hold: the whole pipeline."""
+    """Compile a spec that `files` hold, and check how it is to be trained."""
+    artifact = compile_model(path, files, settings, preset, plugins, limits)
+    _ = artifact.training  # refuses a wrong section; a saved model loads without that look
+    return artifact
+
+
+def compile_model(
+    path: str, files: Files, settings: Settings | None, preset: str | None, plugins: Registry, limits: Limits
+) -> Artifact:
+    """Compile the model of a spec that `files` hold: the whole pipeline."""
     loaded = load(path, files, settings, preset, limits)
     program = resolve(loaded, plugins)
     inferred = infer(program, limits)
@@ -108,7 +117,7 @@ def registry(plugins: Iterable[str | Plugin]) -> Registry:
 def plugin_modules(plugins: Registry) -> set[str]:
     """Return the modules that the layers and operations of plugins come from."""
     callables: list[Any] = [*plugins.operations.values(), *(layer.cls for layer in plugins.layers.values())]
-    return {each.__module__ for each in callables}
+    return {import_name(each) for each in callables}
 
 
 class TextFiles:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from compiler.artifact import Artifact
 from compiler.plan import PlanRow
-from runtime.classes import root_class
+from runtime.classes import ARTIFACT, root_class
 from runtime.devices import resolve_device
 from runtime.initialise import first_values
 from spec_schema.diagnostics import refuse
@@ -49,6 +49,7 @@ def assemble(artifact: Artifact, values: Values, device: str | None = None) -> n
         model = cls()
     for row in artifact.plan.rows:
         place(model, row, values(row).to(target_device(row, device)))
+    setattr(model, ARTIFACT, artifact)
     model.train()
     _check_complete(model)
     return model

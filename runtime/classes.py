@@ -5,15 +5,26 @@ from __future__ import annotations
 import ast
 import hashlib
 import linecache
+import sys
+from collections import OrderedDict
 from types import ModuleType
 from typing import Any
 
 from torch import nn
 
 from compiler.artifact import Artifact
-from compiler.catalogue.plugins import Registry
+from compiler.catalogue.plugins import Registry, import_name
 from compiler.pipeline import plugin_modules
 from compiler.verify import safe_builtins, verify
+
+
+REGISTERED = 256
+"""The number of emitted modules that one process keeps findable by name."""
+
+_registered: OrderedDict[str, str] = OrderedDict()
+
+ARTIFACT = "blockprint_artifact"
+"""The attribute of a built model that holds its artifact."""
 
 
 def root_class(artifact: Artifact) -> type[nn.Module]:
@@ -28,14 +39,23 @@ def root_class(artifact: Artifact) -> type[nn.Module]:
     tree = ast.parse(source, filename)
     verify(tree, plugin_modules(plugins))
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    namespace: dict[str, Any] = {
-        "__name__": f"blockprint_{artifact.name.lower()}_{digest}",
-        "__builtins__": safe_builtins(_plugin_namespaces(plugins)),
-    }
-    exec(compile(tree, filename, "exec"), namespace)  # noqa: S102 - verified, see compiler.verify
-    cls: type[nn.Module] = namespace[artifact.name]
-    cls.blockprint_artifact = artifact  # type: ignore[attr-defined]
+    module = ModuleType(f"blockprint_{artifact.name.lower()}_{digest}")
+    module.__dict__["__builtins__"] = safe_builtins(_plugin_namespaces(plugins))
+    exec(compile(tree, filename, "exec"), module.__dict__)  # noqa: S102 - verified, see compiler.verify
+    _register(module, filename)
+    cls: type[nn.Module] = getattr(module, artifact.name)
     return cls
+
+
+def _register(module: ModuleType, filename: str) -> None:
+    """Let `torch.compile` and `inspect` find a module, and forget the oldest when there are many."""
+    sys.modules[module.__name__] = module
+    _registered[module.__name__] = filename
+    _registered.move_to_end(module.__name__)
+    while len(_registered) > REGISTERED:
+        oldest, its_file = _registered.popitem(last=False)
+        sys.modules.pop(oldest, None)
+        linecache.cache.pop(its_file, None)
 
 
 def artifact_of(model: nn.Module) -> Artifact:
@@ -44,7 +64,7 @@ def artifact_of(model: nn.Module) -> Artifact:
     Raises:
         TypeError: the model was not built by `runtime.build` or `runtime.load`.
     """
-    artifact = getattr(type(model), "blockprint_artifact", None)
+    artifact = getattr(model, ARTIFACT, None)
     if not isinstance(artifact, Artifact):
         raise TypeError(f"{type(model).__name__} was not built from a spec")
     return artifact
@@ -54,8 +74,9 @@ def _plugin_namespaces(plugins: Registry) -> dict[str, ModuleType]:
     """Return, for each module that plugins come from, a module that holds what they register."""
     modules: dict[str, ModuleType] = {}
     for title, function in plugins.operations.items():
-        setattr(modules.setdefault(function.__module__, ModuleType(function.__module__)), title, function)
+        home = import_name(function)
+        setattr(modules.setdefault(home, ModuleType(home)), title, function)
     for layer in plugins.layers.values():
-        cls = layer.cls
-        setattr(modules.setdefault(cls.__module__, ModuleType(cls.__module__)), cls.__name__, cls)
+        home = import_name(layer.cls)
+        setattr(modules.setdefault(home, ModuleType(home)), layer.cls.__name__, layer.cls)
     return modules

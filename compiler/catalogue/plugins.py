@@ -44,6 +44,10 @@ _LONGEST_NAME = 64
 T = TypeVar("T", bound=Callable[..., Any])
 
 
+_FILE_PREFIX = "blockprint_plugin_"
+"""Modules of plugin files get a name of their own, so that two files of one name do not meet."""
+
+
 class PluginError(Exception):
     """A plugin that cannot be loaded, or that clashes with what is there already."""
 
@@ -233,7 +237,7 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise PluginError(f"there is no plugin file {path}")
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    name = f"blockprint_plugin_{digest}_{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}"
+    name = f"{_FILE_PREFIX}{digest}_{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}"
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
         raise PluginError(f"{path} is no Python file")
@@ -248,6 +252,11 @@ def _load_file(path: Path) -> ModuleType:
             sys.modules[name] = before
         raise
     return module
+
+
+def import_name(member: Any) -> str:
+    """The module that a stand-alone file imports a registered layer or operation from."""
+    return re.sub(rf"^{_FILE_PREFIX}[0-9a-f]+_", "", member.__module__)
 
 
 def _stem(module: ModuleType) -> str:

@@ -73,7 +73,10 @@ class ClassEmitter:
                 base, made = self._parallel_statements(body)
         rules = rule_statements(self.module, self.group)
         constructor = self._constructor([*made, *rules])
-        methods: list[ast.stmt] = [constructor, *train_method(self.module, self.group)]
+        methods: list[ast.stmt] = [
+            *([constructor] if _does_something(constructor) else []),
+            *train_method(self.module, self.group),
+        ]
         return class_(
             self.group.title,
             self.module.nn(base),
@@ -217,8 +220,8 @@ class ClassEmitter:
                     return None
                 statements = self._in_order([self._item(title) for title, _ in self.states[0].order])
             case ResidualBody():
-                inner = call(ast.Attribute(call("super"), "forward", ast.Load()), name("x"))
-                statements = [ast.Return(self._combined(body.combine, [name("x"), inner]))]
+                inner = call(ast.Attribute(call("super"), "forward", ast.Load()), self._flow())
+                statements = [ast.Return(self._combined(body.combine, [self._flow(), inner]))]
             case ParallelBody():
                 statements = [ast.Return(self._branches(body))]
         return function("forward", parameters(self._inputs()), statements, self._returns())
@@ -233,22 +236,29 @@ class ClassEmitter:
         return index(name("self"), list(self.states[0].children).index(title))
 
     def _in_order(self, layers: Sequence[ast.expr]) -> list[ast.stmt]:
-        flow = self._input_name(self.definition.inputs[0].name)
+        flow = self._flow().id
         statements: list[ast.stmt] = [assign(flow, call(layer, name(flow))) for layer in layers[:-1]]
         last = call(layers[-1], name(flow)) if layers else name(flow)
         return [*statements, ast.Return(last)]
+
+    def _flow(self) -> ast.Name:
+        """Return the one input of a block that is written without a program."""
+        return name(self._input_name(self.definition.inputs[0].name))
 
     def _branches(self, body: ParallelBody) -> ast.expr:
         named = any(item.name is not None for item in body.branches)
         branches = call(own("values")) if named else name("self")
         if body.combine.target in LIST_FIRST or body.combine.target in self.module.plugins.operations:
-            loop = ast.comprehension(ast.Name("branch", ast.Store()), branches, [], 0)
-            return self._combined(body.combine, [ast.ListComp(call(name("branch"), name("x")), [loop])], True)
+            branch = "branch" if self._flow().id != "branch" else "layer"
+            loop = ast.comprehension(ast.Name(branch, ast.Store()), branches, [], 0)
+            return self._combined(
+                body.combine, [ast.ListComp(call(name(branch), self._flow()), [loop])], True
+            )
         titles: list[ast.expr] = [
             index(name("self"), ast.Constant(title if named else int(title)))
             for title, _ in self.states[0].order
         ]
-        return self._combined(body.combine, [call(title, name("x")) for title in titles])
+        return self._combined(body.combine, [call(title, self._flow()) for title in titles])
 
     def _combined(self, combine: Call | None, values: list[ast.expr], listed: bool = False) -> ast.expr:
         """Return the combination of values; `listed` says that the one value is the list already."""
@@ -354,6 +364,12 @@ def _return_form(value: Any) -> str | None:
     if isinstance(value, list) and all(isinstance(part, Tensor) for part in value):
         return "list[Tensor]"
     return None
+
+
+def _does_something(constructor: ast.FunctionDef) -> bool:
+    """Say whether a constructor does more than the one that a class inherits."""
+    arguments = [*constructor.args.args[1:], *constructor.args.kwonlyargs]
+    return bool(arguments) or [ast.unparse(s) for s in constructor.body] != ["super().__init__()"]
 
 
 def _super_init(arguments: Sequence[ast.expr]) -> ast.stmt:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from compiler.catalogue.layers import LayerType
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
-from compiler.catalogue.plugins import Registry
+from compiler.catalogue.plugins import Registry, import_name
 from compiler.emit.classes import ClassEmitter
 from compiler.emit.groups import ClassGroup, class_groups, group_key
 from compiler.emit.names import Globals
@@ -66,12 +66,12 @@ class ModuleEmitter:
         """Return the expression for the class of a layer."""
         if layer.source == "torch.nn":
             return dotted(self.nn(layer.name))
-        self.names.plugins[layer.cls.__name__] = layer.cls.__module__
+        self.names.plugins[layer.cls.__name__] = import_name(layer.cls)
         self.names.taken.add(layer.cls.__name__)
         return name(layer.cls.__name__)
 
     def plugin_operation(self, title: str) -> ast.expr:
-        self.names.plugins[title] = self.plugins.operations[title].__module__
+        self.names.plugins[title] = import_name(self.plugins.operations[title])
         self.names.taken.add(title)
         return name(title)
 

@@ -61,18 +61,15 @@ class Globals:
             body.append(ast.Import([ast.alias("torch")]))
         if "F" in self.used:
             body.append(ast.Import([ast.alias("torch.nn.functional", "F")]))
-        if self.einops:
-            body.append(ast.ImportFrom("einops", [ast.alias(title) for title in sorted(self.einops)], 0))
-        parts = [
-            title for title in ("Tensor", "fx", "nn") if title in self.used or (title == "fx" and self.einops)
+        modules: dict[str, list[str]] = {"einops": sorted(self.einops)}
+        modules["torch"] = [
+            t for t in ("Tensor", "fx", "nn") if t in self.used or (t == "fx" and self.einops)
         ]
-        if parts:
-            body.append(ast.ImportFrom("torch", [ast.alias(title) for title in parts], 0))
-        modules: dict[str, list[str]] = {}
         for title, module in self.plugins.items():
             modules.setdefault(module, []).append(title)
         for module, titles in sorted(modules.items()):
-            body.append(ast.ImportFrom(module, [ast.alias(title) for title in sorted(titles)], 0))
+            if titles:
+                body.append(ast.ImportFrom(module, [ast.alias(title) for title in sorted(titles)], 0))
         return body
 
     def wraps(self) -> list[ast.stmt]:

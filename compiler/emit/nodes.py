@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from compiler.catalogue.layer_types import LayerType
 from compiler.catalogue.layers import positional, torch_order
 from compiler.emit.choose import Candidate, Case, Chooser, Loop
 from compiler.emit.expressions import Translator
@@ -80,7 +81,7 @@ class NodeEmitter:
         arguments = node.arguments if node.kind == "layer" else ()
         for at, argument in enumerate(arguments):
             title = argument.name or places[at]
-            if argument.name is None:
+            if argument.name is None or _is_deferred(layer, title):
                 by_position.add(title)
             written[title] = self._argument(argument.value, title, leaves, cases)
         if node.kind == "recipe":
@@ -395,6 +396,12 @@ def _children(state: State) -> Any:
 
 def _numbered(children: Sequence[tuple[str, State]]) -> bool:
     return [title for title, _ in children] == [str(at) for at in range(len(children))]
+
+
+def _is_deferred(layer: LayerType, title: str) -> bool:
+    """Say whether a spec can give an argument by name alone, since it follows from the input."""
+    argument = layer.argument(title)
+    return argument is not None and argument.deferred is not None
 
 
 def _reads_recipe(value: ValueTree, cases: Sequence[Case]) -> bool:

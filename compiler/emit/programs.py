@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from compiler.catalogue.operation_table import FACTORIES
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
-from compiler.catalogue.plugins import Registry
+from compiler.catalogue.plugins import Registry, import_name
 from compiler.emit.expressions import Translator
 from compiler.emit.names import Globals
 from compiler.emit.syntax import name, own
@@ -92,7 +92,7 @@ class ProgramTranslator(Translator):
     def _operation(self, title: str) -> ast.expr:
         if title in self.plugins.operations:
             function = self.plugins.operations[title]
-            self.names.plugins[title] = function.__module__
+            self.names.plugins[title] = import_name(function)
             self.names.taken.add(title)
             return name(title)
         return self.names.function(OPERATIONS[title])

@@ -60,7 +60,7 @@ def resolve(loaded: Loaded, plugins: Registry) -> ResolvedProgram:
     if problems or model is None:
         raise SpecError(_distinct(problems))
     return ResolvedProgram(
-        _root_name(loaded), loaded.document, scope, model, inputs, sizes, size_spans, loaded.document.train
+        model.name, loaded.document, scope, model, inputs, sizes, size_spans, loaded.document.train
     )
 
 
@@ -263,7 +263,10 @@ def _model(
         return None
     place = document.at("model")
     names = tuple(Input(entry.name, None, entry.type.span) for entry in inputs)
-    reader = DefinitionReader(_root_name(loaded), (), scope, place, names)
+    title = _root_name(loaded)
+    if title in scope.block_names:
+        title += "Model"
+    reader = DefinitionReader(title, (), scope, place, names)
     model = reader.read(document.model)
     problems.extend(reader.problems)
     own = read_rules(document, problems)
