@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -314,7 +314,7 @@ class Interpreter(Evaluator):
     def _operation(self, node: ast.Call, name: str) -> Any:
         arguments, keywords = self._arguments(node)
         plugins = self.engine.plugins.operations
-        if name in FUNCTIONS and not (name in OPERATIONS and tensors_in(arguments)):
+        if name in FUNCTIONS and not (name in OPERATIONS and _over_tensor(arguments)):
             return self._builtin(node, name, arguments, keywords)
         if name not in OPERATIONS and name not in plugins:
             raise self._not_callable(node, name)
@@ -385,7 +385,10 @@ def _what(value: Any) -> str:
     return f"the {type(value).__name__} {show(value)}"
 
 
+def _over_tensor(arguments: Sequence[Any]) -> bool:
+    """Say whether a call is one over tensors: `sum(x)`, not the `sum([x, y])` of Python."""
+    return bool(tensors_in(arguments)) and not isinstance(arguments[0], list | tuple)
+
+
 def _eager(value: Any) -> Any:
-    return (
-        value if isinstance(value, list | tuple | range | int | float | str) or value is None else list(value)
-    )
+    return list(value) if isinstance(value, Iterator) else value

@@ -299,9 +299,14 @@ class RuleApplier:
                 *scope.rules.placement,
             ]
             for rule in rules:
-                if rule not in self.used and rule not in seen:
+                if rule not in self.used and rule not in seen and not _is_everything(rule):
                     seen.add(rule)
                     self.problems.append(unused_rule(rule, scope, self.table))
+
+
+def _is_everything(rule: InitRule | SelectorRule | PlacementRule) -> bool:
+    """Say whether a rule is a placement of the whole model, which may be one without parameters."""
+    return isinstance(rule, PlacementRule) and rule.selector.anchored and not rule.selector.components
 
 
 def _has_statistics(module: nn.Module | None) -> bool:
