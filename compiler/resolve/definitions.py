@@ -109,6 +109,8 @@ class DefinitionReader:
         return variables
 
     def _module(self, body: doc.Body) -> ModuleBody:
+        for key, _ in body.forwards()[:1]:
+            self._read_inputs(key)
         layers = self._layers(body)
         spans = {name: at.span for name, at in body.keys_of("layers").items()}
         tensors = self._tensors(body, spans)
@@ -197,9 +199,8 @@ class DefinitionReader:
             self.problems.append(Diagnostic("two-forwards", "a block has one `forward`", forwards[1][0].span))
         if not forwards:
             return None
-        key, text = forwards[0]
+        text = forwards[0][1]
         try:
-            self._read_inputs(key)
             if not isinstance(text, Scalar) or not isinstance(text.value, str):
                 raise SpecError(
                     [
@@ -221,8 +222,12 @@ class DefinitionReader:
         return program
 
     def _read_inputs(self, key: Scalar) -> None:
+        """Read `forward(a, b=None)`, before the tensors whose sizes may follow from an input."""
         if "(" in key.text:
-            _, self.inputs = read_signature(key, Input)
+            try:
+                _, self.inputs = read_signature(key, Input)
+            except SpecError as error:
+                self.problems.extend(error.diagnostics)
 
 
 def _check_dimension(dimension: Expression, known: set[str], scope: Scope) -> list[Diagnostic]:
