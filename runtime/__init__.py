@@ -1,6 +1,7 @@
 """Blockprint's runtime: what one does with an artifact."""
 
 from runtime.build import build
-from runtime.store import load, save
+from runtime.store import FileError, load, save
+from runtime.tensors import load_tensors, save_tensors
 
-__all__ = ["build", "load", "save"]
+__all__ = ["FileError", "build", "load", "load_tensors", "save", "save_tensors"]
