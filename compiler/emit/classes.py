@@ -369,7 +369,9 @@ def _return_form(value: Any) -> str | None:
 def _does_something(constructor: ast.FunctionDef) -> bool:
     """Say whether a constructor does more than the one that a class inherits."""
     arguments = [*constructor.args.args[1:], *constructor.args.kwonlyargs]
-    return bool(arguments) or [ast.unparse(s) for s in constructor.body] != ["super().__init__()"]
+    first = constructor.body[0]
+    bare = isinstance(first, ast.Expr) and isinstance(first.value, ast.Call) and not first.value.args
+    return bool(arguments) or len(constructor.body) > 1 or not bare
 
 
 def _super_init(arguments: Sequence[ast.expr]) -> ast.stmt:
