@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from spec_schema.grammar import identifier_problem
+from spec_schema.names import is_name
 from spec_schema.reader import Entries, Items, Node, Scalar
 from spec_schema.source import Span
 
@@ -49,13 +49,16 @@ class Kind:
 
 
 def _check_identifier(name: str) -> str:
-    problem = identifier_problem(name)
-    if problem:
-        raise PydanticCustomError("bad-name", "{problem}", {"problem": problem})
+    if not is_name(name):
+        raise PydanticCustomError("bad-name", "this cannot be a name")
     return name
 
 
 Text = Annotated[Scalar, Kind("a text", str)]
+LayerText = Annotated[Scalar, Kind("a layer", str)]
+OperationText = Annotated[Scalar, Kind("an operation", str)]
+TensorText = Annotated[Scalar, Kind("a tensor type", str)]
+SelectorText = Annotated[Scalar, Kind("a selector", str)]
 Name = Annotated[Scalar, Kind("a name", str, identifier=True)]
 ExpressionText = Annotated[Scalar, Kind("an expression", str, int, float, bool)]
 Whole = Annotated[Scalar, Kind("a whole number", int)]
@@ -87,10 +90,17 @@ class Record(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _keep_source(cls, data: Any, handler: Any) -> Any:
-        model = _placed(cls, data, handler, Entries, "a mapping")
-        known = [field.alias or name for name, field in cls.model_fields.items()]
-        strangers.get().extend((data.keys_at[key], known) for key in data if not cls.takes(key, known))
-        return model
+        if isinstance(data, Entries):
+            known = cls.known_keys()
+            strangers.get().extend((data.keys_at[key], known) for key in data if not cls.takes(key, known))
+        return _placed(cls, data, handler, Entries, "a mapping")
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        """Return the keys that the mapping takes, its own before those of its bases."""
+        own = [name for name in cls.model_fields if name in cls.__annotations__]
+        names = dict.fromkeys([*own, *cls.model_fields])
+        return [cls.model_fields[name].alias or name for name in names]
 
     @classmethod
     def takes(cls, key: str, known: list[str]) -> bool:
@@ -130,12 +140,15 @@ NODE_KEYS = ("repeat", "parallel", "residual", "if", "layer")
 
 
 def node_kind(value: Any) -> str:
-    """Return the form of a value in a layer position: the tag of the union `LayerNode`."""
+    """Return the form of a value in a layer position: the tag of the union `LayerNode`.
+
+    A tag starts with `@`, which tells it from a key in the places that pydantic reports.
+    """
     if isinstance(value, Items):
-        return "sequence"
+        return "@sequence"
     if isinstance(value, Entries):
-        return next((key for key in NODE_KEYS if key in value), "named")
-    return "call"
+        return next((f"@{key}" for key in NODE_KEYS if key in value), "@named")
+    return "@call"
 
 
 class NamedItem(RootModel[dict[Identifier, "LayerNode"]]):
@@ -192,14 +205,14 @@ class Parallel(Record):
     """`{parallel: {a: node, b: node}, combine: op}`: every branch gets the same input."""
 
     parallel: dict[Identifier, LayerNode] | list[LayerNode]
-    combine: Text
+    combine: OperationText
 
 
 class Residual(Record):
     """`{residual: node}`: `x + node(x)`."""
 
     residual: LayerNode
-    combine: Text | None = None
+    combine: OperationText | None = None
 
 
 class Choice(Record):
@@ -229,14 +242,14 @@ class LongCall(Record):
 
 
 LayerNode = Annotated[
-    Annotated[Text, Tag("call")]
-    | Annotated[SequenceNode, Tag("sequence")]
-    | Annotated[Repeat, Tag("repeat")]
-    | Annotated[Parallel, Tag("parallel")]
-    | Annotated[Residual, Tag("residual")]
-    | Annotated[Choice, Tag("if")]
-    | Annotated[LongCall, Tag("layer")]
-    | Annotated[NamedItem, Tag("named")],
+    Annotated[LayerText, Tag("@call")]
+    | Annotated[SequenceNode, Tag("@sequence")]
+    | Annotated[Repeat, Tag("@repeat")]
+    | Annotated[Parallel, Tag("@parallel")]
+    | Annotated[Residual, Tag("@residual")]
+    | Annotated[Choice, Tag("@if")]
+    | Annotated[LongCall, Tag("@layer")]
+    | Annotated[NamedItem, Tag("@named")],
     Discriminator(node_kind),
 ]
 """What a layer position may hold."""
@@ -245,18 +258,18 @@ LayerNode = Annotated[
 class TensorEntry(Record):
     """A parameter or buffer in its long form."""
 
-    tensor: Text | None = None
+    tensor: TensorText | None = None
     init: ExpressionText | None = None
     value: Text | None = None
     persistent: Flag | None = None
 
 
 def _tensor_kind(value: Any) -> str:
-    return "long" if isinstance(value, Entries) else "short"
+    return "@long" if isinstance(value, Entries) else "@short"
 
 
 TensorNode = Annotated[
-    Annotated[Text, Tag("short")] | Annotated[TensorEntry, Tag("long")], Discriminator(_tensor_kind)
+    Annotated[TensorText, Tag("@short")] | Annotated[TensorEntry, Tag("@long")], Discriminator(_tensor_kind)
 ]
 InitRule = dict[str, ExpressionText]
 """One `selector: initializer`."""
@@ -270,23 +283,23 @@ class PlacementEntry(Record):
 
 
 PlacementNode = Annotated[
-    Annotated[Text, Tag("short")] | Annotated[PlacementEntry, Tag("long")], Discriminator(_tensor_kind)
+    Annotated[Text, Tag("@short")] | Annotated[PlacementEntry, Tag("@long")], Discriminator(_tensor_kind)
 ]
 
 
 class RuleBearer(Record):
     """What may hold rules: a spec, or a block."""
 
-    share: dict[str, list[Text]] = Field(default_factory=dict)
+    share: dict[str, list[SelectorText]] = Field(default_factory=dict)
     init: list[InitRule] = Field(default_factory=list)
-    freeze: list[Text] = Field(default_factory=list)
+    freeze: list[SelectorText] = Field(default_factory=list)
 
 
 def body_kind(value: Any) -> str:
     """Return the form of a block's body: the tag of the union `BlockBody`."""
-    if isinstance(value, Entries) and node_kind(value) == "named":
-        return "body"
-    return node_kind(value)
+    kind = node_kind(value)
+    slip = kind == "@layer" and isinstance(value["layer"], Entries)  # for `layers`
+    return "@body" if kind == "@named" or slip else kind
 
 
 class Body(RuleBearer):
@@ -297,6 +310,10 @@ class Body(RuleBearer):
     layers: dict[Identifier, LayerNode] = Field(default_factory=dict)
     parameters: dict[Identifier, TensorNode] = Field(default_factory=dict)
     buffers: dict[Identifier, TensorNode] = Field(default_factory=dict)
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        return [*super().known_keys(), "forward"]
 
     @classmethod
     def takes(cls, key: str, known: list[str]) -> bool:
@@ -312,14 +329,14 @@ def _is_forward(key: str) -> bool:
 
 
 BlockBody = Annotated[
-    Annotated[Body, Tag("body")]
-    | Annotated[Text, Tag("call")]
-    | Annotated[SequenceNode, Tag("sequence")]
-    | Annotated[Repeat, Tag("repeat")]
-    | Annotated[Parallel, Tag("parallel")]
-    | Annotated[Residual, Tag("residual")]
-    | Annotated[Choice, Tag("if")]
-    | Annotated[LongCall, Tag("layer")],
+    Annotated[Body, Tag("@body")]
+    | Annotated[LayerText, Tag("@call")]
+    | Annotated[SequenceNode, Tag("@sequence")]
+    | Annotated[Repeat, Tag("@repeat")]
+    | Annotated[Parallel, Tag("@parallel")]
+    | Annotated[Residual, Tag("@residual")]
+    | Annotated[Choice, Tag("@if")]
+    | Annotated[LongCall, Tag("@layer")],
     Discriminator(body_kind),
 ]
 
@@ -351,7 +368,7 @@ class Metric(Record):
 
 
 MetricNode = Annotated[
-    Annotated[Text, Tag("short")] | Annotated[Metric, Tag("long")], Discriminator(_tensor_kind)
+    Annotated[Text, Tag("@short")] | Annotated[Metric, Tag("@long")], Discriminator(_tensor_kind)
 ]
 
 
@@ -368,20 +385,20 @@ class Train(Record):
     clip: ExpressionText | None = None
     precision: Text | None = None
     metrics: dict[Identifier, MetricNode] = Field(default_factory=dict)
-    watch: list[Text] = Field(default_factory=list)
+    watch: list[SelectorText] = Field(default_factory=list)
 
 
 class Document(RuleBearer):
     """A whole spec."""
 
-    spec: Annotated[Scalar, Kind("the language version, 1", int)]
+    spec: Annotated[Scalar, Kind("the language version", int)]
     name: Name | None = None
     doc: Text | None = None
     import_: dict[str, list[Text | dict[Identifier, Name]]] = Field(default_factory=dict, alias="import")
     requires: list[Text] = Field(default_factory=list)
     vars: dict[Identifier, Any] = Field(default_factory=dict)
     presets: dict[Identifier, dict[Identifier, Any]] = Field(default_factory=dict)
-    inputs: dict[Identifier, Text] = Field(default_factory=dict)
+    inputs: dict[Identifier, TensorText] = Field(default_factory=dict)
     dims: dict[Identifier, Whole] = Field(default_factory=dict)
     blocks: dict[str, BlockBody] = Field(default_factory=dict)
     model: BlockBody | None = None

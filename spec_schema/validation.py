@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.document import NODE_KEYS, Document, strangers
+from spec_schema.names import name_problem
 from spec_schema.reader import Entries, Items, Node, Scalar
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
@@ -30,7 +31,7 @@ def validate(node: Node) -> Document:
         problems = _diagnostics(error, node)
     finally:
         strangers.reset(token)
-    problems += [_unknown_key(key, known) for key, known in found]
+    problems = _without_slips(problems, found) + [_unknown_key(key, known) for key, known in found]
     if document is not None and document.spec.value != 1:
         problems.append(
             Diagnostic(
@@ -41,7 +42,7 @@ def validate(node: Node) -> Document:
             )
         )
     if document is None or problems:
-        raise SpecError(problems)
+        raise SpecError(sorted(problems, key=lambda problem: problem.span.start if problem.span else 0))
     return document
 
 
@@ -54,59 +55,96 @@ def _diagnostics(error: ValidationError, root: Node) -> list[Diagnostic]:
     return list(found.values())
 
 
+def _without_slips(problems: list[Diagnostic], found: list[tuple[Scalar, list[str]]]) -> list[Diagnostic]:
+    """Drop a missing key where a key that is misspelt is what was meant."""
+    meant = {(did_you_mean(key.text, known), id(known)) for key, known in found}
+    return [
+        p
+        for p in problems
+        if not any(p.code == "missing-key" and p.message == _missing(near) for near, _ in meant)
+    ]
+
+
 def _diagnostic(item: Any, root: Node) -> Diagnostic:
     place = _Place.find(root, item["loc"])
-    kind = item["type"]
-    if kind == "missing":
-        return _missing_key(place, str(item["loc"][-1]))
-    if kind == "item-keys":
-        return _strange_item(place)
-    code = kind if kind in ("wrong-type", "bad-name", "two-forwards") else "wrong-type"
-    message = item["msg"] if code == kind else "this has not the form that is expected here"
-    return Diagnostic(code, message[:1].lower() + message[1:], place.span, notes=place.found_note(code))
+    match item["type"]:
+        case "missing":
+            return _missing_key(place, str(item["loc"][-1]))
+        case "item-keys":
+            return _strange_item(place)
+        case "bad-name":
+            problem = name_problem(place.text, place.span)
+            assert problem is not None
+            return problem
+    wanted = {"dict_type": "a mapping", "list_type": "a list"}.get(item["type"])
+    return _wrong_type(place, wanted or item.get("ctx", {}).get("what", "another form"))
 
 
 class _Place:
     """A place in the positioned tree, found from a pydantic `loc`, which holds tags of unions too."""
 
-    def __init__(self, node: Node, key: Scalar | None) -> None:
-        self.node, self.key = node, key
+    def __init__(self, node: Node, keys: Sequence[Scalar], key: Scalar | None, is_key: bool) -> None:
+        self.node, self.keys, self.key, self.is_key = node, keys, key, is_key
 
     @classmethod
     def find(cls, root: Node, loc: Sequence[str | int]) -> _Place:
         node, key = root, None
+        keys: list[Scalar] = []
         for step in loc:
             if step == "[key]":
-                return cls(key or node, key)
+                return cls(node, keys, key, is_key=True)
             if isinstance(node, Entries) and step in node:
                 key = node.keys_at[str(step)]
+                keys.append(key)
                 node = node[str(step)]
             elif isinstance(node, Items) and isinstance(step, int) and step < len(node):
                 node, key = node[step], None
-        return cls(node, key)
+        return cls(node, keys, key, is_key=False)
 
     @property
     def span(self) -> Span:
-        if isinstance(self.node, Scalar) and self.node.span.start < self.node.span.end:
-            return self.node.span
-        if isinstance(self.node, Scalar) and self.key is not None:
+        """The value if it stands on one line, else its key, else its first line."""
+        span = self.node.span
+        empty = span.start >= span.end
+        if self.key is not None and (self.is_key or empty or "\n" in span.text):
             return self.key.span
+        return _first_line(span)
+
+    @property
+    def owner(self) -> Span:
+        """The key of a mapping, or its first line: where to say what is missing in it."""
         return self.key.span if self.key is not None else _first_line(self.node.span)
 
-    def found_note(self, code: str) -> tuple[str, ...]:
-        if code != "wrong-type":
-            return ()
+    @property
+    def text(self) -> str:
+        if self.is_key and self.key is not None:
+            return self.key.text
+        return self.node.text if isinstance(self.node, Scalar) else ""
+
+    @property
+    def found(self) -> str:
+        """What stands there, in words."""
         if isinstance(self.node, Entries):
-            return ("this is a mapping",)
+            return "a mapping"
         if isinstance(self.node, Items):
-            return ("this is a list",)
+            return "a list"
         names = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
-        return (f"this is {names.get(type(self.node.value), 'empty')}",)
+        return names.get(type(self.node.value), "empty")
 
 
 def _first_line(span: Span) -> Span:
     length = len(span.text.split("\n")[0].rstrip())
     return span.part(0, max(length, 1))
+
+
+def _wrong_type(place: _Place, wanted: str) -> Diagnostic:
+    example = _FORMS.get(wanted) or (_example([key.text for key in place.keys]) if place.key else None)
+    return Diagnostic(
+        "wrong-type",
+        f"{wanted} is expected here, and this is {place.found}",
+        place.span,
+        help=f"write {example}" if example else None,
+    )
 
 
 def _unknown_key(key: Scalar, known: list[str]) -> Diagnostic:
@@ -115,22 +153,24 @@ def _unknown_key(key: Scalar, known: list[str]) -> Diagnostic:
         "unknown-key",
         f"there is no key `{key.text}` here",
         key.span,
-        notes=(f"keys here: {', '.join(known)}",),
+        notes=() if near else (f"keys here: {', '.join(known)}",),
         help=f"did you mean `{near}`?" if near else None,
     )
 
 
 def _missing_key(place: _Place, key: str) -> Diagnostic:
+    example = _example([*(at.text for at in place.keys), key])
     return Diagnostic(
         "missing-key",
-        f"the key `{key}` is missing",
-        place.span,
-        help="start the spec with `spec: 1`" if key == "spec" else None,
+        _missing(key),
+        place.owner,
+        help=f"write {example}" if example else None,
     )
 
 
 def _strange_item(place: _Place) -> Diagnostic:
     keys = list(place.node) if isinstance(place.node, Entries) else []
+    several = f"write each layer as an item of its own: `- {keys[0]}: ...`" if len(keys) > 1 else None
     near = next((hit for key in keys if (hit := did_you_mean(key, NODE_KEYS))), None)
     return Diagnostic(
         "not-a-layer",
@@ -139,5 +179,50 @@ def _strange_item(place: _Place) -> Diagnostic:
         notes=(
             "a layer written as a mapping has one of the keys " + ", ".join(f"`{key}`" for key in NODE_KEYS),
         ),
-        help=f"did you mean the key `{near}`?" if near else None,
+        help=f"did you mean the key `{near}`?" if near else several,
     )
+
+
+def _missing(key: str | None) -> str:
+    return f"the key `{key}` is missing"
+
+
+def _example(keys: Sequence[str]) -> str | None:
+    """Return how the value of the last key looks, given the keys that lead to it."""
+    table = _TRAIN_EXAMPLES if keys[-2:-1] == ["train"] else _EXAMPLES
+    return f"`{table[keys[-1]]}`" if keys and keys[-1] in table else None
+
+
+_FORMS = {
+    "a layer": "a layer, a block or an operation: `Linear(10)`, `ReLU`, `flatten(1)`",
+    "a tensor type": "a dtype and the dimensions: `float[batch, 20]`",
+}
+"""By what is expected: how it looks."""
+_EXAMPLES = {
+    "spec": "spec: 1",
+    "import": "import: {blocks.yaml: [Block]}",
+    "requires": "requires: [my_plugin]",
+    "vars": "vars: {dim: 64}",
+    "presets": "presets: {tiny: {dim: 8}}",
+    "inputs": 'inputs: {x: "float[batch, 20]"}',
+    "dims": "dims: {batch: 2}",
+    "blocks": "blocks: {Head: [Linear(10)]}",
+    "layers": "layers: {fc: Linear(10)}",
+    "parameters": 'parameters: {scale: {tensor: "float[8]", init: ones}}',
+    "buffers": 'buffers: {grid: {value: "arange(8)"}}',
+    "share": "share: {embedding: [wte.weight, head.weight]}",
+    "init": "init: [{Linear.weight: xavier_uniform}]",
+    "freeze": "freeze: [wte]",
+    "placement": "placement: [{/: auto}]",
+    "of": "of: Linear(10)",
+    "then": "then: ReLU",
+    "combine": "combine: cat(dim=1)",
+}
+_TRAIN_EXAMPLES = {
+    "data": "data: {file: data/digits.npz, image: images, label: labels}",
+    "loss": "loss: cross_entropy(output, label)",
+    "optimizer": "optimizer: AdamW(lr=1e-3)",
+    "batch": "batch: 64",
+    "watch": "watch: [Linear.weight]",
+}
+"""By key: how its value looks."""

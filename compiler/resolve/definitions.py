@@ -149,7 +149,9 @@ class DefinitionReader:
                     self.problems.extend(error.diagnostics)
         return tensors
 
-    def _tensor(self, name: str, kind: TensorKind, node: Scalar | doc.TensorEntry, place: Span) -> TensorEntry:
+    def _tensor(
+        self, name: str, kind: TensorKind, node: Scalar | doc.TensorEntry, place: Span
+    ) -> TensorEntry:
         node_type: TensorType | None
         if isinstance(node, Scalar):
             node_type, init, value, persistent = parse_tensor(node), None, None, True

@@ -40,7 +40,8 @@ from compiler.resolve.values import (
 )
 from spec_schema import document as doc
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
-from spec_schema.grammar import Expression, identifier_problem, parse_expression
+from spec_schema.grammar import Expression, parse_expression
+from spec_schema.names import name_problem
 from spec_schema.reader import Scalar
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
@@ -383,9 +384,9 @@ def read_template(scalar: Scalar) -> NameTemplate:
 
 def check_layer_name(name: str, place: Span) -> list[Diagnostic]:
     """Return what is wrong with the name of a layer, parameter or buffer."""
-    problem = identifier_problem(name)
+    problem = name_problem(name, place)
     if problem:
-        return [Diagnostic("bad-name", problem, place)]
+        return [problem]
     if name in MODULE_ATTRIBUTES:
         return [
             Diagnostic(

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from compiler.program import Input, Parameter
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
-from spec_schema.grammar import Expression, identifier_problem
+from spec_schema.grammar import Expression
+from spec_schema.names import name_problem
 from spec_schema.reader import Scalar
 
 P = TypeVar("P", Parameter, Input)
@@ -23,9 +24,9 @@ def read_signature(key: Scalar, make: type[P]) -> tuple[str, tuple[P, ...]]:
     name, _, rest = key.text.partition("(")
     name = name.strip()
     if not rest:
-        problem = identifier_problem(name)
+        problem = name_problem(name, key.span)
         if problem:
-            raise refuse("bad-name", problem, key.span)
+            raise SpecError([problem])
         return name, ()
     function = _parse(key)
     source = Expression(key, PREFIX + key.text + ": pass", -len(PREFIX), ast.Constant(None))
@@ -74,9 +75,9 @@ def _check(source: Expression, function: ast.FunctionDef) -> None:
             )
         )
     for argument in arguments.args:
-        problem = identifier_problem(argument.arg)
+        problem = name_problem(argument.arg, source.span(argument))
         if problem:
-            problems.append(Diagnostic("bad-name", problem, source.span(argument)))
+            problems.append(problem)
         if argument.annotation:
             problems.append(
                 Diagnostic("bad-signature", "a parameter has no annotation", source.span(argument.annotation))

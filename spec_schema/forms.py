@@ -1,0 +1,259 @@
+"""The forms of statement and expression that the language has, and what to say of the others."""
+
+from __future__ import annotations
+
+import ast
+import math
+from typing import TYPE_CHECKING
+
+from spec_schema.diagnostics import Diagnostic
+from spec_schema.limits import DEFAULT_LIMITS
+from spec_schema.names import name_problem
+
+if TYPE_CHECKING:
+    from spec_schema.grammar import Source
+
+OPERATORS: tuple[type[ast.AST], ...] = (
+    ast.Add,
+    ast.Sub,
+    ast.Mult,
+    ast.Div,
+    ast.FloorDiv,
+    ast.Mod,
+    ast.Pow,
+    ast.MatMult,
+    ast.BitAnd,
+    ast.BitOr,
+    ast.BitXor,
+    ast.Invert,
+    ast.USub,
+    ast.UAdd,
+    ast.Not,
+    ast.And,
+    ast.Or,
+    ast.Eq,
+    ast.NotEq,
+    ast.Lt,
+    ast.LtE,
+    ast.Gt,
+    ast.GtE,
+    ast.Is,
+    ast.IsNot,
+    ast.In,
+    ast.NotIn,
+)
+EXPRESSIONS: tuple[type[ast.AST], ...] = (
+    ast.Constant,
+    ast.Name,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.BoolOp,
+    ast.Compare,
+    ast.IfExp,
+    ast.Subscript,
+    ast.Slice,
+    ast.Tuple,
+    ast.List,
+    ast.Dict,
+    ast.ListComp,
+    ast.comprehension,
+    ast.Call,
+    ast.keyword,
+    ast.Attribute,
+    ast.Starred,
+)
+STATEMENTS: tuple[type[ast.AST], ...] = (
+    ast.Assign,
+    ast.AugAssign,
+    ast.Return,
+    ast.If,
+    ast.While,
+    ast.For,
+    ast.Pass,
+)
+CONTEXTS = (ast.Load, ast.Store)
+
+DESCRIPTIONS: dict[type[ast.AST], str] = {
+    ast.Lambda: "a `lambda`",
+    ast.GeneratorExp: "a generator",
+    ast.DictComp: "a dict comprehension",
+    ast.SetComp: "a set comprehension",
+    ast.Set: "a set",
+    ast.JoinedStr: "an f-string",
+    ast.NamedExpr: "`:=`",
+    ast.Await: "`await`",
+    ast.Yield: "`yield`",
+    ast.YieldFrom: "`yield from`",
+    ast.Import: "an `import`",
+    ast.ImportFrom: "an `import`",
+    ast.FunctionDef: "a function definition",
+    ast.AsyncFunctionDef: "a function definition",
+    ast.ClassDef: "a class definition",
+    ast.AnnAssign: "an annotated assignment",
+    ast.Delete: "`del`",
+    ast.With: "`with`",
+    ast.AsyncWith: "`async with`",
+    ast.AsyncFor: "`async for`",
+    ast.Raise: "`raise`",
+    ast.Try: "`try`",
+    ast.TryStar: "`try`",
+    ast.Assert: "`assert`",
+    ast.Global: "`global`",
+    ast.Nonlocal: "`nonlocal`",
+    ast.Break: "`break`",
+    ast.Continue: "`continue`",
+    ast.Match: "`match`",
+    ast.LShift: "`<<`",
+    ast.RShift: "`>>`",
+}
+WAYS_OUT: dict[type[ast.AST], str] = {
+    ast.GeneratorExp: "write a list: `[... for ... in ...]`",
+    ast.Break: "put the condition into the `while`",
+    ast.Continue: "put the rest of the loop under an `if`",
+    ast.Lambda: "write the operation itself, or a block",
+    ast.FunctionDef: "write a block: one without layers is a function",
+    ast.JoinedStr: "names of repeated layers are written `name: layer{index}`",
+    ast.Import: "layers and operations come from the catalogue, or from a plugin that the caller names",
+    ast.AnnAssign: "leave the annotation out: shapes and dtypes are inferred",
+}
+
+
+def form_problem(source: Source, node: ast.AST, allowed: tuple[type[ast.AST], ...]) -> Diagnostic | None:
+    """Return what is wrong with the form of one node, leaving its children to themselves."""
+    if isinstance(node, ast.Expr):
+        return _thrown_away(source, node)
+    if not isinstance(node, allowed + OPERATORS + CONTEXTS):
+        what = DESCRIPTIONS.get(type(node), f"`{type(node).__name__}`")
+        return _not_in_language(source, node, what, WAYS_OUT.get(type(node)))
+    check = _FORMS.get(type(node))
+    return check(source, node) if check else None
+
+
+def _not_in_language(source: Source, node: ast.AST, what: str, help: str | None = None) -> Diagnostic:
+    return Diagnostic("not-in-language", f"{what} is not part of the language", source.span(node), help=help)
+
+
+def _thrown_away(source: Source, node: ast.Expr) -> Diagnostic:
+    value = node.value
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr[-1] == "_":
+        return in_place(source, value, value.func)
+    help = "bind it to a name, or `return` it"
+    if isinstance(value, ast.Constant) and isinstance(value.value, str):
+        help = "write a comment: `# ...`"
+    return Diagnostic("not-in-language", "the value of this is thrown away", source.span(node), help=help)
+
+
+def in_place(source: Source, call: ast.Call, function: ast.Attribute) -> Diagnostic:
+    """Return the diagnostic of a method such as `add_`, which changes its tensor."""
+    title = function.attr.rstrip("_")
+    new = ast.Call(ast.Attribute(function.value, title, ast.Load()), call.args, call.keywords)
+    owner = f"{function.value.id} = " if isinstance(function.value, ast.Name) else ""
+    return Diagnostic(
+        "changed-in-place",
+        f"`{function.attr}` changes its tensor in place",
+        source.attribute_name(function),
+        help=f"make a new value: `{owner}{ast.unparse(new)}`",
+    )
+
+
+def _constant_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+    assert isinstance(node, ast.Constant)
+    value, limit = node.value, DEFAULT_LIMITS.integer
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > limit:
+        return Diagnostic("integer-range", f"the integer is beyond ±{limit}", source.span(node))
+    if isinstance(value, float) and not math.isfinite(value):
+        return Diagnostic("not-a-number", "the number is beyond what a float can hold", source.span(node))
+    if value is None or value is Ellipsis or isinstance(value, int | float | str):
+        return None
+    return _not_in_language(source, node, f"a {type(value).__name__} literal")
+
+
+def _name_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+    assert isinstance(node, ast.Name)
+    if node.id == "_" and isinstance(node.ctx, ast.Store):
+        return None
+    return name_problem(node.id, source.span(node))
+
+
+def _attribute_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+    assert isinstance(node, ast.Attribute)
+    if isinstance(node.ctx, ast.Store):
+        help = "bind a new name instead"
+        return Diagnostic(
+            "changed-in-place", "a program cannot set an attribute", source.span(node), help=help
+        )
+    if node.attr.startswith("_"):
+        place = source.attribute_name(node)
+        return Diagnostic("unknown-attribute", f"`{node.attr}` cannot be reached from a spec", place)
+    return None
+
+
+def _subscript_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+    assert isinstance(node, ast.Subscript)
+    if isinstance(node.ctx, ast.Store):
+        return Diagnostic(
+            "changed-in-place",
+            "a value cannot be changed in place",
+            source.span(node),
+            help="make a new one: `where(mask, a, b)`, `cat([...])`, or `ys = [*ys, y]` for a list",
+        )
+    return None
+
+
+def _call_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+    assert isinstance(node, ast.Call)
+    starred: list[ast.AST] = [a for a in node.args if isinstance(a, ast.Starred)]
+    starred += [keyword for keyword in node.keywords if keyword.arg is None]
+    if not starred:
+        return None
+    stars = "`*`" if isinstance(starred[0], ast.Starred) else "`**`"
+    return _not_in_language(source, starred[0], f"{stars} in a call", "write the arguments out")
+
+
+def _comprehension_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+    assert isinstance(node, ast.comprehension)
+    return _not_in_language(source, node.target, "`async`") if node.is_async else None
+
+
+def _loop_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+    assert isinstance(node, ast.For | ast.While)
+    if not node.orelse:
+        return None
+    return _not_in_language(source, node.orelse[0], "the `else` of a loop", "write it behind the loop")
+
+
+def _return_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+    assert isinstance(node, ast.Return)
+    if node.value is not None:
+        return None
+    help = "write the value that flows on: `return x`"
+    return Diagnostic("missing-return", "`return` gives nothing back", source.span(node), help=help)
+
+
+def _assign_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+    assert isinstance(node, ast.Assign)
+    starred = [n for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Starred)]
+    return _not_in_language(source, starred[0], "`*` in a target", "name each value") if starred else None
+
+
+def _operator_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+    assert isinstance(node, ast.BinOp | ast.AugAssign)
+    if isinstance(node.op, OPERATORS):
+        return None
+    return _not_in_language(source, node, DESCRIPTIONS[type(node.op)], "multiply or divide by a power of 2")
+
+
+_FORMS = {
+    ast.BinOp: _operator_problem,
+    ast.AugAssign: _operator_problem,
+    ast.Constant: _constant_problem,
+    ast.Name: _name_problem,
+    ast.Attribute: _attribute_problem,
+    ast.Subscript: _subscript_problem,
+    ast.Call: _call_problem,
+    ast.comprehension: _comprehension_problem,
+    ast.For: _loop_problem,
+    ast.While: _loop_problem,
+    ast.Return: _return_problem,
+    ast.Assign: _assign_problem,
+}
