@@ -61,6 +61,7 @@ FORBIDDEN = frozenset(
     "multiprocessing serialization package utils distributed os sys library".split()
 )
 """Names that no emitted file reads, as a global or as an attribute of a module."""
+UNSAFE_BUILTINS = frozenset("eval exec compile open input breakpoint".split())
 MODULES = frozenset({"torch", "nn", "F", "fx", "math"})
 
 
@@ -106,9 +107,12 @@ def _check_name(title: str) -> None:
 
 
 def safe_builtins(plugins: Mapping[str, ModuleType]) -> dict[str, Any]:
-    """Return the builtins that emitted source runs with; its imports are looked up in a closed table."""
-    allowed = {title: getattr(builtins, title) for title in BUILTINS}
-    allowed["__build_class__"] = builtins.__build_class__
+    """Return the builtins that emitted source runs with: none that runs text or opens anything.
+
+    Emitted source itself names those of `BUILTINS` only; `torch.compile` looks up others, such as `iter`. Imports
+    are looked up in a closed table.
+    """
+    allowed = {title: value for title, value in vars(builtins).items() if title not in UNSAFE_BUILTINS}
     allowed["__import__"] = _importer(plugins)
     return allowed
 
