@@ -13,7 +13,7 @@ from spec_schema.source import Span
 Step = tuple[str, str]
 """One component of a dotted path: its name, and the type name of the module there ("" for a tensor)."""
 
-_TOKEN = re.compile(r"\*|\?|\{([\w,\-]*)\}|\[(!?[\w\-]+)\]|([\w\-]+)")
+_TOKEN = re.compile(r"\*|\?|\{([\w,\-]+)\}|\[(!?(?:\w-\w|\w)+)\]|([\w\-]+)")
 _PART = re.compile(r"(?:\{[^{}]*\}|\[[^\[\]]*\]|[^.\[\]{}])+")
 
 
@@ -63,7 +63,7 @@ def _compile(text: str) -> Selector | str:
     anchored = text.startswith("/")
     body = text[1:] if anchored else text
     if not body:
-        return Selector(text, True, ()) if anchored else "a selector is empty"
+        return Selector(text, True, ()) if anchored else "it is empty"
     parts = _PART.findall(body)
     if ".".join(parts) != body:
         return "a component is empty, or a bracket is not closed"
@@ -84,7 +84,9 @@ def _component(part: str) -> tuple[str, str | None]:
     while at < len(part):
         token = _TOKEN.match(part, at)
         if token is None:
-            return "", f"`{part[at]}` has no meaning in a selector"
+            return "", f"`{part[at:]}` has no meaning in it"
+        if any(low > high for low, high in re.findall(r"(\w)-(\w)", token[2] or "")):
+            return "", f"the range `{token[0]}` is empty"
         pattern += _piece(token)
         at = token.end()
     return pattern, None
@@ -98,7 +100,7 @@ def _piece(token: re.Match[str]) -> str:
     if token[1] is not None:
         return "(?:" + "|".join(re.escape(choice) for choice in token[1].split(",")) + ")"
     if token[2] is not None:
-        return f"[{token[2].replace('!', '^', 1)}]" if not token[2].endswith("-") else re.escape(token[0])
+        return f"[{token[2].replace('!', '^', 1)}]"
     return re.escape(token[3])
 
 
@@ -112,8 +114,9 @@ def parse_selector(text: str, span: Span | None) -> Selector:
     if isinstance(result, str):
         raise refuse(
             "bad-selector",
-            f"this is not a selector: {result}",
+            "this is not a selector",
             span,
-            help="write dotted components, such as `h.*.attn.proj.weight`, `Linear.bias` or `/head`",
+            notes=(result,),
+            help="write dotted components: `h.*.attn.proj.weight`, `Linear.bias` or `/head`",
         )
     return result

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from compiler.catalogue.layers import layer_names
 from compiler.catalogue.operation_table import CONSTANTS, METHODS
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.program import Scope
 from compiler.resolve.values import is_type
 from spec_schema.diagnostics import Diagnostic, Label
 from spec_schema.evaluate import FUNCTIONS
+from spec_schema.forms import in_place
 from spec_schema.grammar import Source
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
@@ -20,6 +22,17 @@ ATTRIBUTES = frozenset({"shape", "dtype", "device", "ndim", "T", "mT"})
 """The attributes of a tensor that a program may read."""
 NAMESPACES = frozenset({"fft", "linalg", "special"})
 MODE = "training"
+SHOWN_NAMES = 20
+
+_ON_DATA = "a program knows shapes, not data: keep it a tensor"
+_HINTS = {
+    **dict.fromkeys(("item", "tolist", "numpy"), _ON_DATA),
+    **dict.fromkeys(("cpu", "cuda"), "`placement` says what is where"),
+    **dict.fromkeys(("requires_grad", "grad", "backward"), "`freeze` says what is not trained"),
+    "data": "use `detach()`",
+    "append": "make a new list: `ys = [*ys, y]`",
+}
+"""Ways out, by the name of a method or attribute that the language does not have."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +46,18 @@ class ProgramNames:
     scope: Scope
 
     def everything(self) -> list[str]:
-        plugins = self.scope.plugins.operations
-        return [
-            *self.inputs,
-            *self.layers,
-            *self.tensors,
-            *self.values,
-            *OPERATIONS,
-            *plugins,
-            *FUNCTIONS,
-            MODE,
-        ]
+        return [*self.own(), *OPERATIONS, *self.scope.plugins.operations, *FUNCTIONS, MODE]
+
+    def own(self) -> list[str]:
+        """Return the names that are the block's own."""
+        return [*sorted(self.inputs), *self.layers, *sorted(self.tensors), *sorted(self.values)]
+
+    def __contains__(self, name: str) -> bool:
+        if name in self.inputs or name in self.layers or name in self.tensors or name in self.values:
+            return True
+        if name in OPERATIONS or name in self.scope.plugins.operations or name in FUNCTIONS:
+            return True
+        return name in CONSTANTS or name in NAMESPACES or name == MODE
 
 
 def check_program(program: Source, body: Iterable[ast.AST], names: ProgramNames) -> list[Diagnostic]:
@@ -55,125 +69,187 @@ def check_program(program: Source, body: Iterable[ast.AST], names: ProgramNames)
         for n in ast.walk(root)
         if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
     }
-    problems = list(_hiding(program, stored, names))
-    local = frozenset(stored)
+    checker = _Checker(program, names, frozenset(stored), list(_hiding(program, stored, names)))
     for root in roots:
-        for node in ast.walk(root):
-            problems.extend(_check_node(program, node, local, names))
-    return sorted(problems, key=lambda d: d.span.start if d.span else 0)
+        checker.visit(root)
+    return sorted(checker.problems, key=lambda d: d.span.start if d.span else 0)
 
 
 def _hiding(program: Source, stored: Mapping[str, ast.Name], names: ProgramNames) -> Iterator[Diagnostic]:
     for name, node in stored.items():
+        labels: tuple[Label, ...] = ()
         if name in names.layers:
-            yield Diagnostic(
-                "hidden-layer",
-                f"the local name `{name}` hides the layer `{name}`",
-                program.span(node),
-                labels=(Label(names.layers[name], "the layer"),),
-                help="give the value another name",
-            )
-        elif name in names.tensors or name == MODE:
-            what = "a parameter or buffer of the block" if name in names.tensors else "the module's mode"
-            yield Diagnostic(
-                "hidden-layer",
-                f"the local name `{name}` hides {what}",
-                program.span(node),
-                help="give the value another name",
-            )
-
-
-def _check_node(
-    program: Source, node: ast.AST, local: frozenset[str], names: ProgramNames
-) -> Iterator[Diagnostic]:
-    if isinstance(node, ast.Call):
-        yield from _check_call(program, node, local, names)
-    elif isinstance(node, ast.Attribute):
-        yield from _check_attribute(program, node, names)
-    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-        yield from _check_name(program, node, local, names)
-
-
-def _check_call(
-    program: Source, node: ast.Call, local: frozenset[str], names: ProgramNames
-) -> Iterator[Diagnostic]:
-    function = node.func
-    if isinstance(function, ast.Attribute):
-        yield from _check_method(program, function, local, names)
-    elif not isinstance(function, ast.Name | ast.Subscript):
-        yield Diagnostic(
-            "unknown-function", "only a layer, an operation or a method can be called", program.span(function)
-        )
-
-
-def _check_method(
-    program: Source, function: ast.Attribute, local: frozenset[str], names: ProgramNames
-) -> Iterator[Diagnostic]:
-    if _is_namespace(function, local, names):
-        name = f"{function.value.id}.{function.attr}"  # type: ignore[attr-defined]
-        if name not in OPERATIONS:
-            yield _unknown(program, function, name, OPERATIONS, "unknown-operation", "there is no operation")
-    elif isinstance(function.value, ast.Name) and function.value.id in names.layers:
-        return  # a child's own layer, which the interpreter looks up
-    elif function.attr not in METHODS:
-        if function.attr.endswith("_"):
-            yield Diagnostic(
-                "changed-in-place",
-                f"`{function.attr}` changes its tensor in place",
-                program.span(function),
-                help=f"use `{function.attr.rstrip('_')}`",
-            )
+            what, labels = f"the layer `{name}`", (Label(names.layers[name], "the layer"),)
+        elif name in names.tensors:
+            what = "a parameter or buffer of the block"
+        elif name == MODE:
+            what = "the module's mode"
         else:
-            yield _unknown(
-                program, function, function.attr, METHODS, "unknown-method", "tensors have no method"
+            continue
+        message = f"the local name `{name}` hides {what}"
+        help = "give the value another name"
+        yield Diagnostic("hidden-layer", message, program.span(node), labels=labels, help=help)
+
+
+@dataclass
+class _Checker:
+    """Looks up each name of a program once; what hangs from an unknown name is not looked up too."""
+
+    program: Source
+    names: ProgramNames
+    local: frozenset[str]
+    problems: list[Diagnostic] = field(default_factory=list)
+
+    def visit(self, node: ast.AST) -> None:
+        """Check a node and what is inside it."""
+        match node:
+            case ast.Call():
+                self._call(node)
+            case ast.Attribute():
+                self._attribute(node)
+            case ast.Name(ctx=ast.Load()):
+                if not self._known(node.id):
+                    self.problems.append(self._unknown_value(node))
+            case _:
+                self._children(node)
+
+    def _children(self, node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            self.visit(child)
+
+    def _known(self, name: str) -> bool:
+        return name in self.local or name in self.names
+
+    def _call(self, node: ast.Call) -> None:
+        function = node.func
+        match function:
+            case ast.Attribute():
+                self._method(node, function)
+            case ast.Name():
+                if not self._known(function.id):
+                    self.problems.append(self._unknown_function(node, function))
+            case ast.Subscript():
+                self.visit(function)
+            case ast.Call(func=ast.Name(id=name)) if is_type(name, self.names.scope):
+                self.visit(function)
+            case _:
+                message = "only a layer, an operation or a method can be called"
+                self.problems.append(Diagnostic("unknown-function", message, self.program.span(function)))
+        for argument in [*node.args, *node.keywords]:
+            self.visit(argument)
+
+    def _method(self, node: ast.Call, function: ast.Attribute) -> None:
+        owner, attr = function.value, function.attr
+        namespace = self._namespace(owner)
+        if namespace:
+            name = f"{namespace}.{attr}"
+            if name not in OPERATIONS:
+                self._report(
+                    "unknown-operation", f"there is no operation `{name}`", function, name, OPERATIONS
+                )
+        elif self._foreign(function):
+            self.problems.append(self._foreign_prefix(function))
+        elif isinstance(owner, ast.Name) and owner.id in self.names.layers:
+            return  # a child's own layer, which the interpreter looks up
+        else:
+            self._method_of_tensor(node, function)
+            self.visit(owner)
+
+    def _method_of_tensor(self, node: ast.Call, function: ast.Attribute) -> None:
+        attr = function.attr
+        if attr in METHODS:
+            return
+        if attr.endswith("_"):
+            self.problems.append(in_place(self.program, node, function))
+        else:
+            self._report("unknown-method", f"tensors have no method `{attr}`", function, attr, METHODS)
+
+    def _attribute(self, node: ast.Attribute) -> None:
+        if self._foreign(node):
+            self.problems.append(self._foreign_prefix(node))
+            return
+        owner, attr = node.value, node.attr
+        if self._namespace(owner) or (isinstance(owner, ast.Name) and owner.id in self.names.layers):
+            return
+        if attr not in ATTRIBUTES and attr not in METHODS:
+            known = [*sorted(ATTRIBUTES), *METHODS]
+            self._report("unknown-attribute", f"tensors have no attribute `{attr}`", node, attr, known)
+        self.visit(owner)
+
+    def _report(self, code: str, message: str, node: ast.Attribute, name: str, known: Iterable[str]) -> None:
+        """Report an unknown name behind a dot."""
+        near = did_you_mean(name, known)
+        help = _HINTS.get(name) or (f"did you mean `{near}`?" if near else None)
+        notes = (
+            (f"attributes: {', '.join(sorted(ATTRIBUTES))}",)
+            if code == "unknown-attribute" and not help
+            else ()
+        )
+        place = self.program.span(node) if "." in name else self.program.attribute_name(node)
+        self.problems.append(Diagnostic(code, message, place, notes=notes, help=help))
+
+    def _namespace(self, owner: ast.AST) -> str | None:
+        """Return the name if it is that of a group of operations, such as `fft`."""
+        if not isinstance(owner, ast.Name) or owner.id not in NAMESPACES:
+            return None
+        names = self.names
+        hidden = owner.id in self.local or owner.id in names.layers or owner.id in names.inputs
+        return None if hidden else owner.id
+
+    # Names that mean nothing.
+
+    def _foreign(self, node: ast.Attribute) -> bool:
+        """Say whether a dotted name, such as `torch.relu`, starts with a name that means nothing."""
+        root = _root(node)
+        return root is not None and not self._known(root.id)
+
+    def _foreign_prefix(self, node: ast.Attribute) -> Diagnostic:
+        root = _root(node)
+        assert root is not None
+        help = None
+        if node.attr in self.names:
+            written = (
+                node.attr
+                if node.attr in self.names.layers or node.attr in self.names.tensors
+                else f"{node.attr}(...)"
             )
+            help = f"write `{written}`: it has no prefix here"
+        elif node.attr in METHODS:
+            help = f"write `x.{node.attr}(...)`: it is a method of tensors"
+        message = f"nothing here is named `{root.id}`"
+        return Diagnostic("unknown-name", message, self.program.span(root), help=help)
 
+    def _unknown_value(self, node: ast.Name) -> Diagnostic:
+        if is_type(node.id, self.names.scope):
+            return self._layer_type(node.id, node, node.id)
+        return self._nothing_named("unknown-name", "nothing here is named", node)
 
-def _is_namespace(node: ast.Attribute, local: frozenset[str], names: ProgramNames) -> bool:
-    value = node.value
-    return (
-        isinstance(value, ast.Name)
-        and value.id in NAMESPACES
-        and value.id not in local
-        and value.id not in names.layers
-        and value.id not in names.inputs
-    )
+    def _unknown_function(self, call: ast.Call, node: ast.Name) -> Diagnostic:
+        if is_type(node.id, self.names.scope):
+            return self._layer_type(node.id, node, ast.unparse(call))
+        return self._nothing_named("unknown-operation", "there is no layer or operation", node)
 
+    def _nothing_named(self, code: str, what: str, node: ast.Name) -> Diagnostic:
+        known = self.names.everything()
+        types = [*self.names.scope.block_names, *self.names.scope.plugins.layers, *layer_names()]
+        near = did_you_mean(node.id, types if node.id[0].isupper() else known) or did_you_mean(node.id, known)
+        help = f"did you mean `{near}`?" if near else None
+        own = ", ".join(self.names.own()[:SHOWN_NAMES])
+        notes = (f"names of the block: {own}",) if own and not near else ()
+        return Diagnostic(code, f"{what} `{node.id}`", self.program.span(node), notes=notes, help=help)
 
-def _check_attribute(program: Source, node: ast.Attribute, names: ProgramNames) -> Iterator[Diagnostic]:
-    owner = node.value
-    if isinstance(owner, ast.Name) and (owner.id in names.layers or owner.id in NAMESPACES):
-        return
-    if node.attr not in ATTRIBUTES and node.attr not in METHODS and not node.attr.endswith("_"):
-        known = [*ATTRIBUTES, *METHODS]
-        yield _unknown(program, node, node.attr, known, "unknown-attribute", "a value has no attribute")
-
-
-def _check_name(
-    program: Source, node: ast.Name, local: frozenset[str], names: ProgramNames
-) -> Iterator[Diagnostic]:
-    name = node.id
-    if name in local or name in names.inputs or name in names.layers or name in names.tensors:
-        return
-    if name in names.values or name in OPERATIONS or name in names.scope.plugins.operations:
-        return
-    if name in FUNCTIONS or name in CONSTANTS or name in NAMESPACES or name == MODE:
-        return
-    if is_type(name, names.scope):
-        yield Diagnostic(
+    def _layer_type(self, name: str, node: ast.Name, written: str) -> Diagnostic:
+        own = name.lower() if name.lower() not in self.names else f"{name.lower()}1"
+        return Diagnostic(
             "layer-in-program",
             f"`{name}` is a type of layer, and a program calls layers by their names",
-            program.span(node),
-            help=f"name one under `layers:`, such as `{name.lower()}: {name}(...)`, and call that",
+            self.program.span(node),
+            help=f"name one under `layers:`, such as `{own}: {written}`, and call `{own}(x)`",
         )
-        return
-    yield _unknown(program, node, name, names.everything(), "unknown-name", "nothing here is named")
 
 
-def _unknown(
-    program: Source, node: ast.AST, name: str, known: Iterable[str], code: str, what: str
-) -> Diagnostic:
-    near = did_you_mean(name, known)
-    return Diagnostic(
-        code, f"{what} `{name}`", program.span(node), help=f"did you mean `{near}`?" if near else None
-    )
+def _root(node: ast.expr) -> ast.Name | None:
+    """Return the first name of a dotted name."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node if isinstance(node, ast.Name) else None
