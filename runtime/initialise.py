@@ -90,9 +90,10 @@ def first_values(artifact: Artifact, row: PlanRow, seed: int, pool: Executor | N
 def _computed(artifact: Artifact, row: PlanRow) -> Tensor:
     """Compute the `value` of a buffer, on the CPU."""
     state, entry = row.source.owner, row.source.entry
-    assert isinstance(state, BlockState) and entry is not None
+    assert isinstance(state, BlockState)
+    assert entry is not None
     with torch.device("cpu"), torch.no_grad():
-        value = artifact.inferred.engine.tensor_value(entry, state)
+        value = artifact.inferred.engine.own_tensors.value(entry, state)
     if tuple(value.shape) != row.shape:
         raise refuse(
             "wrong-size",

@@ -74,9 +74,15 @@ class Translator(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         """Take an item of a literal list at once."""
         value, at = self.visit(node.value), self.visit(node.slice)
-        if isinstance(value, ast.List | ast.Tuple) and isinstance(at, ast.Constant) and type(at.value) is int:
-            if -len(value.elts) <= at.value < len(value.elts):
-                return value.elts[at.value]
+        literal_list = isinstance(value, ast.List | ast.Tuple)
+        if (
+            literal_list
+            and isinstance(at, ast.Constant)
+            and type(at.value) is int
+            and _within(at.value, value)
+        ):
+            item: ast.expr = value.elts[at.value]
+            return item
         return ast.Subscript(value, at, node.ctx)
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
@@ -114,13 +120,18 @@ class Translator(ast.NodeTransformer):
         return ast.IfExp(test, self.visit(node.body), self.visit(node.orelse))
 
 
+def _within(at: int, items: ast.List | ast.Tuple) -> bool:
+    return -len(items.elts) <= at < len(items.elts)
+
+
 def fold(node: ast.BinOp) -> ast.expr:
     """Compute an operation on whole numbers; anything else stays as it is written."""
     left, right = node.left, node.right
     whole = all(isinstance(part, ast.Constant) and type(part.value) is int for part in (left, right))
     if not whole or isinstance(node.op, ast.Div | ast.MatMult):
         return node
-    assert isinstance(left, ast.Constant) and isinstance(right, ast.Constant)
+    assert isinstance(left, ast.Constant)
+    assert isinstance(right, ast.Constant)
     try:
         value: Any = BINARY[type(node.op)](left.value, right.value)
     except (ArithmeticError, ValueError):

@@ -8,36 +8,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-from compiler.catalogue.layers import CannotInfer, infer, reads_as_torch
 from compiler.catalogue.plugins import Registry
-from compiler.infer.arguments import Given, evaluate_value
+from compiler.infer.arguments import evaluate_value
 from compiler.infer.build import Builder
 from compiler.infer.calls import TORCH_ERRORS, apply_operation, reason
 from compiler.infer.cells import Cell
 from compiler.infer.combine import combine_values
 from compiler.infer.interpreter import Interpreter
+from compiler.infer.leaves import Leaves
+from compiler.infer.own_tensors import OwnTensors
 from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State
 from compiler.infer.symbols import shape_text
-from compiler.infer.values import Recipe, freeze, show, tensors_in
+from compiler.infer.values import freeze, show, tensors_in
 from compiler.program import (
-    Call,
     Choice,
     Definition,
     ModuleBody,
     ParallelBody,
     ResidualBody,
     SequenceBody,
-    TensorEntry,
 )
-from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
+from spec_schema.diagnostics import Label, refuse
 from spec_schema.evaluate import Budget
 from spec_schema.grammar import Expression, Program
-from spec_schema.limits import DEFAULT_LIMITS, Limits
+from spec_schema.limits import Limits
 from spec_schema.source import Span
-from spec_schema.tensors import TensorType
 
 
 @dataclass
@@ -57,8 +52,9 @@ class Engine:
     plugins: Registry
     training: bool = False
     builder: Builder = field(init=False)
+    leaves: Leaves = field(init=False)
+    own_tensors: OwnTensors = field(init=False)
     steps: dict[Hashable, tuple[State, Any]] = field(default_factory=dict)
-    modules: dict[Hashable, nn.Module] = field(default_factory=dict)
     frames: list[Frame] = field(default_factory=list)
     number_calls: set[int] = field(default_factory=set)
     """The `ast` nodes, by identity, that call a function of numbers whose name is an operation too."""
@@ -66,6 +62,8 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.builder = Builder(self.limits)
+        self.leaves = Leaves(self)
+        self.own_tensors = OwnTensors(self)
 
     # Steps.
 
@@ -103,7 +101,7 @@ class Engine:
     ) -> tuple[State, Any]:
         match state:
             case Leaf():
-                return self._call_leaf(state, inputs, keywords, place, where)
+                return self.leaves.call(state, inputs, keywords, place, where)
             case BlockState():
                 return self._call_block(state, inputs, keywords, place)
             case Operation():
@@ -113,138 +111,6 @@ class Engine:
         raise AssertionError(state)
 
     # Layers of the catalogue.
-
-    def _call_leaf(
-        self, state: Leaf, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span, where: str
-    ) -> tuple[State, Any]:
-        if state.module is None:
-            state = self._shape_leaf(state, [*inputs, *keywords.values()], place)
-        assert state.module is not None
-        try:
-            return state, state.module(*inputs, **keywords)
-        except TORCH_ERRORS as error:
-            raise SpecError([self._leaf_refused(state, inputs, error, place, where)]) from None
-
-    def _shape_leaf(self, state: Leaf, inputs: Sequence[Any], place: Span) -> Leaf:
-        try:
-            sizes: dict[str, object] = dict(infer(state.layer, state.values, inputs))
-        except CannotInfer as error:
-            shapes = [shape_text(t) for t in tensors_in(list(inputs))]
-            raise refuse(
-                "cannot-infer",
-                f"`{error.argument}` of `{state.layer.name}` cannot be inferred: {error.reason}",
-                state.node.span,
-                notes=(f"its input is {', '.join(shapes)}", *self.trail_notes()),
-            ) from None
-        nested = {
-            name: self._nested(value, inputs, place)
-            for name, value in state.values.items()
-            if isinstance(value, Recipe)
-        }
-        values = {**state.values, **sizes, **{name: leaf.module for name, leaf in nested.items()}}
-        return replace(state, inferred=sizes, module=self._module(state, values, inputs), nested=nested)
-
-    def _nested(self, value: Recipe, inputs: Sequence[Any], place: Span) -> Leaf:
-        """Return an argument that is a layer itself: it is made for the same input."""
-        state = self.builder.from_call(value.call, Given(value.positional, value.keywords))
-        if not isinstance(state, Leaf):
-            raise refuse(
-                "not-a-layer",
-                f"`{value}` cannot be an argument of a layer",
-                value.call.span,
-                help="a layer of the catalogue can",
-            )
-        return self._shape_leaf(state, inputs[:1], place)
-
-    def _module(self, state: Leaf, values: Mapping[str, Any], inputs: Sequence[Any]) -> nn.Module:
-        key = (state.layer.cls, freeze({k: v for k, v in values.items() if not isinstance(v, nn.Module)}))
-        plain = not any(isinstance(v, nn.Module) for v in values.values())
-        if plain and key in self.modules:
-            return self.modules[key]
-        try:
-            module: nn.Module = state.layer.cls(**values).eval()
-        except TORCH_ERRORS as error:
-            raise SpecError([self._construction_refused(state, values, inputs, error)]) from None
-        if plain:
-            self.modules[key] = module
-        return module
-
-    def _construction_refused(
-        self, state: Leaf, values: Mapping[str, Any], inputs: Sequence[Any], error: Exception
-    ) -> Diagnostic:
-        sizes = {name: value for name, value in values.items() if name in state.inferred}
-        inside = ", ".join(f"{name} = {value}" for name, value in sizes.items())
-        notes = (f"inferred: {inside}",) if inside else ()
-        return Diagnostic(
-            "bad-argument",
-            f"`{state.layer.name}` cannot be made: {reason(error)}",
-            state.node.span,
-            notes=(*notes, *self.trail_notes()),
-            help=self._torch_order(state, sizes),
-        )
-
-    def _torch_order(self, state: Leaf, sizes: Mapping[str, Any]) -> str | None:
-        """Say so if the call seems to be copied from PyTorch, with its sizes."""
-        written = [a for a in state.node.arguments if a.name is None]
-        positional = list(state.values.values())[: len(written)]
-        keywords = dict(list(state.values.items())[len(written) :])
-        if not reads_as_torch(state.layer, positional, keywords, sizes):
-            return None
-        names = ", ".join(f"`{name}`" for name in sizes)
-        return f"{names} follow from the input: leave them out"
-
-    def _leaf_refused(
-        self, state: Leaf, inputs: Sequence[Any], error: Exception, place: Span, where: str
-    ) -> Diagnostic:
-        wrong = self._wrong_size(state, inputs)
-        if wrong:
-            return wrong
-        shapes = ", ".join(shape_text(tensor) for tensor in tensors_in(list(inputs)))
-        layer = state.layer.name
-        return Diagnostic(
-            "shape-mismatch",
-            f"`{layer}` refuses its input: {reason(error)}",
-            place,
-            label=f"{where}: {layer} gets {shapes}" if shapes else "",
-            labels=self._declared(state.node, place),
-            notes=self.trail_notes(),
-        )
-
-    def _declared(self, node: Call, place: Span) -> tuple[Label, ...]:
-        same = node.span.file is place.file and node.span.start <= place.start <= node.span.end
-        return () if same else (Label(node.span, "the layer"),)
-
-    def _wrong_size(self, state: Leaf, inputs: Sequence[Any]) -> Diagnostic | None:
-        """Return a diagnostic if a size that the spec writes is not the one that follows from the input."""
-        deferred = {each.name for each in state.layer.arguments if each.deferred}
-        written = {name: value for name, value in state.values.items() if name in deferred}
-        free = {name: value for name, value in state.values.items() if name not in deferred}
-        try:
-            actual = infer(state.layer, free, inputs)
-        except CannotInfer:
-            return None
-        for name, value in written.items():
-            if actual.get(name) != value:
-                argument = next(a for a in state.node.arguments if a.name == name)
-                return Diagnostic(
-                    "wrong-size",
-                    f"`{name}` is {actual.get(name)}, and the spec says {show(value)}",
-                    argument.span,
-                    label=f"the input is {shape_text(inputs[0])}",
-                    notes=self.trail_notes(),
-                    help="leave it out: it follows from the input",
-                )
-        for name, size in state.inferred.items():
-            if name in actual and actual[name] != size:
-                return Diagnostic(
-                    "shape-mismatch",
-                    f"`{name}` of this {state.layer.name} was inferred as {size} by "
-                    f"an earlier call, and is {actual[name]} here",
-                    self.frames[-1].place if self.frames else state.node.span,
-                    labels=self._declared(state.node, self.frames[-1].place),
-                    notes=self.trail_notes(),
-                )
-        return None
 
     # Operations in layer positions.
 
@@ -274,7 +140,7 @@ class Engine:
         if len(self.frames) > self.limits.block_depth * 2:
             raise refuse("block-depth", f"blocks nested more than {self.limits.block_depth} deep", place)
         bound = self._bind_inputs(state.definition, state, inputs, keywords, place)
-        tensors = self._shape_tensors(state, bound)
+        tensors = self.own_tensors.shape(state, bound)
         state = replace(state, tensors=tensors, inputs=state.inputs or bound)
         cells = {name: Cell(self, name, child) for name, child in state.children.items()}
         output, reached = self._run_body(state, bound, cells, place)
@@ -397,61 +263,6 @@ class Engine:
 
     # Parameters and buffers of blocks.
 
-    def _shape_tensors(self, state: BlockState, bound: Mapping[str, Any]) -> dict[str, Tensor]:
-        body = state.definition.body
-        if state.tensors or not isinstance(body, ModuleBody):
-            return dict(state.tensors)
-        return {name: self._tensor(entry, state, bound) for name, entry in body.tensors.items()}
-
-    def _tensor(self, entry: TensorEntry, state: BlockState, bound: Mapping[str, Any]) -> Tensor:
-        if entry.value is not None:
-            value = self.tensor_value(entry, state)
-            if entry.type is not None:
-                value = self._checked(entry, entry.type, value, state, bound)
-            return value
-        assert entry.type is not None
-        return torch.empty(self.dimensions(entry.type, state, bound), dtype=dtype_of(entry.type.dtype))
-
-    def tensor_value(self, entry: TensorEntry, state: BlockState) -> Tensor:
-        """Compute the `value` of a buffer, on whatever device torch makes tensors."""
-        source = entry.value
-        assert source is not None
-        run = self.interpreter(source, replace(state, tensors={}), {}, {})
-        value = run.run(source.body) if isinstance(source, Program) else run.value(source.tree)
-        if isinstance(value, bool | int | float | list | tuple) and not tensors_in(value):
-            value = torch.tensor(value)
-        if not isinstance(value, Tensor):
-            raise refuse(
-                "not-a-tensor", f"the value of `{entry.name}` is {show(value)}, not a tensor", entry.span
-            )
-        return value
-
-    def _checked(
-        self,
-        entry: TensorEntry,
-        declared: TensorType,
-        value: Tensor,
-        state: BlockState,
-        bound: Mapping[str, Any],
-    ) -> Tensor:
-        shape = self.dimensions(declared, state, bound)
-        if tuple(value.shape) != shape:
-            raise refuse(
-                "wrong-size",
-                f"the value of `{entry.name}` has the shape {show(value)}",
-                entry.span,
-                notes=(f"declared: {declared}",),
-            )
-        return value.to(dtype_of(declared.dtype))
-
-    def dimensions(self, tensor: TensorType, state: BlockState, bound: Mapping[str, Any]) -> tuple[int, ...]:
-        """Return the sizes of a tensor type."""
-        sizes = []
-        for dimension in tensor.dimensions:
-            size = self.interpreter(dimension, state, bound, {}).value(dimension.tree)
-            sizes.append(check_size(size, dimension, self.limits))
-        return tuple(sizes)
-
     # Where an error is.
 
     @contextmanager
@@ -519,25 +330,3 @@ def freeze_or_id(inputs: Mapping[str, object]) -> Hashable:
 
 def _inputs(count: int) -> str:
     return f"{count} input{'' if count == 1 else 's'}"
-
-
-def dtype_of(name: str) -> torch.dtype:
-    """Return the dtype of torch that a name of the grammar stands for; `float` is the default one."""
-    if name == "float":
-        return torch.get_default_dtype()
-    found = getattr(torch, name)
-    assert isinstance(found, torch.dtype)
-    return found
-
-
-def check_size(size: Any, dimension: Expression, limits: Limits = DEFAULT_LIMITS) -> Any:
-    """Return a size, or refuse what is none."""
-    if isinstance(size, torch.SymInt):
-        return size
-    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-        message = f"`{dimension}` is {show(size)}, and a size is a whole number"
-        raise refuse("bad-size", message, dimension.place)
-    if size > limits.dimension:
-        note = f"the limit is {limits.dimension}"
-        raise refuse("bad-size", f"a dimension of {size}", dimension.place, notes=(note,))
-    return size

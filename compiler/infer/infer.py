@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from compiler.infer.cells import Cell
-from compiler.infer.engine import Engine, check_size, dtype_of
+from compiler.infer.engine import Engine
+from compiler.infer.own_tensors import check_size, dtype_of
 from compiler.infer.states import BlockState
 from compiler.infer.symbols import symbolic_sizes
 from compiler.program import ModelInput, ModuleBody, ResolvedProgram

@@ -302,10 +302,10 @@ class Interpreter(Evaluator):
 
     def _namespaced(self, function: ast.Attribute) -> str | None:
         owner = function.value
-        if isinstance(owner, ast.Name) and owner.id in NAMESPACES:
-            if owner.id not in self.names and owner.id not in self.cells:
-                return f"{owner.id}.{function.attr}"
-        return None
+        if not isinstance(owner, ast.Name) or owner.id not in NAMESPACES:
+            return None
+        known = owner.id in self.names or owner.id in self.cells
+        return None if known else f"{owner.id}.{function.attr}"
 
     def _arguments(self, node: ast.Call) -> tuple[list[Any], dict[str, Any]]:
         arguments = [self.value(argument) for argument in node.args]

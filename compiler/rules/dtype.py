@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from compiler.infer.engine import dtype_of
+from compiler.infer.own_tensors import dtype_of
 from compiler.program import ResolvedProgram
 from spec_schema.diagnostics import refuse
 

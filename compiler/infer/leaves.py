@@ -1,0 +1,162 @@
+"""Layers of the catalogue: made at their first call, when their input tells the sizes that the spec leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from compiler.catalogue.layers import CannotInfer, infer, reads_as_torch
+from compiler.infer.arguments import Given
+from compiler.infer.calls import TORCH_ERRORS, reason
+from compiler.infer.states import Leaf, State
+from compiler.infer.symbols import shape_text
+from compiler.infer.values import Recipe, freeze, show, tensors_in
+from compiler.program import Call
+from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
+from spec_schema.source import Span
+
+if TYPE_CHECKING:
+    from compiler.infer.engine import Engine
+
+
+@dataclass(eq=False)
+class Leaves:
+    """Calls layers of the catalogue. Layers with equal arguments share one module on the meta device."""
+
+    engine: Engine
+    modules: dict[Hashable, nn.Module] = field(default_factory=dict)
+
+    def call(
+        self, state: Leaf, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span, where: str
+    ) -> tuple[State, Any]:
+        if state.module is None:
+            state = self._shape_leaf(state, [*inputs, *keywords.values()], place)
+        assert state.module is not None
+        try:
+            return state, state.module(*inputs, **keywords)
+        except TORCH_ERRORS as error:
+            raise SpecError([self._leaf_refused(state, inputs, error, place, where)]) from None
+
+    def _shape_leaf(self, state: Leaf, inputs: Sequence[Any], place: Span) -> Leaf:
+        try:
+            sizes: dict[str, object] = dict(infer(state.layer, state.values, inputs))
+        except CannotInfer as error:
+            shapes = [shape_text(t) for t in tensors_in(list(inputs))]
+            raise refuse(
+                "cannot-infer",
+                f"`{error.argument}` of `{state.layer.name}` cannot be inferred: {error.reason}",
+                state.node.span,
+                notes=(f"its input is {', '.join(shapes)}", *self.engine.trail_notes()),
+            ) from None
+        nested = {
+            name: self._nested(value, inputs, place)
+            for name, value in state.values.items()
+            if isinstance(value, Recipe)
+        }
+        values = {**state.values, **sizes, **{name: leaf.module for name, leaf in nested.items()}}
+        return replace(state, inferred=sizes, module=self._module(state, values, inputs), nested=nested)
+
+    def _nested(self, value: Recipe, inputs: Sequence[Any], place: Span) -> Leaf:
+        """Return an argument that is a layer itself: it is made for the same input."""
+        state = self.engine.builder.from_call(value.call, Given(value.positional, value.keywords))
+        if not isinstance(state, Leaf):
+            raise refuse(
+                "not-a-layer",
+                f"`{value}` cannot be an argument of a layer",
+                value.call.span,
+                help="a layer of the catalogue can",
+            )
+        return self._shape_leaf(state, inputs[:1], place)
+
+    def _module(self, state: Leaf, values: Mapping[str, Any], inputs: Sequence[Any]) -> nn.Module:
+        key = (state.layer.cls, freeze({k: v for k, v in values.items() if not isinstance(v, nn.Module)}))
+        plain = not any(isinstance(v, nn.Module) for v in values.values())
+        if plain and key in self.modules:
+            return self.modules[key]
+        try:
+            module: nn.Module = state.layer.cls(**values).eval()
+        except TORCH_ERRORS as error:
+            raise SpecError([self._construction_refused(state, values, inputs, error)]) from None
+        if plain:
+            self.modules[key] = module
+        return module
+
+    def _construction_refused(
+        self, state: Leaf, values: Mapping[str, Any], inputs: Sequence[Any], error: Exception
+    ) -> Diagnostic:
+        sizes = {name: value for name, value in values.items() if name in state.inferred}
+        inside = ", ".join(f"{name} = {value}" for name, value in sizes.items())
+        notes = (f"inferred: {inside}",) if inside else ()
+        return Diagnostic(
+            "bad-argument",
+            f"`{state.layer.name}` cannot be made: {reason(error)}",
+            state.node.span,
+            notes=(*notes, *self.engine.trail_notes()),
+            help=self._torch_order(state, sizes),
+        )
+
+    def _torch_order(self, state: Leaf, sizes: Mapping[str, Any]) -> str | None:
+        """Say so if the call seems to be copied from PyTorch, with its sizes."""
+        written = [a for a in state.node.arguments if a.name is None]
+        positional = list(state.values.values())[: len(written)]
+        keywords = dict(list(state.values.items())[len(written) :])
+        if not reads_as_torch(state.layer, positional, keywords, sizes):
+            return None
+        names = ", ".join(f"`{name}`" for name in sizes)
+        return f"{names} follow from the input: leave them out"
+
+    def _leaf_refused(
+        self, state: Leaf, inputs: Sequence[Any], error: Exception, place: Span, where: str
+    ) -> Diagnostic:
+        wrong = self._wrong_size(state, inputs)
+        if wrong:
+            return wrong
+        shapes = ", ".join(shape_text(tensor) for tensor in tensors_in(list(inputs)))
+        layer = state.layer.name
+        return Diagnostic(
+            "shape-mismatch",
+            f"`{layer}` refuses its input: {reason(error)}",
+            place,
+            label=f"{where}: {layer} gets {shapes}" if shapes else "",
+            labels=self._declared(state.node, place),
+            notes=self.engine.trail_notes(),
+        )
+
+    def _declared(self, node: Call, place: Span) -> tuple[Label, ...]:
+        same = node.span.file is place.file and node.span.start <= place.start <= node.span.end
+        return () if same else (Label(node.span, "the layer"),)
+
+    def _wrong_size(self, state: Leaf, inputs: Sequence[Any]) -> Diagnostic | None:
+        """Return a diagnostic if a size that the spec writes is not the one that follows from the input."""
+        deferred = {each.name for each in state.layer.arguments if each.deferred}
+        written = {name: value for name, value in state.values.items() if name in deferred}
+        free = {name: value for name, value in state.values.items() if name not in deferred}
+        try:
+            actual = infer(state.layer, free, inputs)
+        except CannotInfer:
+            return None
+        for name, value in written.items():
+            if actual.get(name) != value:
+                argument = next(a for a in state.node.arguments if a.name == name)
+                return Diagnostic(
+                    "wrong-size",
+                    f"`{name}` is {actual.get(name)}, and the spec says {show(value)}",
+                    argument.span,
+                    label=f"the input is {shape_text(inputs[0])}",
+                    notes=self.engine.trail_notes(),
+                    help="leave it out: it follows from the input",
+                )
+        for name, size in state.inferred.items():
+            if name in actual and actual[name] != size:
+                return Diagnostic(
+                    "shape-mismatch",
+                    f"`{name}` of this {state.layer.name} was inferred as {size} by "
+                    f"an earlier call, and is {actual[name]} here",
+                    self.engine.frames[-1].place if self.engine.frames else state.node.span,
+                    labels=self._declared(state.node, self.engine.frames[-1].place),
+                    notes=self.engine.trail_notes(),
+                )
+        return None

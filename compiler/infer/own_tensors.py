@@ -1,0 +1,105 @@
+"""The parameters and buffers that a block holds itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from compiler.infer.states import BlockState
+from compiler.infer.values import show, tensors_in
+from compiler.program import ModuleBody, TensorEntry
+from spec_schema.diagnostics import refuse
+from spec_schema.grammar import Expression, Program
+from spec_schema.limits import DEFAULT_LIMITS, Limits
+from spec_schema.tensors import TensorType
+
+if TYPE_CHECKING:
+    from compiler.infer.engine import Engine
+
+
+@dataclass(eq=False)
+class OwnTensors:
+    """Shapes the tensors of blocks, at the first call of each."""
+
+    engine: Engine
+
+    def shape(self, state: BlockState, bound: Mapping[str, Any]) -> dict[str, Tensor]:
+        body = state.definition.body
+        if state.tensors or not isinstance(body, ModuleBody):
+            return dict(state.tensors)
+        return {name: self._tensor(entry, state, bound) for name, entry in body.tensors.items()}
+
+    def _tensor(self, entry: TensorEntry, state: BlockState, bound: Mapping[str, Any]) -> Tensor:
+        if entry.value is not None:
+            value = self.value(entry, state)
+            if entry.type is not None:
+                value = self._checked(entry, entry.type, value, state, bound)
+            return value
+        assert entry.type is not None
+        return torch.empty(self.dimensions(entry.type, state, bound), dtype=dtype_of(entry.type.dtype))
+
+    def value(self, entry: TensorEntry, state: BlockState) -> Tensor:
+        """Compute the `value` of a buffer, on whatever device torch makes tensors."""
+        source = entry.value
+        assert source is not None
+        run = self.engine.interpreter(source, replace(state, tensors={}), {}, {})
+        value = run.run(source.body) if isinstance(source, Program) else run.value(source.tree)
+        if isinstance(value, bool | int | float | list | tuple) and not tensors_in(value):
+            value = torch.tensor(value)
+        if not isinstance(value, Tensor):
+            raise refuse(
+                "not-a-tensor", f"the value of `{entry.name}` is {show(value)}, not a tensor", entry.span
+            )
+        return value
+
+    def _checked(
+        self,
+        entry: TensorEntry,
+        declared: TensorType,
+        value: Tensor,
+        state: BlockState,
+        bound: Mapping[str, Any],
+    ) -> Tensor:
+        shape = self.dimensions(declared, state, bound)
+        if tuple(value.shape) != shape:
+            raise refuse(
+                "wrong-size",
+                f"the value of `{entry.name}` has the shape {show(value)}",
+                entry.span,
+                notes=(f"declared: {declared}",),
+            )
+        return value.to(dtype_of(declared.dtype))
+
+    def dimensions(self, tensor: TensorType, state: BlockState, bound: Mapping[str, Any]) -> tuple[int, ...]:
+        """Return the sizes of a tensor type."""
+        sizes = []
+        for dimension in tensor.dimensions:
+            size = self.engine.interpreter(dimension, state, bound, {}).value(dimension.tree)
+            sizes.append(check_size(size, dimension, self.engine.limits))
+        return tuple(sizes)
+
+
+def dtype_of(name: str) -> torch.dtype:
+    """Return the dtype of torch that a name of the grammar stands for; `float` is the default one."""
+    if name == "float":
+        return torch.get_default_dtype()
+    found = getattr(torch, name)
+    assert isinstance(found, torch.dtype)
+    return found
+
+
+def check_size(size: Any, dimension: Expression, limits: Limits = DEFAULT_LIMITS) -> Any:
+    """Return a size, or refuse what is none."""
+    if isinstance(size, torch.SymInt):
+        return size
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        message = f"`{dimension}` is {show(size)}, and a size is a whole number"
+        raise refuse("bad-size", message, dimension.place)
+    if size > limits.dimension:
+        note = f"the limit is {limits.dimension}"
+        raise refuse("bad-size", f"a dimension of {size}", dimension.place, notes=(note,))
+    return size
