@@ -118,7 +118,8 @@ class RuleApplier:
         found = []
         default = self._default(row)
         if default is not None:
-            found.append(self._candidate(row, default.value, default.selector.text, default.span, {}, True))
+            text = f"{default.selector.text}: {default.value}"
+            found.append(self._candidate(row, default.value, text, default.span, {}, True))
         if row.entry is not None and row.entry.init is not None:
             assert isinstance(row.owner, BlockState)
             found.append(
