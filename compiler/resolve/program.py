@@ -42,6 +42,8 @@ from spec_schema.tensors import TensorType, parse_tensor
 
 DEFAULT_SIZES = {"batch": 2}
 DEFAULT_SIZE = 16
+REGISTERED = frozenset({"unknown-layer", "unknown-operation"})
+"""Names that mean nothing here may be those of a plugin: while a required one is missing they are not reported."""
 
 
 def resolve(loaded: Loaded, plugins: Registry) -> ResolvedProgram:
@@ -54,7 +56,9 @@ def resolve(loaded: Loaded, plugins: Registry) -> ResolvedProgram:
     scope = _resolve_file(loaded, plugins, problems, {})
     inputs, sizes, size_spans = _inputs(loaded, scope, problems)
     model = _model(loaded, scope, inputs, problems)
-    problems.extend(_requirements(loaded, plugins))
+    missing = _requirements(loaded, plugins)
+    if missing:
+        problems = [*missing, *(problem for problem in problems if problem.code not in REGISTERED)]
     if not problems:
         problems.extend(_cycles(scope))
     if problems or model is None:

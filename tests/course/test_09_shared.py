@@ -1,0 +1,128 @@
+"""System 9: one layer in two places, by its name and by a rule."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from twins import assert_same, built, drawn, redraw
+
+import runtime
+
+
+class Shared(nn.Module):
+    """Two places for one layer, or for a layer each."""
+
+    def __init__(self, tied: bool) -> None:
+        super().__init__()
+        self.start = nn.Linear(4, 8)
+        self.one = nn.Linear(8, 8)
+        self.two = self.one if tied else nn.Linear(8, 8)
+        self.end = nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.start(x))
+        x = torch.relu(self.one(x))
+        x = torch.relu(self.two(x))
+        return self.end(x)
+
+
+PLACES = {
+    "09_shared_layer": {"start": "0", "one": "shared", "two": "shared", "end": "6"},
+    "09_shared_by_rule": {"start": "0", "one": "2", "two": "4", "end": "6"},
+}
+both = pytest.mark.parametrize("name", list(PLACES))
+
+
+def by_hand(model: nn.Module, name: str, tied: bool = True) -> Shared:
+    twin = Shared(tied).to(next(model.parameters()).dtype)
+    for place, path in PLACES[name].items():
+        twin.get_submodule(place).load_state_dict(model.get_submodule(path).state_dict())
+    return twin
+
+
+def drawn_model(name: str) -> nn.Module:
+    model = built(name)
+    redraw(model)
+    return model
+
+
+@both
+def test_it_is_the_module_written_by_hand(name: str) -> None:
+    model, x = drawn_model(name), drawn(5, 4)
+    twin = by_hand(model, name)
+    assert torch.equal(model(x), twin(x))
+    model(x).sum().backward()
+    twin(x).sum().backward()
+    for place, path in PLACES[name].items():
+        for title, parameter in twin.get_submodule(place).named_parameters():
+            assert parameter.grad is not None
+            assert torch.equal(model.get_submodule(path).get_parameter(title).grad, parameter.grad)
+
+
+def test_the_rule_makes_the_sequence_that_one_writes_by_hand() -> None:
+    shared = nn.Linear(8, 8)
+    twin = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), shared, nn.ReLU(), shared, nn.ReLU(), nn.Linear(8, 1))
+    model = built("09_shared_by_rule")
+    assert list(model.state_dict()) == list(twin.state_dict())
+    twin.load_state_dict(model.state_dict())
+    assert_same(model, twin, drawn(5, 4))
+    redraw(twin)
+    model.load_state_dict(twin.state_dict())
+    assert_same(model, twin, drawn(5, 4))
+
+
+@both
+def test_there_is_one_tensor(name: str) -> None:
+    model = built(name)
+    one, two = (model.get_submodule(PLACES[name][place]) for place in ("one", "two"))
+    assert one is two
+    assert one.weight is two.weight
+    assert sum(each.numel() for each in model.parameters()) == (4 * 8 + 8) + (8 * 8 + 8) + (8 + 1)
+
+
+@both
+def test_it_changes_in_both_places_at_once(name: str) -> None:
+    model, x = drawn_model(name), drawn(5, 4)
+    untied = by_hand(model, name, tied=False)
+    before = model(x)
+    with torch.no_grad():
+        model.get_submodule(PLACES[name]["one"]).weight[0, 0] = 100
+        untied.one.weight[0, 0] = 100
+    once = untied(x)
+    with torch.no_grad():
+        untied.two.weight[0, 0] = 100
+    assert torch.equal(model(x), untied(x))
+    assert not torch.equal(model(x), once)
+    assert not torch.equal(model(x), before)
+
+
+@both
+def test_its_gradient_is_the_sum_over_both_uses(name: str) -> None:
+    model, x = drawn_model(name).double(), drawn(5, 4).double()
+    untied = by_hand(model, name, tied=False)
+    model(x).sum().backward()
+    untied(x).sum().backward()
+    for title in ("weight", "bias"):
+        first, second = untied.one.get_parameter(title).grad, untied.two.get_parameter(title).grad
+        assert first is not None
+        assert second is not None
+        assert first.abs().max() > 0
+        assert second.abs().max() > 0
+        found = model.get_submodule(PLACES[name]["one"]).get_parameter(title).grad
+        torch.testing.assert_close(found, first + second, rtol=1e-12, atol=1e-15)
+
+
+@both
+def test_it_stays_one_when_moved_copied_saved_and_trained(name: str, tmp_path: Path) -> None:
+    model = drawn_model(name)
+    runtime.save(model, tmp_path / "shared.safetensors")
+    loaded = runtime.load(tmp_path / "shared.safetensors", device="cpu")
+    for each in (copy.deepcopy(model), model.to(torch.float64), loaded):
+        optimizer = torch.optim.SGD(each.parameters(), lr=0.1)
+        each(drawn(5, 4).to(next(each.parameters()).dtype)).sum().backward()
+        optimizer.step()
+        one, two = (each.get_submodule(PLACES[name][place]) for place in ("one", "two"))
+        assert one.weight is two.weight
+        assert len(list(each.parameters())) == 6
