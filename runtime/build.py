@@ -27,10 +27,12 @@ def build(
     device: str | None = None,
     folder: str | Path = ".",
     allow_large: bool = False,
+    on_row: Callable[[PlanRow], None] = lambda row: None,
 ) -> nn.Module:
     """Return a model with first values that depend on the seed and on the names of its parameters alone.
 
     `device` overrides the spec's placement. Checkpoints that the spec names are looked up from `folder`.
+    `on_row` is called after each tensor, to show progress.
 
     Raises:
         SpecError: a device that the spec names is not there, a checkpoint does not fit, or the model is too
@@ -39,7 +41,14 @@ def build(
     """
     _check_memory(artifact, allow_large)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        return assemble(artifact, lambda row: first_values(artifact, row, seed, pool, Path(folder)), device)
+
+
+        def values(row: PlanRow) -> Tensor:
+            made = first_values(artifact, row, seed, pool, Path(folder))
+            on_row(row)
+            return made
+
+        return assemble(artifact, values, device)
 
 
 def assemble(artifact: Artifact, values: Values, device: str | None = None) -> nn.Module:

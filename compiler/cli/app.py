@@ -1,0 +1,89 @@
+"""The program: its verbs, and what is shown to who names none."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from compiler.cli.check import check
+from compiler.cli.console import out
+from compiler.cli.devices import devices
+from compiler.cli.emit import emit
+from compiler.cli.explain import explain
+from compiler.cli.layers import layers
+from compiler.cli.outcome import DEBUG, Format, chosen_format, debugging, guarded, program_name
+from compiler.cli.params import params
+from compiler.cli.run import run
+from compiler.cli.summary import summary
+
+OVERVIEW = """\
+Blockprint compiles a declarative spec of a neural network to a plain PyTorch module.
+
+  {program} run specs/digits.yaml         train it on its data, and save it as one file
+  {program} summary specs/zoo/gpt2.yaml   its layers, with shapes, parameters and memory
+  {program} check my_model.yaml           find out what is wrong with it
+
+{verbs}
+
+`{program} VERB --help` tells more about a verb."""
+
+
+class Program(TyperGroup):
+    """A group of verbs whose every error becomes a message and an exit status."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run, and exit. Tracebacks are shown only where `--debug`, anywhere in the line, asks for them."""
+        given = list(sys.argv[1:] if args is None else args)
+        debug = debugging(given)
+        chosen_format.set(Format.text)
+        wanted = [argument for argument in given if argument != DEBUG]
+        name = prog_name or program_name()
+        status = guarded(
+            lambda: super(Program, self).main(wanted, name, complete_var, standalone_mode=False, **extra),
+            debug,
+        )
+        sys.exit(status)
+
+    def invoke(self, ctx: Any) -> Any:
+        # Inside `main`, since typer has its own ideas of an interrupt and a broken pipe.
+        return guarded(lambda: super(Program, self).invoke(ctx), debugging(sys.argv))
+
+
+app = typer.Typer(
+    cls=Program,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+    epilog=f"Exit status: 0 fine, 1 the spec or file is wrong, 2 wrong usage or no such file, 70 a bug of "
+    f"Blockprint's own ({DEBUG} shows the traceback).",
+)
+
+VERBS = (run, check, summary, emit, explain, params, layers, devices)
+
+for verb in VERBS:
+    app.command()(verb)
+
+
+@app.callback()
+def overview(context: typer.Context) -> None:
+    """Compile declarative specs of neural networks to plain PyTorch modules, and run them."""
+    if context.invoked_subcommand is None:
+        name = context.command_path
+        verbs = [f"  {verb.__name__:<8}  {_first_line(verb)}" for verb in VERBS]
+        out().print(OVERVIEW.format(program=name, verbs="\n".join(verbs)), soft_wrap=True)
+
+
+def _first_line(verb: Callable[..., object]) -> str:
+    return (verb.__doc__ or "").partition("\n")[0].removesuffix(".")

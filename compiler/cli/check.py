@@ -1,0 +1,83 @@
+"""`check`: say what is wrong with specs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from compiler.cli.console import out
+from compiler.cli.options import ImportPaths, OutputFormat, Plugins, Preset, Settings
+from compiler.cli.outcome import Format, Status, print_diagnostics, report
+from compiler.cli.subject import Subject
+from spec_schema.diagnostics import SpecError
+from spec_schema.render import render_json
+
+Specs = Annotated[
+    list[Path], typer.Argument(metavar="SPEC...", show_default=False, help="The specs to check.")
+]
+Finding = dict[str, Any]
+"""A diagnostic as JSON, with the spec that was checked."""
+
+
+def check(
+    specs: Specs,
+    set_: Settings = None,
+    preset: Preset = None,
+    plugin: Plugins = None,
+    import_path: ImportPaths = None,
+    format: OutputFormat = Format.text,
+) -> int:
+    """Say everything that is wrong with specs.
+
+    Shapes, arguments and rules are checked as for a run, and nothing is built. Diagnostics go to standard
+    error; as JSON they are one list on standard output, empty if all is well.
+    """
+    subject = Subject(Path(), set_, preset, plugin, import_path)
+    findings: list[Finding] = []
+    statuses = [_check(replace(subject, path=path), format, findings) for path in specs]
+    if format is Format.json:
+        print(json.dumps(findings, indent=2))
+    elif format is Format.text:
+        out().print(verdict(statuses), soft_wrap=True)
+    return max(statuses)
+
+
+def _check(subject: Subject, format: Format, findings: list[Finding]) -> int:
+    """Check one spec and return its status; its diagnostics are printed, or added to `findings`."""
+    try:
+        subject.artifact()
+    except SpecError as error:
+        if format is Format.json:
+            found = json.loads(render_json(error.diagnostics))
+            findings.extend({"spec": str(subject.path), **each} for each in found)
+        else:
+            print_diagnostics(error.diagnostics)
+        _separate(format)
+        return Status.REFUSED
+    except Exception as error:
+        status = report(error)
+        if status not in (Status.REFUSED, Status.USAGE):
+            raise
+        _separate(format)
+        return status
+    return Status.FINE
+
+
+def _separate(format: Format) -> None:
+    if format is Format.text:
+        print(file=sys.stderr)
+
+
+def verdict(statuses: Sequence[int]) -> str:
+    """Return the last line: how many specs there were, and what came of them."""
+    parts = [f"{len(statuses)} spec{'' if len(statuses) == 1 else 's'}"]
+    for status, word in ((Status.REFUSED, "refused"), (Status.USAGE, "not there")):
+        if status in statuses:
+            parts.append(f"{statuses.count(status)} {word}")
+    return ", ".join(parts) if len(parts) > 1 else f"{parts[0]}, fine"

@@ -1,0 +1,97 @@
+"""`emit`: the stand-alone Python source of a model, or what an earlier stage of the compiler has."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compiler import pipeline, printing
+from compiler.artifact import Artifact, canonical
+from compiler.cli.console import err, status
+from compiler.cli.options import ImportPaths, OutputFormat, Plugins, Preset, Settings, Spec
+from compiler.cli.outcome import Format
+from compiler.cli.run import check_target
+from compiler.cli.subject import Subject, check_file
+from compiler.resolve.program import resolve
+from spec_schema.limits import DEFAULT_LIMITS
+
+Stage = StrEnum("Stage", ["load", "resolve", "infer", "rules", "emit"])
+
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", show_default=False, help="Write to a file, all of it or nothing."
+    ),
+]
+Until = Annotated[Stage, typer.Option(help="Stop after a stage of the compiler, and print what it has.")]
+
+
+def emit(
+    spec: Spec,
+    output: Output = None,
+    until: Until = Stage.emit,
+    set_: Settings = None,
+    preset: Preset = None,
+    plugin: Plugins = None,
+    import_path: ImportPaths = None,
+    format: OutputFormat = Format.text,
+) -> None:
+    """Print the model as stand-alone Python source.
+
+    The source imports torch and nothing of Blockprint: who outgrows specs goes on with it.
+    """
+    subject = Subject(spec, set_, preset, plugin, import_path)
+    check_file(spec)
+    check_target(output, spec)
+    text = text_after(until, subject)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    _write(output, text)
+    err().print(f"wrote {output}", soft_wrap=True)
+
+
+def text_after(stage: Stage, subject: Subject) -> str:
+    """Return what the compiler has after a stage, as text; the stages behind it do not run.
+
+    Raises:
+        SpecError: the spec is refused at that stage, or before.
+    """
+    if stage is Stage.emit or subject.is_model:
+        return _of_artifact(stage, subject.artifact())
+    loaded = subject.load()
+    if stage is Stage.load:
+        return printing.print_document(canonical(loaded))
+    program = resolve(loaded, pipeline.registry(subject.plugins or ()))
+    if stage is Stage.resolve:
+        return printing.print_program(program)
+    with status("inferring shapes"):
+        inferred = pipeline.infer(program, DEFAULT_LIMITS)
+        if stage is Stage.infer:
+            return printing.print_inferred(inferred)
+        from compiler.rules.apply import apply_rules
+
+        return printing.print_plan(apply_rules(inferred, DEFAULT_LIMITS))
+
+
+def _of_artifact(stage: Stage, artifact: Artifact) -> str:
+    match stage:
+        case Stage.load:
+            return printing.print_document(artifact.canonical)
+        case Stage.resolve:
+            return printing.print_program(artifact.program)
+        case Stage.infer:
+            return printing.print_inferred(artifact.inferred)
+        case Stage.rules:
+            return printing.print_plan(artifact.plan)
+    return artifact.source
+
+
+def _write(path: Path, text: str) -> None:
+    from runtime.store import write_whole
+
+    write_whole(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))

@@ -1,0 +1,180 @@
+"""`explain`: why a parameter is as it is, and what an error code means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from compiler.cli.console import facts, out
+from compiler.cli.options import ImportPaths, OutputFormat, Plugins, Preset, Settings
+from compiler.cli.outcome import Format, UsageProblem
+from compiler.cli.selection import SelectorText, select
+from compiler.cli.subject import Subject
+from spec_schema.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from compiler.plan import Decision, PlanRow
+
+PAGE = ".md"
+
+What = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[SPEC|CODE]", show_default=False, help="A spec or a saved model; or the code of an error."
+    ),
+]
+
+
+def explain(
+    what: What = None,
+    selector: SelectorText = None,
+    set_: Settings = None,
+    preset: Preset = None,
+    plugin: Plugins = None,
+    import_path: ImportPaths = None,
+    format: OutputFormat = Format.text,
+) -> None:
+    """Explain which rules decided a parameter, or what an error code means.
+
+    For a spec and a selector: every rule that touched the parameters, with its place, and which one won.
+    For an error code such as `shape-mismatch`: what it means and what to do. Without either: all codes.
+    """
+    if what is None:
+        print_codes(format)
+    elif selector is None and _is_code(what):
+        print_page(what, format)
+    else:
+        artifact = Subject(Path(what), set_, preset, plugin, import_path).artifact()
+        print_rows(select(artifact, selector), format)
+
+
+# --- parameters -----------------------------------------------------------------------------------------
+
+
+def print_rows(rows: list[PlanRow], format: Format) -> None:
+    """Print what was decided for each row, and by which rules."""
+    match format:
+        case Format.json:
+            print(json.dumps([as_json(row) for row in rows], indent=2))
+        case Format.short:
+            for row in rows:
+                for decision in row.decisions:
+                    won = "decides" if decision.won else "overruled"
+                    print(f"{row.name}: {decision.section} {decision.text} ({decision.where()}) {won}")
+        case Format.text:
+            console = out()
+            for number, row in enumerate(rows):
+                if number:
+                    console.print()
+                console.print(Text.assemble((row.name, "bold"), f"  {form_text(row)}"))
+                console.print(facts(_lines(row)))
+
+
+def form_text(row: PlanRow) -> str:
+    """Return the dtype and the shape of a row."""
+    return f"{str(row.dtype).removeprefix('torch.')}{list(row.shape)}"
+
+
+def _lines(row: PlanRow) -> Iterator[tuple[str | Text, ...]]:
+    yield f"  {row.kind}", ", ".join(_qualities(row))
+    if len(row.names) > 1:
+        yield "  is also", ", ".join(row.names[1:])
+    for decision in row.decisions:
+        place = decision.where() if decision.place else "PyTorch's default"
+        style = "" if decision.won else "dim"
+        outcome = place if decision.won else f"{place}, overruled"
+        yield f"  {decision.section}", Text(decision.text, style), Text(outcome, style)
+    if row.initialisation is None and not row.decisions:
+        yield "  value", "the layer's own"
+
+
+def _qualities(row: PlanRow) -> Iterator[str]:
+    if row.kind == "parameter":
+        yield "trained" if row.trainable else "frozen"
+    elif not row.persistent:
+        yield "not saved"
+    yield f"on {row.device}"
+
+
+def as_json(row: PlanRow) -> dict[str, Any]:
+    """Return a row of the plan as plain values."""
+    return {
+        "name": row.name,
+        "names": list(row.names),
+        "kind": row.kind,
+        "dtype": str(row.dtype).removeprefix("torch."),
+        "shape": list(row.shape),
+        "trainable": row.trainable,
+        "persistent": row.persistent,
+        "device": row.device,
+        "init": row.initialisation.text if row.initialisation else None,
+        "decisions": [_decision_as_json(decision) for decision in row.decisions],
+    }
+
+
+def _decision_as_json(decision: Decision) -> dict[str, Any]:
+    return {
+        "section": decision.section,
+        "text": decision.text,
+        "file": decision.place.file.name if decision.place else None,
+        "line": decision.place.line if decision.place else None,
+        "won": decision.won,
+    }
+
+
+# --- codes ----------------------------------------------------------------------------------------------
+
+
+def _is_code(what: str) -> bool:
+    """Whether one word is a code and not a file: it has none of what the names of files have."""
+    return not ({".", "/", "\\"} & set(what) or Path(what).exists())
+
+
+def pages() -> dict[str, Traversable]:
+    """Return the page of each code."""
+    folder = files("spec_schema") / "codes"
+    found = [page for page in folder.iterdir() if page.name.endswith(PAGE)] if folder.is_dir() else []
+    return {page.name.removesuffix(PAGE): page for page in sorted(found, key=lambda page: page.name)}
+
+
+def print_page(code: str, format: Format) -> None:
+    """Print the page of a code. UsageProblem, with the nearest one, if there is none."""
+    known = pages()
+    if code not in known:
+        near = did_you_mean(code, known)
+        raise UsageProblem(
+            f"there is no error code `{code}`, and no file of that name",
+            f"did you mean `{near}`?" if near else "`explain` alone lists all codes",
+        )
+    text = known[code].read_text("utf-8")
+    if format is Format.json:
+        print(json.dumps({"code": code, "text": text}, indent=2))
+    else:
+        print(text.rstrip())
+
+
+def print_codes(format: Format) -> None:
+    """Print all codes, each with the title of its page."""
+    titles = {code: _title(page.read_text("utf-8")) for code, page in pages().items()}
+    match format:
+        case Format.json:
+            print(json.dumps([{"code": code, "title": title} for code, title in titles.items()], indent=2))
+        case Format.short:
+            print("\n".join(titles))
+        case Format.text:
+            console = out()
+            console.print(facts(titles.items()))
+            console.print("\n`explain CODE` shows what a code means and what to do.", soft_wrap=True)
+
+
+def _title(text: str) -> str:
+    """Return the first line of prose of a page."""
+    lines = [line.strip() for line in text.splitlines()]
+    return next((line for line in lines if line and not line.startswith("#")), "")

@@ -1,0 +1,71 @@
+"""The arguments and options that several verbs have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compiler.cli.outcome import Format, chosen_format
+
+
+def _note_format(value: Format) -> Format:
+    chosen_format.set(value)
+    return value
+
+
+Spec = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SPEC", show_default=False, help="A spec (YAML or JSON), or a model file that `run` saved."
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        show_default=False,
+        help="Give a value to a variable of the spec's `vars`.",
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", show_default=False, help="Use a set of values that the spec names in `presets`."
+    ),
+]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        show_default=False,
+        help="Load a plugin: a .py file or the name of a module.",
+    ),
+]
+ImportPaths = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--import-path",
+        metavar="FOLDER",
+        show_default=False,
+        help="Look for imported specs here too, beside the spec's own folder.",
+    ),
+]
+OutputFormat = Annotated[
+    Format, typer.Option("--format", callback=_note_format, help="The form of results and diagnostics.")
+]
+Seed = Annotated[int, typer.Option(metavar="N", help="What all random values follow from.")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        show_default=False,
+        help="Where to run: auto, cpu, cuda:0, ... instead of where the spec says.",
+    ),
+]
+AllowLarge = Annotated[
+    bool, typer.Option("--allow-large", help="Build the model even if it may not fit into memory.")
+]

@@ -1,0 +1,158 @@
+"""`params`: the parameters and buffers of a spec or a saved model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from compiler.cli.console import out, status, table
+from compiler.cli.explain import form_text
+from compiler.cli.options import ImportPaths, OutputFormat, Plugins, Preset, Settings, Spec
+from compiler.cli.outcome import Format
+from compiler.cli.selection import SelectorText, select
+from compiler.cli.subject import Subject
+from compiler.cli.summary import count_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from compiler.plan import PlanRow
+    from runtime.statistics import Statistics
+
+FEW = 4
+"""Tensors whose values are shown too, if a selector names no more."""
+FIGURES = ("mean", "std", "min", "max", "norm")
+
+
+def params(
+    spec: Spec,
+    selector: SelectorText = None,
+    set_: Settings = None,
+    preset: Preset = None,
+    plugin: Plugins = None,
+    import_path: ImportPaths = None,
+    format: OutputFormat = Format.text,
+) -> None:
+    """List parameters and buffers: their names, shapes and, of a saved model, values.
+
+    Of a saved model also the mean, deviation, range and norm of each tensor, and the values themselves where
+    a selector names a few.
+    """
+    subject = Subject(spec, set_, preset, plugin, import_path)
+    artifact = subject.artifact()
+    rows = select(artifact, selector)
+    tensors = _tensors(subject, rows) if subject.is_model else {}
+    few = selector is not None and len(rows) <= FEW
+    if format is Format.json:
+        print(json.dumps([as_json(row, tensors.get(row.name), few) for row in rows], indent=2))
+    elif format is Format.short:
+        for row in rows:
+            print(f"{row.name}: {form_text(row)}")
+    else:
+        print_params(out(), rows, tensors)
+        if few:
+            print_values(out(), tensors)
+
+
+def _tensors(subject: Subject, rows: list[PlanRow]) -> dict[str, Tensor]:
+    """Return the tensors of a saved model by their canonical names."""
+    from runtime.store import load
+
+    with status(f"reading {subject.path.name}"):
+        model = load(subject.path, "cpu", subject.plugins or ())
+    found = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return {row.name: found[row.name].detach() for row in rows}
+
+
+# --- text -----------------------------------------------------------------------------------------------
+
+
+def print_params(console: Console, rows: list[PlanRow], tensors: Mapping[str, Tensor]) -> None:
+    """Print a table of tensors, and their number."""
+    from runtime.statistics import statistics
+
+    figures = FIGURES if tensors else ()
+    listing = table("name", "tensor", *figures, *_kind_heading(rows), numbers=figures)
+    for row in rows:
+        found = statistics(tensors[row.name]) if tensors else None
+        cells = [_names(row), form_text(row), *_figures(found)]
+        listing.add_row(*cells, *([_kind(row)] if _kind_heading(rows) else []))
+    console.print(listing)
+    count = sum(row.elements for row in rows if row.kind == "parameter")
+    console.print(f"\n{count_text(len(rows), 'tensors')}, {count_text(count, 'parameters')}")
+
+
+def _names(row: PlanRow) -> str:
+    return " = ".join(row.names)
+
+
+def _kind_heading(rows: list[PlanRow]) -> list[str]:
+    """Return the heading of a last column, which is there if not all are trained."""
+    return [] if all(row.trainable for row in rows) else ["kind"]
+
+
+def _kind(row: PlanRow) -> str:
+    if row.kind == "parameter":
+        return "" if row.trainable else "frozen"
+    return "buffer" if row.persistent else "buffer, not saved"
+
+
+def _figures(found: Statistics | None) -> list[str]:
+    if found is None:
+        return []
+    return [f"{value:.3g}" if value is not None else "" for value in asdict(found).values()]
+
+
+def print_values(console: Console, tensors: Mapping[str, Tensor]) -> None:
+    """Print the values of tensors, as torch does."""
+    for name, tensor in tensors.items():
+        console.print(f"\n{name} =", style="bold")
+        console.print(values_text(tensor, console.width), soft_wrap=True)
+
+
+def values_text(tensor: Tensor, width: int) -> str:
+    """Return the values of a tensor, as torch prints them."""
+    import torch
+
+    configure: Any = torch.set_printoptions
+    configure(linewidth=width)
+    try:
+        return str(tensor)
+    finally:
+        configure(profile="default")
+
+
+# --- JSON -----------------------------------------------------------------------------------------------
+
+
+def as_json(row: PlanRow, tensor: Tensor | None, values: bool) -> dict[str, Any]:
+    """Return a tensor as plain values, with its statistics if there is a value."""
+    from compiler.cli.explain import as_json as row_as_json
+
+    entry = row_as_json(row)
+    del entry["decisions"]
+    if tensor is not None:
+        from runtime.statistics import statistics
+
+        entry["statistics"] = asdict(statistics(tensor))
+        if values:
+            entry["values"] = _plain_values(tensor)
+    return entry
+
+
+def _plain_values(tensor: Tensor) -> Any:
+    """Return nested lists; complex numbers as pairs, and what JSON lacks as text."""
+    import torch
+
+    listed = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    return _json_number(listed.tolist())
+
+
+def _json_number(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_json_number(each) for each in value]
+    return value if not isinstance(value, float) or abs(value) < float("inf") else str(value)

@@ -1,0 +1,348 @@
+"""`run`: train a model as its spec says, or build it and run it once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from compiler.cli.console import err, facts, out, status, table
+from compiler.cli.options import (
+    AllowLarge,
+    Device,
+    ImportPaths,
+    OutputFormat,
+    Plugins,
+    Preset,
+    Seed,
+    Settings,
+    Spec,
+)
+from compiler.cli.outcome import FileProblem, Format, UsageProblem, program_name
+from compiler.cli.subject import Subject, check_file
+from compiler.cli.summary import print_summary, read_summary
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from compiler.artifact import Artifact
+    from compiler.plan import PlanRow
+    from runtime.train import Trained
+
+OUT = Path("out")
+LARGE = 64 * 2**20
+"""Bytes of a model that takes so long to fill that progress is shown."""
+HEAD = 6
+"""Values shown of an output."""
+
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", show_default=str(OUT), help="Training: where model, checkpoint and log go."
+    ),
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, show_default=False, help="Training: so many epochs, not as the spec says."
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", show_default=False, help="Training: go on from a checkpoint."),
+]
+Save = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", show_default=False, help="Save the model, architecture and weights, in a file."
+    ),
+]
+
+
+def run(
+    spec: Spec,
+    set_: Settings = None,
+    preset: Preset = None,
+    seed: Seed = 0,
+    device: Device = None,
+    out: Out = None,
+    epochs: Epochs = None,
+    resume: Resume = None,
+    save: Save = None,
+    plugin: Plugins = None,
+    import_path: ImportPaths = None,
+    allow_large: AllowLarge = False,
+    format: OutputFormat = Format.text,
+) -> None:
+    """Train a model as its spec says, and save it as one file.
+
+    A spec without a `train` section, or a saved model, is run once on random inputs.
+    """
+    subject = Subject(spec, set_, preset, plugin, import_path)
+    for file in (spec, resume):
+        if file is not None:
+            check_file(file)
+    check_target(save, spec)
+    artifact = subject.artifact()
+    check_device(device)
+    if artifact.training is None or subject.is_model:
+        _refuse_training_options(out, epochs, resume, subject.is_model)
+        model = _model(subject, artifact, seed, device, allow_large)
+        _print_forward(artifact, model, seed, format)
+    else:
+        trained = _train(artifact, seed, device, out or OUT, epochs, resume, format)
+        model = trained.model
+    if save is not None:
+        from runtime.store import save as write
+
+        write(model, save)
+        err().print(f"saved {save}", soft_wrap=True)
+
+
+def check_target(path: Path | None, spec: Path) -> None:
+    """Make sure that what is written is no folder, and not the spec itself. UsageProblem otherwise."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageProblem(
+            f"`{path}` is a folder", f"name a file in it, such as `{path / 'model.safetensors'}`"
+        )
+    if path.exists() and path.samefile(spec):
+        raise UsageProblem(f"`{path}` is the spec itself, and would be overwritten", "name another file")
+
+
+def check_device(name: str | None) -> None:
+    """Make sure that there is such a device. UsageProblem, with those that there are, otherwise."""
+    if name is None:
+        return
+    from runtime.devices import resolve_device
+
+    try:
+        resolve_device(name)
+    except ValueError as error:
+        raise UsageProblem(str(error)) from None
+
+
+def _refuse_training_options(
+    out: Path | None, epochs: int | None, resume: Path | None, is_model: bool
+) -> None:
+    given = [
+        name for name, value in (("out", out), ("epochs", epochs), ("resume", resume)) if value is not None
+    ]
+    if given:
+        reason = "this is a saved model" if is_model else "the spec has no `train` section"
+        raise UsageProblem(f"`--{given[0]}` is for training, and {reason}")
+
+
+# --- training -------------------------------------------------------------------------------------------
+
+
+def _train(
+    artifact: Artifact,
+    seed: int,
+    device: str | None,
+    folder: Path,
+    epochs: int | None,
+    resume: Path | None,
+    format: Format,
+) -> Trained:
+    if format is Format.text:
+        print_summary(out(), read_summary(artifact))
+        out().print()
+    with status("loading the trainer"):
+        import pytorch_lightning  # noqa: F401 - takes seconds
+
+        from runtime.train import train
+    trained = train(artifact, seed=seed, device=device, out=folder, epochs=epochs, resume=resume)
+    print_trained(trained, format)
+    return trained
+
+
+def print_trained(trained: Trained, format: Format) -> None:
+    """Print what came of a training, and what can be done next."""
+    metrics = {name: _plain(value) for name, value in trained.metrics.items()}
+    files = {"path": str(trained.path), "checkpoint": str(trained.checkpoint), "log": str(trained.log)}
+    match format:
+        case Format.json:
+            lengths = {"epochs": trained.epochs, "steps": trained.steps}
+            print(json.dumps({"metrics": metrics, **lengths, **files}, indent=2))
+        case Format.short:
+            print(", ".join([str(trained.path), *(f"{name} {_number(v)}" for name, v in metrics.items())]))
+        case Format.text:
+            _print_results(trained, metrics)
+
+
+def _print_results(trained: Trained, metrics: Mapping[str, Any]) -> None:
+    console = out()
+    results = table("result", "value", numbers=("value",))
+    for name, value in metrics.items():
+        results.add_row(name, _number(value))
+    console.print()
+    console.print(results)
+    console.print()
+    console.print(facts(_files(trained)))
+    console.print()
+    console.print(facts(_next_steps(trained.path)))
+
+
+def _files(trained: Trained) -> Iterator[tuple[str, str]]:
+    yield "model", f"{trained.path}: architecture and weights"
+    yield "log", f"{trained.log}: {trained.epochs} epochs, {trained.steps} steps"
+    yield "checkpoint", f"{trained.checkpoint}: to go on, `--resume` with more `--epochs`"
+
+
+def _next_steps(path: Path) -> Iterator[tuple[str, str]]:
+    program = program_name()
+    yield "look at it", f"{program} params {path}"
+    yield "run it", f"{program} run {path}"
+    yield "use it", f'runtime.load("{path}") in Python'
+
+
+def _plain(value: Any) -> Any:
+    """Return a metric as plain values."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+# --- one forward ----------------------------------------------------------------------------------------
+
+
+def _model(
+    subject: Subject, artifact: Artifact, seed: int, device: str | None, allow_large: bool
+) -> nn.Module:
+    if subject.is_model:
+        from runtime.store import load
+
+        with status(f"loading {subject.path.name}"):
+            return load(subject.path, device, subject.plugins or ())
+    from runtime.build import build
+
+    with filling(artifact) as on_row:
+        return build(artifact, seed, device, subject.folder, allow_large, on_row)
+
+
+@contextmanager
+def filling(artifact: Artifact) -> Iterator[Callable[[PlanRow], None]]:
+    """Show how far a large model is, on a terminal; yield what is to be called after each tensor."""
+    total = sum(row.bytes for row in artifact.plan.rows)
+    console = err()
+    shown = console.is_terminal and total >= LARGE
+    columns = (
+        TextColumn("first values"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda row: progress.advance(task, row.bytes)
+
+
+def _print_forward(artifact: Artifact, model: nn.Module, seed: int, format: Format) -> None:
+    """Run a model once on random inputs, and print what it returns."""
+    inputs, output = forward(artifact, model, seed)
+    leaves = dict(_leaves("output", output))
+    match format:
+        case Format.json:
+            shown = {name: _value_as_json(value) for name, value in leaves.items()}
+            given = {name: _form(value) for name, value in inputs.items()}
+            print(json.dumps({"seed": seed, "inputs": given, "outputs": shown}, indent=2))
+        case Format.short:
+            for name, value in leaves.items():
+                print(f"{name}: {_form(value)}")
+        case Format.text:
+            given = {name: f"{_form(value)}, random by seed {seed}" for name, value in inputs.items()}
+            entries = [
+                *given.items(),
+                *(entry for name, v in leaves.items() for entry in _output_lines(name, v)),
+            ]
+            out().print(facts(entries))
+
+
+def forward(artifact: Artifact, model: nn.Module, seed: int) -> tuple[dict[str, Tensor], Any]:
+    """Return random inputs, and what the model, evaluating, makes of them.
+
+    Raises:
+        FileProblem: the model fails, with the line of its emitted source.
+    """
+    import torch
+
+    from runtime.samples import in_order, sample_inputs
+
+    inputs = sample_inputs(artifact, model, seed)
+    tensors = [*model.parameters(), *model.buffers()]
+    placed = {name: value.to(tensors[0].device) if tensors else value for name, value in inputs.items()}
+    model.eval()
+    with status("running the model"), torch.no_grad():
+        try:
+            return placed, model(*in_order(artifact, placed))
+        except (RuntimeError, ValueError, IndexError, TypeError, ZeroDivisionError) as error:
+            raise failed(error) from error
+
+
+def failed(error: Exception) -> FileProblem:
+    """Return the problem that a failing forward is, with the line where it fails."""
+    from traceback import extract_tb
+
+    own = [frame for frame in extract_tb(error.__traceback__) if frame.filename.startswith("<blockprint")]
+    reason = " ".join(str(error).split())
+    notes = (
+        [f"in `{own[-1].name}`, line {own[-1].lineno} of the emitted source: {own[-1].line}"] if own else []
+    )
+    return FileProblem(f"the model fails on random inputs: {type(error).__name__}: {reason}", notes)
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each value of a nested output with its name."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _leaves(f"{name}.{key}", part)
+    elif isinstance(value, list | tuple):
+        for number, part in enumerate(value):
+            yield from _leaves(f"{name}[{number}]", part)
+    else:
+        yield name, value
+
+
+def _form(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    if shape is None:
+        return repr(value)
+    return f"{str(value.dtype).removeprefix('torch.')}{list(shape)}"
+
+
+def _output_lines(name: str, value: Any) -> Iterator[tuple[str | Text, ...]]:
+    yield name, Text(_form(value), "bold")
+    if hasattr(value, "shape"):
+        from runtime.statistics import statistics
+
+        found = asdict(statistics(value))
+        yield "", ", ".join(f"{title} {figure:.4g}" for title, figure in found.items() if figure is not None)
+        yield "", _head(value)
+
+
+def _head(value: Tensor) -> str:
+    flat = value.flatten()
+    texts = [f"{each:.4g}" if isinstance(each, float) else str(each) for each in flat[:HEAD].tolist()]
+    return ", ".join([*texts, *(["..."] if flat.numel() > HEAD else [])])
+
+
+def _value_as_json(value: Any) -> dict[str, Any]:
+    if not hasattr(value, "shape"):
+        return {
+            "value": value if value is None or isinstance(value, bool | int | float | str) else repr(value)
+        }
+    from runtime.statistics import statistics
+
+    dtype, shape = str(value.dtype).removeprefix("torch."), list(value.shape)
+    return {"dtype": dtype, "shape": shape, "statistics": asdict(statistics(value)), "head": _head(value)}

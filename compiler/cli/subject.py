@@ -1,0 +1,112 @@
+"""What a verb is about: the spec or the saved model that the caller names, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compiler.cli.console import status
+from compiler.cli.outcome import UsageProblem
+from compiler.load import DiskFiles, Loaded, load
+from spec_schema.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from compiler.artifact import Artifact
+
+MODEL_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A file with the options that say how to compile it."""
+
+    path: Path
+    settings: Sequence[str] | None = None
+    preset: str | None = None
+    plugins: Sequence[str] | None = None
+    import_paths: Sequence[Path] | None = None
+
+    @property
+    def is_model(self) -> bool:
+        """Whether the file is a saved model: a text holds no zeros, and the length of a header does."""
+        with self.path.open("rb") as file:
+            return b"\0" in file.read(8) or self.path.suffix == MODEL_SUFFIX
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+    def variables(self) -> dict[str, str]:
+        """Return the values of `--set`."""
+        found = {}
+        for text in self.settings or ():
+            key, equals, value = text.partition("=")
+            if not equals or not key.strip():
+                raise UsageProblem(f"`--set {text}` gives no value", "write `--set key=value`")
+            found[key.strip()] = value
+        return found
+
+    def load(self) -> Loaded:
+        """Read and validate the spec and its imports. SpecError if it is refused."""
+        files = DiskFiles(self.folder, tuple(self.import_paths or ()))
+        return load(self.path.name, files, self.variables(), self.preset)
+
+    def artifact(self) -> Artifact:
+        """Compile.
+
+        Raises:
+            SpecError: the spec is refused.
+            UsageProblem: the file is not there, or an option does not fit it.
+            FileError: the file is no saved model.
+        """
+        check_file(self.path)
+        if self.is_model:
+            return self._saved()
+        import compiler
+
+        settings = self.variables()
+        with status(f"compiling {self.path.name}"):
+            return compiler.compile(
+                self.path,
+                set=settings,
+                preset=self.preset,
+                plugins=self.plugins or (),
+                import_paths=self.import_paths or (),
+            )
+
+    def _saved(self) -> Artifact:
+        if self.settings or self.preset:
+            raise UsageProblem(
+                f"`{self.path}` is a saved model, whose values are fixed",
+                "`--set` and `--preset` are for specs",
+            )
+        with status(f"reading {self.path.name}"):
+            from runtime.store import read_artifact
+
+            return read_artifact(self.path, self.plugins or ())
+
+
+def check_file(path: Path) -> None:
+    """Make sure that there is a file. UsageProblem, with what was probably meant, if there is none."""
+    if path.is_dir():
+        raise UsageProblem(f"`{path}` is a folder", f"name a file in it, such as `{_example(path)}`")
+    if not path.exists():
+        near = nearest(path)
+        raise UsageProblem(f"there is no file `{path}`", f"did you mean `{near}`?" if near else None)
+
+
+def _example(folder: Path) -> Path:
+    return next(iter(sorted(folder.rglob("*.yaml"))), folder / "model.yaml")
+
+
+def nearest(path: Path) -> Path | None:
+    """Return a file or folder with a name like that of the first part of the path that is not there."""
+    missing = path
+    while not missing.parent.exists():
+        missing = missing.parent
+    if not missing.parent.is_dir():
+        return None
+    found = did_you_mean(missing.name, sorted(each.name for each in missing.parent.iterdir()))
+    return missing.parent / found if found else None

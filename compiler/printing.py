@@ -1,0 +1,262 @@
+"""What each stage of the pipeline has, as text: for people, and for tests that compare it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from compiler.artifact import Canonical
+from compiler.program import (
+    Argument,
+    Call,
+    Choice,
+    Definition,
+    Inline,
+    Item,
+    LayerNode,
+    ModuleBody,
+    NameTemplate,
+    ParallelBody,
+    Repeat,
+    ResidualBody,
+    ResolvedProgram,
+    Reuse,
+    Rules,
+    TensorEntry,
+    ValueTree,
+)
+from compiler.program import Sequence as SequenceNode
+from spec_schema.grammar import Expression, Program
+from spec_schema.plain import to_yaml
+from spec_schema.source import Span
+
+if TYPE_CHECKING:
+    from compiler.infer.infer import Inferred
+    from compiler.infer.states import BlockState, Leaf, State
+    from compiler.plan import Plan, PlanRow
+
+INDENT = "  "
+
+
+def print_document(bundle: Canonical) -> str:
+    """Return the canonical document as YAML, and below it each document that it imports."""
+    imported = [f"# imported: {path}\n{to_yaml(document)}" for path, document in bundle["imports"].items()]
+    return "\n".join([to_yaml(bundle["spec"]), *imported])
+
+
+# --- the resolved program -------------------------------------------------------------------------------
+
+
+def print_program(program: ResolvedProgram) -> str:
+    """Return the inputs, the variables, and every block with its nodes and rules."""
+    inputs = [f"input {entry.name}: {entry.type}" for entry in program.inputs]
+    sizes = [f"size {name} = {size}" for name, size in program.sizes.items()]
+    variables = [f"var {name} = {value!r}" for name, value in program.scope.variables.items()]
+    parts = ["\n".join([f"program {program.name}", *inputs, *sizes, *variables])]
+    parts += ["\n".join(_definition("block", block)) for block in program.scope.blocks.values()]
+    parts.append("\n".join(_definition("model", program.model)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _definition(kind: str, definition: Definition) -> Iterator[str]:
+    parameters = ", ".join(
+        each.name if each.default is None else f"{each.name}={each.default}" for each in definition.parameters
+    )
+    signature = f"({parameters})" if parameters else ""
+    yield f"{kind} {definition.name}{signature}  # {_where(definition.span)}"
+    yield from _indented(_inside(definition))
+
+
+def _inside(definition: Definition) -> Iterator[str]:
+    for name, tree in definition.variables.items():
+        yield f"var {name} = {_value(tree)}"
+    match definition.body:
+        case ModuleBody() as body:
+            yield from _module(body, [entry.name for entry in definition.inputs])
+        case ParallelBody(branches=branches, combine=combine):
+            yield f"parallel, combined by {_call(combine)}"
+            yield from _indented(_items(branches))
+        case ResidualBody(items=items, combine=combine):
+            yield f"residual, combined by {_call(combine) if combine else '+'}"
+            yield from _indented(_items(items))
+        case body:
+            yield from _items(body.items)
+    yield from _rules(definition.rules)
+
+
+def _module(body: ModuleBody, inputs: Sequence[str]) -> Iterator[str]:
+    for name, node in body.layers.items():
+        yield from _node(f"{name}: ", node)
+    for entry in body.tensors.values():
+        yield _tensor(entry)
+    if body.program is not None:
+        yield f"forward({', '.join(inputs)}):"
+        yield from _indented(_program(body.program))
+
+
+def _tensor(entry: TensorEntry) -> str:
+    text = f"{entry.kind} {entry.name}"
+    if entry.type is not None:
+        text += f": {entry.type}"
+    if isinstance(entry.value, Program):
+        text += f" = {'; '.join(_program(entry.value))}"
+    elif entry.value is not None:
+        text += f" = {entry.value}"
+    elif entry.init is not None:
+        text += f", init {entry.init}"
+    return text if entry.persistent else f"{text}, not saved"
+
+
+def _program(program: Program) -> list[str]:
+    return [line for statement in program.body for line in ast.unparse(statement).splitlines()]
+
+
+def _items(items: Iterable[Item]) -> Iterator[str]:
+    for item in items:
+        yield from _node(f"- {item.name}: " if item.name else "- ", item.node)
+
+
+def _node(start: str, node: LayerNode) -> Iterator[str]:
+    match node:
+        case Call():
+            yield f"{start}{node.kind} {_call(node)}"
+        case Reuse():
+            yield f"{start}again {node.name}"
+        case SequenceNode():
+            yield f"{start}sequence"
+            yield from _indented(_items(node.items))
+        case Repeat():
+            over = _value(node.over) + (f" as {', '.join(node.names)}" if node.names else "")
+            label = f", named {_template(node.label)}" if node.label else ""
+            yield f"{start}repeat {over}{label}"
+            yield from _indented(_node("", node.of))
+        case Choice():
+            yield f"{start}if {node.condition}"
+            yield from _indented(_node("then ", node.then))
+            if node.otherwise is not None:
+                yield from _indented(_node("else ", node.otherwise))
+        case Inline():
+            yield f"{start}in place"
+            yield from _indented(_inside(node.definition))
+
+
+def _call(call: Call) -> str:
+    return f"{call.target}({', '.join(map(_argument, call.arguments))})" if call.arguments else call.target
+
+
+def _argument(argument: Argument) -> str:
+    return f"{argument.name}={_value(argument.value)}" if argument.name else _value(argument.value)
+
+
+def _value(tree: ValueTree) -> str:
+    return str(tree) if isinstance(tree, Expression) else f"[{', '.join(map(_value, tree))}]"
+
+
+def _template(label: NameTemplate) -> str:
+    return "".join(part if isinstance(part, str) else f"{{{part}}}" for part in label.parts)
+
+
+def _rules(rules: Rules) -> Iterator[str]:
+    for group in rules.share:
+        members = ", ".join(each.selector.text for each in group.selectors)
+        yield f"share {group.name}: {members}  # {_where(group.span)}"
+    for init in rules.init:
+        yield f"init {init.selector.text}: {init.value}  # {_where(init.span)}"
+    for frozen in rules.freeze:
+        yield f"freeze {frozen.selector.text}  # {_where(frozen.span)}"
+    for placed in rules.placement:
+        target = " ".join(filter(None, (placed.device, placed.dtype)))
+        yield f"placement {placed.selector.text}: {target}  # {_where(placed.span)}"
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    return (INDENT + line for line in lines)
+
+
+def _where(span: Span) -> str:
+    return f"{span.file.name}:{span.line}"
+
+
+# --- shapes ---------------------------------------------------------------------------------------------
+
+
+def print_inferred(inferred: Inferred) -> str:
+    """Return every layer with its arguments, those that were inferred apart, and with its shapes."""
+    return "\n".join(_state("", inferred.root)) + "\n"
+
+
+def _state(path: str, state: State) -> Iterator[str]:
+    from compiler.infer.states import BlockState, Chain, Leaf, Operation
+    from compiler.rules.table import used_children
+
+    start = f"{path}: " if path else ""
+    children: Iterable[tuple[str, State]] = ()
+    match state:
+        case Leaf():
+            yield start + _leaf(state)
+        case Operation():
+            yield f"{start}{state.name}({_arguments(state.keywords, state.positional)})"
+        case Chain():
+            yield f"{start}sequence of {len(state.states)}"
+            children = zip(state.names, state.states, strict=True)
+        case BlockState():
+            yield start + _block(state)
+            children = used_children(state)
+        case _:
+            yield f"{start}identity"
+    for name, child in children:
+        yield from _state(f"{path}.{name}" if path else name, child)
+
+
+def _leaf(leaf: Leaf) -> str:
+    text = f"{leaf.layer.name}({_arguments(leaf.values)})"
+    if leaf.inferred:
+        text += f"  inferred: {_arguments(leaf.inferred)}"
+    if leaf.module is None:
+        return f"{text}  never called"
+    tensors = [*leaf.module.named_parameters(), *leaf.module.named_buffers()]
+    return "  ".join([text, *(f"{name}{list(tensor.shape)}" for name, tensor in tensors)])
+
+
+def _block(state: BlockState) -> str:
+    from compiler.infer.values import show
+
+    inputs = ", ".join(f"{name}: {show(value)}" for name, value in state.inputs.items())
+    tensors = "".join(f"  {name}{list(tensor.shape)}" for name, tensor in state.tensors.items())
+    flow = f"  ({inputs}) -> {show(state.output)}" if state.called else "  never called"
+    return f"{state.definition.name}({_arguments(state.arguments)}){flow}{tensors}"
+
+
+def _arguments(keywords: Mapping[str, object], positional: Sequence[object] = ()) -> str:
+    from compiler.infer.values import show
+
+    return ", ".join([*map(show, positional), *(f"{name}={show(value)}" for name, value in keywords.items())])
+
+
+# --- the plan -------------------------------------------------------------------------------------------
+
+
+def print_plan(plan: Plan) -> str:
+    """Return the plan as a table: a line for each tensor, in the order of the state dict."""
+    header = ("name", "kind", "tensor", "device", "initialisation", "decided by")
+    lines = [header, *map(_plan_row, plan.rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    shared = [f"shared: {' = '.join(row.names)}" for row in plan.rows if len(row.names) > 1]
+    frozen = [f"kept in evaluation mode: {name}" for name in plan.frozen_modules]
+    return "\n".join([*table, *shared, *frozen]) + "\n"
+
+
+def _plan_row(row: PlanRow) -> tuple[str, ...]:
+    kind = row.kind if row.kind == "buffer" or row.trainable else "frozen"
+    tensor = f"{str(row.dtype).removeprefix('torch.')}{list(row.shape)}"
+    decided = next((d.where() for d in row.decisions if d.section in ("init", "value") and d.won), "")
+    return (
+        row.name,
+        kind,
+        tensor,
+        row.device,
+        row.initialisation.text if row.initialisation else "",
+        decided,
+    )

@@ -1,0 +1,291 @@
+"""The tree of a model: what each layer returns, how many parameters it has and how many operations it takes.
+
+Everything is read off one forward of the model on the meta device: nothing is allocated.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import groupby, islice
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from compiler.artifact import Artifact
+from compiler.infer.infer import meta_device, sample_inputs
+from compiler.infer.symbols import shape_text, symbolic_sizes
+from compiler.plan import PlanRow
+from compiler.rules.dtype import default_dtype
+from runtime.classes import root_class
+from runtime.samples import in_order
+
+SYMBOLIC_SECONDS = 5.0
+"""A model that takes longer over symbols is shown with its example sizes."""
+
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
+
+@dataclass(frozen=True)
+class TensorForm:
+    """The dtype and the shape of a value; `shape` has the names of symbolic dimensions where they are sure."""
+
+    dtype: str
+    shape: str
+
+    def __str__(self) -> str:
+        return f"{self.dtype}{self.shape}"
+
+
+Form = TensorForm | tuple["Form", ...] | dict[str, "Form"] | None
+"""What a layer returns: a tensor, several of them, or nothing that has a shape."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A layer with all that is inside it. Tensors that other layers own count there alone."""
+
+    path: str
+    type: str
+    output: Form
+    parameters: int
+    trainable: int
+    flops: int
+    shared: tuple[tuple[str, str], ...]
+    """Its tensors that belong to another layer: the name here, and the canonical name."""
+    children: tuple[Node, ...]
+    copies: tuple[str, ...] = ()
+    """The paths of equal layers in a row that this one stands for, itself the first."""
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition(".")[2]
+
+    @property
+    def frozen(self) -> bool:
+        return self.parameters > 0 and self.trainable == 0
+
+    @cached_property
+    def likeness(self) -> object:
+        """What two layers have in common that may be shown as one."""
+        inside = tuple((child.name, child.likeness, len(child.copies)) for child in self.children)
+        counts = (self.parameters, self.trainable, self.flops, self.shared)
+        return (self.type, repr(self.output), counts, inside)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A model's tree and totals. `bytes` counts every parameter and buffer once."""
+
+    root: Node
+    inputs: Mapping[str, TensorForm]
+    sizes: Mapping[str, int]
+    """The sizes of the symbolic dimensions for which `flops` counts."""
+    parameters: int
+    trainable: int
+    buffers: int
+    bytes: int
+    shared: tuple[tuple[str, tuple[str, ...]], ...]
+    """Tensors with several names: the canonical one and the others."""
+
+    @property
+    def flops(self) -> int:
+        """Operations of one forward; a multiplication and the addition of its result are two."""
+        return self.root.flops
+
+
+def summarise(artifact: Artifact) -> Summary:
+    """Return the summary of a compiled spec."""
+    rows = artifact.plan.rows
+    parameters = [row for row in rows if row.kind == "parameter"]
+    with meta_device(default_dtype(artifact.program)):
+        model = root_class(artifact)()
+    return Summary(
+        _node(model, "", _counts(rows), _calls(artifact)),
+        {name: _input_form(artifact, name, tensor) for name, tensor in artifact.inferred.inputs.items()},
+        dict(artifact.program.sizes),
+        sum(row.elements for row in parameters),
+        sum(row.elements for row in parameters if row.trainable),
+        sum(row.elements for row in rows if row.kind == "buffer"),
+        sum(row.bytes for row in rows),
+        tuple((row.name, row.names[1:]) for row in rows if len(row.names) > 1),
+    )
+
+
+def _input_form(artifact: Artifact, name: str, tensor: Tensor) -> TensorForm:
+    declared = next(entry.type for entry in artifact.program.inputs if entry.name == name)
+    return TensorForm(_dtype(tensor.dtype), f"[{', '.join(map(str, declared.dimensions))}]")
+
+
+# --- the tree -------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Count:
+    """What is at a path and below: parameters that have their canonical name there, and other names."""
+
+    parameters: int = 0
+    trainable: int = 0
+    borrowed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def _counts(rows: Iterable[PlanRow]) -> Mapping[str, Count]:
+    counts: defaultdict[str, Count] = defaultdict(Count)
+    for row in rows:
+        if row.kind == "parameter":
+            for path in _prefixes(row.name):
+                counts[path].parameters += row.elements
+                counts[path].trainable += row.elements * row.trainable
+        for name in row.names[1:]:
+            for path in set(_prefixes(name)) - set(_prefixes(row.name)):
+                counts[path].borrowed.append((name, row.name))
+    return counts
+
+
+def _prefixes(name: str) -> list[str]:
+    """Return the paths of all modules around a tensor, the root's, which is empty, first."""
+    parts = name.split(".")[:-1]
+    return [".".join(parts[:length]) for length in range(len(parts) + 1)]
+
+
+def _node(module: nn.Module, path: str, counts: Mapping[str, Count], calls: Mapping[str, Call]) -> Node:
+    prefix = f"{path}." if path else ""
+    inside = module._modules.items() if _is_open(module) else ()
+    children = [_node(child, f"{prefix}{name}", counts, calls) for name, child in inside if child is not None]
+    count, call = counts.get(path, Count()), calls.get(path, Call())
+    below = tuple(f"{child.path}." for child in children)
+    borrowed = [(n.removeprefix(prefix), owner) for n, owner in count.borrowed if not n.startswith(below)]
+    return Node(
+        path,
+        type(module).__name__,
+        call.output,
+        count.parameters,
+        count.trainable,
+        call.flops,
+        tuple(borrowed),
+        tuple(collapse(children)),
+    )
+
+
+def _is_open(module: nn.Module) -> bool:
+    """Whether the inside of a module is the spec's: blocks and sequences, not what a layer is made of."""
+    return type(module) in CONTAINERS or type(module).__module__.startswith("blockprint_")
+
+
+def collapse(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Join nodes in a row that differ in their names alone."""
+    for _, equal in groupby(nodes, key=lambda node: node.likeness):
+        run = list(equal)
+        yield replace(run[0], copies=tuple(node.path for node in run))
+
+
+# --- one forward ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Call:
+    """What the calls of one layer came to: the output of the first, the operations of all."""
+
+    output: Form = None
+    flops: int = 0
+    seen: bool = False
+
+
+def _calls(artifact: Artifact) -> dict[str, Call]:
+    """Run the model without values: once over example sizes, and once over symbols for what is printed."""
+    counter = FlopCounterMode(display=False)
+    dtype = default_dtype(artifact.program)
+    with meta_device(dtype), counter:
+        calls = _record(artifact, artifact.inferred.inputs, counter.get_total_flops)
+    for path, output in _symbolic_outputs(artifact, dtype).items():
+        if path in calls:
+            calls[path].output = output
+    return calls
+
+
+def _symbolic_outputs(artifact: Artifact, dtype: torch.dtype) -> dict[str, Form]:
+    """Return the outputs with names of dimensions; none where torch cannot follow the model over symbols."""
+    try:
+        with symbolic_sizes(artifact.program.sizes) as symbols, meta_device(dtype):
+            inputs = sample_inputs(artifact.program, symbols)
+            calls = _record(artifact, inputs, lambda: 0, time.monotonic() + SYMBOLIC_SECONDS)
+    except Exception:  # torch raises many kinds of errors over symbols, and the example sizes serve as well
+        return {}
+    return {path: call.output for path, call in calls.items()}
+
+
+def _record(
+    artifact: Artifact, inputs: Mapping[str, Tensor], flops: Callable[[], int], until: float | None = None
+) -> dict[str, Call]:
+    """Return the calls of each module by all of its paths. TimeoutError after `until`."""
+    model = root_class(artifact)().eval()
+    by_module: dict[nn.Module, Call] = {}
+    paths = list(model.named_modules(remove_duplicate=False))
+    for _, module in paths:
+        if module not in by_module:
+            by_module[module] = Call()
+            _watch(module, by_module[module], flops, until)
+    with EitherWay():
+        model(*in_order(artifact, inputs))
+    return {path: by_module[module] for path, module in paths}
+
+
+def _watch(module: nn.Module, call: Call, flops: Callable[[], int], until: float | None) -> None:
+    starts: list[int] = []
+
+    def before(*_: Any) -> None:
+        if until is not None and time.monotonic() > until:
+            raise TimeoutError
+        starts.append(flops())
+
+    def after(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        call.flops += flops() - starts.pop()
+        if not call.seen:
+            call.output, call.seen = form_of(output), True
+
+    module.register_forward_pre_hook(before)
+    module.register_forward_hook(after)
+
+
+class EitherWay(TorchFunctionMode):
+    """Answers what a tensor without values cannot: the first time that a place of a call asks, yes, then no.
+
+    So a loop over data runs once, and a choice is taken. Shapes agree on every way: the compiler checked.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[tuple[FrameType, object]] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not Tensor.__bool__:
+            return func(*args, **(kwargs or {}))
+        frame = sys._getframe(1)
+        # Python compiles the condition of a loop twice, so it is told by where it is written.
+        positions = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
+        known = (frame, positions) in self.asked
+        self.asked.add((frame, positions))
+        return not known
+
+
+def form_of(value: Any) -> Form:
+    """Return the form of what a layer returned."""
+    if isinstance(value, Tensor):
+        return TensorForm(_dtype(value.dtype), shape_text(value))
+    if isinstance(value, Mapping):
+        return {str(key): form_of(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(form_of(part) for part in value)
+    return None
+
+
+def _dtype(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
