@@ -8,13 +8,15 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from spec_schema.diagnostics import refuse
+from spec_schema.bounds import failure, kind, problem, would_be_too_large
+from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.grammar import Expression, Source
 from spec_schema.limits import DEFAULT_LIMITS, Limits
+from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -94,6 +96,10 @@ UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
 }
 
 
+T = TypeVar("T")
+_ITEMS_PER_STEP = 100
+
+
 class Budget:
     """Counts the steps of one evaluation, so that none goes on for ever."""
 
@@ -106,7 +112,7 @@ class Budget:
         if self.left < 0:
             raise refuse(
                 "too-many-steps",
-                f"this takes more than {self.total} steps",
+                f"this takes more than {self.total:,} steps",
                 source.span(node),
                 help="a compile-time loop is bounded: make it shorter",
             )
@@ -147,39 +153,29 @@ class Evaluator:
 
     def apply(self, node: ast.AST, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """Apply an operator, and say where it failed."""
-        self.guard(node, function, arguments)
+        return self.compute(node, what, function, function, arguments)
+
+    def compute(
+        self, node: ast.AST, what: str, known: object, run: Callable[..., Any], arguments: Sequence[Any]
+    ) -> Any:
+        """Run `run`, which does what the function `known` does, if the result stays within bounds."""
+        if would_be_too_large(known, arguments, self.limits):
+            raise refuse("integer-range", "the result would be too large", self.source.span(node))
         try:
-            result = function(*arguments)
+            result = run(*arguments)
         except (TypeError, ValueError, ArithmeticError, IndexError, KeyError) as error:
-            raise refuse("evaluation", f"`{what}` failed: {_reason(error)}", self.source.span(node)) from None
-        self.bound(node, result)
+            message = failure(what, error, arguments)
+            raise refuse("evaluation", message, self.source.span(node)) from None
+        return self.bounded(node, result)
+
+    def bounded(self, node: ast.AST, result: T) -> T:
+        """Return a result, or refuse it if it is too large; a large one costs more steps."""
+        found = problem(result, self.limits)
+        if found:
+            raise refuse(*found, self.source.span(node))
+        if isinstance(result, str | list | tuple):
+            self.budget.left -= len(result) // _ITEMS_PER_STEP
         return result
-
-    def guard(self, node: ast.AST, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        """Refuse, before it is computed, a result that would be too large."""
-        if function is operator.pow and all(isinstance(a, int) for a in arguments):
-            base, exponent = arguments
-            if abs(base) > 1 and exponent > 64:
-                raise self._too_large(node)
-        if function is operator.mul:
-            sizes = [len(a) for a in arguments if isinstance(a, str | list | tuple)]
-            counts = [a for a in arguments if isinstance(a, int)]
-            if sizes and counts and sizes[0] * counts[0] > self.limits.nodes:
-                raise self._too_large(node)
-
-    def bound(self, node: ast.AST, result: object) -> None:
-        """Refuse a result that is too large."""
-        if isinstance(result, bool) or result is None:
-            return
-        if isinstance(result, int) and abs(result) > self.limits.integer:
-            raise refuse("integer-range", "the result is beyond ±(2**53 - 1)", self.source.span(node))
-        if isinstance(result, float) and not math.isfinite(result):
-            raise refuse("evaluation", "the result is not a finite number", self.source.span(node))
-        if isinstance(result, str | list | tuple | range) and len(result) > self.limits.nodes:
-            raise self._too_large(node)
-
-    def _too_large(self, node: ast.AST) -> Exception:
-        return refuse("integer-range", "the result would be too large", self.source.span(node))
 
     def call(self, node: ast.Call) -> Any:
         """Call one of the compile-time functions."""
@@ -197,26 +193,18 @@ class Evaluator:
                 "unknown-function",
                 f"there is no compile-time function `{name}`",
                 self.source.span(node.func),
-                notes=("there are " + ", ".join(sorted(self.functions)),),
+                notes=() if near else (f"functions: {', '.join(sorted(self.functions))}",),
                 help=f"did you mean `{near}`?" if near else None,
             )
         arguments = [self.value(argument) for argument in node.args]
         keywords = {k.arg: self.value(k.value) for k in node.keywords if k.arg}
-        return self.apply(node, name, lambda *a: _listed(function(*a, **keywords)), *arguments)
+        return self.compute(node, name, function, lambda *a: _listed(function(*a, **keywords)), arguments)
 
     def attribute(self, node: ast.Attribute) -> Any:
         raise refuse("unknown-attribute", "a compile-time value has no attributes", self.source.span(node))
 
     def unknown_name(self, node: ast.Name) -> Exception:
-        near = did_you_mean(node.id, [*self.names, *self.functions])
-        inside = ", ".join(f"`{name}`" for name in sorted(self.names)) or "none"
-        return refuse(
-            "unknown-name",
-            f"there is no value named `{node.id}` here",
-            self.source.span(node),
-            notes=(f"values in scope: {inside}",),
-            help=f"did you mean `{near}`?" if near else f"a text is written in quotes: `'{node.id}'`",
-        )
+        return SpecError([unknown_value(node.id, self.names, self.source.span(node))])
 
     # One method for each kind of expression.
 
@@ -270,10 +258,10 @@ class Evaluator:
         return slice(*(None if bound is None else self.value(bound) for bound in bounds))
 
     def _value_Tuple(self, node: ast.Tuple) -> tuple[Any, ...]:
-        return tuple(self._elements(node.elts))
+        return self.bounded(node, tuple(self._elements(node.elts)))
 
     def _value_List(self, node: ast.List) -> list[Any]:
-        return list(self._elements(node.elts))
+        return self.bounded(node, list(self._elements(node.elts)))
 
     def _elements(self, nodes: list[ast.expr]) -> Iterator[Any]:
         for node in nodes:
@@ -290,7 +278,7 @@ class Evaluator:
                     "not-in-language", "the keys of a dict are texts", self.source.span(key or value)
                 )
             result[key.value] = self.value(value)
-        return result
+        return self.bounded(node, result)
 
     def _value_ListComp(self, node: ast.ListComp) -> list[Any]:
         results: list[Any] = []
@@ -298,7 +286,7 @@ class Evaluator:
         self._comprehend(node, 0, results)
         self.names.clear()
         self.names.update(saved)
-        return results
+        return self.bounded(node, results)
 
     def _comprehend(self, node: ast.ListComp, depth: int, results: list[Any]) -> None:
         if depth == len(node.generators):
@@ -326,10 +314,9 @@ class Evaluator:
             return list(value)
         raise refuse(
             "not-iterable",
-            f"a {type(value).__name__} cannot be iterated",
+            f"{kind(value)} has no items to go over",
             self.source.span(node),
-            help="go over a list, `range(...)`, `zip(...)`, `enumerate(...)`, `reversed(...)` "
-            "or a repeated layer",
+            help=f"go over `range({value})`" if isinstance(value, int) else "go over a list or `range(...)`",
         )
 
     def bind(self, target: ast.AST, value: Any) -> None:
@@ -353,10 +340,6 @@ class Evaluator:
         return parts
 
 
-def _reason(error: Exception) -> str:
-    return str(error).split("\n")[0]
-
-
 def _listed(value: Any) -> Any:
     """Turn the lazy results of `zip`, `enumerate` and `reversed` into lists."""
     return (
@@ -366,6 +349,22 @@ def _listed(value: Any) -> Any:
         or isinstance(value, reversed)
         or type(value).__name__ == "range_iterator"
         else value
+    )
+
+
+def unknown_value(name: str, known: Iterable[str], place: Span) -> Diagnostic:
+    """Return the diagnostic of a name that has no compile-time value."""
+    names = sorted(known)
+    near = did_you_mean(name, [*names, *FUNCTIONS])
+    inside = ", ".join(f"`{each}`" for each in names) or "none"
+    return Diagnostic(
+        "unknown-name",
+        f"there is no value named `{name}` here",
+        place,
+        notes=() if near else (f"values in scope: {inside}",),
+        help=f"did you mean `{near}`?"
+        if near
+        else f"declare it under `vars:`, or put a text in quotes: `'{name}'`",
     )
 
 

@@ -14,6 +14,8 @@ Step = tuple[str, str]
 """One component of a dotted path: its name, and the type name of the module there ("" for a tensor)."""
 
 _TOKEN = re.compile(r"\*|\?|\{([\w,\-]+)\}|\[(!?(?:\w-\w|\w)+)\]|([\w\-]+)")
+_STARS = 4
+"""In one component: matching takes time that grows with the power of their number."""
 _PART = re.compile(r"(?:\{[^{}]*\}|\[[^\[\]]*\]|[^.\[\]{}])+")
 
 
@@ -81,6 +83,8 @@ def _compile(text: str) -> Selector | str:
 
 def _component(part: str) -> tuple[str, str | None]:
     pattern, at = "", 0
+    if part.count("*") > _STARS:
+        return "", f"`{part}` has more than {_STARS} `*`"
     while at < len(part):
         token = _TOKEN.match(part, at)
         if token is None:

@@ -31,7 +31,7 @@ from compiler.program import (
 from compiler.resolve.definitions import DefinitionReader, default_inputs
 from compiler.resolve.rules import read_rules
 from compiler.resolve.signatures import read_signature
-from compiler.resolve.values import check_names, read_value
+from compiler.resolve.values import check_names, free_names, read_value
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import Expression
@@ -103,18 +103,23 @@ def _resolve_file(
 
 def _variables(loaded: Loaded, scope: Scope, problems: list[Diagnostic]) -> None:
     written: Mapping[str, Node] = loaded.document.table("vars") if loaded.document.vars else {}
+    failed: set[str] = set()
     for name in loaded.document.vars:
         node: Node = loaded.overrides.get(name, written[name])
         scope.variable_spans[name] = loaded.document.keys_of("vars")[name].span
         scope.variables[name] = None
         try:
             tree = read_value(node)
+            if free_names(tree) & failed:
+                failed.add(name)
+                continue  # what is wrong with it follows from what was reported
             found = check_names(tree, set(scope.variables) - {name}, scope)
             if found:
                 raise SpecError(found)
             scope.variables[name] = value_of(tree, scope.variables)
         except SpecError as error:
             problems.extend(error.diagnostics)
+            failed.add(name)
 
 
 def value_of(tree: ValueTree, names: Mapping[str, object]) -> Any:
@@ -137,10 +142,11 @@ def _import(loaded: Loaded, path: str, source: Scope, scope: Scope, problems: li
                         "import-missing",
                         f"`{path}` has no block `{wanted}`",
                         place,
-                        notes=(f"it has {', '.join(source.blocks) or 'none'}",),
+                        notes=(f"blocks in it: {', '.join(source.blocks) or 'none'}",) if not near else (),
                         help=f"did you mean `{near}`?" if near else None,
                     )
                 )
+                scope.block_names.setdefault(new.text, place)  # its uses are not reported too
                 continue
             if new.text in scope.block_names:
                 problems.append(
@@ -167,6 +173,9 @@ def _declare(
             name, parameters = read_signature(at, Parameter)
         except SpecError as error:
             problems.extend(error.diagnostics)
+            scope.block_names.setdefault(
+                at.text.split("(")[0].strip(), at.span
+            )  # its uses are not reported too
             continue
         if not name[:1].isupper():
             problems.append(
@@ -223,7 +232,9 @@ def _inputs(
                 )
             )
         if not 0 < size.value < 2**31:  # type: ignore[operator]
-            problems.append(Diagnostic("bad-size", f"`{name}` is no size", size.span, help="write 1 or more"))
+            problems.append(
+                Diagnostic("bad-size", f"`{name}` is {size.value}, and a size is 1 or more", size.span)
+            )
             continue
         sizes[name], spans[name] = size.value, place  # type: ignore[assignment]
     return tuple(inputs), sizes, spans
@@ -231,8 +242,6 @@ def _inputs(
 
 def _symbols(tensor: TensorType, scope: Scope) -> list[tuple[str, Span]]:
     """Return the names in the dimensions of an input that are no variables."""
-    from compiler.resolve.values import free_names
-
     return [
         (name, dimension.place)
         for dimension in tensor.dimensions
@@ -261,7 +270,7 @@ def _model(
                 "missing-key",
                 "the key `inputs` is missing",
                 _top(loaded),
-                help="declare each input: `inputs: {x: float[batch, 20]}`",
+                help='declare each input: `inputs: {x: "float[batch, 20]"}`',
             )
         )
         return None

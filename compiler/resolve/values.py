@@ -10,7 +10,7 @@ from compiler.catalogue.operation_table import CONSTANTS
 from compiler.program import Argument, Scope, ValueTree
 from spec_schema.diagnostics import Diagnostic, refuse
 from spec_schema.document import LongCall
-from spec_schema.evaluate import FUNCTIONS
+from spec_schema.evaluate import FUNCTIONS, unknown_value
 from spec_schema.grammar import Expression, parse_expression
 from spec_schema.reader import Entries, Items, Node, Scalar
 from spec_schema.suggest import did_you_mean
@@ -105,15 +105,7 @@ def is_type(name: str, scope: Scope) -> bool:
 def _unknown(expression: Expression, node: ast.Name, known: set[str], scope: Scope) -> Diagnostic:
     if node.id[:1].isupper():
         return unknown_type(node.id, expression, node, scope)
-    near = did_you_mean(node.id, [*known, *FUNCTIONS])
-    inside = ", ".join(f"`{name}`" for name in sorted(known)) or "none"
-    return Diagnostic(
-        "unknown-name",
-        f"there is no value named `{node.id}` here",
-        expression.span(node),
-        notes=(f"values in scope: {inside}",),
-        help=f"did you mean `{near}`?" if near else f"a text is written in quotes: `'{node.id}'`",
-    )
+    return unknown_value(node.id, known, expression.span(node))
 
 
 def unknown_type(name: str, expression: Expression, node: ast.AST, scope: Scope) -> Diagnostic:

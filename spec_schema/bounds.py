@@ -1,0 +1,90 @@
+"""How large compile-time values may get, checked by arithmetic before they are computed, and why one failed."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from spec_schema.limits import Limits
+
+_LARGEST_EXPONENT = 64
+_MOST_DIGITS = 30
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    tuple: "a list",
+    range: "a range",
+    dict: "a dict",
+    type(None): "`None`",
+}
+
+
+def kind(value: object) -> str:
+    """Return what kind of value it is, in words."""
+    return _KINDS.get(type(value), f"a {type(value).__name__}")
+
+
+def would_be_too_large(function: object, arguments: Sequence[Any], limits: Limits) -> bool:
+    """Say whether an operation on plain values would give, or go through, something too large."""
+    whole = [a for a in arguments if isinstance(a, int)]
+    if function is operator.pow and len(whole) == 2:
+        return abs(whole[0]) > 1 and whole[1] > _LARGEST_EXPONENT
+    if function is operator.mul and whole:
+        return any(len(a) * whole[0] > limits.nodes for a in arguments if isinstance(a, str | list | tuple))
+    if function is operator.mod:
+        return isinstance(arguments[0], str)  # a format may ask for any width
+    if function is round and len(whole) == 2:
+        return abs(whole[1]) > _MOST_DIGITS
+    if function is sum:
+        return any(not isinstance(item, int | float) for item in _items(arguments))
+    return False
+
+
+def _items(arguments: Sequence[Any]) -> list[Any]:
+    """Return what a sum goes over: lists in it would be joined in quadratic time."""
+    first = arguments[0] if arguments and isinstance(arguments[0], list | tuple | range) else ()
+    return [*first, *arguments[1:]]
+
+
+def extent(value: object, known: dict[int, int] | None = None) -> int:
+    """Return how many values a nested value holds, counting one as often as it is found in it."""
+    if isinstance(value, str | range):
+        return len(value)
+    if not isinstance(value, list | tuple | dict):
+        return 1
+    known = {} if known is None else known
+    if id(value) not in known:
+        parts = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(extent(part, known) for part in parts)
+    return known[id(value)]
+
+
+def problem(value: object, limits: Limits) -> tuple[str, str] | None:
+    """Return the code and the message of what is wrong with a result, or None."""
+    if isinstance(value, int) and abs(value) > limits.integer:
+        return "integer-range", f"the result is beyond ±{limits.integer}"
+    if isinstance(value, complex) or (isinstance(value, float) and not math.isfinite(value)):
+        return "evaluation", "the result is not a finite number"
+    if extent(value) > limits.nodes:
+        return "integer-range", "the result would be too large"
+    return None
+
+
+def failure(what: str, error: Exception, arguments: Sequence[Any]) -> str:
+    """Say why an operation on plain values failed."""
+    if isinstance(error, ZeroDivisionError):
+        return f"`{what}` divides by zero"
+    if what == "[]" and isinstance(error, IndexError):
+        return f"there is no item {arguments[1]}: the list has {len(arguments[0])}"
+    if what == "[]" and isinstance(error, KeyError):
+        return f"there is no key {arguments[1]!r}"
+    if isinstance(error, TypeError):
+        kinds = [kind(argument) for argument in arguments]
+        return f"`{what}` does not take {' and '.join(kinds) or 'so few arguments'}"
+    shown = ", ".join(str(argument)[:40] for argument in arguments)
+    return f"`{what}` is not defined for {shown}"
