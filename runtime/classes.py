@@ -8,7 +8,6 @@ import linecache
 import sys
 from collections import OrderedDict
 from types import ModuleType
-from typing import Any
 
 from torch import nn
 
@@ -16,7 +15,6 @@ from compiler.artifact import Artifact
 from compiler.catalogue.plugins import Registry, import_name
 from compiler.pipeline import plugin_modules
 from compiler.verify import safe_builtins, verify
-
 
 REGISTERED = 256
 """The number of emitted modules that one process keeps findable by name."""
@@ -32,7 +30,12 @@ def root_class(artifact: Artifact) -> type[nn.Module]:
 
     The source is registered with `linecache`, so that tracebacks and debuggers show its lines.
     """
-    source = artifact.source
+    cls: type[nn.Module] = getattr(emitted_module(artifact.source, artifact), artifact.name)
+    return cls
+
+
+def emitted_module(source: str, artifact: Artifact) -> ModuleType:
+    """Return the module that emitted source makes. It is verified, and then executed, here and nowhere else."""
     plugins = artifact.program.scope.plugins
     digest = hashlib.blake2b(source.encode(), digest_size=6).hexdigest()
     filename = f"<blockprint {artifact.name} {digest}>"
@@ -43,8 +46,7 @@ def root_class(artifact: Artifact) -> type[nn.Module]:
     module.__dict__["__builtins__"] = safe_builtins(_plugin_namespaces(plugins))
     exec(compile(tree, filename, "exec"), module.__dict__)  # noqa: S102 - verified, see compiler.verify
     _register(module, filename)
-    cls: type[nn.Module] = getattr(module, artifact.name)
-    return cls
+    return module
 
 
 def _register(module: ModuleType, filename: str) -> None:

@@ -1,0 +1,166 @@
+"""Expressions over the model's output and the batch: the loss, and what the metrics compare.
+
+They use the operations that programs use. Each one is checked like a program, and becomes a Python function,
+so that nothing is interpreted while the model trains.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
+from compiler.catalogue.operations import signature
+from compiler.emit.names import Globals
+from compiler.emit.programs import ProgramTranslator
+from compiler.emit.syntax import dotted
+from compiler.infer.calls import check_signature
+from compiler.infer.engine import Engine
+from compiler.infer.interpreter import Interpreter
+from compiler.infer.symbols import shape_text
+from compiler.program import Scope
+from compiler.resolve.programs import MODE, ProgramNames, check_program
+from spec_schema.diagnostics import Diagnostic, SpecError, refuse
+from spec_schema.evaluate import FUNCTIONS, Budget
+from spec_schema.grammar import Expression
+
+OUTPUT = "output"
+"""What the model returned."""
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """One or several values computed from the output and the batch. `title` names the Python function."""
+
+    title: str
+    expressions: tuple[Expression, ...]
+    fields: tuple[str, ...]
+    """The fields of the batch that it reads, in the order of their last use."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The arguments of the function."""
+        return (OUTPUT, *self.fields)
+
+
+def read_objective(
+    title: str, expressions: Sequence[Expression], fields: Iterable[str], scope: Scope
+) -> Objective:
+    """Return an objective whose every name is known.
+
+    Raises:
+        SpecError: a name means nothing, or an operation has no such argument.
+    """
+    known = list(fields)
+    problems = [problem for each in expressions for problem in _problems(each, known, scope)]
+    if problems:
+        raise SpecError(problems)
+    used = sorted(_uses(expressions, known), key=lambda use: use[1])
+    last_first = dict.fromkeys(field for field, _ in reversed(used))
+    return Objective(title, tuple(expressions), tuple(reversed(last_first)))
+
+
+def _problems(expression: Expression, fields: Sequence[str], scope: Scope) -> list[Diagnostic]:
+    inputs = frozenset({OUTPUT, *fields})
+    names = ProgramNames(inputs, {}, frozenset(), frozenset(scope.variables), scope)
+    found = check_program(expression, [expression.tree], names)
+    found = [_with_fields(problem, fields) for problem in found]
+    for node in ast.walk(expression.tree):
+        if isinstance(node, ast.Name) and node.id == MODE and MODE not in inputs:
+            message = "the mode of the model has no value here"
+            found.append(Diagnostic("unknown-name", message, expression.span(node)))
+        if not found and isinstance(node, ast.Call):
+            found.extend(_signature_problem(expression, node, inputs))
+    return found
+
+
+def _with_fields(problem: Diagnostic, fields: Sequence[str]) -> Diagnostic:
+    """Say what can be named in a training, where a name means nothing."""
+    if problem.code != "unknown-name":
+        return problem
+    note = "values here: " + ", ".join(f"`{field}`" for field in (OUTPUT, *fields))
+    return Diagnostic(problem.code, problem.message, problem.span, notes=(note,), help=problem.help)
+
+
+def _signature_problem(
+    expression: Expression, node: ast.Call, inputs: frozenset[str]
+) -> Iterable[Diagnostic]:
+    function = node.func
+    if not isinstance(function, ast.Name) or function.id not in OPERATIONS or function.id in FUNCTIONS:
+        return
+    if function.id in inputs:
+        yield Diagnostic("not-callable", f"`{function.id}` cannot be called", expression.span(function))
+        return
+    keywords = [keyword.arg for keyword in node.keywords if keyword.arg]
+    problem = signature(function.id).check(len(node.args), keywords)
+    try:
+        check_signature(expression, node, problem, f"`{function.id}`")
+    except SpecError as error:
+        yield from error.diagnostics
+
+
+def _uses(expressions: Sequence[Expression], fields: Sequence[str]) -> Iterable[tuple[str, tuple[int, ...]]]:
+    for number, expression in enumerate(expressions):
+        for node in ast.walk(expression.tree):
+            if isinstance(node, ast.Name) and node.id in fields:
+                yield node.id, (number, node.lineno, node.col_offset)
+
+
+def try_objective(
+    engine: Engine, objective: Objective, scope: Scope, values: Mapping[str, object]
+) -> list[Any]:
+    """Return the values of an objective, computed step by step, so that an error has its exact place.
+
+    Raises:
+        SpecError: an operation refuses what it gets.
+    """
+    results = []
+    for expression in objective.expressions:
+        names = {**scope.variables, **values}
+        budget = Budget(engine.limits.evaluation_steps)
+        run = Interpreter(engine, expression, names, {}, {}, engine.limits, budget)
+        results.append(run.value(expression.tree))
+    return results
+
+
+def check_scalar(loss: Objective, value: Any) -> None:
+    """Refuse a loss that is not one number with a gradient."""
+    place = loss.expressions[0].place
+    if not isinstance(value, Tensor):
+        raise refuse("loss-not-scalar", f"the loss is a {type(value).__name__}, not a tensor", place)
+    if value.ndim:
+        raise refuse(
+            "loss-not-scalar",
+            f"the loss has the shape {shape_text(value)}, and is to be one number",
+            place,
+            help="reduce it: `(...).mean()`",
+        )
+    if not value.is_floating_point():
+        dtype = str(value.dtype).removeprefix("torch.")
+        raise refuse("loss-not-scalar", f"the loss is {dtype}, which has no gradient", place)
+
+
+def objective_functions(objectives: Sequence[Objective], scope: Scope, engine: Engine) -> ast.Module:
+    """Return a module with a function for each objective; each was tried before."""
+    names = Globals()
+    functions = [_function(objective, names, scope, engine) for objective in objectives]
+    return ast.fix_missing_locations(ast.Module([*names.imports(), *functions], []))
+
+
+def _function(objective: Objective, names: Globals, scope: Scope, engine: Engine) -> ast.stmt:
+    device = dotted(f"{OUTPUT}.device")
+    translator = ProgramTranslator(
+        names, scope.plugins, scope.variables, {}, set(objective.reads), device, engine.number_calls
+    )
+    values = [translator.translate(expression.tree) for expression in objective.expressions]
+    arguments = [ast.arg(names.local(each)) for each in objective.reads]
+    returned = values[0] if len(values) == 1 else ast.Tuple(values, ast.Load())
+    signature_ = ast.arguments([], arguments, None, [], [], None, [])
+    node = ast.FunctionDef(objective.title, signature_, [ast.Return(returned)], [], None)
+    if "type_params" in ast.FunctionDef._fields:
+        node.type_params = []  # type: ignore[attr-defined]
+    return node

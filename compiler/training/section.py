@@ -1,0 +1,261 @@
+"""The `train` section with every name looked up and every number checked. No file of data is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from compiler.infer.infer import Inferred, meta_device
+from compiler.plan import Plan
+from compiler.program import Rules, Scope, SelectorRule
+from compiler.rules.dtype import default_dtype
+from compiler.rules.table import RuleScope
+from compiler.rules.unused import unused_selector
+from compiler.training.calls import Making, metrics, optimizers, read_making, schedules
+from compiler.training.objective import OUTPUT, Objective, check_scalar, read_objective, try_objective
+from compiler.training.source import DataSource, example_batch, read_source
+from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
+from spec_schema.document import Metric, Train
+from spec_schema.evaluate import evaluate
+from spec_schema.grammar import parse_expression
+from spec_schema.reader import Scalar
+from spec_schema.selectors import parse_selector
+from spec_schema.source import Span
+from spec_schema.suggest import did_you_mean
+
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+"""The names of Lightning, without those that change the dtype of the parameters: placement rules do that."""
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+LOGGED = ("epoch", "step", "lr", "loss", "train_loss", "test_loss")
+"""Names of the log that no metric may have."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """A metric, and the values that it compares."""
+
+    name: str
+    making: Making
+    of: Objective
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A checked `train` section. Either `epochs` or `steps` is given."""
+
+    data: DataSource
+    loss: Objective
+    optimizer: Making
+    schedule: Making | None
+    batch: int
+    epochs: int | None
+    steps: int | None
+    clip: float | None
+    precision: Precision
+    metrics: tuple[Measure, ...]
+    watch: tuple[str, ...]
+    """Canonical names of parameters and buffers, in the order of the plan."""
+    span: Span
+
+
+def read_training(inferred: Inferred, plan: Plan) -> Training | None:
+    """Return the checked `train` section of a spec, or None if it has none.
+
+    Raises:
+        SpecError: with every reason why the section is refused.
+    """
+    train = inferred.program.train
+    return SectionReader(inferred, plan, train).read() if train is not None else None
+
+
+@dataclass(eq=False)
+class SectionReader:
+    """Reads one section; problems are collected."""
+
+    inferred: Inferred
+    plan: Plan
+    train: Train
+    problems: list[Diagnostic] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.scope: Scope = self.inferred.program.scope
+
+    def read(self) -> Training:
+        """Return the section, or raise what is wrong with it."""
+        train = self.train
+        data = self._try(lambda: read_source(train.data, self.inferred.program))
+        loss = self._try(lambda: self._loss(data)) if data is not None else None
+        optimizer = self._try(lambda: read_making(train.optimizer, optimizers(), self.scope))
+        schedule = self._call(train.schedule, schedules)
+        batch, epochs, steps = (self._whole(key) for key in ("batch", "epochs", "steps"))
+        clip, precision = self._clip(), self._try(self._precision)
+        measures = [self._try(lambda n=name: self._measure(n, data, loss)) for name in train.metrics]  # type: ignore[misc]
+        watch = self._watch()
+        self._check_length()
+        self._check_trainable()
+        if self.problems:
+            raise SpecError(self.problems)
+        assert data is not None
+        assert loss is not None
+        assert batch is not None
+        found = tuple(measure for measure in measures if measure is not None)
+        return Training(
+            data, loss, optimizer, schedule, batch, epochs, steps, clip, precision, found, watch, train.span
+        )
+
+    def _try(self, read: Callable[[], Any]) -> Any:
+        """Return what `read` gives, or None where that is refused."""
+        try:
+            return read()
+        except SpecError as error:
+            self.problems.extend(error.diagnostics)
+            return None
+
+    def _call(self, scalar: Scalar | None, table: Callable[[], Any]) -> Any:
+        return self._try(lambda: read_making(scalar, table(), self.scope)) if scalar is not None else None
+
+    # Expressions over the output and the batch.
+
+    def _loss(self, data: DataSource) -> Objective:
+        expression = parse_expression(self.train.loss)
+        loss = read_objective("loss", [expression], data.fields, self.scope)
+        batch = example_batch(data, self.inferred)
+        if batch.keys() >= set(loss.fields):
+            with meta_device(default_dtype(self.inferred.program)):
+                values = {OUTPUT: self.inferred.output, **batch}
+                check_scalar(loss, try_objective(self.inferred.engine, loss, self.scope, values)[0])
+        return loss
+
+    def _measure(self, name: str, data: DataSource | None, loss: Objective | None) -> Measure | None:
+        place = self.train.keys_of("metrics")[name].span
+        if name in LOGGED:
+            raise refuse("reserved-name", f"the log has a column `{name}` of its own", place)
+        if data is not None and data.test is None:
+            raise refuse(
+                "no-test-split",
+                "metrics are computed on the test split, and there is none",
+                place,
+                labels=(Label(data.span, "the data"),),
+                help="hold a part of the data back: `test: 0.2`",
+            )
+        written = self.train.metrics[name]
+        call = written.metric if isinstance(written, Metric) else written
+        making = read_making(call, metrics(), self.scope)
+        make_metric(making)
+        if data is None or loss is None:
+            return None
+        return Measure(name, making, self._compared(name, written, call, data, loss))
+
+    def _compared(
+        self, name: str, written: Metric | Scalar, call: Scalar, data: DataSource, loss: Objective
+    ) -> Objective:
+        """Return what a metric compares: if not written, the output and the field that the loss names last."""
+        title = f"metric_{name}"
+        if isinstance(written, Metric):
+            expressions = [parse_expression(each) for each in written.of]
+            return read_objective(title, expressions, data.fields, self.scope)
+        if not loss.fields:
+            raise refuse(
+                "missing-argument",
+                f"the loss names no field of the batch that `{name}` could compare the output with",
+                call.span,
+                help=f"write `{{metric: ..., of: [{OUTPUT}, FIELD]}}`",
+            )
+        expressions = [
+            parse_expression(Scalar(text, call.span, call.style, text)) for text in (OUTPUT, loss.fields[-1])
+        ]
+        return read_objective(title, expressions, data.fields, self.scope)
+
+    # Numbers.
+
+    def _number(self, scalar: Scalar) -> Any:
+        return evaluate(parse_expression(scalar), self.scope.variables)
+
+    def _whole(self, key: str) -> int | None:
+        scalar = getattr(self.train, key)
+        value = self._try(lambda: self._number(scalar)) if scalar is not None else None
+        if value is None:
+            return None
+        if type(value) is not int or value < 1:
+            message = f"`{key}` is a whole number from 1, and this is {value!r}"
+            self.problems.append(Diagnostic("bad-size", message, scalar.span))
+            return None
+        return value
+
+    def _clip(self) -> float | None:
+        scalar = self.train.clip
+        value = self._try(lambda: self._number(scalar)) if scalar is not None else None
+        if scalar is None or value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            message = f"`clip` is the largest norm of the gradient, and this is {value!r}"
+            self.problems.append(Diagnostic("bad-size", message, scalar.span))
+            return None
+        return float(value)
+
+    def _precision(self) -> Precision:
+        scalar = self.train.precision
+        if scalar is None:
+            return PRECISIONS[0]
+        found = next((each for each in PRECISIONS if each == scalar.text), None)
+        if found is None:
+            near = did_you_mean(scalar.text, PRECISIONS)
+            raise refuse(
+                "unknown-precision",
+                f"there is no precision `{scalar.text}`",
+                scalar.span,
+                notes=(f"there are {', '.join(PRECISIONS)}",),
+                help=f"did you mean `{near}`?" if near else None,
+            )
+        return found
+
+    def _check_length(self) -> None:
+        given = [key for key in ("epochs", "steps") if self.train.has(key)]
+        if len(given) == 2:
+            message = "a training ends after `epochs` or after `steps`, not both"
+            self.problems.append(Diagnostic("conflicting-keys", message, self.train.at("steps")))
+        elif not given:
+            message = "the training has no end"
+            place = self.train.at("batch")
+            self.problems.append(
+                Diagnostic("missing-key", message, place, help="write `epochs: 10`, or `steps: 1000`")
+            )
+
+    # Parameters.
+
+    def _watch(self) -> tuple[str, ...]:
+        chosen: set[str] = set()
+        root = self.inferred.root
+        for scalar in self.train.watch:
+            with self._collecting():
+                selector = parse_selector(scalar.text, scalar.span)
+                rows = self.plan.select(selector)
+                chosen |= {row.name for row in rows}
+                if not rows:
+                    everywhere = RuleScope((), Rules(), root)
+                    rule = SelectorRule(selector, scalar.span)
+                    self.problems.append(unused_selector(rule, everywhere, self.plan.table))
+        return tuple(row.name for row in self.plan.rows if row.name in chosen)
+
+    @contextmanager
+    def _collecting(self) -> Iterator[None]:
+        try:
+            yield
+        except SpecError as error:
+            self.problems.extend(error.diagnostics)
+
+    def _check_trainable(self) -> None:
+        if not any(row.trainable for row in self.plan.parameters):
+            message = "the model has no parameter that is trained"
+            self.problems.append(Diagnostic("nothing-to-train", message, self.train.at("optimizer")))
+
+
+def make_metric(making: Making) -> Any:
+    """Return the metric, or refuse values that it does not take."""
+    try:
+        return making.target(**making.arguments)
+    except (ValueError, TypeError, RuntimeError, ModuleNotFoundError) as error:
+        reason = " ".join(str(error).split())
+        raise refuse("bad-argument", f"`{making.name}` cannot be made: {reason}", making.span) from None

@@ -1,0 +1,87 @@
+"""Train: from an artifact with a `train` section to a trained model, saved as one file.
+
+The loop is that of Lightning's Trainer. It was held against a loop of our own (devices, mixed precision, resuming
+and progress would all be ours to keep right), against Ignite (an engine of events, in which most of that is still
+written by the user) and Accelerate (devices and precision, but no loop, no resuming and no log): only the Trainer
+does all of it, and its parts can be replaced one by one, as the checkpoints are here.
+
+Lightning takes seconds to import, so that nothing here imports it before it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from compiler.artifact import Artifact
+from spec_schema.diagnostics import refuse
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A finished training. `path` is the saved model."""
+
+    model: nn.Module = field(repr=False)
+    metrics: Mapping[str, Any]
+    """`train_loss` of the last epoch; of the test split, if there is one, `test_loss` and the spec's metrics."""
+    path: Path
+    checkpoint: Path
+    """The state after the last whole epoch, from which the training can go on."""
+    log: Path
+    """A CSV file: the loss of each step, watched norms, and the metrics of each epoch."""
+    epochs: int
+    steps: int
+
+
+class Interrupted(KeyboardInterrupt):
+    """A training was interrupted from the keyboard. `checkpoint` is the last whole one, or None."""
+
+    def __init__(self, checkpoint: Path | None, epochs: int) -> None:
+        self.checkpoint, self.epochs = checkpoint, epochs
+        message = "interrupted before the first epoch was over; there is nothing to resume"
+        if checkpoint is not None:
+            done = f"{epochs} epoch{'' if epochs == 1 else 's'}"
+            message = (
+                f"interrupted; {checkpoint} holds the state after {done}: go on with `--resume {checkpoint}`"
+            )
+        super().__init__(message)
+
+
+def train(
+    artifact: Artifact,
+    *,
+    seed: int = 0,
+    device: str | None = None,
+    out: str | Path = "out",
+    epochs: int | None = None,
+    resume: str | Path | None = None,
+    progress: bool = True,
+) -> Trained:
+    """Train a model as its spec says, and save it as `NAME.safetensors` in the folder `out`.
+
+    Checkpoint and log lie in the folder `NAME` beside it. `epochs` stands in for the length that the spec gives.
+    `resume` is a checkpoint of the same training, which then goes on as if it had not been interrupted. `progress`
+    writes a line for each epoch to standard error, and a bar if that is a terminal.
+
+    Raises:
+        SpecError: the spec has no `train` section, or its data, loss, optimiser or metrics do not fit.
+        FileError: `resume` is no checkpoint of this training.
+        FileNotFoundError: there is no file `resume`.
+        Interrupted: Ctrl-C was pressed; the last checkpoint is whole.
+        ValueError: there is no such `device`.
+    """
+    training = artifact.training
+    if training is None:
+        raise refuse(
+            "missing-key",
+            "the spec does not say how it is trained",
+            None,
+            help="write a section `train:` with `data`, `loss`, `optimizer`, `batch` and `epochs`",
+        )
+    from runtime.training.fit import Fit
+
+    return Fit(artifact, training, seed, device, Path(out), epochs).run(resume, progress)

@@ -1,0 +1,175 @@
+"""Checkpoints of a training that hold no code: the tensors in a safetensors file, all else as JSON in its header.
+
+Lightning's own files are pickles, which can run code when they are read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import CheckpointIO
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from compiler.artifact import Artifact
+from runtime.store import FileError, write_whole
+
+FORMAT = "blockprint-checkpoint/1"
+RUN = "blockprint"
+"""The key under which a checkpoint describes the training that it belongs to."""
+NOT_COMPARED = ("epochs", "steps")
+"""Keys of `train` that may differ when a training is resumed."""
+
+
+class SafeCheckpoints(CheckpointIO):
+    """Writes and reads checkpoints; a file is written whole or not at all."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        tensors: dict[str, Tensor] = {}
+        text = json.dumps(_pack(checkpoint, tensors, {}))
+        metadata = {"format": FORMAT, "state": text}
+        write_whole(Path(path), lambda temporary: save_file(tensors, temporary, metadata))
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = read_checkpoint(Path(path))
+        return found
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+class LastCheckpoint(Checkpoint):
+    """Keeps the state after the last whole epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.epochs = 0
+        """Whole epochs that the file holds; 0 if there is none."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.fit_loop.epoch_loop.batch_progress.current.completed == trainer.num_training_batches:
+            trainer.save_checkpoint(self.path)
+            self.epochs = trainer.current_epoch + 1
+
+
+def read_checkpoint(path: Path) -> Any:
+    """Return what a checkpoint holds.
+
+    Raises:
+        FileError: the file is no checkpoint of a training.
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except SafetensorError as error:
+        raise FileError(f"{path} is no checkpoint: {error}") from None
+    if metadata.get("format") != FORMAT:
+        raise FileError(f"{path} is no checkpoint of a training; a saved model cannot be resumed")
+    try:
+        return _unpack(json.loads(metadata["state"]), tensors)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise FileError(f"{path} is no checkpoint: its state cannot be read") from None
+
+
+# The run that a checkpoint belongs to.
+
+
+def describe_run(artifact: Artifact, seed: int, length: int) -> dict[str, Any]:
+    """Return what must be the same when a training is resumed, and its length in epochs or steps."""
+    return {"spec": _compared(artifact), "seed": seed, "length": length}
+
+
+def check_run(checkpoint: Mapping[str, Any], expected: Mapping[str, Any], follows_length: bool) -> None:
+    """Refuse a checkpoint of another training. `follows_length` says that the schedule is as long as that.
+
+    Raises:
+        FileError: the spec, the seed or what the schedule follows differ.
+    """
+    run = checkpoint.get(RUN)
+    if not isinstance(run, dict):
+        raise FileError("the checkpoint does not say which training it belongs to")
+    place = _difference(run["spec"], expected["spec"])
+    if place is not None:
+        raise FileError(f"the checkpoint belongs to another spec: `{'.'.join(place)}` differs")
+    if run["seed"] != expected["seed"]:
+        raise FileError(f"the checkpoint belongs to a training with the seed {run['seed']}")
+    if follows_length and run["length"] != expected["length"]:
+        raise FileError(
+            f"the schedule follows the length of the training, which was {run['length']} "
+            f"and is {expected['length']} now"
+        )
+
+
+def _compared(artifact: Artifact) -> Any:
+    """Return the canonical spec without what may differ."""
+    bundle: Any = json.loads(artifact.canonical_text)
+    for key in NOT_COMPARED:
+        bundle["spec"]["train"].pop(key, None)
+    return bundle
+
+
+def _difference(a: Any, b: Any) -> list[str] | None:
+    """Return the path of the first difference between two plain values, or None."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in {**a, **b}:
+            inner = [] if (key in a) != (key in b) else _difference(a.get(key), b.get(key))
+            if inner is not None:
+                return [key, *inner]
+        return None
+    return None if a == b else []
+
+
+# Packing: JSON for plain values, with a mark for what JSON has not.
+
+
+def _pack(value: Any, tensors: dict[str, Tensor], known: dict[Any, str]) -> Any:
+    """Return a value as JSON; its tensors are collected by number, one with several names once."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case Tensor():
+            return {"tensor": _name(value, tensors, known)}
+        case dict():
+            pairs = [[key, _pack(item, tensors, known)] for key, item in value.items()]
+            return {"dict": pairs}
+        case tuple():
+            return {"tuple": [_pack(item, tensors, known) for item in value]}
+        case list():
+            return [_pack(item, tensors, known) for item in value]
+    raise TypeError(f"a checkpoint cannot hold a {type(value).__name__}")
+
+
+def _name(tensor: Tensor, tensors: dict[str, Tensor], known: dict[Any, str]) -> str:
+    key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
+    if key not in known or not tensor.numel():
+        known[key] = str(len(tensors))
+        tensors[known[key]] = tensor.detach().to("cpu", copy=True).contiguous()
+    return known[key]
+
+
+def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_unpack(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ((kind, inside),) = value.items()
+    match kind:
+        case "tensor":
+            return tensors[inside]
+        case "dict":
+            return {key: _unpack(item, tensors) for key, item in inside}
+        case "tuple":
+            return tuple(_unpack(item, tensors) for item in inside)
+    raise ValueError(kind)

@@ -1,0 +1,216 @@
+"""Opens the data of a training, splits it, and holds it against what the model takes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+from zlib import error as ZlibError
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compiler.artifact import Artifact
+from compiler.resolve.values import free_names
+from compiler.training.section import Training
+from compiler.training.source import NEXT_CHARACTERS, DataSource, unknown_array
+from runtime.training.items import Batch, Items, Rows, Samples, Windows
+from spec_schema.diagnostics import Label, SpecError, refuse
+from spec_schema.evaluate import evaluate
+from spec_schema.source import Span
+
+SPLIT_SEED = 0
+"""The split is the same for every training seed, or their results could not be compared."""
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What is trained on, and what is held back."""
+
+    train: Items
+    test: Items | None
+
+
+def open_data(artifact: Artifact, training: Training, folder: Path) -> Splits:
+    """Return the data of a training. Paths are relative to `folder`, that of the spec.
+
+    Raises:
+        SpecError: a file is missing or broken, lacks an array, or its arrays do not fit the model.
+    """
+    source = training.data
+    splits = _text(source, folder) if source.kind == "text" else _items(source, folder)
+    check_inputs(artifact, training, splits.train[splits.train.in_order()[: training.batch]])
+    return splits
+
+
+# Arrays and data sets.
+
+
+def _items(source: DataSource, folder: Path) -> Splits:
+    if source.kind == "file":
+        return _rows(source, _read_arrays(source, folder))
+    made = _make_dataset(source)
+    if isinstance(made, Mapping):
+        return _rows(source, made)
+    if not (hasattr(made, "__len__") and hasattr(made, "__getitem__")):
+        raise refuse(
+            "bad-dataset",
+            f"the data set is a {type(made).__name__}",
+            source.span,
+            help="return arrays by name, or an object with `__len__` and `__getitem__`",
+        )
+    return _samples(source, made)
+
+
+def _make_dataset(source: DataSource) -> Any:
+    making = source.making
+    assert making is not None
+    try:
+        return making.target(**making.arguments)
+    except Exception as error:
+        message = f"the data set `{making.name}` failed: {type(error).__name__}: {error}"
+        raise refuse("bad-dataset", message, making.span) from error
+
+
+def _read_arrays(source: DataSource, folder: Path) -> dict[str, Any]:
+    """Return the arrays of an .npz file that the fields name."""
+    assert source.path is not None
+    path = folder / source.path
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not hasattr(file, "files"):
+                raise refuse(
+                    "data-broken", f"`{source.path}` holds one array, not arrays by name", source.span
+                )
+            names = {field.array for field in source.fields.values()}
+            return {name: file[name] if name in names else None for name in file.files}
+    except (FileNotFoundError, IsADirectoryError):
+        raise missing_file(source) from None
+    except (ValueError, OSError, EOFError, BadZipFile, ZlibError) as error:
+        message = f"`{source.path}` is no .npz file of plain arrays: {error}"
+        raise refuse("data-broken", message, source.span) from None
+
+
+def missing_file(source: DataSource) -> SpecError:
+    """Return the error of a data file that is not there."""
+    note = "the path is relative to the folder of the spec"
+    return refuse("data-missing", f"there is no file `{source.path}`", source.span, notes=(note,))
+
+
+def _rows(source: DataSource, found: Mapping[str, Any]) -> Splits:
+    owner = f"`{source.path}`" if source.path else "the data set"
+    arrays: dict[str, Tensor] = {}
+    for name, field in source.fields.items():
+        if field.array not in found:
+            raise SpecError([unknown_array(field.array, field.span, tuple(found), owner)])
+        arrays[name] = _tensor(found[field.array], field.array, field.span)
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"`{source.fields[name].array}` {length}" for name, length in lengths.items())
+        raise refuse("data-lengths", "the arrays have different lengths", source.span, notes=(listed,))
+    train, test = _split(next(iter(lengths.values())), source)
+    return Splits(Rows(arrays, train), Rows(arrays, test) if test is not None else None)
+
+
+def _tensor(array: Any, name: str, place: Span) -> Tensor:
+    try:
+        tensor = torch.as_tensor(array)
+    except (TypeError, ValueError, RuntimeError):
+        dtype = getattr(array, "dtype", type(array).__name__)
+        raise refuse("data-broken", f"the array `{name}` is {dtype}, which no tensor holds", place) from None
+    if not tensor.ndim:
+        raise refuse("data-broken", f"the array `{name}` is a single number", place)
+    return tensor
+
+
+def _samples(source: DataSource, dataset: Any) -> Splits:
+    train, test = _split(len(dataset), source)
+    first = dataset[0]
+    for field in source.fields.values():
+        if not isinstance(first, Mapping) or field.array not in first:
+            known = tuple(map(str, first)) if isinstance(first, Mapping) else ()
+            raise SpecError([unknown_array(field.array, field.span, known, "a sample of the data set")])
+    arrays = {name: field.array for name, field in source.fields.items()}
+    held_back = Samples(dataset, arrays, test) if test is not None else None
+    return Splits(Samples(dataset, arrays, train), held_back)
+
+
+def _split(count: int, source: DataSource) -> tuple[Tensor, Tensor | None]:
+    """Return the places of the training and of the test split: a random choice that is always the same."""
+    # RandomState, because NumPy promises that its numbers never change.
+    order = torch.from_numpy(np.random.RandomState(SPLIT_SEED).permutation(count))
+    if source.test is None:
+        return _not_empty(order, source), None
+    held_back = round(count * source.test)
+    return _not_empty(order[held_back:], source), _not_empty(order[:held_back], source)
+
+
+def _not_empty(places: Tensor, source: DataSource) -> Tensor:
+    if not len(places):
+        raise refuse("too-little-data", "a split of the data would be empty", source.span)
+    return places.sort().values
+
+
+# Text.
+
+
+def _text(source: DataSource, folder: Path) -> Splits:
+    """Return windows of a text; its characters are numbered in the order of their code points."""
+    assert source.context is not None
+    assert source.path is not None
+    try:
+        text = (folder / source.path).read_text("utf-8")
+    except (FileNotFoundError, IsADirectoryError):
+        raise missing_file(source) from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise refuse("data-broken", f"`{source.path}` is no text in UTF-8: {error}", source.span) from None
+    number = {character: index for index, character in enumerate(sorted(set(text)))}
+    numbers = torch.tensor([number[character] for character in text], dtype=torch.int64)
+    held_back = round(len(numbers) * (source.test or 0))
+    shifts = {name: int(field.array == NEXT_CHARACTERS) for name, field in source.fields.items()}
+    splits = [numbers[: len(numbers) - held_back]]
+    splits += [numbers[len(numbers) - held_back :]] if source.test is not None else []
+    windows = [Windows(split, source.context, shifts) for split in splits]
+    if any(len(each) < 1 for each in windows):
+        message = f"a split has fewer than two windows of {source.context} characters"
+        raise refuse("too-little-data", message, source.span)
+    return Splits(windows[0], windows[1] if len(windows) > 1 else None)
+
+
+# What the model takes.
+
+
+def check_inputs(artifact: Artifact, training: Training, batch: Batch) -> None:
+    """Refuse a batch whose dtypes and shapes are not those of the model's inputs."""
+    names: dict[str, object] = dict(artifact.program.scope.variables)
+    for entry in artifact.program.inputs:
+        tensor, expected = batch[entry.name], artifact.inferred.inputs[entry.name]
+        field = training.data.fields[entry.name]
+        fits = len(entry.type.dimensions) == tensor.ndim and all(
+            _size_fits(dimension, size, names)
+            for dimension, size in zip(entry.type.dimensions, tensor.shape, strict=True)
+        )
+        if tensor.dtype != expected.dtype or not fits:
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            raise refuse(
+                "data-shape",
+                f"a batch of `{field.array}` is {dtype}{list(tensor.shape)}",
+                field.span,
+                labels=(Label(entry.type.dimensions[0].place, f"`{entry.name}` is declared here"),)
+                if entry.type.dimensions
+                else (),
+                notes=(f"the model takes {entry.type}",),
+            )
+
+
+def _size_fits(dimension: Any, size: int, names: dict[str, object]) -> bool:
+    """Say whether a size is the declared one; the first size that a symbolic dimension meets is its own."""
+    if isinstance(dimension.tree, ast.Name):
+        return bool(names.setdefault(dimension.tree.id, size) == size)
+    if free_names(dimension) - names.keys():
+        return True
+    return bool(evaluate(dimension, names) == size)

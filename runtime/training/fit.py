@@ -1,0 +1,244 @@
+"""One training, from the artifact to the saved model."""
+
+from __future__ import annotations
+
+import ast
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from pytorch_lightning import Callback
+from torch import nn
+
+from compiler.artifact import Artifact
+from compiler.infer.calls import TORCH_ERRORS, reason
+from compiler.training.objective import (
+    OUTPUT,
+    check_scalar,
+    objective_functions,
+    try_objective,
+)
+from compiler.training.section import Measure, Training, make_metric
+from runtime.build import build
+from runtime.classes import emitted_module
+from runtime.store import save
+from runtime.train import Interrupted, Trained
+from runtime.training.checkpoints import (
+    LastCheckpoint,
+    SafeCheckpoints,
+    check_run,
+    describe_run,
+    read_checkpoint,
+)
+from runtime.training.data import open_data
+from runtime.training.items import Batch
+from runtime.training.learner import Learner, Task
+from runtime.training.log import FILE, RunLog, Watch, quiet, rows_before
+from runtime.training.progress import Bar, EpochLines
+from runtime.training.schedule import follows_length, make_optimizer, make_schedule
+from spec_schema.diagnostics import refuse
+
+ACCELERATORS = {"cuda": "gpu"}
+"""Lightning's names of devices where they are not torch's."""
+
+
+@dataclass(eq=False)
+class Fit:
+    """The training of one artifact."""
+
+    artifact: Artifact
+    training: Training
+    seed: int
+    device: str | None
+    out: Path
+    epochs: int | None
+    """The number of epochs that the caller wants instead of the spec's length."""
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.artifact.program.scope.file).parent
+        name = self.artifact.program.document.name
+        self.title = name.text if name is not None else self.artifact.name.lower()
+        self.own = self.out / self.title
+        self.steps = None if self.epochs is not None else self.training.steps
+
+    def run(self, resume: str | Path | None, progress: bool) -> Trained:
+        """Train, and save the model."""
+        with torch.random.fork_rng(), quiet():
+            model = build(self.artifact, self.seed, self.device, self.folder)
+            device = self._device(model)
+            task, batches = self._task(model, device)
+            epochs = -(-self.steps // batches) if self.steps else self.epochs or self.training.epochs or 1
+            learner = self._learner(task, epochs, batches)
+            if resume is not None:
+                self._check_resume(Path(resume), task)
+            last = LastCheckpoint(self.own / "checkpoint.safetensors")
+            trainer = self._trainer(learner, device, epochs, last, resume, progress)
+            with _interruptible(trainer, last, resume):
+                trainer.fit(learner, ckpt_path=str(resume) if resume is not None else None, weights_only=True)
+                self._evaluate(trainer, learner)
+        model.to(device)
+        path = self.out / f"{self.title}.safetensors"
+        save(model, path)
+        return Trained(
+            model,
+            learner.results,
+            path,
+            last.path,
+            self.own / FILE,
+            trainer.current_epoch,
+            trainer.global_step,
+        )
+
+    def _evaluate(self, trainer: L.Trainer, learner: Learner) -> None:
+        """Evaluate a model for which no epoch was left; the others were evaluated after their last."""
+        if learner.task.splits.test is not None and "test_loss" not in learner.results:
+            trainer.test(learner, verbose=False)
+
+    def _device(self, model: nn.Module) -> torch.device:
+        devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())}
+        if len(devices) > 1:
+            names = ", ".join(sorted(map(str, devices)))
+            raise refuse(
+                "several-devices",
+                f"a model is trained on one device, and this one is on {names}",
+                self.training.span,
+                help="choose one with `--device`",
+            )
+        return next(iter(devices))
+
+    # What is trained, and how.
+
+    def _task(self, model: nn.Module, device: torch.device) -> tuple[Task, int]:
+        """Return the task, and the number of batches in an epoch."""
+        training = self.training
+        splits = open_data(self.artifact, training, self.folder)
+        batch = splits.train[splits.train.in_order()[: training.batch]]
+        self._rehearse(model, {name: tensor.to(device) for name, tensor in batch.items()})
+        objectives = [training.loss, *(measure.of for measure in training.metrics)]
+        engine, scope = self.artifact.inferred.engine, self.artifact.program.scope
+        source = ast.unparse(objective_functions(objectives, scope, engine))
+        module = emitted_module(source, self.artifact)
+        functions: dict[str, Callable[..., Any]] = {o.title: getattr(module, o.title) for o in objectives}
+        length = self.steps or self.epochs or training.epochs or 1
+        run = describe_run(self.artifact, self.seed, length)
+        inputs = tuple(entry.name for entry in self.artifact.program.model.inputs)
+        count = -(-len(splits.train) // training.batch)
+        return Task(model, inputs, training, functions, splits, self.seed, run), count
+
+    def _rehearse(self, model: nn.Module, batch: Batch) -> None:
+        """Compute everything once on a real batch, so that what does not fit is found, and located, at the start."""
+        engine, scope = self.artifact.inferred.engine, self.artifact.program.scope
+        model.eval()
+        with torch.no_grad():
+            values = {OUTPUT: self._output(model, batch), **batch}
+            loss = self.training.loss
+            check_scalar(loss, try_objective(engine, loss, scope, values)[0])
+            for measure in self.training.metrics:
+                _try_metric(measure, try_objective(engine, measure.of, scope, values), values)
+        model.train()
+
+    def _output(self, model: nn.Module, batch: Batch) -> Any:
+        inputs = {entry.name: batch[entry.name] for entry in self.artifact.program.model.inputs}
+        try:
+            return model(*inputs.values())
+        except TORCH_ERRORS as error:
+            raise refuse(
+                "model-failed",
+                f"the model refuses a batch of the data: {reason(error)}",
+                self.training.data.span,
+                notes=tuple(f"`{n}` is {_form(tensor)}" for n, tensor in inputs.items()),
+            ) from None
+
+    def _learner(self, task: Task, epochs: int, batches: int) -> Learner:
+        training = self.training
+        optimizer = make_optimizer(training.optimizer, task.model)
+        schedule = None
+        if training.schedule is not None:
+            by_epoch = None if self.steps else epochs
+            schedule = make_schedule(training.schedule, optimizer, by_epoch, self.steps or epochs * batches)
+        return Learner(task, optimizer, schedule, self.steps)
+
+    def _check_resume(self, path: Path, task: Task) -> None:
+        check_run(read_checkpoint(path), task.run, follows_length(self.training.schedule))
+
+    # Lightning.
+
+    def _trainer(
+        self,
+        learner: Learner,
+        device: torch.device,
+        epochs: int,
+        last: LastCheckpoint,
+        resume: str | Path | None,
+        progress: bool,
+    ) -> L.Trainer:
+        shown = progress and sys.stderr.isatty()
+        callbacks: list[Callback] = [Watch(learner.model, self.training.watch), last]
+        callbacks += [EpochLines(epochs, self.steps)] if progress else []
+        callbacks += [Bar()] if shown else []
+        return L.Trainer(
+            accelerator=ACCELERATORS.get(device.type, device.type),
+            devices=1 if device.index is None else [device.index],
+            precision=self.training.precision,
+            max_epochs=epochs,
+            gradient_clip_val=self.training.clip,
+            logger=RunLog(self.own, self._logged(resume)),
+            callbacks=callbacks,
+            plugins=[SafeCheckpoints()],
+            log_every_n_steps=1,
+            num_sanity_val_steps=0,
+            enable_progress_bar=shown,
+            enable_model_summary=False,
+            default_root_dir=self.own,
+        )
+
+    def _logged(self, resume: str | Path | None) -> list[dict[str, Any]]:
+        if resume is None:
+            return []
+        return rows_before(self.own / FILE, read_checkpoint(Path(resume))["global_step"])
+
+
+def _try_metric(measure: Measure, compared: list[Any], values: Any) -> None:
+    try:
+        metric = make_metric(measure.making)
+        device = compared[0].device if isinstance(compared[0], torch.Tensor) else None
+        metric.to(device).update(*compared)
+    except TORCH_ERRORS as error:
+        raise refuse(
+            "metric-failed",
+            f"`{measure.making.name}` refuses what it compares: {reason(error)}",
+            measure.making.span,
+            notes=tuple(
+                f"`{each}` is {_form(value)}"
+                for each, value in zip(measure.of.expressions, compared, strict=True)
+            ),
+            help="say what it compares: `{metric: ..., of: [output, label]}`",
+        ) from None
+
+
+def _form(value: Any) -> str:
+    if not isinstance(value, torch.Tensor):
+        return f"a {type(value).__name__}"
+    return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
+
+
+@contextmanager
+def _interruptible(trainer: L.Trainer, last: LastCheckpoint, resume: str | Path | None) -> Iterator[None]:
+    """Turn the way in which Lightning ends at Ctrl-C into an exception that says how to go on."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        checkpoint = last.path if last.epochs else Path(resume) if resume is not None else None
+        raise Interrupted(checkpoint, trainer.current_epoch) from None
+    finally:
+        if signal.getsignal(signal.SIGINT) is not handler:
+            signal.signal(signal.SIGINT, handler)

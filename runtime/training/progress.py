@@ -1,0 +1,75 @@
+"""What a person sees of a training: a line for each epoch, and in a terminal a bar for the one under way."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+
+from runtime.training.learner import Learner
+
+WIDTH = 40
+"""Characters of a bar, which stands among few words."""
+
+
+class EpochLines(Callback):
+    """Writes a line to standard error after each epoch."""
+
+    def __init__(self, epochs: int, steps: int | None) -> None:
+        self.epochs, self.steps = epochs, steps
+        self.started = time.monotonic()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Learner)
+        parts = [self._place(trainer), *(f"{title} {text}" for title, text in self._values(pl_module))]
+        seconds = time.monotonic() - self.started
+        Tqdm.write("   ".join([*parts, f"{seconds:.1f} s"]), file=sys.stderr)
+
+    def _place(self, trainer: Trainer) -> str:
+        if self.steps is not None:
+            return f"step {trainer.global_step:{len(str(self.steps))}}/{self.steps}"
+        return f"epoch {trainer.current_epoch + 1:{len(str(self.epochs))}}/{self.epochs}"
+
+    def _values(self, learner: Learner) -> list[tuple[str, str]]:
+        values: dict[str, Any] = {
+            "train loss": learner.mean_loss["train_loss"].compute(),
+            "test loss": learner.results.get("test_loss"),
+            **{name: learner.results.get(name) for name in learner.measures},
+        }
+        return [(title, f"{float(value):.4f}") for title, value in values.items() if _single(value)]
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's bar, short and on standard error; evaluation has none, since it is a small part."""
+
+    def init_train_tqdm(self) -> Any:
+        return _bar()
+
+    def init_validation_tqdm(self) -> Any:
+        return Tqdm(disable=True)
+
+    init_test_tqdm = init_validation_tqdm
+
+    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
+        super().on_train_epoch_start(trainer)
+        self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}")
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        loss = trainer.callback_metrics.get("loss")
+        return {} if loss is None else {"loss": f"{float(loss):.4f}"}
+
+
+def _bar() -> Any:
+    layout = "{desc} {bar:" + str(WIDTH) + "} {n_fmt}/{total_fmt}  {remaining} left{postfix}"
+    return Tqdm(bar_format=layout, dynamic_ncols=True, leave=False, file=sys.stderr, smoothing=0.1)
+
+
+def _single(value: Any) -> bool:
+    return value is not None and not isinstance(value, list | dict)
