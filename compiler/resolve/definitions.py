@@ -19,6 +19,7 @@ from compiler.program import (
     TensorKind,
     ValueTree,
 )
+from compiler.resolve.borrow import ImpliedProgram, in_order, write_out
 from compiler.resolve.nodes import DEFAULT_INPUT, NodeReader, check_layer_name, reuses
 from compiler.resolve.programs import ProgramNames, check_program
 from compiler.resolve.rules import read_rules
@@ -122,11 +123,20 @@ class DefinitionReader:
         for name, node in body.layers.items():
             self.problems.extend(check_layer_name(name, keys[name].span))
             self.reader.path = f"{self.name}{name[:1].upper()}{name[1:]}"
-            read = self.reader.read(node)
+            read = self._layer(name, node)
             if read is not None:
                 layers[name] = read
             self.reader.layers.add(name)
         return layers
+
+    def _layer(self, name: str, node: object) -> LayerNode | None:
+        if not isinstance(node, doc.SequenceNode):
+            return self.reader.read(node)
+        try:
+            return self.reader.layer_list(name, node)
+        except SpecError as error:
+            self.problems.extend(error.diagnostics)
+            return None
 
     def _tensors(self, body: doc.Body, layers: dict[str, Span]) -> dict[str, TensorEntry]:
         tensors: dict[str, TensorEntry] = {}
@@ -200,7 +210,7 @@ class DefinitionReader:
         if len(forwards) > 1:
             self.problems.append(Diagnostic("two-forwards", "a block has one `forward`", forwards[1][0].span))
         if not forwards:
-            return None
+            return self._implied_program(body, layers) if self.reader.borrowing else None
         text = forwards[0][1]
         try:
             if not isinstance(text, Scalar) or not isinstance(text.value, str):
@@ -221,7 +231,14 @@ class DefinitionReader:
         inputs = frozenset(entry.name for entry in self.inputs)
         names = ProgramNames(inputs, layers, frozenset(tensors), frozenset(self.reader.values), self.scope)
         self.problems.extend(check_program(program, program.body, names))
-        return program
+        return write_out(program, self.reader.borrowing, self.problems) if self.reader.borrowing else program
+
+    def _implied_program(self, body: doc.Body, layers: dict[str, Span]) -> Program:
+        """Return the program that runs the layers in order, for a block with a list that runs them too."""
+        first = next(iter(body.keys_of("layers").values()))
+        empty = ImpliedProgram(first, "", 0, (), layers)
+        program = in_order(list(layers), self.inputs[0].name, empty)
+        return write_out(program, self.reader.borrowing, self.problems)
 
     def _read_inputs(self, key: Scalar) -> None:
         """Read `forward(a, b=None)`, before the tensors whose sizes may follow from an input."""

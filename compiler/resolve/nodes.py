@@ -30,6 +30,7 @@ from compiler.program import (
     SequenceBody,
 )
 from compiler.program import Sequence as SequenceOf
+from compiler.resolve.borrow import Steps, borrows, split
 from compiler.resolve.values import (
     check_names,
     free_names,
@@ -62,6 +63,8 @@ class NodeReader:
     layers: set[str]
     problems: list[Diagnostic] = field(default_factory=list)
     path: str = ""
+    borrowing: dict[str, Steps] = field(default_factory=dict)
+    """The lists that run other layers of the block, with what they run."""
 
     def read(self, node: object) -> LayerNode | None:
         """Return the node, or None after noting what is wrong with it."""
@@ -192,6 +195,16 @@ class NodeReader:
         items = self.items(node.root)
         return self.sequence(items, outside, node.span)
 
+    def layer_list(self, title: str, node: doc.SequenceNode) -> LayerNode:
+        """Read a list that is a named layer of a block, and so may run other layers of the block."""
+        outside = set(self.layers)
+        items = self.items(node.root)
+        parts = split(items) if borrows(items) else None
+        if parts is None:
+            return self.sequence(items, outside, node.span)
+        own, self.borrowing[title] = parts
+        return SequenceOf(own, node.span)
+
     def sequence(self, items: tuple[Item, ...], outside: set[str], span: Span) -> LayerNode:
         """Return a sequence: a plain one, or a definition of its own when one of its layers runs again."""
         self._refuse_borrowed(items, outside)
@@ -217,7 +230,7 @@ class NodeReader:
         over = read_value(node.source("repeat"))
         names = self._bindings(node)
         self.problems.extend(check_names(over, self.values, self.scope))
-        inner = replace(self, values=self.values | set(names) | {"index"}, layers=set())
+        inner = replace(self, values=self.values | set(names) | {"index"}, layers=set(), borrowing={})
         of = inner.read(node.of)
         label = read_template(node.name) if node.name else None
         for part in label.parts if label else ():
