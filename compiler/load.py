@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from spec_schema.diagnostics import Diagnostic, SpecError, refuse
+from spec_schema.bounds import kind
+from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.document import Document
 from spec_schema.limits import DEFAULT_LIMITS, Limits
 from spec_schema.reader import Entries, Node, Scalar, read_bytes, read_text
-from spec_schema.source import Span
+from spec_schema.scalars import shorten
+from spec_schema.source import SourceFile, Span
+from spec_schema.suggest import did_you_mean
 from spec_schema.validation import validate
 
 Settings = Mapping[str, object]
@@ -31,12 +34,14 @@ class DiskFiles:
 
     root: Path
     import_paths: tuple[Path, ...] = ()
+    file_bytes: int = DEFAULT_LIMITS.file_bytes
 
     def read(self, path: str) -> tuple[bytes, str]:
         for folder in (self.root, *self.import_paths):
             base, full = folder.resolve(), (folder / path).resolve()
             if full.is_relative_to(base) and full.is_file():
-                return full.read_bytes(), str(folder / path)
+                with full.open("rb") as stream:
+                    return stream.read(self.file_bytes + 1), str(folder / path)
         raise FileNotFoundError(path)
 
 
@@ -125,7 +130,8 @@ def _import(
             notes=(" → ".join([*trail[trail.index(path) :], path]),),
         )
     if len(trail) > limits.import_depth:
-        raise refuse("import-depth", f"imports nested more than {limits.import_depth} deep", place)
+        message = f"imports are nested more than {limits.import_depth} deep"
+        raise refuse("import-depth", message, place, notes=(" → ".join([*trail, path]),))
     if path not in done:
         try:
             done[path] = _load(path, files, limits, trail, done)
@@ -153,52 +159,63 @@ def _normal(path: str) -> str | None:
 
 
 def _preset(loaded: Loaded, preset: str | None) -> dict[str, Node]:
+    """Return the values of a preset; all presets are checked, whichever is chosen."""
+    tables = loaded.document.table("presets") if loaded.document.has("presets") else {}
+    problems: list[Diagnostic] = []
+    for table in tables.values():
+        assert isinstance(table, Entries)
+        problems.extend(
+            p for key, at in table.keys_at.items() if (p := _problem(loaded, key, at, table[key]))
+        )
+    if problems:
+        raise SpecError(problems)
     if preset is None:
         return {}
-    from spec_schema.suggest import did_you_mean
-
-    presets = loaded.document.presets
-    if preset not in presets:
-        near = did_you_mean(preset, presets)
+    if preset not in tables:
+        near = did_you_mean(preset, tables)
         raise refuse(
             "unknown-preset",
-            f"the spec has no preset `{preset}`",
-            None,
-            notes=(f"presets: {', '.join(presets) or 'none'}",),
+            f"the spec has no preset `{shorten(preset)}`",
+            Span(SourceFile("--preset", preset), 0, len(preset)),
+            notes=() if near else (f"presets: {', '.join(tables) or 'none'}",),
             help=f"did you mean `{near}`?" if near else None,
         )
-    table = loaded.document.table("presets")[preset]
-    assert isinstance(table, Entries)
-    return dict(table)
+    chosen = tables[preset]
+    assert isinstance(chosen, Entries)
+    return dict(chosen)
 
 
 def _settings(loaded: Loaded, settings: Settings, limits: Limits) -> dict[str, Node]:
     """Read the caller's values of `vars`, each as a text of its own."""
-    from spec_schema.suggest import did_you_mean
-
     values: dict[str, Node] = {}
-    problems = []
-    known: Sequence[str] = list(loaded.document.vars)
+    problems: list[Diagnostic] = []
     for key, value in settings.items():
         text = value if isinstance(value, str) else json.dumps(value)
-        node = read_text(text, f"--set {key}", limits)
-        if key not in known:
-            near = did_you_mean(key, known)
-            problems.append(
-                Diagnostic(
-                    "unknown-variable",
-                    f"the spec has no variable `{key}`",
-                    node.span,
-                    notes=(f"variables: {', '.join(known) or 'none'}",),
-                    help=f"did you mean `{near}`?" if near else None,
-                )
-            )
-        elif problem := _type_problem(key, loaded.document.table("vars")[key], node):
+        try:
+            values[key] = read_text(text, f"--set {key}", limits)
+        except SpecError as error:
+            problems.extend(error.diagnostics)
+            continue
+        if problem := _problem(loaded, key, values[key], values[key]):
             problems.append(problem)
-        values[key] = node
     if problems:
         raise SpecError(problems)
     return values
+
+
+def _problem(loaded: Loaded, key: str, place: Node, value: Node) -> Diagnostic | None:
+    """Return what is wrong with a value for a variable, from a preset or from the caller."""
+    known = list(loaded.document.vars)
+    if key in known:
+        return _type_problem(key, loaded.document.table("vars")[key], value)
+    near = did_you_mean(key, known)
+    return Diagnostic(
+        "unknown-variable",
+        f"the spec has no variable `{shorten(key)}`",
+        place.span,
+        notes=() if near else (f"variables: {', '.join(known) or 'none'}",),
+        help=f"did you mean `{near}`?" if near else None,
+    )
 
 
 def _type_problem(key: str, declared: Node, given: Node) -> Diagnostic | None:
@@ -206,20 +223,12 @@ def _type_problem(key: str, declared: Node, given: Node) -> Diagnostic | None:
     if not (isinstance(declared, Scalar) and isinstance(given, Scalar)):
         return None
     wanted, got = type(declared.value), type(given.value)
-    if (
-        wanted is str
-        or got is str
-        or wanted is got
-        or (wanted is float and got is int)
-        or declared.value is None
-    ):
+    expressions = wanted is str or got is str
+    if expressions or wanted is got or (wanted is float and got is int) or declared.value is None:
         return None
-    names = {int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
-    from spec_schema.diagnostics import Label
-
     return Diagnostic(
         "variable-type",
-        f"`{key}` is {names[wanted]}, and this is {names[got]}",
+        f"`{key}` is {kind(declared.value)}, and this is {kind(given.value)}",
         given.span,
         labels=(Label(declared.span, "declared here"),),
     )
