@@ -142,7 +142,22 @@ def always_returns(body: Sequence[ast.stmt]) -> bool:
 def _check(
     source: Source, roots: Sequence[ast.AST], allowed: tuple[type[ast.AST], ...], limits: Limits
 ) -> None:
-    """Refuse forms that the language does not have, each one once: not what is inside it too."""
+    problems = form_problems(source, roots, allowed, limits)
+    if problems:
+        raise SpecError(problems)
+
+
+def form_problems(
+    source: Source,
+    roots: Sequence[ast.AST],
+    allowed: tuple[type[ast.AST], ...] = EXPRESSIONS,
+    limits: Limits = DEFAULT_LIMITS,
+) -> list[Diagnostic]:
+    """Return what the language does not have: each form once, not what is inside it too.
+
+    Raises:
+        SpecError: there is too much of it, or it is nested too deeply.
+    """
     problems: list[Diagnostic] = []
     count = 0
     stack = [(root, 0) for root in reversed(roots)]
@@ -156,8 +171,7 @@ def _check(
             continue
         below = depth + 1 if isinstance(node, ast.expr) else depth
         stack.extend((child, below) for child in reversed(list(ast.iter_child_nodes(node))))
-    if problems:
-        raise SpecError(problems)
+    return problems
 
 
 def _check_size(source: Source, node: ast.AST, depth: int, count: int, limits: Limits) -> None:
