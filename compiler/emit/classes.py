@@ -33,7 +33,7 @@ from compiler.program import (
     SequenceBody,
 )
 from compiler.program import Sequence as SequenceNode
-from compiler.resolve.nodes import MODULE_ATTRIBUTES
+from compiler.resolve.nodes import MODULE_ATTRIBUTES, reuses
 from compiler.resolve.values import expressions_of, free_names
 from spec_schema.grammar import Expression, Program
 
@@ -220,8 +220,7 @@ class ClassEmitter:
                     return None
                 statements = self._in_order([self._item(title) for title, _ in self.states[0].order])
             case ResidualBody():
-                inner = call(ast.Attribute(call("super"), "forward", ast.Load()), self._flow())
-                statements = [ast.Return(self._combined(body.combine, [self._flow(), inner]))]
+                statements = self._residual(body)
             case ParallelBody():
                 statements = [ast.Return(self._branches(body))]
         return function("forward", parameters(self._inputs()), statements, self._returns())
@@ -240,6 +239,18 @@ class ClassEmitter:
         statements: list[ast.stmt] = [assign(flow, call(layer, name(flow))) for layer in layers[:-1]]
         last = call(layers[-1], name(flow)) if layers else name(flow)
         return [*statements, ast.Return(last)]
+
+    def _residual(self, body: ResidualBody) -> list[ast.stmt]:
+        start = self._flow()
+        if not reuses(body.items):
+            inner: ast.expr = call(ast.Attribute(call("super"), "forward", ast.Load()), start)
+            return [ast.Return(self._combined(body.combine, [start, inner]))]
+        statements: list[ast.stmt] = []
+        flow, inner = ("y" if start.id != "y" else "z"), start
+        for title, _ in self.states[0].order:
+            statements.append(assign(flow, call(self._item(title), inner)))
+            inner = name(flow)
+        return [*statements, ast.Return(self._combined(body.combine, [start, inner]))]
 
     def _flow(self) -> ast.Name:
         """Return the one input of a block that is written without a program."""

@@ -138,7 +138,7 @@ class NodeEmitter:
             if argument.name is None and not keywords and len(args) == self._place(group, states[0], title):
                 args.append(expression)
             else:
-                keywords[title] = expression
+                keywords[self._local(title)] = expression
         return call(name(group.title), *args, **keywords, **self._extras(group, states, cases))
 
     def _place(self, group: ClassGroup, state: BlockState, title: str) -> int:
@@ -153,7 +153,10 @@ class NodeEmitter:
         titles = [
             p.name for p in group.definition.parameters if not isinstance(states[0].arguments[p.name], Recipe)
         ]
-        return {title: self.choose([s.arguments[title] for s in states], cases, title) for title in titles}
+        return {
+            self._local(title): self.choose([s.arguments[title] for s in states], cases, title)
+            for title in titles
+        }
 
     def _extras(
         self, group: ClassGroup, states: Sequence[BlockState], cases: Sequence[Case]

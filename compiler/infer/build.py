@@ -138,7 +138,10 @@ class Builder:
         body = definition.body
         if isinstance(body, ModuleBody):
             return self._layers(body, values), ()
-        return self.items(body.branches if isinstance(body, ParallelBody) else body.items, values)
+        if isinstance(body, ParallelBody):
+            named = [(item.name or str(at), item) for at, item in enumerate(body.branches)]
+            return {name: self.build(item.node, values) for name, item in named}, tuple(named)
+        return self.items(body.items, values)
 
     def _layers(self, body: ModuleBody, values: Values) -> dict[str, State]:
         children: dict[str, State] = {}

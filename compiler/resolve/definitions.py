@@ -58,8 +58,8 @@ class DefinitionReader:
         self.name, self.parameters, self.scope, self.span = name, parameters, scope, span
         self.inputs = inputs
         self.problems: list[Diagnostic] = []
-        values = set(scope.variables) | {parameter.name for parameter in parameters}
-        self.reader = NodeReader(scope, values, set(), self.problems, name)
+        own = {parameter.name for parameter in parameters}
+        self.reader = NodeReader(scope, set(scope.variables) | own, set(), self.problems, name, own)
 
     def read(self, body: BODY) -> Definition:
         """Return the definition of a body."""
@@ -107,6 +107,7 @@ class DefinitionReader:
             self.problems.extend(check_names(value, self.reader.values, self.scope))
             variables[name] = value
             self.reader.values.add(name)
+            self.reader.own.add(name)
         return variables
 
     def _module(self, body: doc.Body) -> ModuleBody:

@@ -63,6 +63,8 @@ class NodeReader:
     layers: set[str]
     problems: list[Diagnostic] = field(default_factory=list)
     path: str = ""
+    own: set[str] = field(default_factory=set)
+    """Those of the values that belong to the block: they hide variables of the file that bear the same name."""
     borrowing: dict[str, Steps] = field(default_factory=dict)
     """The lists that run other layers of the block, with what they run."""
 
@@ -230,7 +232,8 @@ class NodeReader:
         over = read_value(node.source("repeat"))
         names = self._bindings(node)
         self.problems.extend(check_names(over, self.values, self.scope))
-        inner = replace(self, values=self.values | set(names) | {"index"}, layers=set(), borrowing={})
+        bound = {*names, "index"}
+        inner = replace(self, values=self.values | bound, own=self.own | bound, layers=set(), borrowing={})
         of = inner.read(node.of)
         label = read_template(node.name) if node.name else None
         for part in label.parts if label else ():
@@ -306,7 +309,7 @@ class NodeReader:
 
     def inline(self, body: SequenceBody | ResidualBody | ParallelBody, what: str, span: Span) -> Inline:
         """Return a definition written in place, closed over the compile-time names that it uses."""
-        captured = tuple(sorted(captured_names(body) & self.values - set(self.scope.variables)))
+        captured = tuple(sorted(captured_names(body) & self.own))
         parameters = tuple(Parameter(name, None, span) for name in captured)
         inputs = (Input(DEFAULT_INPUT, None, span),)
         definition = Definition(f"{self.path}{what}", parameters, {}, inputs, body, Rules(), self.scope, span)
