@@ -33,7 +33,7 @@ def read_tensor(path: Path, key: str, row: PlanRow, rule: Expression) -> Tensor:
                     if near
                     else "give a `prefix`, or narrow the selector",
                 )
-            tensor: Tensor = file.get_tensor(key)
+            tensor: Tensor = file.get_tensor(key).clone()  # aligned as torch's own memory is
     except FileNotFoundError:
         raise refuse(
             "checkpoint-missing",

@@ -118,7 +118,10 @@ def load(path: str | Path, device: str | None = None, plugins: Iterable[str | Pl
 def _value(artifact: Artifact, row: PlanRow, found: dict[str, Tensor]) -> Tensor:
     from runtime.initialise import first_values
 
-    return found[row.name] if row.persistent else first_values(artifact, row, 0, None, Path())
+    if not row.persistent:
+        return first_values(artifact, row, 0, None, Path())
+    # A copy, since the memory of the file is not aligned as torch's own: products would differ in the last bit.
+    return found[row.name].clone()
 
 
 def _differences(artifact: Artifact, found: dict[str, Tensor]) -> list[str]:

@@ -54,14 +54,15 @@ def load_tensors(path: str | Path) -> Tensors:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            # Copied, since the memory of the file is not aligned as torch's own: products would differ in the last bit.
+            found = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a mapping
     except SafetensorError as error:
         raise FileError(f"{path} is no safetensors file: {error}") from None
     if metadata.get("format") != FORMAT:
         raise FileError(f"{path} was not saved by `save_tensors`")
     try:
         return _Reader(found).value(json.loads(metadata["structure"]))
-    except (KeyError, ValueError, RecursionError):
+    except (KeyError, ValueError, RuntimeError):  # nested too deep, too
         raise FileError(f"{path} is damaged: its structure does not name its tensors") from None
 
 
