@@ -53,13 +53,10 @@ class LastCheckpoint(Checkpoint):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.epochs = 0
-        """Whole epochs that the file holds; 0 if there is none."""
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.fit_loop.epoch_loop.batch_progress.current.completed == trainer.num_training_batches:
             trainer.save_checkpoint(self.path)
-            self.epochs = trainer.current_epoch + 1
 
 
 def read_checkpoint(path: Path) -> Any:

@@ -27,7 +27,7 @@ from compiler.training.objective import (
 from compiler.training.section import Measure, Training, make_metric
 from runtime.build import build
 from runtime.classes import emitted_module
-from runtime.store import save
+from runtime.store import FileError, save
 from runtime.train import Interrupted, Trained
 from runtime.training.checkpoints import (
     LastCheckpoint,
@@ -65,7 +65,10 @@ class Fit:
         name = self.artifact.program.document.name
         self.title = name.text if name is not None else self.artifact.name.lower()
         self.own = self.out / self.title
-        self.steps = None if self.epochs is not None else self.training.steps
+        length = self.epochs or self.training.epochs or self.training.steps
+        assert length is not None  # one of the two stands in a checked section
+        self.length: int = length
+        self.by_step = self.epochs is None and self.training.epochs is None
 
     def run(self, resume: str | Path | None, progress: bool) -> Trained:
         """Train, and save the model."""
@@ -73,13 +76,14 @@ class Fit:
             model = build(self.artifact, self.seed, self.device, self.folder)
             device = self._device(model)
             task, batches = self._task(model, device)
-            epochs = -(-self.steps // batches) if self.steps else self.epochs or self.training.epochs or 1
-            learner = self._learner(task, epochs, batches)
+            epochs = -(-self.length // batches) if self.by_step else self.length
+            learner = self._learner(task, epochs * batches)
             if resume is not None:
                 self._check_resume(Path(resume), task)
             last = LastCheckpoint(self.own / "checkpoint.safetensors")
             trainer = self._trainer(learner, device, epochs, last, resume, progress)
-            with _interruptible(trainer, last, resume):
+            candidates = [last.path, *([Path(resume)] if resume is not None else [])]
+            with _interruptible(trainer, task, candidates):
                 trainer.fit(learner, ckpt_path=str(resume) if resume is not None else None, weights_only=True)
                 self._evaluate(trainer, learner)
         model.to(device)
@@ -125,8 +129,7 @@ class Fit:
         source = ast.unparse(objective_functions(objectives, scope, engine))
         module = emitted_module(source, self.artifact)
         functions: dict[str, Callable[..., Any]] = {o.title: getattr(module, o.title) for o in objectives}
-        length = self.steps or self.epochs or training.epochs or 1
-        run = describe_run(self.artifact, self.seed, length)
+        run = describe_run(self.artifact, self.seed, self.length)
         inputs = tuple(entry.name for entry in self.artifact.program.model.inputs)
         count = -(-len(splits.train) // training.batch)
         return Task(model, inputs, training, functions, splits, self.seed, run), count
@@ -155,14 +158,16 @@ class Fit:
                 notes=tuple(f"`{n}` is {_form(tensor)}" for n, tensor in inputs.items()),
             ) from None
 
-    def _learner(self, task: Task, epochs: int, batches: int) -> Learner:
+    def _learner(self, task: Task, batches: int) -> Learner:
+        """Return the learner; `batches` are those of all epochs."""
         training = self.training
         optimizer = make_optimizer(training.optimizer, task.model)
+        steps = self.length if self.by_step else None
         schedule = None
         if training.schedule is not None:
-            by_epoch = None if self.steps else epochs
-            schedule = make_schedule(training.schedule, optimizer, by_epoch, self.steps or epochs * batches)
-        return Learner(task, optimizer, schedule, self.steps)
+            epochs = None if self.by_step else self.length
+            schedule = make_schedule(training.schedule, optimizer, epochs, steps or batches)
+        return Learner(task, optimizer, schedule, steps)
 
     def _check_resume(self, path: Path, task: Task) -> None:
         check_run(read_checkpoint(path), task.run, follows_length(self.training.schedule))
@@ -180,7 +185,7 @@ class Fit:
     ) -> L.Trainer:
         shown = progress and sys.stderr.isatty()
         callbacks: list[Callback] = [Watch(learner.model, self.training.watch), last]
-        callbacks += [EpochLines(epochs, self.steps)] if progress else []
+        callbacks += [EpochLines(self.length)] if progress else []
         callbacks += [Bar()] if shown else []
         return L.Trainer(
             accelerator=ACCELERATORS.get(device.type, device.type),
@@ -229,16 +234,27 @@ def _form(value: Any) -> str:
 
 
 @contextmanager
-def _interruptible(trainer: L.Trainer, last: LastCheckpoint, resume: str | Path | None) -> Iterator[None]:
+def _interruptible(trainer: L.Trainer, task: Task, candidates: list[Path]) -> Iterator[None]:
     """Turn the way in which Lightning ends at Ctrl-C into an exception that says how to go on."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
-    except SystemExit:
-        if not trainer.interrupted:
+    except (SystemExit, KeyboardInterrupt) as stop:
+        if isinstance(stop, SystemExit) and not trainer.interrupted:
             raise
-        checkpoint = last.path if last.epochs else Path(resume) if resume is not None else None
-        raise Interrupted(checkpoint, trainer.current_epoch) from None
+        raise _interruption(task, candidates) from None
     finally:
         if signal.getsignal(signal.SIGINT) is not handler:
             signal.signal(signal.SIGINT, handler)
+
+
+def _interruption(task: Task, candidates: list[Path]) -> Interrupted:
+    """Return what to raise: the first file that is a checkpoint of this training is where it can go on."""
+    for path in candidates:
+        try:
+            state = read_checkpoint(path)
+            check_run(state, task.run, follows_length=False)
+        except (FileError, FileNotFoundError):
+            continue
+        return Interrupted(path, state["epoch"] + 1)
+    return Interrupted(None, 0)

@@ -19,8 +19,9 @@ WIDTH = 40
 class EpochLines(Callback):
     """Writes a line to standard error after each epoch."""
 
-    def __init__(self, epochs: int, steps: int | None) -> None:
-        self.epochs, self.steps = epochs, steps
+    def __init__(self, length: int) -> None:
+        self.length = length
+        """How many epochs the training has, or steps if it is counted in steps."""
         self.started = time.monotonic()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -28,14 +29,17 @@ class EpochLines(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Learner)
-        parts = [self._place(trainer), *(f"{title} {text}" for title, text in self._values(pl_module))]
+        parts = [
+            self._place(trainer, pl_module),
+            *(f"{title} {text}" for title, text in self._values(pl_module)),
+        ]
         seconds = time.monotonic() - self.started
         Tqdm.write("   ".join([*parts, f"{seconds:.1f} s"]), file=sys.stderr)
 
-    def _place(self, trainer: Trainer) -> str:
-        if self.steps is not None:
-            return f"step {trainer.global_step:{len(str(self.steps))}}/{self.steps}"
-        return f"epoch {trainer.current_epoch + 1:{len(str(self.epochs))}}/{self.epochs}"
+    def _place(self, trainer: Trainer, learner: Learner) -> str:
+        by_step = learner.steps is not None
+        done = trainer.global_step if by_step else trainer.current_epoch + 1
+        return f"{'step' if by_step else 'epoch'} {done:{len(str(self.length))}}/{self.length}"
 
     def _values(self, learner: Learner) -> list[tuple[str, str]]:
         values: dict[str, Any] = {
