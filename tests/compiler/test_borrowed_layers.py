@@ -45,4 +45,4 @@ def test_another_use_is_refused_where_it_stands() -> None:
         compiler.compile_text(SPEC + "  forward: |\n    return [layer(x) for layer in net][0]\n")
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.code == "borrowed-layer"
-    assert str(diagnostic.span) == "spec.yaml:9:31"
+    assert str(diagnostic.span) == "spec.yaml:9:35"
