@@ -21,6 +21,7 @@ from runtime.build import assemble
 from runtime.classes import artifact_of
 
 FORMAT = "blockprint/1"
+"""The key in the header under which the spec stands."""
 
 
 class FileError(Exception):
@@ -44,7 +45,7 @@ def save(model: nn.Module, path: str | Path) -> None:
     }
     rows = [row for row in artifact.plan.rows if row.persistent]
     tensors = {row.name: state[row.name].detach().to("cpu").contiguous() for row in rows}
-    metadata = {"format": FORMAT, "spec": artifact.canonical_text}
+    metadata = {FORMAT: artifact.canonical_text}  # one key, since the header has several in any order
     write_whole(Path(path), lambda temporary: save_file(tensors, temporary, metadata))
 
 
@@ -94,9 +95,9 @@ def read_artifact(path: str | Path, plugins: Iterable[str | Plugin] = ()) -> Art
             metadata = file.metadata() or {}
     except SafetensorError as error:
         raise FileError(f"{path} is no safetensors file: {error}") from None
-    if metadata.get("format") != FORMAT:
+    if FORMAT not in metadata:
         raise FileError(f"{path} has no spec in it: it was not saved by Blockprint")
-    return compile_canonical(json.loads(metadata["spec"]), name=str(path), plugins=plugins)
+    return compile_canonical(json.loads(metadata[FORMAT]), name=str(path), plugins=plugins)
 
 
 def load(path: str | Path, device: str | None = None, plugins: Iterable[str | Plugin] = ()) -> nn.Module:

@@ -20,6 +20,7 @@ from torch import Tensor
 from runtime.store import FileError, write_whole
 
 FORMAT = "blockprint-tensors/1"
+"""The key in the header under which the structure stands."""
 
 Tensors: TypeAlias = Tensor | list["Tensors"] | tuple["Tensors", ...] | dict[str, "Tensors"]
 
@@ -40,7 +41,7 @@ def save_tensors(value: Tensors, path: str | Path) -> None:
         OSError: the file cannot be written; an older file at this path is whole.
     """
     writer = _Writer()
-    metadata = {"format": FORMAT, "structure": json.dumps(writer.structure(value, ()), ensure_ascii=False)}
+    metadata = {FORMAT: json.dumps(writer.structure(value, ()), ensure_ascii=False)}
     write_whole(Path(path), lambda temporary: save_file(writer.tensors, temporary, metadata))
 
 
@@ -58,10 +59,10 @@ def load_tensors(path: str | Path) -> Tensors:
             found = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a mapping
     except SafetensorError as error:
         raise FileError(f"{path} is no safetensors file: {error}") from None
-    if metadata.get("format") != FORMAT:
+    if FORMAT not in metadata:
         raise FileError(f"{path} was not saved by `save_tensors`")
     try:
-        return _Reader(found).value(json.loads(metadata["structure"]))
+        return _Reader(found).value(json.loads(metadata[FORMAT]))
     except (KeyError, ValueError, RuntimeError):  # nested too deep, too
         raise FileError(f"{path} is damaged: its structure does not name its tensors") from None
 

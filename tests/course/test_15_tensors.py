@@ -197,7 +197,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     ['"y"', '["x", "y"]', '{"tuple": "x"}', '{"unknown": []}', "3", "[", "[" * 100_000, '{"complex": "x"}'],
 )
 def test_a_structure_that_does_not_fit_is_refused(structure: str, tmp_path: Path) -> None:
-    metadata = {"format": "blockprint-tensors/1", "structure": structure}
+    metadata = {"blockprint-tensors/1": structure}
     save_file({"x": X}, tmp_path / "damaged", metadata)
     with pytest.raises(FileError, match="is damaged"):
         load_tensors(tmp_path / "damaged")
