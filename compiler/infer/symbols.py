@@ -55,10 +55,12 @@ def size_text(size: Any) -> str:
         return str(size)
     known = _names.get(size.node.shape_env, {})
     text = re.sub(r"\b[A-Za-z]\w*\b", lambda word: known.get(word[0], word[0]), str(size.node.expr))
+    text = re.sub(r"\(\(([^()]*)\)\)", r"(\1)", text)
+    text = re.sub(r"^\(([^()]*)\)$", r"\1", text)
     return text if len(text) <= MAX_FORMULA else str(size.node.hint)
 
 
-MAX_FORMULA = 40
+MAX_FORMULA = 14
 """Characters. A longer formula tells a person less than the example size."""
 
 
