@@ -25,13 +25,14 @@ def build(
     artifact: Artifact,
     seed: int = 0,
     device: str | None = None,
-    folder: str | Path = ".",
+    folder: str | Path | None = None,
     allow_large: bool = False,
     on_row: Callable[[PlanRow], None] = lambda row: None,
 ) -> nn.Module:
     """Return a model with first values that depend on the seed and on the names of its parameters alone.
 
-    `device` overrides the spec's placement. Checkpoints that the spec names are looked up from `folder`.
+    `device` overrides the spec's placement. Checkpoints that the spec names are looked up from `folder`,
+    if not given that of the spec.
     `on_row` is called after each tensor, to show progress.
 
     Raises:
@@ -40,11 +41,11 @@ def build(
         ValueError: there is no such `device`.
     """
     _check_memory(artifact, allow_large)
+    home = Path(artifact.program.scope.file).parent if folder is None else Path(folder)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
 
-
         def values(row: PlanRow) -> Tensor:
-            made = first_values(artifact, row, seed, pool, Path(folder))
+            made = first_values(artifact, row, seed, pool, home)
             on_row(row)
             return made
 

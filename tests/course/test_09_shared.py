@@ -1,14 +1,18 @@
 """System 9: one layer in two places, by its name and by a rule."""
 
 import copy
+import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from twins import assert_same, built, drawn, redraw
+from twins import COURSE, ROOT, assert_same, built, drawn, redraw
 
+import compiler
 import runtime
+from runtime.train import Trained, train
 
 
 class Shared(nn.Module):
@@ -126,3 +130,65 @@ def test_it_stays_one_when_moved_copied_saved_and_trained(name: str, tmp_path: P
         one, two = (each.get_submodule(PLACES[name][place]) for place in ("one", "two"))
         assert one.weight is two.weight
         assert len(list(each.parameters())) == 6
+
+
+class Digits(nn.Module):
+    """The model of `09_shared_trained.yaml`, by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_module("1", nn.Linear(64, 32))
+        self.shared = nn.Linear(32, 32)
+        self.add_module("7", nn.Linear(32, 10))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = torch.relu(self.get_submodule("1")(image.flatten(1)))
+        x = torch.relu(self.shared(x))
+        x = torch.relu(self.shared(x))
+        return self.get_submodule("7")(x)
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Three steps, each on all images at once, so that a twin can do the same."""
+    folder = tmp_path_factory.mktemp("training")
+    text = (COURSE / "09_shared_trained.yaml").read_text()
+    for old, new in (("../../data", str(ROOT / "data")), (", test: 0.2", ""), ("batch: 64", "batch: 1797")):
+        assert old in text
+        text = text.replace(old, new)
+    text = "".join(line for line in text.splitlines(keepends=True) if "metrics:" not in line)
+    return train(compiler.compile_text(text), device="cpu", out=folder, epochs=3, progress=False)
+
+
+def test_a_trained_model_holds_the_layer_once(training: Trained) -> None:
+    saved = runtime.load(training.path, device="cpu")
+    assert isinstance(saved, nn.Sequential)
+    assert [name for name, _ in saved.named_parameters() if name.startswith("shared")] == [
+        "shared.weight",
+        "shared.bias",
+    ]
+    assert torch.equal(saved.shared.weight, training.model.shared.weight)
+    assert not torch.equal(saved.shared.weight, built("09_shared_trained").shared.weight)
+
+
+def test_the_log_shows_values_and_gradients_of_each_layer(training: Trained) -> None:
+    twin = Digits()
+    twin.load_state_dict(built("09_shared_trained").state_dict())
+    optimizer = torch.optim.AdamW(twin.parameters(), lr=1e-2)
+    with np.load(ROOT / "data" / "digits.npz") as data:
+        images, labels = torch.from_numpy(data["images"]), torch.from_numpy(data["labels"])
+    with training.log.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["loss"]]
+    assert len(rows) == training.steps == 3
+    for row in rows:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(twin(images), labels)
+        loss.backward()
+        assert float(row["loss"]) == pytest.approx(loss.item(), rel=1e-4)
+        for name, parameter in twin.named_parameters():
+            assert parameter.grad is not None
+            assert float(row[f"norm/{name}"]) == pytest.approx(parameter.norm().item(), rel=1e-4)
+            assert float(row[f"grad_norm/{name}"]) == pytest.approx(parameter.grad.norm().item(), rel=1e-3)
+        optimizer.step()
+    norms = [row["norm/shared.weight"] for row in rows]
+    assert len(set(norms)) == len(norms)

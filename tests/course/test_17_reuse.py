@@ -1,14 +1,17 @@
 """System 17: the first two layers of a pretrained network, frozen, under a new head that is trained."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from twins import ROOT, assert_same, built, compiled, drawn
+from twins import COURSE, ROOT, assert_same, built, compiled, drawn
 
+import compiler
 import runtime
+from runtime.train import train as train_spec
 
 KEPT = ["hidden1.weight", "hidden1.bias", "hidden2.weight", "hidden2.bias"]
 NEW = ["head.weight", "head.bias"]
@@ -37,13 +40,15 @@ def pretrained(tmp_path: Path) -> nn.Module:
     model = built("17_pretrained")
     images, odd = digits()
     train(model, odd, images, steps=5)
-    runtime.save(model, tmp_path / "17_pretrained.safetensors")
+    runtime.save(model, tmp_path / "out" / "pretrained.safetensors")
     return model
 
 
 @pytest.fixture
 def reuse(pretrained: nn.Module, tmp_path: Path) -> nn.Module:
-    return runtime.build(compiled("17_reuse"), device="cpu", folder=tmp_path)
+    folder = tmp_path / "specs" / "course"
+    folder.mkdir(parents=True)
+    return runtime.build(compiled("17_reuse"), device="cpu", folder=folder)
 
 
 def test_the_first_two_layers_are_those_of_the_pretrained_network(
@@ -88,6 +93,26 @@ def test_training_moves_the_head_and_nothing_else(pretrained: nn.Module, reuse: 
 
 def test_a_saved_network_is_still_frozen(reuse: nn.Module, tmp_path: Path) -> None:
     runtime.save(reuse, tmp_path / "reuse.safetensors")
-    (tmp_path / "17_pretrained.safetensors").unlink()
+    (tmp_path / "out" / "pretrained.safetensors").unlink()
     again = runtime.load(tmp_path / "reuse.safetensors", device="cpu")
     assert [name for name, each in again.named_parameters() if not each.requires_grad] == KEPT
+
+
+def test_run_trains_the_head_of_what_an_earlier_run_saved(tmp_path: Path) -> None:
+    shutil.copytree(COURSE, tmp_path / "specs" / "course")
+    shutil.copytree(ROOT / "data", tmp_path / "data")
+    trained = {}
+    for name in ("17_pretrained", "17_reuse"):
+        spec = tmp_path / "specs" / "course" / f"{name}.yaml"
+        spec.write_text(spec.read_text().replace("batch: 64", "batch: 512"))  # fewer steps
+        artifact = compiler.compile(spec)
+        trained[name] = train_spec(artifact, device="cpu", out=tmp_path / "out", epochs=1, progress=False)
+    before, reused = trained["17_pretrained"], trained["17_reuse"]
+    first = runtime.build(compiler.compile(tmp_path / "specs" / "course" / "17_reuse.yaml"), device="cpu")
+    saved = runtime.load(reused.path, device="cpu")
+    for name in KEPT:
+        assert torch.equal(saved.get_parameter(name), before.model.get_parameter(name))
+        assert torch.equal(reused.model.get_parameter(name), before.model.get_parameter(name))
+    for name in NEW:
+        assert torch.equal(saved.get_parameter(name), reused.model.get_parameter(name))
+        assert not torch.equal(saved.get_parameter(name), first.get_parameter(name))
