@@ -322,7 +322,7 @@ def _single_input(model: Definition, inputs: tuple[Input, ...]) -> list[Diagnost
             for entry in model.inputs
             if entry.name not in declared
         ]
-    if len(inputs) == 1:
+    if len(inputs) < 2:  # none is left where the only one was refused
         return []
     return [
         Diagnostic(
