@@ -1,11 +1,10 @@
-"""What a spec costs beside the module written by hand: `python benchmarks/build.py`.
+"""What a spec costs beside the module written by hand: `PYTHONPATH=. python benchmarks/build.py`.
 
 Ratios are measured side by side in one run. `compile` has no counterpart; it is given in milliseconds.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +16,9 @@ from torch.utils.benchmark import Timer
 
 import compiler
 import runtime
+from tests.specs.test_twins import HandGpt2, HandResnet
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from tests.specs.test_twins import HandGpt2, HandResnet  # noqa: E402 - the twins that the tests compare with
-
 GPT2 = {"vocab": 50257, "context": 1024, "dim": 768, "depth": 12, "heads": 12}
 RESNET = {"depths": [3, 4, 6, 3], "base": 64, "classes": 1000}
 
