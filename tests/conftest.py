@@ -1,0 +1,19 @@
+"""How many examples Hypothesis draws: HYPOTHESIS_PROFILE=quick, ci (the default) or long.
+
+Examples differ from run to run, so that the tests go on looking; a failure prints the blob that repeats it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+"""A whole spec takes more draws, and more time, than Hypothesis expects of an example."""
+
+for name, examples in (("quick", 50), ("ci", 500), ("long", 20_000)):
+    settings.register_profile(
+        name, max_examples=examples, deadline=None, print_blob=True, suppress_health_check=SLOW
+    )
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

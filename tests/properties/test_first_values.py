@@ -1,0 +1,62 @@
+"""First values are a function of the seed and of names alone."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from hypothesis import given
+from torch import Tensor
+
+import compiler
+import runtime
+from spec_schema.plain import to_yaml
+from tests.properties.comparison import same, state
+from tests.strategies.specs import Document, specs
+
+UNRELATED = "unrelated"
+
+
+@given(specs())
+def test_first_values_follow_from_seed_and_names(document: Document) -> None:
+    values = _values(document)
+    assert same(values, _values(document)), "the same seed gives other values"
+    assert same(values, _values(_turned_round(document))), "another order of declarations gives other values"
+    more = _values(_with_another_layer(document))
+    others = {name for name in more if name.startswith(f"{UNRELATED}.")}
+    assert same(values, {name: more[name] for name in more if name not in others}), (
+        "an unrelated layer changes values"
+    )
+
+
+def _values(document: Document) -> dict[str, Tensor]:
+    made = state(runtime.build(compiler.compile_text(to_yaml(document)), seed=3))
+    return {name: made[name] for name in sorted(made)}
+
+
+def _turned_round(document: Document) -> Document:
+    """Return a spec that declares everything in another order, where order has no meaning."""
+    turned = deepcopy(document)
+    for body in [*turned.get("blocks", {}).values(), turned["model"], turned]:
+        ordered = (
+            not any(key.partition("(")[0] == "forward" for key in body) if isinstance(body, dict) else True
+        )
+        for key in ("parameters", "buffers", "blocks") if ordered else ("parameters", "buffers", "layers"):
+            if isinstance(body, dict) and key in body:
+                body[key] = dict(reversed(body[key].items()))
+    return turned
+
+
+def _with_another_layer(document: Document) -> Document:
+    """Return a spec with one more layer that is called and changes nothing else."""
+    more = deepcopy(document)
+    model: Any = more["model"]
+    if isinstance(model, list):
+        model.append({UNRELATED: "PReLU"})
+    elif isinstance(model, dict) and any(key.partition("(")[0] == "forward" for key in model):
+        key = next(key for key in model if key.partition("(")[0] == "forward")
+        model["layers"] = {UNRELATED: "Linear(2)", **model.get("layers", {})}
+        model[key] = f"{UNRELATED}_value = {UNRELATED}(ones(2, 3))\n" + model[key]
+    elif isinstance(model, dict) and "layers" in model:
+        model["layers"] = {**model["layers"], UNRELATED: "PReLU"}
+    return more

@@ -1,0 +1,69 @@
+"""The gradient of a shared weight is the sum of the gradients that its uses have apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from hypothesis import event, given
+from torch import Tensor, nn
+
+import compiler
+import runtime
+from compiler.artifact import Artifact
+from compiler.infer.values import tensors_in
+from spec_schema.plain import to_yaml
+from tests.properties.comparison import same
+from tests.strategies.specs import Document, call, sample_inputs, specs
+from tests.strategies.twins import original, untied
+
+TOLERANCE = 1e-10
+
+
+@given(specs(dtype="float64", shared=True))
+def test_gradients_of_shared_weights_are_sums(document: Document) -> None:
+    artifact = compiler.compile_text(to_yaml(document))
+    apart = compiler.compile_text(to_yaml(untied(document)))
+    model, twin = runtime.build(artifact), runtime.build(apart)
+    values = model.state_dict()
+    twin.load_state_dict({name: values[original(name)] for name in twin.state_dict()})
+    uses = _uses(artifact, apart)
+    event(f"used more than once: {sum(len(names) > 1 for names in uses.values()) > 0}")
+    ours, theirs = _gradients(model, artifact), _gradients(twin, apart)
+    for row in artifact.plan.parameters:
+        if row.trainable:
+            _check_sum(row.name, ours[row.name], [theirs[name] for name in uses[row.name]])
+
+
+def _uses(artifact: Artifact, apart: Artifact) -> dict[str, list[str]]:
+    """Return, for each tensor of a model, the tensors of the untied twin that it is in one."""
+    uses: dict[str, list[str]] = {}
+    for row in apart.plan.parameters:
+        uses.setdefault(artifact.plan.by_name[original(row.name)].name, []).append(row.name)
+    return uses
+
+
+def _gradients(model: nn.Module, artifact: Artifact) -> dict[str, Tensor]:
+    """Return the gradients of a sum of squares of all outputs, zero where there is none."""
+    output = call(model.eval(), artifact, sample_inputs(artifact))
+    loss = sum(
+        (t.abs().square().sum() for t in tensors_in(output)), start=torch.zeros((), dtype=torch.float64)
+    )
+    parameters: dict[str, Any] = dict(model.named_parameters())
+    if loss.requires_grad:
+        loss.backward()
+    return {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in parameters.items()}
+
+
+def _check_sum(name: str, ours: Tensor, parts: list[Tensor]) -> None:
+    if len(parts) == 1:
+        assert same(ours, parts[0]) or _close(ours, parts), name
+    assert _close(ours, parts), f"{name}: {ours} is not the sum of {parts}"
+
+
+def _close(ours: Tensor, parts: list[Tensor]) -> bool:
+    whole = torch.stack(parts)
+    difference = (ours - whole.sum(dim=0)).abs()
+    scale = whole.abs().sum(dim=0).clamp(min=1)
+    near = difference <= TOLERANCE * scale
+    return bool((near | ~whole.isfinite().all(dim=0)).all())

@@ -1,0 +1,181 @@
+"""Forward programs: statements over layers, parameters and buffers, drawn one by one with the forms of all names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.strategies.draft import Scope, atom, condition
+from tests.strategies.expressions import conditions_on_data, expression, kept
+from tests.strategies.loops import LOOPS
+from tests.strategies.tensors import STEPS, Draw, Flow, Width, pick, rarely
+from tests.strategies.writer import Writer
+
+OPTIONAL = ("context", "mask", "memory")
+
+
+def forward_body(
+    draw: Draw, scope: Scope, flow: Flow, depth: int, wanted: Width | None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Draw a block with a program over one input and perhaps optional ones: the body, and the optional inputs.
+
+    The result has the width `wanted`, or the form of the input.
+    """
+    name = pick(draw, "x", "value", "x")
+    optional = (pick(draw, *OPTIONAL),) if rarely(draw) else ()
+    writer = Writer(scope, depth, wanted is None, name, (name, flow))
+    writer.taken |= {name, *optional, *scope.numbers, *scope.flags, *scope.texts, *scope.recipes}
+    writer.env[name] = flow
+    for other in optional:
+        writer.line(f"if {other} is not None:")
+        with writer.indented():
+            writer.line(f"{name} = {name} + {kept(draw, writer, other, flow)}")
+    statements(draw, writer)
+    writer.line(f"return {writer.result(draw, wanted)}")
+    header = f"forward({', '.join([name, *(f'{o}=None' for o in optional)])})"
+    plain = header == "forward(x)" and not rarely(draw, 3)
+    return writer.body("forward" if plain else header), optional
+
+
+def statements(draw: Draw, writer: Writer) -> None:
+    """Draw a few statements."""
+    for _ in range(draw(st.integers(1, 4))):
+        offers = STATEMENTS if not writer.keep else KEEPING_STATEMENTS
+        flow = writer.env[writer.main]
+        if flow.layout == STEPS:
+            offers = (*offers, attention, recurrent)
+        pick(draw, *offers)(draw, writer)
+
+
+def assign(draw: Draw, writer: Writer) -> None:
+    """`y = layer(x)`."""
+    text, flow = expression(draw, writer, writer.main, writer.env[writer.main])
+    writer.bind(draw, text, flow)
+
+
+def keep(draw: Draw, writer: Writer) -> None:
+    flow = writer.env[writer.main]
+    writer.line(f"{writer.main} = {kept(draw, writer, writer.main, flow)}")
+
+
+def augment(draw: Draw, writer: Writer) -> None:
+    flow = writer.env[writer.main]
+    sign = pick(draw, "+=", "*=", "-=")
+    writer.line(f"{writer.main} {sign} {kept(draw, writer, writer.main, flow)}")
+
+
+def pair(draw: Draw, writer: Writer) -> None:
+    """`a, b = f(x), g(x)`, perhaps swapped, and joined again."""
+    flow = writer.env[writer.main]
+    a, b = writer.local(draw), writer.local(draw)
+    one, two = (kept(draw, writer, writer.main, flow) for _ in range(2))
+    writer.line(f"{pick(draw, f'{a}, {b}', f'({a}, {b})')} = {one}, {two}")
+    if rarely(draw, 3):
+        writer.line(f"{a}, {b} = {b}, {a}")
+    writer.line(f"{writer.main} = {a} {pick(draw, '+', '*', '-')} {b}")
+
+
+def halves(draw: Draw, writer: Writer) -> None:
+    """`a, b = y.chunk(2, dim=-1)` of an even width, joined again."""
+    flow = writer.env[writer.main]
+    layer = writer.project(draw, flow, Width(f"2 * {atom(draw, writer.scope)}", even=True))
+    split = pick(draw, "{0}.chunk(2, dim={1})", "chunk({0}, 2, dim={1})", "tensor_split({0}, 2, dim={1})")
+    a, b = writer.local(draw), writer.local(draw)
+    writer.line(f"{a}, {b} = {split.format(f'{layer}({writer.main})', flow.axis)}")
+    writer.line(f"{writer.main} = cat([{b}, sigmoid({a})], dim={flow.axis})")
+    writer.env[writer.main] = flow.wide(Width(writer.widths[layer], even=True))
+
+
+def data_branch(draw: Draw, writer: Writer) -> None:
+    """An `if` that depends on data."""
+    flow = writer.env[writer.main]
+    writer.line(f"if {conditions_on_data(draw, writer.main)}:")
+    with writer.indented():
+        writer.line(f"{writer.main} = {kept(draw, writer, writer.main, flow)}")
+    if rarely(draw, 2):
+        writer.line("else:")
+        with writer.indented():
+            writer.line(pick(draw, "pass", f"{writer.main} = {kept(draw, writer, writer.main, flow)}"))
+
+
+def early_return(draw: Draw, writer: Writer) -> None:
+    """A `return` in a branch that depends on data, of the form that the program's own result has."""
+    if not writer.keep or writer.depth_of_blocks:
+        return keep(draw, writer)
+    flow = writer.env[writer.main]
+    writer.line(f"if {conditions_on_data(draw, writer.main)}:")
+    with writer.indented():
+        writer.line(f"return {kept(draw, writer, writer.main, flow)}")
+
+
+def static_branch(draw: Draw, writer: Writer) -> None:
+    """An `if` that is decided at compile time, or by the mode."""
+    flow = writer.env[writer.main]
+    test = pick(draw, condition(draw, writer.scope), "training", "not training")
+    writer.line(f"if {test}:")
+    with writer.indented():
+        writer.line(f"{writer.main} = {kept(draw, writer, writer.main, flow)}")
+    if rarely(draw, 2):
+        writer.line(pick(draw, "else:", f"elif {condition(draw, writer.scope)}:"))
+        with writer.indented():
+            writer.line(f"{writer.main} = {kept(draw, writer, writer.main, flow)}")
+
+
+def ternary(draw: Draw, writer: Writer) -> None:
+    flow = writer.env[writer.main]
+    one, two = (kept(draw, writer, writer.main, flow) for _ in range(2))
+    writer.line(f"{writer.main} = {one} if {condition(draw, writer.scope)} else {two}")
+
+
+def join(draw: Draw, writer: Writer) -> None:
+    """Put another value of the same layout beside the main one."""
+    flow = writer.env[writer.main]
+    others = [
+        n
+        for n, f in writer.env.items()
+        if n != writer.main and (f.layout, f.size) == (flow.layout, flow.size)
+    ]
+    if not others:
+        return assign(draw, writer)
+    other = pick(draw, *others)
+    if writer.env[other] == flow and rarely(draw, 2):
+        writer.line(f"{writer.main} = {pick(draw, 'maximum', 'add', 'sub')}({writer.main}, {other})")
+        return None
+    writer.line(f"{writer.main} = cat([{writer.main}, {other}], dim={flow.axis})")
+    writer.env[writer.main] = flow.wide(writer.scope.draft.unknown())
+    return None
+
+
+def attention(draw: Draw, writer: Writer) -> None:
+    flow = writer.env[writer.main]
+    heads = 2 if flow.width.even else 1
+    name = writer.add(draw, f"MultiheadAttention(num_heads={heads}, batch_first=True)")
+    more = pick(draw, "", ", need_weights=False")
+    writer.line(f"{writer.main}, _ = {name}({', '.join([writer.main] * 3)}{more})")
+
+
+def recurrent(draw: Draw, writer: Writer) -> None:
+    flow = writer.env[writer.main]
+    kind = pick(draw, "GRU", "LSTM", "RNN")
+    more = pick(draw, "", ", num_layers=2", ", bias=False")
+    wanted = flow.width if writer.keep and flow.width.known else Width(atom(draw, writer.scope))
+    if writer.keep and not flow.width.known:
+        return keep(draw, writer)
+    name = writer.add(draw, f"{kind}({wanted.text}{more}, batch_first=True)")
+    writer.line(f"{writer.main}, _ = {name}({writer.main})")
+    writer.env[writer.main] = flow.wide(Width(wanted.text, wanted.text in ("2", "4")))
+    return None
+
+
+KEEPING_STATEMENTS: tuple[Any, ...] = (
+    keep,
+    augment,
+    pair,
+    data_branch,
+    static_branch,
+    ternary,
+    early_return,
+    *LOOPS,
+)
+STATEMENTS = (assign, *KEEPING_STATEMENTS, halves, join)

@@ -1,0 +1,140 @@
+"""Rules for a drawn spec: what it shares, initialises and freezes.
+
+The spec is compiled without rules first, so that each rule can be drawn over names and shapes that there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
+
+import compiler
+from compiler.artifact import Artifact
+from compiler.infer.states import BlockState
+from compiler.plan import Plan
+from compiler.rules.table import TensorRow
+from spec_schema.plain import to_json
+from spec_schema.selectors import Step, parse_selector
+from tests.strategies.sharing import Ties, draw_shares
+from tests.strategies.tensors import Draw, pick, rarely
+
+Steps = tuple[Step, ...]
+
+
+@dataclass
+class Place:
+    """A spec, or a block of it, that may hold rules: the mapping to write into, and where its instances are."""
+
+    body: dict[str, Any]
+    instances: list[Steps]
+    names: list[str] = field(default_factory=list)
+    """Numbers that an expression of a rule may use."""
+
+
+def add_rules(draw: Draw, document: dict[str, Any], shared: bool) -> None:
+    """Draw rules into a document that has none."""
+    artifact = compiler.compile_text(to_json(document), name="spec.json")
+    placement = document.pop("placement", None)
+    places = list(places_of(document, artifact))
+    ties = Ties(artifact.plan.table)
+    for place in places:
+        if shared or rarely(draw, 3):
+            draw_shares(draw, place.body, place.instances, ties)
+    for place in reversed(places):
+        for _ in range(draw(st.integers(0, 2)) if artifact.plan.rows else 0):
+            _rule(draw, place, artifact.plan, ties)
+    if placement:
+        document["placement"] = placement
+
+
+def places_of(document: dict[str, Any], artifact: Artifact) -> Iterator[Place]:
+    """Yield the blocks whose bodies can hold rules, and the spec itself last."""
+    blocks = artifact.program.scope.blocks
+    modules = artifact.plan.table.modules
+    for signature, body in document.get("blocks", {}).items():
+        definition = blocks[signature.partition("(")[0]]
+        instances = [
+            m.steps for m in modules if isinstance(m.state, BlockState) and m.state.definition is definition
+        ]
+        if isinstance(body, dict) and "layers" in body and instances:
+            yield Place(body, instances)
+    names = [name for name, value in artifact.program.scope.variables.items() if type(value) is int]
+    yield Place(document, [()], names)
+
+
+def _rule(draw: Draw, place: Place, plan: Plan, ties: Ties) -> None:
+    """Draw one rule: what it selects holds all names of a tensor, or none."""
+    base = place.instances[0]
+    inside = [row for row in plan.table.tensors if row.steps[: len(base)] == base]
+    if not inside:
+        return
+    text = selector(draw, pick(draw, *inside).steps[len(base) :])
+    rows = _selected(text, place, plan)
+    if not ties.whole({row.name for row in rows}):
+        return
+    if rarely(draw, 2):
+        place.body.setdefault("freeze", []).append(text)
+    elif any(_draws(row) for row in rows):
+        value = initializer(draw, [row for row in rows if _draws(row)], place.names)
+        place.body.setdefault("init", []).append({text: value})
+
+
+def _selected(text: str, place: Place, plan: Plan) -> list[TensorRow]:
+    chosen = parse_selector(text, None)
+    return [
+        row
+        for row in plan.table.tensors
+        for steps in place.instances
+        if row.steps[: len(steps)] == steps and chosen.matches(row.steps[len(steps) :])
+    ]
+
+
+def _draws(row: TensorRow) -> bool:
+    """Say whether a tensor has first values that a rule can give."""
+    return row.entry is None or row.entry.value is None
+
+
+def _is_plain(row: TensorRow) -> bool:
+    """Say whether only a constant can be the first value: of a number, a variance, or what is made again on load."""
+    whole = not row.tensor.dtype.is_floating_point
+    return whole or row.name.endswith("running_var") or not row.persistent
+
+
+def selector(draw: Draw, path: Steps) -> str:
+    """Draw a selector that matches a path."""
+    names = [step[0] for step in path]
+    owner = path[-2] if len(path) > 1 else None
+    forms = ["/" + ".".join(names), ".".join(names), names[-1], f"**.{names[-1]}"]
+    if owner is not None:
+        forms += [
+            f"/{'.'.join(names[:-1])}",
+            ".".join(["*", *names[1:]]),
+            f"{owner[0]}.{{weight,{names[-1]}}}",
+        ]
+        forms += [f"{owner[1]}.{names[-1]}", owner[1]] if owner[1] else []
+    if names[0].isdigit():
+        forms.append(f"/[0-9].{'.'.join(names[1:])}".rstrip("."))
+    return str(pick(draw, *forms))
+
+
+def initializer(draw: Draw, rows: list[TensorRow], names: list[str]) -> Any:
+    """Draw an initialiser that can be used for every one of some tensors."""
+    plain: list[Any] = ["ones", 0.5, "constant(0.25)", 1]
+    if any(_is_plain(row) for row in rows):
+        return pick(draw, "ones", 1)
+    drawn = ["normal(std=0.5)", "uniform(-0.5, 0.5)", "zeros", "trunc_normal(std=0.5)"]
+    drawn += [
+        "uniform(-1, 1) * (abs(w) >= 0.5)",
+        "mixture([0.25, uniform(1, 2)], [0.5, zeros], [0.25, normal])",
+    ]
+    drawn += [f"normal(std=1 / sqrt(2 * {name}))" for name in names]
+    if all(row.tensor.ndim >= 2 for row in rows):
+        drawn += [
+            "xavier_uniform",
+            "kaiming_normal(mode='fan_out', nonlinearity='relu')",
+            "orthogonal(gain=0.5)",
+        ]
+    return pick(draw, *plain, *drawn)

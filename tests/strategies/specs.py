@@ -1,0 +1,101 @@
+"""Whole specs as plain documents, with the inputs that their models take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from compiler.artifact import Artifact
+from tests.strategies.draft import Draft, Scope, fresh
+from tests.strategies.models import VOCABULARY, program_model, row_model
+from tests.strategies.rules import add_rules
+from tests.strategies.tensors import Draw, pick, rarely
+
+Document = dict[str, Any]
+
+
+@st.composite
+def specs(draw: Draw, dtype: str | None = None, shared: bool = False) -> Document:
+    """Draw a valid spec. `dtype` fixes the model's; `shared` asks for a share group wherever two tensors can be one."""
+    document = draw(bare_specs(dtype))
+    add_rules(draw, document, shared)
+    return document
+
+
+@st.composite
+def bare_specs(draw: Draw, dtype: str | None = None) -> Document:
+    """Draw a spec without rules."""
+    draft = Draft()
+    variables = _variables(draw, draft)
+    scope = Scope(draft, tuple(draft.numbers), tuple(draft.flags))
+    inputs: dict[str, str] = {}
+    depth = pick(draw, 2, 0, 1, 3)
+    shape = program_model if rarely(draw, 2) else row_model
+    model = shape(draw, scope, inputs, depth)
+    document: Document = {"spec": 1}
+    if rarely(draw):
+        document["name"] = pick(draw, "net", "my_model", "Net2")
+    if rarely(draw, 8):
+        document["doc"] = pick(draw, "A model.", "A model: 'quoted',\nover two lines.")
+    document |= {key: part for key, part in {**variables, "inputs": inputs}.items() if part}
+    document |= _dims(draw, inputs)
+    document |= {key: part for key, part in {"blocks": draft.blocks, "model": model}.items() if part}
+    wanted = dtype or pick(draw, None, None, "float64")
+    if wanted:
+        document["placement"] = [{"/": {"device": pick(draw, "cpu", "auto"), "dtype": wanted}}]
+    return document
+
+
+def _variables(draw: Draw, draft: Draft) -> dict[str, Any]:
+    """Draw `vars`, also as expressions over earlier ones, and presets for them."""
+    taken: set[str] = set()
+    variables: dict[str, Any] = {}
+    for _ in range(draw(st.integers(0, 3))):
+        name = fresh(draw, taken - {"index"} | {"index"}, ("width", "size_", "depth", "dim", "heads"))
+        taken.add(name)
+        earlier = [n for n in variables if n in draft.numbers]
+        forms: list[Any] = [3, 2, 4, *(f"min({n}, 3)" for n in earlier), *(f"{n} // 2 + 1" for n in earlier)]
+        variables[name] = pick(draw, *forms)
+        draft.numbers.append(name)
+    if rarely(draw):
+        variables["deep"] = pick(draw, True, False)
+        draft.flags.append("deep")
+    presets = {}
+    if draft.numbers and rarely(draw):
+        presets = {"tiny": {draft.numbers[0]: pick(draw, 1, 2)}}
+    return {"vars": variables, "presets": presets}
+
+
+def _dims(draw: Draw, inputs: dict[str, str]) -> dict[str, Any]:
+    """Give symbolic dimensions their example sizes."""
+    sizes: dict[str, int] = {}
+    if any("time" in declared for declared in inputs.values()):
+        sizes["time"] = 3
+    if rarely(draw):
+        sizes["batch"] = pick(draw, 2, 3)
+    return {"dims": sizes} if sizes else {}
+
+
+def sample_inputs(artifact: Artifact, seed: int = 0) -> dict[str, Tensor]:
+    """Return random values for the inputs of a model, of the example sizes."""
+    generator = torch.Generator().manual_seed(seed)
+    return {name: _sample(meta, generator) for name, meta in artifact.inferred.inputs.items()}
+
+
+def call(model: nn.Module, artifact: Artifact, inputs: dict[str, Tensor]) -> Any:
+    """Call a model; with the same random numbers each time, where it draws some."""
+    order = [entry.name for entry in artifact.program.model.inputs]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return model(*[inputs[name] for name in order])
+
+
+def _sample(meta: Tensor, generator: torch.Generator) -> Tensor:
+    shape = tuple(int(size) for size in meta.shape)
+    if meta.dtype.is_floating_point:
+        return torch.randn(shape, generator=generator, dtype=meta.dtype)
+    high = 2 if meta.dtype == torch.bool else VOCABULARY
+    return torch.randint(0, high, shape, generator=generator).to(meta.dtype)

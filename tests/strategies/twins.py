@@ -1,0 +1,83 @@
+"""The untied twin of a spec: the same computation, in which nothing is shared and no layer runs under one name twice."""
+
+from __future__ import annotations
+
+import ast
+import re
+from copy import deepcopy
+from itertools import count
+from typing import Any
+
+Node = Any
+AGAIN = "_again"
+
+
+def untied(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a spec that gives each use of a layer a layer of its own, named as `original` undoes it."""
+    twin = deepcopy(document)
+    _drop_shares(twin)
+    for body in [*twin.get("blocks", {}).values(), twin["model"]]:
+        _untie(body)
+    return twin
+
+
+def original(name: str) -> str:
+    """Return the name, in the spec, of a tensor of its twin."""
+    return re.sub(rf"{AGAIN}\d+", "", name)
+
+
+def _drop_shares(node: Node) -> None:
+    if isinstance(node, dict):
+        node.pop("share", None)
+    for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        _drop_shares(part)
+
+
+def _untie(node: Node) -> None:
+    """Untie what is inside a node, in place."""
+    if isinstance(node, list):
+        _untie_row(node)
+    if isinstance(node, dict):
+        program = next((key for key in node if key.partition("(")[0] == "forward"), None)
+        if program is not None:
+            node[program] = _untie_program(node[program], node.get("layers", {}))
+    for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        if isinstance(part, dict | list):
+            _untie(part)
+
+
+def _untie_row(items: list[Node]) -> None:
+    named: dict[str, Node] = {}
+    numbers = count(1)
+    for at, item in enumerate(items):
+        if isinstance(item, str) and item in named:
+            items[at] = {f"{item}{AGAIN}{next(numbers)}": deepcopy(named[item])}
+        elif isinstance(item, dict) and len(item) == 1:
+            named.update(item)
+
+
+def _untie_program(text: str, layers: dict[str, Node]) -> str:
+    """Name a layer anew at each place of a program, from the second on, that calls it or goes over its copies."""
+    tree = ast.parse(text)
+    seen: set[str] = set()
+    numbers = count(1)
+    nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Call | ast.For | ast.comprehension)]
+    for node in sorted(nodes, key=_place):
+        for used in _uses(node):
+            if used.id in layers and used.id in seen:
+                name = f"{used.id}{AGAIN}{next(numbers)}"
+                layers[name] = deepcopy(layers[used.id])
+                used.id = name
+            seen.add(used.id)
+    return ast.unparse(tree) + "\n"
+
+
+def _place(node: ast.AST) -> tuple[int, int]:
+    at: Any = node.target if isinstance(node, ast.comprehension) else node
+    return at.lineno, at.col_offset
+
+
+def _uses(node: ast.AST) -> list[ast.Name]:
+    """Return the names that a node calls, or goes over."""
+    called = node.func if isinstance(node, ast.Call) else getattr(node, "iter", None)
+    return [called] if isinstance(called, ast.Name) else []
