@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from compiler.catalogue.operation_table import FUNCTIONS, METHODS
 from compiler.catalogue.operations import CallProblem, method_signature, operation, signature
-from compiler.infer.symbols import shape_text
+from compiler.infer.reasons import forms, refusal
 from compiler.infer.values import show, tensors_in
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.grammar import Source
@@ -86,10 +85,11 @@ def check_signature(source: Source, node: ast.Call, problem: CallProblem | None,
         return
     if problem.kind == "too-many-positional":
         assert problem.limit is not None
+        plural = "" if problem.limit == 1 else "s"
         raise refuse(
             "too-many-arguments",
-            f"{what} takes at most {problem.limit} positional arguments",
-            source.span(node),
+            f"{what} takes at most {problem.limit} argument{plural} without a name",
+            source.span(node.args[problem.limit]) if problem.limit < len(node.args) else source.span(node),
         )
     word = next(k for k in node.keywords if k.arg == problem.keyword)
     span = source.span(word).part(0, len(problem.keyword or ""))
@@ -112,7 +112,7 @@ def check_signature(source: Source, node: ast.Call, problem: CallProblem | None,
 
 def attempt(
     run: Interpreter,
-    node: ast.AST,
+    node: ast.Call,
     name: str,
     function: Callable[..., Any],
     arguments: Sequence[Any],
@@ -128,27 +128,34 @@ def attempt(
 
 
 def _refused(
-    run: Interpreter, node: ast.AST, name: str, error: Exception, values: Sequence[Any]
+    run: Interpreter, node: ast.Call, name: str, error: Exception, values: Sequence[Any]
 ) -> Diagnostic:
     tensors = tensors_in(list(values))
-    shapes = ", ".join(shape_text(t) for t in tensors)
-    notes = (f"the shapes are {shapes}",) if tensors else ()
-    code = "shape-mismatch" if len(tensors) > 1 else "operation-failed"
     return Diagnostic(
-        code,
-        f"`{name}` refuses this: {reason(error)}",
+        "shape-mismatch" if len(tensors) > 1 else "operation-failed",
+        refusal(f"`{name}`", error, tensors),
         run.source.span(node),
-        notes=(*notes, *run.engine.trail_notes()),
+        label=forms(*_named(node, values)),
+        notes=run.engine.trail.notes(),
     )
 
 
-def reason(error: Exception) -> str:
-    """Return torch's message as one line, without its internals."""
-    text = str(error).strip() or type(error).__name__
-    text = re.split(r"\n|Exception raised from|\. Got unexpected|\. This error may", text)[0]
-    text = re.sub(r"^(Error while processing|Expected)\b", lambda m: m[0].lower(), text)
-    text = re.sub(r"\bself\.|\bTensor\.|<built-in[^>]*>", "", text).rstrip(". ")
-    return text[:1].lower() + text[1:300]
+def _named(node: ast.Call, values: Sequence[Any]) -> tuple[list[str], list[Any]]:
+    """Return the arguments of a call as they are written, those of a list one by one, with their values."""
+    written: list[ast.expr] = [*node.args, *(keyword.value for keyword in node.keywords)]
+    if isinstance(node.func, ast.Attribute) and len(values) > len(written):
+        written.insert(0, node.func.value)
+    names: list[str] = []
+    flat: list[Any] = []
+    for part, value in zip(written, values, strict=False):
+        inside = part.elts if isinstance(part, ast.List | ast.Tuple) else []
+        if isinstance(value, list | tuple) and len(value) == len(inside):
+            names.extend(map(_text, inside))
+            flat.extend(value)
+        else:
+            names.append(_text(part))
+            flat.append(value)
+    return names, flat
 
 
 def apply_operator(
@@ -164,25 +171,15 @@ def apply_operator(
 def _operator_refused(
     run: Interpreter, node: ast.AST, what: str, error: Exception, operands: Sequence[Any]
 ) -> Diagnostic:
-    label = "   ".join(
-        f"{_text(part)}: {shape_text(value)}"
-        for part, value in zip(_parts(node), operands, strict=False)
-        if isinstance(value, Tensor)
-    )
-    span = run.source.span(node)
-    differing = _differing(operands) if what not in ("@", "[]") else None
-    if differing is None:
-        message = f"`{what}` refuses this: {reason(error)}"
-    else:
-        dimension, sizes = differing
-        message = f"`{what}` needs equal sizes, but dimension {dimension} differs: {sizes[0]} and {sizes[1]}"
+    labels, help = run.engine.trail.cause()
     return Diagnostic(
         "shape-mismatch",
-        message,
-        span,
-        label=label,
-        labels=run.engine.cause_labels(),
-        notes=run.engine.trail_notes(),
+        refusal(f"`{what}`", error, operands),
+        run.source.span(node),
+        label=forms([_text(part) for part in _parts(node)], operands),
+        labels=labels,
+        notes=run.engine.trail.notes(),
+        help=help,
     )
 
 
@@ -202,16 +199,3 @@ def _parts(node: ast.AST) -> list[ast.AST]:
 def _text(node: ast.AST) -> str:
     text = ast.unparse(node)
     return text if len(text) <= 40 else text[:37] + "..."
-
-
-def _differing(operands: Sequence[Any]) -> tuple[int, tuple[Any, Any]] | None:
-    """Return the dimension, counted from the front of the longer shape, in which two shapes do not broadcast."""
-    shapes = [list(value.shape) for value in operands if isinstance(value, Tensor)]
-    if len(shapes) != 2:
-        return None
-    rank = max(map(len, shapes))
-    first, second = ([1] * (rank - len(shape)) + shape for shape in shapes)
-    for dimension, pair in enumerate(zip(first, second, strict=True)):
-        if pair[0] != pair[1] and 1 not in pair:
-            return dimension, pair
-    return None

@@ -32,7 +32,7 @@ class Cell:
 
     def call(self, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span, where: str) -> Any:
         """Call the layer; return its output."""
-        with self.engine.inside(self, place):
+        with self.engine.trail.inside(self.name, self.state, place):
             if isinstance(self.state, Chain):
                 return self._call_chain(inputs, keywords, place)
             self.state, output = self.engine.step(self.state, inputs, keywords, place, where)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from compiler.catalogue.operation_table import LIST_FIRST
 from compiler.infer.arguments import evaluate_arguments
-from compiler.infer.calls import TORCH_ERRORS, apply_operation, reason
+from compiler.infer.calls import TORCH_ERRORS, apply_operation
+from compiler.infer.reasons import forms, refusal
 from compiler.infer.states import BlockState
-from compiler.infer.symbols import shape_text
 from compiler.program import Call
 from spec_schema.diagnostics import refuse
 from spec_schema.source import Span
@@ -33,11 +33,11 @@ def combine_values(
             return apply_operation(name, plugins, [values, *positional], keywords)
         return reduce(lambda a, b: apply_operation(name, plugins, [a, b, *positional], keywords), values)
     except TORCH_ERRORS as error:
-        shapes = ", ".join(shape_text(value) for value in values)
-        what = "the residual" if combine is None else f"`{name}`"
+        names = [*state.children] if len(values) == len(state.children) else ["x", "the layers"]
         raise refuse(
             "shape-mismatch",
-            f"{what} cannot join these: {reason(error)}",
+            refusal("the residual" if combine is None else f"`{name}`", error, values),
             span,
-            notes=(f"the shapes are {shapes}", *engine.trail_notes()),
+            label=forms(names, values),
+            notes=engine.trail.notes(),
         ) from None

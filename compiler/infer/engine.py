@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from compiler.catalogue.plugins import Registry
 from compiler.infer.arguments import evaluate_value
 from compiler.infer.build import Builder
-from compiler.infer.calls import TORCH_ERRORS, apply_operation, reason
+from compiler.infer.calls import TORCH_ERRORS, apply_operation
 from compiler.infer.cells import Cell
 from compiler.infer.combine import combine_values
 from compiler.infer.interpreter import Interpreter
 from compiler.infer.leaves import Leaves
 from compiler.infer.own_tensors import OwnTensors
+from compiler.infer.reasons import refusal
 from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State
 from compiler.infer.symbols import shape_text
-from compiler.infer.values import freeze, show, tensors_in
+from compiler.infer.trail import Trail
+from compiler.infer.values import freeze, tensors_in
 from compiler.program import (
-    Choice,
     Definition,
     ModuleBody,
     ParallelBody,
@@ -36,15 +36,6 @@ from spec_schema.source import Span
 
 
 @dataclass
-class Frame:
-    """A call that is under way: which layer, and where it is called."""
-
-    name: str
-    state: State
-    place: Span
-
-
-@dataclass
 class Engine:
     """Runs programs over meta tensors."""
 
@@ -55,7 +46,7 @@ class Engine:
     leaves: Leaves = field(init=False)
     own_tensors: OwnTensors = field(init=False)
     steps: dict[Hashable, tuple[State, Any]] = field(default_factory=dict)
-    frames: list[Frame] = field(default_factory=list)
+    trail: Trail = field(default_factory=Trail)
     number_calls: set[int] = field(default_factory=set)
     """The `ast` nodes, by identity, that call a function of numbers whose name is an operation too."""
     started: float = field(default_factory=time.process_time)
@@ -91,9 +82,9 @@ class Engine:
         if spent > self.limits.compile_seconds:
             raise refuse(
                 "too-slow",
-                f"inferring the shapes took more than {self.limits.compile_seconds:g} seconds",
+                f"the shapes take more than {self.limits.compile_seconds:g} seconds to infer",
                 place,
-                notes=self.trail_notes(),
+                notes=self.trail.notes(),
             )
 
     def _step(
@@ -110,8 +101,6 @@ class Engine:
                 return state, inputs[0]
         raise AssertionError(state)
 
-    # Layers of the catalogue.
-
     # Operations in layer positions.
 
     def _call_operation(
@@ -126,10 +115,10 @@ class Engine:
             shapes = ", ".join(shape_text(tensor) for tensor in tensors_in(list(inputs)))
             raise refuse(
                 "operation-failed",
-                f"`{state.name}` refuses this: {reason(error)}",
+                refusal(f"`{state.name}`", error, inputs),
                 state.node.span,
                 label=f"gets {shapes}",
-                notes=self.trail_notes(),
+                notes=self.trail.notes(),
             ) from None
 
     # Blocks.
@@ -137,7 +126,7 @@ class Engine:
     def _call_block(
         self, state: BlockState, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span
     ) -> tuple[State, Any]:
-        if len(self.frames) > self.limits.block_depth * 2:
+        if len(self.trail.frames) > self.limits.block_depth * 2:
             raise refuse("block-depth", f"blocks nested more than {self.limits.block_depth} deep", place)
         bound = self._bind_inputs(state.definition, state, inputs, keywords, place)
         tensors = self.own_tensors.shape(state, bound)
@@ -239,15 +228,7 @@ class Engine:
                 labels=(Label(definition.span, "the block"),),
             )
         bound = dict(zip(names, inputs, strict=False))
-        for keyword, value in keywords.items():
-            if keyword not in names or keyword in bound:
-                raise refuse(
-                    "unknown-argument",
-                    f"`{definition.name}` has no other input `{keyword}`",
-                    place,
-                    notes=(f"inputs: {', '.join(names)}",),
-                )
-            bound[keyword] = value
+        bound.update(keywords)
         for entry in definition.inputs:
             if entry.name in bound:
                 continue
@@ -260,52 +241,6 @@ class Engine:
                 )
             bound[entry.name] = evaluate_value(entry.default, state.values, definition.scope, self.limits)
         return {name: bound[name] for name in names}
-
-    # Parameters and buffers of blocks.
-
-    # Where an error is.
-
-    @contextmanager
-    def inside(self, cell: Cell, place: Span) -> Iterator[None]:
-        """Keep a call on the trail while it runs."""
-        self.frames.append(Frame(cell.name, cell.state, place))
-        try:
-            yield
-        finally:
-            self.frames.pop()
-
-    def trail_notes(self) -> tuple[str, ...]:
-        """Return a note that names the block instance in which something went wrong."""
-        blocks = [(n, f) for n, f in enumerate(self.frames) if isinstance(f.state, BlockState)]
-        if len(blocks) < 2:
-            return ()
-        number, frame = blocks[-1]
-        path = ".".join(f.name for f in self.frames[1 : number + 1])
-        state = frame.state
-        assert isinstance(state, BlockState)
-        arguments = ", ".join(f"{name}={show(value)}" for name, value in state.arguments.items())
-        line = frame.place.line
-        return (f"in {path}, a {state.definition.name}({arguments}) from line {line}",)
-
-    def cause_labels(self) -> tuple[Label, ...]:
-        """Return labels for the layers of the current block that are nothing here, because of a choice."""
-        for frame in reversed(self.frames):
-            if isinstance(frame.state, BlockState):
-                return self._identities(frame.state)
-        return ()
-
-    def _identities(self, state: BlockState) -> tuple[Label, ...]:
-        body = state.definition.body
-        if not isinstance(body, ModuleBody):
-            return ()
-        labels = []
-        for name, child in state.children.items():
-            node = body.layers[name]
-            if isinstance(child, Identity) and isinstance(node, Choice):
-                labels.append(
-                    Label(body.layer_spans[name], f"the identity here, because `{node.condition}` is false")
-                )
-        return tuple(labels)
 
     def place_of(self, state: State) -> Span | None:
         """Return where a layer is written."""

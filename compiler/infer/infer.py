@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from compiler.infer.states import BlockState
 from compiler.infer.symbols import symbolic_sizes
 from compiler.program import ModelInput, ModuleBody, ResolvedProgram
 from compiler.resolve.programs import MODE
-from spec_schema.diagnostics import SpecError
+from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.evaluate import evaluate
 from spec_schema.limits import Limits
 
@@ -56,10 +57,16 @@ def _with_symbols(
             _infer(program, limits, dtype, symbols)
     except SpecError as symbolic:
         if _places(symbolic) == _places(error):
-            return symbolic
+            return SpecError(map(_named, symbolic.diagnostics, error.diagnostics))
     except Exception:
         return error
     return error
+
+
+def _named(symbolic: Diagnostic, example: Diagnostic) -> Diagnostic:
+    """Take the headline of the example run where torch's own words hold its symbols, which mean nothing."""
+    unnamed = re.search(r"\bs\d+\b", symbolic.message)
+    return replace(symbolic, message=example.message) if unnamed else symbolic
 
 
 def _places(error: SpecError) -> list[tuple[str, str]]:

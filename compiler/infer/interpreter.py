@@ -19,9 +19,12 @@ from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.infer.arguments import constant
 from compiler.infer.calls import apply_operator, call_method, call_operation
 from compiler.infer.cells import Cell
+from compiler.infer.problems import check_input_names
+from compiler.infer.states import BlockState
 from compiler.infer.values import Undecided, same_form, show, tensors_in
+from compiler.infer.ways import Way, disagreement, merge
 from compiler.resolve.programs import ATTRIBUTES, MODE, NAMESPACES
-from spec_schema.diagnostics import SpecError, refuse
+from spec_schema.diagnostics import Label, SpecError, refuse
 from spec_schema.evaluate import FUNCTIONS, Budget, Evaluator
 from spec_schema.grammar import Source
 from spec_schema.limits import Limits
@@ -61,6 +64,8 @@ class Interpreter(Evaluator):
         self.tensors = tensors
         self.reached: set[str] = set()
         self.pending: list[Returned] = []
+        self.places: dict[str, ast.AST] = {}
+        """Where each local name was bound last."""
 
     # Statements.
 
@@ -69,8 +74,9 @@ class Interpreter(Evaluator):
         returned = self.block(body)
         assert returned is not None  # the grammar asks for a return on every way
         for early in self.pending:
-            if not _agree(early.value, returned.value):
-                raise self._disagree(early.node, "this `return`", early.value, "another", returned.value)
+            if not same_form(early.value, returned.value):
+                ways = (early.node, early.value), (returned.node, returned.value)
+                raise disagreement(self.source, None, "what is returned", *ways)
         return returned.value
 
     def block(self, body: Sequence[ast.stmt]) -> Returned | None:
@@ -114,45 +120,44 @@ class Interpreter(Evaluator):
 
     def _both_ways(self, node: ast.If) -> Returned | None:
         """Run both branches of an `if` that depends on data, and keep what they agree on."""
-        before = dict(self.names)
+        before = self._way()
         first = self.block(node.body)
-        after_first = dict(self.names)
-        self.names = dict(before)
+        after_first = self._way()
+        self._go_back(before)
         second = self.block(node.orelse)
         if first is not None and second is not None:
-            if not _agree(first.value, second.value):
-                raise self._disagree(
-                    first.node, "this `return`", first.value, "the other branch", second.value
-                )
+            if not same_form(first.value, second.value):
+                ways = (first.node, first.value), (second.node, second.value)
+                raise disagreement(self.source, node.test, "what is returned", *ways)
             return first
         if first is not None or second is not None:
             self.pending.extend(returned for returned in (first, second) if returned is not None)
-            self.names = dict(self.names) if first is not None else after_first
+            self._go_back(self._way() if first is not None else after_first)
             return None
-        self._merge(node, after_first, dict(self.names))
+        self.names = merge(self.source, node.test, after_first, self._way())
         return None
 
-    def _merge(self, node: ast.AST, first: dict[str, object], second: dict[str, object]) -> None:
-        """Keep what two ways agree on; tensors must agree in shape and dtype."""
-        merged: dict[str, object] = {}
-        for name in {**first, **second}:
-            if name not in first or name not in second:
-                merged[name] = Undecided(name)
-            elif _agree(first[name], second[name]):
-                merged[name] = first[name]
-            elif tensors_in(first[name]) or tensors_in(second[name]):
-                raise self._disagree(node, f"`{name}`", first[name], "the other way", second[name])
-            else:
-                merged[name] = Undecided(name)
-        self.names = merged
+    def _way(self) -> Way:
+        return Way(dict(self.names), dict(self.places))
 
-    def _disagree(self, node: ast.AST, what: str, a: Any, other: str, b: Any) -> SpecError:
-        return refuse(
-            "ways-disagree",
-            f"{what} is {_form(a)} on one way and {_form(b)} on {other}",
-            self.source.span(node),
-            notes=("this depends on data, so the shapes must agree on every way through",),
-        )
+    def _go_back(self, way: Way) -> None:
+        self.names, self.places = dict(way.names), dict(way.places)
+
+    def bind(self, target: ast.AST, value: Any) -> None:
+        if isinstance(target, ast.Name):
+            self.places[target.id] = target
+        super().bind(target, value)
+
+    def unpack(self, target: ast.Tuple | ast.List, value: Any) -> list[Any]:
+        parts = self.items(target, value)
+        if len(parts) != len(target.elts):
+            raise refuse(
+                "unpack-count",
+                f"{len(target.elts)} names for {len(parts)} values",
+                self.source.span(target),
+                notes=(f"the value is {show(value)}",),
+            )
+        return parts
 
     def _run_While(self, node: ast.While) -> Returned | None:
         try:
@@ -166,18 +171,19 @@ class Interpreter(Evaluator):
 
     def _loop_of_data(self, node: ast.While) -> None:
         """Run the body of a data-dependent loop once: what it changes must keep its shape and dtype."""
-        before = dict(self.names)
+        before = self._way()
         returned = self.block(node.body)
         if returned is not None:
             self.pending.append(returned)
-        self._merge(node, before, {**dict(self.names)})
-        for name, value in list(self.names.items()):
-            if isinstance(value, Undecided) and name in before and not isinstance(before[name], Undecided):
+        self.names = merge(self.source, node.test, before, self._way())
+        for name, value in self.names.items():
+            if isinstance(value, Undecided) and not isinstance(before.names.get(name, value), Undecided):
                 raise refuse(
                     "undecided-value",
-                    f"`{name}` is a number that a data-dependent loop changes",
-                    self.source.span(node.test),
-                    help=f"make it a tensor before the loop: `{name} = full((), {show(before[name])})`",
+                    f"`{name}` is {show(before.names[name])}, which is no tensor, and this loop changes it",
+                    self.source.span(self.places.get(name, node.test)),
+                    labels=(Label(self.source.span(node.test), "data decides how often"),),
+                    help=f"make it a tensor in front of the loop: `{name} = full((), {show(before.names[name])})`",
                 )
 
     def _run_For(self, node: ast.For) -> Returned | None:
@@ -207,15 +213,18 @@ class Interpreter(Evaluator):
             return super()._value_IfExp(node)
         except _Depends:
             first, second = self.value(node.body), self.value(node.orelse)
-            if not _agree(first, second):
-                raise self._disagree(node, "the value", first, "the other", second) from None
+            if not same_form(first, second):
+                ways = (node.body, first), (node.orelse, second)
+                raise disagreement(self.source, node.test, "the value", *ways) from None
             return first
 
     def _value_BoolOp(self, node: ast.BoolOp) -> Any:
         try:
             return super()._value_BoolOp(node)
         except _Depends:
-            return torch.empty((), dtype=torch.bool)
+            values = [self.value(operand) for operand in node.values]  # none goes unchecked
+            alike = all(same_form(values[0], value) for value in values)
+            return values[0] if alike else torch.empty((), dtype=torch.bool)
 
     def _value_UnaryOp(self, node: ast.UnaryOp) -> Any:
         try:
@@ -227,6 +236,8 @@ class Interpreter(Evaluator):
         try:
             return super()._value_Compare(node)
         except _Depends:
+            for operand in node.comparators:
+                self.value(operand)
             return torch.empty((), dtype=torch.bool)
 
     def _value_Name(self, node: ast.Name) -> Any:
@@ -239,9 +250,10 @@ class Interpreter(Evaluator):
             if isinstance(value, Undecided):
                 raise refuse(
                     "undecided-value",
-                    f"`{name}` is not the same on every way that leads here",
+                    value.message,
                     self.source.span(node),
-                    help="bind it before the branch, on every way",
+                    labels=(Label(value.place, "this depends on data"),),
+                    help=value.help,
                 )
             return value
         if name in self.tensors:
@@ -256,8 +268,9 @@ class Interpreter(Evaluator):
         if node.id in OPERATIONS or node.id in FUNCTIONS:
             return refuse(
                 "not-a-value",
-                f"`{node.id}` is an operation, and is called here without `(...)`",
+                f"`{node.id}` is an operation, not a value",
                 self.source.span(node),
+                help=f"call it: `{node.id}(...)`",
             )
         return refuse(
             "unbound-name",
@@ -345,6 +358,8 @@ class Interpreter(Evaluator):
     def _layer(self, node: ast.Call, value: Any) -> Any:
         if not isinstance(value, Cell):
             raise refuse("not-callable", f"{_what(value)} cannot be called", self.source.span(node.func))
+        if isinstance(value.state, BlockState):
+            check_input_names(self.source, node, value.name, value.state.definition)
         arguments, keywords = self._arguments(node)
         where = ast.unparse(node.func)
         return value.call(arguments, keywords, self.source.span(node), where)
@@ -364,25 +379,15 @@ class Interpreter(Evaluator):
         return super().items(node, value)
 
 
-def _agree(a: Any, b: Any) -> bool:
-    return same_form(a, b)
-
-
-def _form(value: Any) -> str:
-    if isinstance(value, Tensor):
-        return f"{str(value.dtype).removeprefix('torch.')}{show(value)}"
-    return show(value)
-
-
 def _what(value: Any) -> str:
     """Return what kind of thing a value is."""
     if isinstance(value, Tensor):
-        return f"a tensor of shape {show(value)}"
+        return f"a tensor {show(value)}"
     if isinstance(value, Cell):
         return f"the layer {value.described()}"
     if value is None:
         return "`None`"
-    return f"the {type(value).__name__} {show(value)}"
+    return show(value)
 
 
 def _over_tensor(arguments: Sequence[Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,11 @@ from torch import nn
 
 from compiler.catalogue.layers import CannotInfer, infer, reads_as_torch
 from compiler.infer.arguments import Given
-from compiler.infer.calls import TORCH_ERRORS, reason
+from compiler.infer.calls import TORCH_ERRORS
+from compiler.infer.reasons import reason
 from compiler.infer.states import Leaf, State
-from compiler.infer.symbols import shape_text
-from compiler.infer.values import Recipe, freeze, show, tensors_in
+from compiler.infer.symbols import size_text
+from compiler.infer.values import Recipe, freeze, show
 from compiler.program import Call
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.source import Span
@@ -38,18 +40,22 @@ class Leaves:
         try:
             return state, state.module(*inputs, **keywords)
         except TORCH_ERRORS as error:
-            raise SpecError([self._leaf_refused(state, inputs, error, place, where)]) from None
+            refused = self._wrong_inputs(state, inputs, keywords, place)
+            raise SpecError([refused or self._leaf_refused(state, inputs, error, place)]) from None
 
     def _shape_leaf(self, state: Leaf, inputs: Sequence[Any], place: Span) -> Leaf:
         try:
             sizes: dict[str, object] = dict(infer(state.layer, state.values, inputs))
         except CannotInfer as error:
-            shapes = [shape_text(t) for t in tensors_in(list(inputs))]
+            several = inputs and isinstance(inputs[0], list | tuple)
             raise refuse(
                 "cannot-infer",
                 f"`{error.argument}` of `{state.layer.name}` cannot be inferred: {error.reason}",
                 state.node.span,
-                notes=(f"its input is {', '.join(shapes)}", *self.engine.trail_notes()),
+                notes=(f"its input is {', '.join(map(show, inputs))}", *self.engine.trail.notes()),
+                help="take the values apart in a `forward` program: `y, state = lstm(x)`"
+                if several
+                else None,
             ) from None
         nested = {
             name: self._nested(value, inputs, place)
@@ -79,22 +85,20 @@ class Leaves:
         try:
             module: nn.Module = state.layer.cls(**values).eval()
         except TORCH_ERRORS as error:
-            raise SpecError([self._construction_refused(state, values, inputs, error)]) from None
+            raise SpecError([self._construction_refused(state, values, error)]) from None
         if plain:
             self.modules[key] = module
         return module
 
-    def _construction_refused(
-        self, state: Leaf, values: Mapping[str, Any], inputs: Sequence[Any], error: Exception
-    ) -> Diagnostic:
-        sizes = {name: value for name, value in values.items() if name in state.inferred}
-        inside = ", ".join(f"{name} = {value}" for name, value in sizes.items())
+    def _construction_refused(self, state: Leaf, values: Mapping[str, Any], error: Exception) -> Diagnostic:
+        sizes = {name: value for name, value in values.items() if name not in state.values}
+        inside = ", ".join(f"{name} = {size_text(value)}" for name, value in sizes.items())
         notes = (f"inferred: {inside}",) if inside else ()
         return Diagnostic(
             "bad-argument",
             f"`{state.layer.name}` cannot be made: {reason(error)}",
             state.node.span,
-            notes=(*notes, *self.engine.trail_notes()),
+            notes=(*notes, *self.engine.trail.notes()),
             help=self._torch_order(state, sizes),
         )
 
@@ -105,24 +109,46 @@ class Leaves:
         keywords = dict(list(state.values.items())[len(written) :])
         if not reads_as_torch(state.layer, positional, keywords, sizes):
             return None
-        names = ", ".join(f"`{name}`" for name in sizes)
-        return f"{names} follow from the input: leave them out"
+        names = " and ".join(f"`{name}`" for name in sizes)
+        return f"{names} {'follow' if len(sizes) > 1 else 'follows'} from the input: leave the size out"
 
-    def _leaf_refused(
-        self, state: Leaf, inputs: Sequence[Any], error: Exception, place: Span, where: str
-    ) -> Diagnostic:
+    def _wrong_inputs(
+        self, state: Leaf, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span
+    ) -> Diagnostic | None:
+        """Return a diagnostic if the layer does not take so many inputs, or none of that name."""
+        takes = inspect.signature(state.layer.cls.forward)
+        try:
+            takes.bind(state.module, *inputs, **keywords)
+        except TypeError:
+            name, parameters = state.layer.name, list(takes.parameters.values())[1:]
+            names = [each.name for each in parameters]
+            unknown = next((keyword for keyword in keywords if keyword not in names), None)
+            low = sum(each.default is inspect.Parameter.empty for each in parameters)
+            count = f"{low}" if low == len(names) else f"{low} to {len(names)}"
+            takes_so_many = (
+                f"takes {count} input{'' if count == '1' else 's'}, and gets {len(inputs) + len(keywords)}"
+            )
+            return Diagnostic(
+                "input-count",
+                f"`{name}` {takes_so_many}" if unknown is None else f"`{name}` has no input `{unknown}`",
+                place,
+                labels=self._declared(state.node, place),
+                notes=(f"inputs: {', '.join(names)}", *self.engine.trail.notes()),
+            )
+        return None
+
+    def _leaf_refused(self, state: Leaf, inputs: Sequence[Any], error: Exception, place: Span) -> Diagnostic:
         wrong = self._wrong_size(state, inputs)
         if wrong:
             return wrong
-        shapes = ", ".join(shape_text(tensor) for tensor in tensors_in(list(inputs)))
-        layer = state.layer.name
         return Diagnostic(
             "shape-mismatch",
-            f"`{layer}` refuses its input: {reason(error)}",
+            f"`{state.layer.name}` refuses its input: {reason(error)}",
             place,
-            label=f"{where}: {layer} gets {shapes}" if shapes else "",
+            label=f"gets {', '.join(map(show, inputs))}" if inputs else "",
             labels=self._declared(state.node, place),
-            notes=self.engine.trail_notes(),
+            notes=self.engine.trail.notes(),
+            help=self._torch_order(state, state.inferred),
         )
 
     def _declared(self, node: Call, place: Span) -> tuple[Label, ...]:
@@ -143,10 +169,10 @@ class Leaves:
                 argument = next(a for a in state.node.arguments if a.name == name)
                 return Diagnostic(
                     "wrong-size",
-                    f"`{name}` is {actual.get(name)}, and the spec says {show(value)}",
+                    f"`{name}` is {size_text(actual.get(name))}, and the spec says {show(value)}",
                     argument.span,
-                    label=f"the input is {shape_text(inputs[0])}",
-                    notes=self.engine.trail_notes(),
+                    label=f"the input is {show(inputs[0])}",
+                    notes=self.engine.trail.notes(),
                     help="leave it out: it follows from the input",
                 )
         for name, size in state.inferred.items():
@@ -154,9 +180,9 @@ class Leaves:
                 return Diagnostic(
                     "shape-mismatch",
                     f"`{name}` of this {state.layer.name} was inferred as {size} by "
-                    f"an earlier call, and is {actual[name]} here",
-                    self.engine.frames[-1].place if self.engine.frames else state.node.span,
-                    labels=self._declared(state.node, self.engine.frames[-1].place),
-                    notes=self.engine.trail_notes(),
+                    f"an earlier call, and is {size_text(actual[name])} here",
+                    self.engine.trail.frames[-1].place if self.engine.trail.frames else state.node.span,
+                    labels=self._declared(state.node, self.engine.trail.frames[-1].place),
+                    notes=self.engine.trail.notes(),
                 )
         return None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+
 from compiler.catalogue.layers import LayerType, Problem, positional
 from compiler.infer.arguments import Given
 from compiler.infer.values import Recipe, show
 from compiler.program import Call, Definition
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
+from spec_schema.grammar import Source
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
@@ -152,3 +155,23 @@ def not_a_layer(node: Call, value: object) -> SpecError:
     return refuse(
         "not-a-layer", f"`{node.target}` is {show(value)} here, not a layer", node.target_span, help=help_text
     )
+
+
+def check_input_names(source: Source, node: ast.Call, layer: str, definition: Definition) -> None:
+    """Refuse a call of a block by a keyword that is none of its inputs, or one that has a value already."""
+    names = [entry.name for entry in definition.inputs]
+    for keyword in node.keywords:
+        name = keyword.arg or ""
+        place = source.span(keyword).part(0, len(name))
+        if name in names[: len(node.args)]:
+            raise refuse("duplicate-argument", f"`{name}` is given twice", place)
+        if name not in names:
+            near = did_you_mean(name, names)
+            raise refuse(
+                "unknown-argument",
+                f"`{layer}` has no input `{name}`",
+                place,
+                labels=(Label(definition.span, "the block"),),
+                notes=() if near else (f"inputs: {', '.join(names)}",),
+                help=f"did you mean `{near}`?" if near else None,
+            )

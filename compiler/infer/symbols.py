@@ -6,6 +6,7 @@ forces a symbol to its example size, the size is shown. Nothing is guessed.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,8 +42,22 @@ def symbolic_sizes(sizes: Mapping[str, int]) -> Iterator[Symbols]:
         symbols[name] = environment.create_symintnode(symbol, hint=size, source=source)
         names[str(symbol)] = name
     _names[environment] = names
-    with FakeTensorMode(shape_env=environment, allow_non_fake_inputs=True):
+    with _silent(), FakeTensorMode(shape_env=environment, allow_non_fake_inputs=True):
         yield symbols
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep torch from logging the errors that this run is there to explain."""
+    loggers = [logging.getLogger(f"torch.{name}") for name in ("_subclasses", "fx", "_dynamo")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 _names: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()

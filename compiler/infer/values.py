@@ -11,13 +11,18 @@ from torch import Tensor
 
 from compiler.infer.symbols import shape_text
 from compiler.program import Call
+from spec_schema.scalars import shorten
+from spec_schema.source import Span
 
 
+@dataclass(frozen=True, eq=False)
 class Undecided:
     """A value that differs between the ways that data may take. Using it is an error."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    message: str
+    help: str | None
+    place: Span
+    """The condition that data decides."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +41,10 @@ class Recipe:
         parts = [show(value) for value in self.positional]
         parts += [f"{name}={show(value)}" for name, value in self.keywords.items()]
         return f"{self.call.target}({', '.join(parts)})" if parts else self.call.target
+
+
+SHOWN = 8
+"""Items of a list."""
 
 
 def freeze(value: Any) -> Hashable:
@@ -73,13 +82,13 @@ def show(value: Any) -> str:
             return shape_text(value)
         case Recipe():
             return str(value)
-        case list() | tuple() if len(value) <= 8:
-            inside = ", ".join(show(item) for item in value)
+        case list() | tuple():
+            inside = ", ".join([*(show(item) for item in value[:SHOWN]), *["..."] * (len(value) > SHOWN)])
             return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' if len(value) == 1 else ''})"
         case dict():
             return "{" + ", ".join(f"{key}: {show(item)}" for key, item in value.items()) + "}"
         case str():
-            return repr(value)
+            return repr(shorten(value))
     return str(value)
 
 

@@ -17,7 +17,8 @@ from pytorch_lightning import Callback
 from torch import nn
 
 from compiler.artifact import Artifact
-from compiler.infer.calls import TORCH_ERRORS, reason
+from compiler.infer.calls import TORCH_ERRORS
+from compiler.infer.reasons import reason
 from compiler.training.objective import (
     OUTPUT,
     check_scalar,

@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, SequentialLR
 
-from compiler.infer.calls import reason
+from compiler.infer.reasons import reason
 from compiler.training.calls import INFERRED_LENGTHS, Making
 from spec_schema.diagnostics import refuse
 
