@@ -197,11 +197,8 @@ def run_command(command: str) -> str:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.suppress(SystemExit):
         app(words[3:], prog_name=COMMAND)
-    return (
-        (err.getvalue().rstrip("\n") + "\n").lstrip("\n")
-        + out.getvalue().rstrip("\n")
-        + "\n" * bool(out.getvalue())
-    )
+    printed = [part.getvalue().strip("\n") for part in (err, out)]
+    return "".join(f"{part}\n" for part in printed if part).replace(f"{Path.cwd()}/", "")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
