@@ -1,9 +1,17 @@
 """Systems 6 and 7: repeated blocks, and containers in containers."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
-from twins import assert_twins, built, compiled, drawn
+from twins import COURSE, ROOT, assert_twins, built, compiled, drawn
+
+import runtime
 
 
 def repeated(copies: int) -> nn.Sequential:
@@ -62,3 +70,22 @@ def test_index_and_dotted_path_reach_the_same_parameter() -> None:
 def test_the_plan_lists_names_and_shapes() -> None:
     rows = [(row.name, row.shape) for row in compiled("07_nested_containers").plan.rows]
     assert rows == [(name, tuple(each.shape)) for name, each in nested().named_parameters()]
+
+
+def params(*arguments: str) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "compiler", "params", *arguments, "--format", "json"]
+    listed: list[dict[str, Any]] = json.loads(subprocess.check_output(command, cwd=ROOT, text=True))
+    return listed
+
+
+def test_params_lists_names_and_shapes() -> None:
+    rows = [(row["name"], row["shape"]) for row in params(str(COURSE / "07_nested_containers.yaml"))]
+    assert rows == [(name, list(each.shape)) for name, each in nested().named_parameters()]
+
+
+def test_params_shows_the_parameter_of_a_dotted_path(tmp_path: Path) -> None:
+    rgnet = built("07_nested_containers")
+    runtime.save(rgnet, tmp_path / "rgnet.safetensors")
+    (row,) = params(str(tmp_path / "rgnet.safetensors"), "/0.1.0.bias")
+    assert row["name"] == "0.1.0.bias"
+    assert torch.equal(torch.tensor(row["values"]), rgnet[0][1][0].bias)
