@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from compiler.cli.bench import bench
 from compiler.cli.check import check
 from compiler.cli.console import out
 from compiler.cli.devices import devices
@@ -70,7 +71,7 @@ app = typer.Typer(
     f"Blockprint's own ({DEBUG} shows the traceback).",
 )
 
-VERBS = (run, check, summary, emit, explain, params, layers, devices)
+VERBS = (run, check, summary, emit, explain, params, layers, devices, bench)
 
 for verb in VERBS:
     app.command()(verb)
