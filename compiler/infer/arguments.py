@@ -59,7 +59,7 @@ class ArgumentEvaluator(Evaluator):
             raise SpecError(problems)
         assert isinstance(call, Call)
         given = evaluate_arguments(call, self.names, self.limits)
-        return Recipe(call, given.positional, given.keywords)
+        return Recipe(call, given.positional, given.keywords, given.places)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from compiler.infer.symbols import shape_text
-from compiler.program import Call
+from compiler.program import Argument, Call
 from spec_schema.scalars import shorten
 from spec_schema.source import Span
 
@@ -32,6 +32,8 @@ class Recipe:
     call: Call
     positional: tuple[object, ...]
     keywords: Mapping[str, object]
+    places: Mapping[int | str, Argument] = field(default_factory=dict)
+    """Where each argument stands."""
 
     @property
     def key(self) -> Hashable:
