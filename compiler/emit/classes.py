@@ -33,7 +33,8 @@ from compiler.program import (
     SequenceBody,
 )
 from compiler.program import Sequence as SequenceNode
-from compiler.resolve.nodes import MODULE_ATTRIBUTES, reuses
+from compiler.resolve.layer_names import MODULE_ATTRIBUTES
+from compiler.resolve.nodes import reuses
 from compiler.resolve.values import expressions_of, free_names
 from spec_schema.grammar import Expression, Program
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from compiler.catalogue.layers import bind, layer_type
@@ -25,7 +26,7 @@ from compiler.program import (
     Reuse,
 )
 from compiler.program import Sequence as SequenceNode
-from compiler.resolve.nodes import check_layer_name
+from compiler.resolve.layer_names import check_layer_name
 from compiler.resolve.program import value_of
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.evaluate import evaluate
@@ -44,9 +45,14 @@ class Builder:
     limits: Limits
     blocks: dict[Hashable, BlockState] = field(default_factory=dict)
     depth: int = 0
+    copies_deep: int = 1
+    built: int = 0
 
     def build(self, node: LayerNode, values: Values) -> State:
         """Return the state of a node under the compile-time values of its block."""
+        self.built += 1
+        if self.built > self.limits.modules:
+            raise self._too_many(f"more than {self.limits.modules:,} layers", node.span)
         match node:
             case Call():
                 return self._call(node, values)
@@ -73,10 +79,12 @@ class Builder:
         value = values.get(node.target)
         if isinstance(value, Recipe):
             more = evaluate_arguments(node, values, self.limits)
+            shift = len(value.positional)
+            added = {shift + k if isinstance(k, int) else k: a for k, a in more.places.items()}
             given = Given(
                 (*value.positional, *more.positional),
                 {**value.keywords, **more.keywords},
-                {len(value.positional) + k if isinstance(k, int) else k: a for k, a in more.places.items()},
+                {**value.places, **added},
             )
             return self.from_call(value.call, given)
         if node.target in FUNCTIONS or node.target in METHODS or node.target in node.scope.plugins.operations:
@@ -123,7 +131,7 @@ class Builder:
         self.depth += 1
         if self.depth > self.limits.block_depth:
             raise refuse(
-                "block-depth", f"blocks nested more than {self.limits.block_depth} deep", definition.span
+                "block-depth", f"blocks are nested more than {self.limits.block_depth} deep", definition.span
             )
         values: dict[str, object] = {**definition.scope.variables, **arguments}
         for name, value in definition.variables.items():
@@ -196,43 +204,54 @@ class Builder:
 
     def copies(self, node: Repeat, first: int, values: Values) -> Iterator[tuple[str, State]]:
         """Yield the name and the state of each copy; unnamed ones are numbered from `first`."""
-        seen: set[str] = set()
-        for index, bindings in enumerate(self.bindings(node, values)):
-            inner = {**values, **bindings}
-            name = copy_name(node.label, inner) if node.label else str(first + index)
-            if name in seen:
-                place = node.label.span if node.label else node.span
-                raise refuse("duplicate-name", f"two copies are named `{name}`", place)
-            seen.add(name)
-            yield name, self.build(node.of, inner)
+        rows = self.bindings(node, values)
+        with self._multiplied(len(rows), _place_of(node)):
+            seen: set[str] = set()
+            for index, bindings in enumerate(rows):
+                inner = {**values, **bindings}
+                name = copy_name(node.label, inner) if node.label else str(first + index)
+                if name in seen:
+                    place = node.label.span if node.label else node.span
+                    raise refuse("duplicate-name", f"two copies are named `{name}`", place)
+                seen.add(name)
+                yield name, self.build(node.of, inner)
+
+    @contextmanager
+    def _multiplied(self, count: int, place: Span) -> Iterator[None]:
+        """Multiply out repeats that stand in repeats, before the copies are made."""
+        before, self.copies_deep = self.copies_deep, self.copies_deep * count
+        if self.copies_deep > self.limits.modules:
+            raise self._too_many(f"{self.copies_deep:,} copies", place)
+        try:
+            yield
+        finally:
+            self.copies_deep = before
+
+    def _too_many(self, what: str, place: Span) -> SpecError:
+        return refuse(
+            "too-many-modules", what, place, notes=(f"the limit is {self.limits.modules:,} modules",)
+        )
 
     def bindings(self, node: Repeat, values: Values) -> list[dict[str, object]]:
         """Return what is bound in each copy: `index`, and the names of `as`."""
         over = evaluate_value(node.over, values, node.scope, self.limits)
-        span = node.over.place if isinstance(node.over, Expression) else node.span
+        span = _place_of(node)
         if isinstance(over, bool) or not isinstance(over, int | list | tuple | range):
-            raise refuse(
-                "bad-repeat", f"`repeat` takes a number of copies or a list, and this is {show(over)}", span
-            )
+            message = f"`repeat` takes a number of copies or a list, and this is {show(over)}"
+            raise refuse("bad-repeat", message, span)
         count = over if isinstance(over, int) else len(over)
         if count < 0:
-            raise refuse("bad-repeat", f"`repeat` of {count} copies", span)
+            raise refuse("bad-repeat", f"`repeat` takes a number of copies, and this is {count}", span)
         if count > self.limits.modules:
+            raise self._too_many(f"{count:,} copies", span)
+        if isinstance(over, int) and node.names:
+            help = "the number of a copy is `index`"
             raise refuse(
-                "too-many-modules",
-                f"{count} copies",
-                span,
-                notes=(f"the limit is {self.limits.modules} modules",),
+                "bad-repeat", "`as` names the items of a list, and this is a number", span, help=help
             )
         rows = [None] * count if isinstance(over, int) else list(over)
-        if isinstance(over, int) and node.names:
-            raise refuse(
-                "bad-repeat",
-                "`as` names the items of a list, and `repeat` is a number",
-                span,
-                help="the number of a copy is `index`",
-            )
-        return [{"index": index, **_bind_row(node.names, row, span)} for index, row in enumerate(rows)]
+        places = [_place_of(node, index) for index in range(count)]
+        return [{"index": k, **_bind_row(node.names, row, places[k])} for k, row in enumerate(rows)]
 
     def _choice(self, node: Choice, values: Values) -> State:
         if self.decide(node, values):
@@ -244,13 +263,21 @@ class Builder:
         return bool(evaluate(node.condition, values, self.limits))
 
 
+def _place_of(node: Repeat, index: int | None = None) -> Span:
+    """Return where it says how often to repeat, or an item of that."""
+    if isinstance(node.over, Expression):
+        return node.over.place
+    part = node.over[index] if index is not None else None
+    return part.place if isinstance(part, Expression) else node.span
+
+
 def _bind_row(names: tuple[str, ...], row: object, span: Span) -> dict[str, object]:
     if not names:
         return {}
     if len(names) == 1:
         return {names[0]: row}
     if not isinstance(row, list | tuple) or len(row) != len(names):
-        raise refuse("bad-repeat", f"`as` has {len(names)} names, and an item is {show(row)}", span)
+        raise refuse("bad-repeat", f"`as` has {len(names)} names, and this item is {show(row)}", span)
     return dict(zip(names, row, strict=True))
 
 

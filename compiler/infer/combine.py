@@ -10,7 +10,7 @@ from compiler.infer.arguments import evaluate_arguments
 from compiler.infer.calls import TORCH_ERRORS, apply_operation
 from compiler.infer.reasons import forms, refusal
 from compiler.infer.states import BlockState
-from compiler.program import Call
+from compiler.program import Call, ParallelBody
 from spec_schema.diagnostics import refuse
 from spec_schema.source import Span
 
@@ -33,7 +33,8 @@ def combine_values(
             return apply_operation(name, plugins, [values, *positional], keywords)
         return reduce(lambda a, b: apply_operation(name, plugins, [a, b, *positional], keywords), values)
     except TORCH_ERRORS as error:
-        names = [*state.children] if len(values) == len(state.children) else ["x", "the layers"]
+        parallel = isinstance(state.definition.body, ParallelBody)
+        names = [*state.children] if parallel else ["x", "the layers"]
         raise refuse(
             "shape-mismatch",
             refusal("the residual" if combine is None else f"`{name}`", error, values),

@@ -127,7 +127,7 @@ class Engine:
         self, state: BlockState, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span
     ) -> tuple[State, Any]:
         if len(self.trail.frames) > self.limits.block_depth * 2:
-            raise refuse("block-depth", f"blocks nested more than {self.limits.block_depth} deep", place)
+            raise refuse("block-depth", f"blocks are nested more than {self.limits.block_depth} deep", place)
         bound = self._bind_inputs(state.definition, state, inputs, keywords, place)
         tensors = self.own_tensors.shape(state, bound)
         state = replace(state, tensors=tensors, inputs=state.inputs or bound)

@@ -109,8 +109,10 @@ class Leaves:
         keywords = dict(list(state.values.items())[len(written) :])
         if not reads_as_torch(state.layer, positional, keywords, sizes):
             return None
+        own = [*map(show, positional[len(sizes) :]), *(f"{k}={show(v)}" for k, v in keywords.items())]
+        short = f"{state.layer.name}({', '.join(own)})" if own else state.layer.name
         names = " and ".join(f"`{name}`" for name in sizes)
-        return f"{names} {'follow' if len(sizes) > 1 else 'follows'} from the input: leave the size out"
+        return f"{names} {'follow' if len(sizes) > 1 else 'follows'} from the input: write `{short}`"
 
     def _wrong_inputs(
         self, state: Leaf, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span
@@ -184,5 +186,6 @@ class Leaves:
                     self.engine.trail.frames[-1].place if self.engine.trail.frames else state.node.span,
                     labels=self._declared(state.node, self.engine.trail.frames[-1].place),
                     notes=self.engine.trail.notes(),
+                    help="name two layers: one that runs twice gets equal sizes each time",
                 )
         return None

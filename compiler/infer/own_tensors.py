@@ -12,7 +12,7 @@ from torch import Tensor
 from compiler.infer.states import BlockState
 from compiler.infer.values import show, tensors_in
 from compiler.program import ModuleBody, TensorEntry
-from spec_schema.diagnostics import refuse
+from spec_schema.diagnostics import Label, refuse
 from spec_schema.grammar import Expression, Program
 from spec_schema.limits import DEFAULT_LIMITS, Limits
 from spec_schema.tensors import TensorType
@@ -52,7 +52,9 @@ class OwnTensors:
             value = torch.tensor(value)
         if not isinstance(value, Tensor):
             raise refuse(
-                "not-a-tensor", f"the value of `{entry.name}` is {show(value)}, not a tensor", entry.span
+                "not-a-tensor",
+                f"the value of `{entry.name}` is {show(value)}, not a tensor",
+                source.scalar.span,
             )
         return value
 
@@ -69,8 +71,9 @@ class OwnTensors:
             raise refuse(
                 "wrong-size",
                 f"the value of `{entry.name}` has the shape {show(value)}",
-                entry.span,
-                notes=(f"declared: {declared}",),
+                declared.span,
+                label="declared here",
+                labels=(Label(entry.value.scalar.span, show(value)),) if entry.value else (),
             )
         return value.to(dtype_of(declared.dtype))
 
@@ -100,6 +103,6 @@ def check_size(size: Any, dimension: Expression, limits: Limits = DEFAULT_LIMITS
         message = f"`{dimension}` is {show(size)}, and a size is a whole number"
         raise refuse("bad-size", message, dimension.place)
     if size > limits.dimension:
-        note = f"the limit is {limits.dimension}"
-        raise refuse("bad-size", f"a dimension of {size}", dimension.place, notes=(note,))
+        note = f"the limit is {limits.dimension:,}"
+        raise refuse("bad-size", f"a dimension of {size:,}", dimension.place, notes=(note,))
     return size

@@ -54,7 +54,8 @@ def _place(problem: Problem, node: Call, given: Given) -> Span:
     if problem.kind == "unknown-argument" and argument.name_span is not None:
         span = argument.name_span
         return span.part(0, len(argument.name or "")) if span.text.startswith(argument.name or "") else span
-    return argument.span
+    keyword = problem.kind == "duplicate-argument" and argument.name_span is not None
+    return argument.name_span if keyword and argument.name_span else argument.span
 
 
 def _unknown_argument(owner: str, name: str, names: tuple[str, ...], place: Span) -> Diagnostic:
@@ -121,15 +122,12 @@ def block_argument_problems(definition: Definition, node: Call, given: Given) ->
             )
         )
     for keyword in given.keywords:
+        place = given.places[keyword].name_span or given.places[keyword].span
         if keyword not in names:
-            argument = given.places[keyword]
-            place = argument.name_span or argument.span
             problem = _unknown_argument(definition.name, keyword, tuple(names), place.part(0, len(keyword)))
             problems.append(problem)
         elif names.index(keyword) < len(given.positional):
-            problems.append(
-                Diagnostic("duplicate-argument", f"`{keyword}` is given twice", given.places[keyword].span)
-            )
+            problems.append(Diagnostic("duplicate-argument", f"`{keyword}` is given twice", place))
     missing = [
         p.name
         for index, p in enumerate(definition.parameters)

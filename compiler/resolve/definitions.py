@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from compiler.program import (
     BlockBody,
@@ -20,13 +21,14 @@ from compiler.program import (
     ValueTree,
 )
 from compiler.resolve.borrow import ImpliedProgram, in_order, write_out
-from compiler.resolve.nodes import DEFAULT_INPUT, NodeReader, check_layer_name, reuses
+from compiler.resolve.layer_names import check_layer_name
+from compiler.resolve.nodes import DEFAULT_INPUT, NodeReader, reuses
 from compiler.resolve.programs import ProgramNames, check_program
 from compiler.resolve.rules import read_rules
 from compiler.resolve.signatures import read_signature
 from compiler.resolve.values import check_names, read_value
 from spec_schema import document as doc
-from spec_schema.diagnostics import Diagnostic, SpecError
+from spec_schema.diagnostics import Diagnostic, Label, SpecError
 from spec_schema.grammar import Expression, Program, parse_expression, parse_program
 from spec_schema.reader import Items, Scalar
 from spec_schema.source import Span
@@ -183,8 +185,8 @@ class DefinitionReader:
                 Diagnostic(
                     "value-of-parameter",
                     "a parameter has an `init`, not a `value`",
-                    place,
-                    help="write `init:`; a value that is not trained is a buffer",
+                    node.at("value"),
+                    help="write `init:`, or make it a buffer if it is not trained",
                 )
             )
         if node.tensor is None and node.value is None:
@@ -202,14 +204,21 @@ class DefinitionReader:
 
     def _check_value(self, source: Program | Expression, body: Iterable[ast.AST]) -> None:
         names = ProgramNames(frozenset(), {}, frozenset(), frozenset(self.reader.values), self.scope)
-        self.problems.extend(check_program(source, body, names))
+        note = "the value of a buffer is computed before there is an input"
+        inputs = {f"nothing here is named `{entry.name}`" for entry in self.inputs}
+        for problem in check_program(source, body, names):
+            self.problems.append(replace(problem, notes=(note,)) if problem.message in inputs else problem)
 
     def _program(
         self, body: doc.Body, layers: dict[str, Span], tensors: dict[str, TensorEntry]
     ) -> Program | None:
         forwards = body.forwards()
         if len(forwards) > 1:
-            self.problems.append(Diagnostic("two-forwards", "a block has one `forward`", forwards[1][0].span))
+            labels = (Label(forwards[0][0].span, "the first one"),)
+            place = forwards[1][0].span
+            self.problems.append(
+                Diagnostic("two-forwards", "a block has one `forward`", place, labels=labels)
+            )
         if not forwards:
             return self._implied_program(body, layers) if self.reader.borrowing else None
         text = forwards[0][1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +18,6 @@ from compiler.program import (
     Input,
     Item,
     LayerNode,
-    NameTemplate,
     ParallelBody,
     Parameter,
     Repeat,
@@ -31,6 +29,7 @@ from compiler.program import (
 )
 from compiler.program import Sequence as SequenceOf
 from compiler.resolve.borrow import Steps, borrows, split
+from compiler.resolve.layer_names import check_layer_name, read_template
 from compiler.resolve.values import (
     check_names,
     free_names,
@@ -42,12 +41,10 @@ from compiler.resolve.values import (
 from spec_schema import document as doc
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.grammar import Expression, parse_expression
-from spec_schema.names import name_problem
 from spec_schema.reader import Scalar
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
-TEMPLATE = re.compile(r"\{([^{}]*)\}")
 DEFAULT_INPUT = "x"
 
 
@@ -249,7 +246,7 @@ class NodeReader:
         return tuple(name.text for name in (node.as_ if isinstance(node.as_, list) else [node.as_]))
 
     def _residual(self, node: doc.Residual) -> LayerNode:
-        return self.inline(self.residual_body(node), "Residual", node.span)
+        return self.inline(self.residual_body(node), "Residual", node.at("residual"))
 
     def residual_body(self, node: doc.Residual) -> ResidualBody:
         inner = node.residual.root if isinstance(node.residual, doc.SequenceNode) else [node.residual]
@@ -375,57 +372,6 @@ def read_arguments(expression: Expression, call: ast.Call | None) -> tuple[Argum
         for k in call.keywords
     ]
     return (*positional, *named)
-
-
-def read_template(scalar: Scalar) -> NameTemplate:
-    """Read `denselayer{index + 1}`."""
-    parts: list[str | Expression] = []
-    at = 0
-    for match in TEMPLATE.finditer(scalar.text):
-        if match.start() > at:
-            parts.append(scalar.text[at : match.start()])
-        parts.append(parse_expression(scalar, match.start(1), match.end(1)))
-        at = match.end()
-    if at < len(scalar.text):
-        parts.append(scalar.text[at:])
-    if not any(isinstance(part, Expression) for part in parts):
-        raise refuse(
-            "bad-name",
-            "every copy would have the same name",
-            scalar.span,
-            help=f"number the copies: `{scalar.text}{{index}}`",
-        )
-    return NameTemplate(tuple(parts), scalar.span)
-
-
-def check_layer_name(name: str, place: Span) -> list[Diagnostic]:
-    """Return what is wrong with the name of a layer, parameter or buffer."""
-    problem = name_problem(name, place)
-    if problem:
-        return [problem]
-    if name in MODULE_ATTRIBUTES:
-        return [
-            Diagnostic(
-                "reserved-name",
-                f"`{name}` is an attribute of every `nn.Module`",
-                place,
-                help=f"name it `{name}_layer`",
-            )
-        ]
-    return []
-
-
-MODULE_ATTRIBUTES = frozenset(
-    "T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches "
-    "eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu "
-    "load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters "
-    "register_backward_hook register_buffer register_forward_hook register_forward_pre_hook "
-    "register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook "
-    "register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook "
-    "register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to to_empty "
-    "train training type xpu zero_grad".split()
-)
-"""The public attributes of `nn.Module`, which no layer may bear; a test compares them with torch's."""
 
 
 def _dotted(node: ast.AST) -> str | None:

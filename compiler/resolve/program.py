@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 from compiler.catalogue.plugins import Registry
 from compiler.load import Loaded
 from compiler.program import (
-    Call,
-    Choice,
     Definition,
-    Inline,
     Input,
-    LayerNode,
     ModelInput,
     ModuleBody,
-    ParallelBody,
     Parameter,
-    Repeat,
-    ResidualBody,
     ResolvedProgram,
     Scope,
-    Sequence,
-    SequenceBody,
     ValueTree,
 )
+from compiler.resolve.cycles import cycles
 from compiler.resolve.definitions import DefinitionReader, default_inputs
 from compiler.resolve.rules import read_rules
 from compiler.resolve.signatures import read_signature
 from compiler.resolve.values import check_names, free_names, read_value
-from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
+from spec_schema.diagnostics import Diagnostic, Label, SpecError
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import Expression
 from spec_schema.reader import Node, Scalar
@@ -60,7 +50,7 @@ def resolve(loaded: Loaded, plugins: Registry) -> ResolvedProgram:
     if missing:
         problems = [*missing, *(problem for problem in problems if problem.code not in REGISTERED)]
     if not problems:
-        problems.extend(_cycles(scope))
+        problems.extend(cycles(scope))
     if problems or model is None:
         raise SpecError(_distinct(problems))
     return ResolvedProgram(
@@ -73,14 +63,6 @@ def _distinct(problems: list[Diagnostic]) -> list[Diagnostic]:
     for problem in problems:
         found.setdefault((problem.code, str(problem.span), problem.message), problem)
     return list(found.values())
-
-
-def _root_name(loaded: Loaded) -> str:
-    """Return the class name of the model: from `name`, else from the file."""
-    written = loaded.document.name.text if loaded.document.name else PurePosixPath(loaded.path).stem
-    words = re.findall(r"[A-Za-z0-9]+", written)
-    name = "".join(word[:1].upper() + word[1:] for word in words)
-    return name if name[:1].isalpha() else f"Model{name}"
 
 
 def _resolve_file(
@@ -276,7 +258,7 @@ def _model(
         return None
     place = document.at("model")
     names = tuple(Input(entry.name, None, entry.type.span) for entry in inputs)
-    title = _root_name(loaded)
+    title = loaded.title
     if title in scope.block_names:
         title += "Model"
     reader = DefinitionReader(title, (), scope, place, names)
@@ -345,65 +327,3 @@ def _requirements(loaded: Loaded, plugins: Registry) -> list[Diagnostic]:
         for name in loaded.document.requires
         if name.text not in plugins.plugins
     ]
-
-
-def _cycles(scope: Scope) -> list[Diagnostic]:
-    """Return a diagnostic for each block that contains itself."""
-    state: dict[int, str] = {}
-    problems: list[Diagnostic] = []
-    for definition in scope.blocks.values():
-        _visit(definition, (), state, problems)
-    return problems
-
-
-def _visit(
-    definition: Definition, trail: tuple[Definition, ...], state: dict[int, str], problems: list[Diagnostic]
-) -> None:
-    if definition in trail:
-        names = [d.name for d in trail[trail.index(definition) :]] + [definition.name]
-        if state.get(id(definition)) != "cycle":
-            state[id(definition)] = "cycle"
-            problems.append(
-                Diagnostic(
-                    "block-cycle",
-                    f"the block `{definition.name}` contains itself",
-                    definition.span,
-                    notes=(" → ".join(names),),
-                )
-            )
-        return
-    if id(definition) in state:
-        return
-    if len(trail) > 32:
-        raise refuse("block-depth", "blocks nested more than 32 deep", definition.span)
-    for inner in _blocks_of(definition):
-        _visit(inner, (*trail, definition), state, problems)
-    state.setdefault(id(definition), "done")
-
-
-def _blocks_of(definition: Definition) -> list[Definition]:
-    body = definition.body
-    match body:
-        case ModuleBody():
-            nodes = list(body.layers.values())
-        case ParallelBody():
-            nodes = [item.node for item in body.branches]
-        case SequenceBody() | ResidualBody():
-            nodes = [item.node for item in body.items]
-    return [found for node in nodes for found in _blocks_in(node)]
-
-
-def _blocks_in(node: LayerNode) -> list[Definition]:
-    match node:
-        case Call():
-            own = [node.scope.blocks[node.target]] if node.kind == "block" else []
-            return own
-        case Sequence():
-            return [found for item in node.items for found in _blocks_in(item.node)]
-        case Repeat():
-            return _blocks_in(node.of)
-        case Choice():
-            return _blocks_in(node.then) + (_blocks_in(node.otherwise) if node.otherwise else [])
-        case Inline():
-            return _blocks_of(node.definition)
-    return []

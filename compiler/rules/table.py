@@ -87,9 +87,9 @@ def expand(root: BlockState, limits: Limits) -> Table:
     if count > limits.modules:
         raise refuse(
             "too-many-modules",
-            f"the model has {count} modules",
+            f"the model has {count:,} modules",
             root.definition.span,
-            notes=(f"the limit is {limits.modules}",),
+            notes=(f"the limit is {limits.modules:,} modules",),
         )
     table = Table()
     _expand(table, root, ())
