@@ -66,8 +66,9 @@ class Artifact:
 
 
 def canonical(loaded: Loaded) -> Canonical:
-    """Return a spec with its imports and with the caller's values of `vars`, as plain values."""
+    """Return a spec with its imports, its name and the caller's values of `vars`, as plain values."""
     document: Any = plain(loaded.node)
+    document = {"spec": document["spec"], "name": loaded.title, **document}
     if loaded.overrides:
         document = {
             **document,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import keyword
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -69,6 +71,14 @@ class Loaded:
     imports: Mapping[str, Loaded] = field(default_factory=dict)
     overrides: Mapping[str, Node] = field(default_factory=dict)
     """Values of `vars` from a preset or from the caller."""
+
+    @property
+    def title(self) -> str:
+        """The class name of the model: from `name`, else from the file."""
+        written = self.document.name.text if self.document.name else PurePosixPath(self.path).stem
+        words = re.findall(r"[A-Za-z0-9]+", written)
+        name = "".join(word[:1].upper() + word[1:] for word in words)
+        return name if name[:1].isalpha() and not keyword.iskeyword(name) else f"Model{name}"
 
 
 def load(

@@ -63,6 +63,8 @@ def compile_canonical(
     """Compile a canonical spec, such as a saved model carries."""
     texts = {path: json.dumps(document) for path, document in bundle["imports"].items()}
     main = "spec.json"
+    while main in texts:
+        main = f"_{main}"
     files = BundledFiles({**texts, main: json.dumps(bundle["spec"])}, name)
     return compile_model(main, files, None, None, registry(plugins), limits)
 
