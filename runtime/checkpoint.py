@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -19,6 +20,7 @@ def read_tensor(path: Path, key: str, row: PlanRow, rule: Expression) -> Tensor:
     Raises:
         SpecError: the file is not there or no safetensors file, or has no such tensor of the right shape.
     """
+    shown = os.path.normpath(path)
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
@@ -26,7 +28,7 @@ def read_tensor(path: Path, key: str, row: PlanRow, rule: Expression) -> Tensor:
                 near = did_you_mean(key, names)
                 raise refuse(
                     "checkpoint-tensor",
-                    f"`{path}` has no tensor `{key}`",
+                    f"`{shown}` has no tensor `{key}`",
                     rule.place,
                     notes=(f"for `{row.name}`",),
                     help=f"did you mean `{near}`? a `prefix` stands before the name of the parameter"
@@ -37,16 +39,16 @@ def read_tensor(path: Path, key: str, row: PlanRow, rule: Expression) -> Tensor:
     except FileNotFoundError:
         raise refuse(
             "checkpoint-missing",
-            f"there is no file `{path}`",
+            f"there is no file `{shown}`",
             rule.place,
             notes=("a checkpoint's path is relative to the spec",),
         ) from None
     except SafetensorError as error:
-        raise refuse("checkpoint-broken", f"`{path}` is no safetensors file: {error}", rule.place) from None
+        raise refuse("checkpoint-broken", f"`{shown}` is no safetensors file: {error}", rule.place) from None
     if tuple(tensor.shape) != row.shape:
         raise refuse(
             "checkpoint-tensor",
-            f"`{key}` in `{path}` has the shape {list(tensor.shape)}",
+            f"`{key}` in `{shown}` has the shape {list(tensor.shape)}",
             rule.place,
             notes=(f"`{row.name}` has the shape {list(row.shape)}",),
         )
