@@ -16,6 +16,7 @@ from spec_schema.render import render_full
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "spec_schema" / "codes").glob("*.md"))
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 PACKAGES = ("spec_schema", "compiler", "runtime")
 
 NEEDS_A_FILE_OR_A_MACHINE = frozenset(
@@ -87,8 +88,9 @@ def raised_codes() -> set[str]:
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
                     maker = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
                     first = node.args[0] if node.args else None
-                    if maker in makers and isinstance(first, ast.Constant) and isinstance(first.value, str):
-                        found.add(first.value)
+                    value = first.value if isinstance(first, ast.Constant) else None
+                    if maker in makers and isinstance(value, str) and CODE.fullmatch(value):
+                        found.add(value)
     return found
 
 
