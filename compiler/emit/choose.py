@@ -18,6 +18,8 @@ SMALL = 8
 
 SMALLEST_STEP = 2
 """What each copy adds is seldom equal to an argument by chance."""
+ENOUGH = 3
+"""Fewer different sizes may all be multiples of an argument by chance."""
 FACTORS = (2, 3, 4, 6, 8)
 """The multiples of an argument that an inferred size is compared with."""
 
@@ -98,7 +100,7 @@ class Chooser:
 
     def _multiple(self, pairs: list[tuple[Any, Case]], candidates: Sequence[Candidate]) -> ast.expr | None:
         """Return `4 * width` where several instances with different sizes agree on it."""
-        if len({_plain(value) for value, _ in pairs}) < 2:
+        if len({_plain(value) for value, _ in pairs}) < ENOUGH:
             return None
         for candidate in candidates:
             if not isinstance(candidate.python, ast.Name):
