@@ -153,7 +153,7 @@ class InitEvaluator(Evaluator):
             self.drawn[id(node)] = self.draws.draw(name, bound, branch)
         except ValueError as error:
             raise refuse(
-                "bad-initializer", f"`{name}` cannot be used here: {error}", self.source.span(node)
+                "bad-initializer", str(error).replace(name, f"`{name}`", 1), self.source.span(node)
             ) from None
         return self.drawn[id(node)]
 
@@ -162,26 +162,33 @@ class InitEvaluator(Evaluator):
     ) -> dict[str, Any]:
         if name in self.registered:
             return {**{str(k): v for k, v in enumerate(arguments)}, **keywords}
+        call = node if isinstance(node, ast.Call) else ast.Call(ast.Name(name), [], [])
         names = list(INITIALIZER_ARGUMENTS[name])
         if len(arguments) > len(names):
-            raise refuse(
-                "too-many-arguments", f"`{name}` takes {len(names)} arguments", self.source.span(node)
-            )
+            plural = "" if len(names) == 1 else "s"
+            message = f"`{name}` takes {len(names) or 'no'} argument{plural}"
+            place = self.source.span(call.args[len(names)])
+            raise refuse("too-many-arguments", message, place, notes=self._takes(names))
         bound = {**dict(zip(names, arguments, strict=False)), **keywords}
         unknown = next((key for key in bound if key not in names), None)
         if unknown is not None:
             near = did_you_mean(unknown, names)
+            keyword = next(each for each in call.keywords if each.arg == unknown)
             raise refuse(
                 "unknown-argument",
                 f"`{name}` has no argument `{unknown}`",
-                self.source.span(node),
-                notes=(f"arguments: {', '.join(names) or 'none'}",),
+                self.source.span(keyword).part(0, len(unknown)),
+                notes=() if near else self._takes(names),
                 help=f"did you mean `{near}`?" if near else None,
             )
         problem = argument_problem(name, bound)
         if problem:
-            raise refuse("bad-initializer", f"`{name}`: {problem}", self.source.span(node))
+            message = f"`{name}` refuses this: {problem.removeprefix(f'{name}: ')}"
+            raise refuse("bad-initializer", message, self.source.span(node))
         return bound
+
+    def _takes(self, names: Sequence[str]) -> tuple[str, ...]:
+        return (f"arguments: {', '.join(names) or 'none'}",)
 
     def _mixture(self, node: ast.Call) -> Tensor:
         parts = []
@@ -260,9 +267,8 @@ def check_initialisation(
         if broadcast != torch.Size(shape):
             raise refuse(
                 "bad-initializer",
-                f"the value has the shape {list(value.shape)}",
+                f"the value has the shape {list(value.shape)}, which is not the tensor's",
                 expression.place,
-                notes=(f"the tensor has the shape {list(shape)}",),
             )
     elif isinstance(value, bool) or not isinstance(value, int | float):
         raise refuse(

@@ -38,11 +38,20 @@ class Diagnostic:
 
 
 class SpecError(Exception):
-    """A spec or a file was refused. `diagnostics` holds every independent reason."""
+    """A spec or a file was refused. `diagnostics` holds every independent reason, in the order of the text."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        self.diagnostics = tuple(diagnostics)
+        self.diagnostics = _in_order(diagnostics)
         super().__init__("\n".join(f"{d.span}: {d.code}: {d.message}" for d in self.diagnostics))
+
+
+def _in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Sort by place within each file; the files keep the order in which they come."""
+    given = tuple(diagnostics)
+    files = {id(each.span.file): number for number, each in enumerate(reversed(given)) if each.span}
+    return tuple(
+        sorted(given, key=lambda d: (-files[id(d.span.file)], d.span.start) if d.span else (-len(given), 0))
+    )
 
 
 def refuse(

@@ -153,7 +153,7 @@ class _Builder:
         else:
             self._check_document()
         if self.diagnostics or self.root is None:
-            raise SpecError(sorted(self.diagnostics, key=lambda found: found.span.start if found.span else 0))
+            raise SpecError(self.diagnostics)
         return self.root
 
     def _stop(self, error: SpecError) -> None:

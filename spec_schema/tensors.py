@@ -62,7 +62,7 @@ def parse_tensor(scalar: Scalar, limits: Limits = DEFAULT_LIMITS) -> TensorType:
             "not-a-tensor",
             "this is not a tensor type",
             scalar.span,
-            help="write a dtype and the dimensions: `float32[batch, 3, 224, 224]`",
+            help="write a dtype and the dimensions: `float[batch, 20]`",
         )
     dtype = _dtype(tree.value.id, expression.span(tree.value))
     parts = tree.slice.elts if isinstance(tree.slice, ast.Tuple) else [tree.slice]
@@ -89,6 +89,6 @@ def _dtype(name: str, span: Span) -> str:
         "unknown-dtype",
         f"there is no dtype `{name}`",
         span,
-        notes=(f"dtypes: {', '.join(DTYPES)}",),
+        notes=() if near else (f"dtypes: {', '.join(DTYPES)}",),
         help=f"did you mean `{near}`?" if near else None,
     )

@@ -42,7 +42,7 @@ def validate(node: Node) -> Document:
             )
         )
     if document is None or problems:
-        raise SpecError(sorted(problems, key=lambda problem: problem.span.start if problem.span else 0))
+        raise SpecError(problems)
     return document
 
 

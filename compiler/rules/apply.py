@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -48,6 +48,8 @@ class RuleApplier:
     checked: set[Any] = field(default_factory=set)
     used: set[object] = field(default_factory=set)
     defaults: dict[Any, InitRule | None] = field(default_factory=dict)
+    losers: dict[Expression, tuple[TensorRow, Candidate]] = field(default_factory=dict)
+    """Init rules that a later one overrules, each with a tensor that it matches."""
 
     def plan(self) -> Plan:
         """Return the plan, or raise what is wrong with the rules."""
@@ -56,6 +58,7 @@ class RuleApplier:
         frozen = self._frozen(scopes)
         placed = self._placement()
         rows = [self._row(group, scopes, frozen, placed) for group in groups]
+        self._check_losers()
         self._report_unused(scopes)
         if self.problems:
             raise SpecError(self.problems)
@@ -107,6 +110,7 @@ class RuleApplier:
         row, winner = (written or winners)[0]
         self._conflicts(written)
         self._check(row, winner)
+        self.losers.update((c.value, (r, c)) for r, found in by_row for c in found if c is not winner)
         decisions = [
             Decision("init", c.text, None if c.default else c.place, c is winner)
             for _, found in by_row
@@ -175,7 +179,7 @@ class RuleApplier:
                 "missing-init",
                 f"the {what} `{row.name}` has no initialisation",
                 row.span,
-                help=f"write `{row.steps[-1][0]}: {{tensor: ..., init: zeros}}`, or a rule under `init:`",
+                help=_with_init(row),
             )
         )
 
@@ -197,19 +201,27 @@ class RuleApplier:
 
     def _check(self, row: TensorRow, winner: Candidate) -> None:
         key = (winner.value, tuple(row.tensor.shape), str(sorted(winner.names.items(), key=str)))
-        if key in self.checked:
-            return
-        self.checked.add(key)
+        if key not in self.checked:
+            self.checked.add(key)
+            self.problems.extend(self._init_problems(row, winner))
+
+    def _check_losers(self) -> None:
+        """Check the rules that decide nothing too, but for what depends on the tensor that they lose."""
+        won = {key[0] for key in self.checked}
+        for value, (row, candidate) in self.losers.items():
+            if value not in won and not candidate.default:
+                found = self._init_problems(row, candidate)
+                self.problems.extend(problem for problem in found if problem.code != "bad-initializer")
+
+    def _init_problems(self, row: TensorRow, candidate: Candidate) -> list[Diagnostic]:
+        """Return what is wrong with an initialiser for a tensor."""
+        registered = self.inferred.program.scope.plugins.initializers
         try:
-            check_initialisation(
-                winner.value,
-                winner.names,
-                meta(row.tensor)[0],
-                self.inferred.program.scope.plugins.initializers,
-            )
+            check_initialisation(candidate.value, candidate.names, meta(row.tensor)[0], registered)
         except SpecError as error:
             note = f"for `{row.name}`, of shape {list(row.tensor.shape)}"
-            self.problems.extend(_with_note(d, note) for d in error.diagnostics)
+            return [replace(found, notes=(*found.notes, note)) for found in error.diagnostics]
+        return []
 
     # Freezing.
 
@@ -266,7 +278,8 @@ class RuleApplier:
                 if rule.selector.matches(row.steps):
                     self.used.add(rule)
                     device = rule.device or device
-                    decisions.append(Decision("placement", f"{rule.selector.text}: {rule.device}", rule.span))
+                    place = rule.device_span or rule.span
+                    decisions.append(Decision("placement", f"{rule.selector.text}: {rule.device}", place))
             for loser in decisions[:-1]:
                 decisions[decisions.index(loser)] = Decision(loser.section, loser.text, loser.place, False)
             placed[row.name] = (device, decisions)
@@ -310,6 +323,14 @@ def _is_everything(rule: InitRule | SelectorRule | PlacementRule) -> bool:
     return isinstance(rule, PlacementRule) and rule.selector.anchored and not rule.selector.components
 
 
+def _with_init(row: TensorRow) -> str:
+    """Return how a tensor is written with its initialisation."""
+    if row.entry is None or row.entry.type is None:
+        return f"add a rule under `init:`: `- {row.name}: zeros`"
+    written = f'{row.entry.name}: {{tensor: "{row.entry.type}", init: zeros}}'
+    return f"write `{written}`, or a rule under `init:`"
+
+
 def _has_statistics(module: nn.Module | None) -> bool:
     return module is not None and getattr(module, "running_mean", None) is not None
 
@@ -318,12 +339,6 @@ def _scoped(
     scopes: Sequence[RuleScope], rules: Callable[[RuleScope], Iterable[SelectorRule]]
 ) -> list[tuple[RuleScope, SelectorRule]]:
     return [(scope, rule) for scope in scopes for rule in rules(scope)]
-
-
-def _with_note(diagnostic: Diagnostic, note: str) -> Diagnostic:
-    from dataclasses import replace
-
-    return replace(diagnostic, notes=(*diagnostic.notes, note))
 
 
 def scope_names(row: TensorRow, value: Expression, values: Mapping[str, object]) -> dict[str, object]:

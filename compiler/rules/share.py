@@ -33,26 +33,22 @@ class _Sharing:
 
     def apply(self, scope: RuleScope, rule: ShareGroup) -> None:
         targets: list[tuple[Place, SelectorRule]] = []
+        matched = True
         for selector in rule.selectors:
             found = self._targets(scope, selector)
             if not found:
                 self.problems.append(unused_selector(selector, scope, self.table))
+                matched = False
             targets.extend((place, selector) for place in found)
-        if len(targets) < 2:
-            if targets:
-                self.problems.append(
-                    Diagnostic(
-                        "share-alone",
-                        f"`{rule.name}` shares one thing with nothing",
-                        rule.span,
-                        help="name two or more",
-                    )
-                )
+        if not matched:
             return
-        if any(isinstance(place, ModuleRow) != isinstance(targets[0][0], ModuleRow) for place, _ in targets):
-            self.problems.append(
-                Diagnostic("share-kinds", f"`{rule.name}` shares a module with a tensor", rule.span)
-            )
+        if len(targets) < 2:
+            what = f"`{targets[0][0].name}` is shared with nothing" if targets else "nothing is shared here"
+            self.problems.append(Diagnostic("share-alone", what, rule.span, help="name two or more"))
+            return
+        odd = [t for t in targets if isinstance(t[0], ModuleRow) != isinstance(targets[0][0], ModuleRow)]
+        if odd:
+            self.problems.append(_kinds_differ(targets[0], odd[0]))
             return
         for place, selector in targets[1:]:
             self._tie(scope, rule, targets[0], (place, selector))
@@ -80,11 +76,7 @@ class _Sharing:
             first.steps == second.steps[: len(first.steps)]
             or second.steps == first.steps[: len(second.steps)]
         ):
-            self.problems.append(
-                Diagnostic(
-                    "share-overlap", f"`{second.name}` is inside `{first.name}`, or the same", alias[1].span
-                )
-            )
+            self.problems.append(_nested(first, second, alias[1]))
             return
         pairs = self._pairs(first, second, alias[1], owner[1])
         for a, b in pairs:
@@ -123,7 +115,7 @@ class _Sharing:
 
     def _join(self, rule: ShareGroup, a: TensorRow, b: TensorRow, selector: SelectorRule) -> None:
         one, two = self.groups[a.name], self.groups[b.name]
-        if one is two:
+        if one is two and rule in one.rules:
             return
         foreign = [r for r in (*two.rules, *one.rules) if r is not rule]
         if foreign:
@@ -148,6 +140,25 @@ def _tensors(table: Table, place: Place) -> list[TensorRow]:
     return [place] if isinstance(place, TensorRow) else table.below(place.steps)
 
 
+def _nested(first: Place, second: Place, rule: SelectorRule) -> Diagnostic:
+    inner, outer = (first, second) if len(first.steps) > len(second.steps) else (second, first)
+    message = f"`{inner.name}` is inside `{outer.name}`"
+    if first.steps == second.steps:
+        message = f"`{first.name}` is named twice"
+    return Diagnostic("share-overlap", message, rule.span)
+
+
+def _kinds_differ(first: tuple[Place, SelectorRule], odd: tuple[Place, SelectorRule]) -> Diagnostic:
+    kinds = ["a layer" if isinstance(place, ModuleRow) else "a tensor" for place in (first[0], odd[0])]
+    return Diagnostic(
+        "share-kinds",
+        f"`{odd[0].name}` is {kinds[1]}, and `{first[0].name}` is {kinds[0]}",
+        odd[1].span,
+        labels=(Label(first[1].span, kinds[0]),),
+        help="share layers with layers, and tensors with tensors",
+    )
+
+
 def _shapes_differ(a: TensorRow, b: TensorRow, rule: SelectorRule, owner: SelectorRule) -> Diagnostic:
     return Diagnostic(
         "share-shapes",
@@ -155,7 +166,7 @@ def _shapes_differ(a: TensorRow, b: TensorRow, rule: SelectorRule, owner: Select
         rule.span,
         label=_form(b),
         labels=(Label(owner.span, _form(a)),) if owner.span != rule.span else (),
-        notes=(f"`{a.name}` is {_form(a)}, `{b.name}` is {_form(b)}",),
+        notes=(f"`{a.name}` is {_form(a)}, `{b.name}` is {_form(b)}",) if owner.span == rule.span else (),
     )
 
 

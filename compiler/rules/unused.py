@@ -9,6 +9,8 @@ from spec_schema.selectors import parse_selector
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
+SHOWN = 6
+"""Parameters named in a note."""
 SECTIONS = {InitRule: "init", SelectorRule: "freeze", PlacementRule: "placement"}
 
 
@@ -30,7 +32,17 @@ def _unused(message: str, text: str, span: Span, scope: RuleScope, table: Table)
         if near
         else None
     )
-    return Diagnostic("unused-rule", message, span, help=help_text)
+    return Diagnostic(
+        "unused-rule", message, span, notes=() if near else (_inside(scope, table),), help=help_text
+    )
+
+
+def _inside(scope: RuleScope, table: Table) -> str:
+    """Say which parameters there are to match."""
+    depth = len(scope.steps)
+    names = [".".join(step[0] for step in row.steps[depth:]) for row in table.below(scope.steps)]
+    shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return f"there are {len(names):,}: {shown}" if names else "there are none"
 
 
 def nearest_selector(text: str, scope: RuleScope, table: Table) -> tuple[str, int] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,15 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric, Metric
 
+from compiler.infer.calls import TORCH_ERRORS
+from compiler.infer.reasons import reason
 from compiler.training.objective import Objective
 from compiler.training.section import Training, make_metric
 from runtime.training.checkpoints import RUN
 from runtime.training.data import Splits
 from runtime.training.items import Batch, noise_seed, test_batches, training_batches
 from runtime.training.schedule import Schedule
+from spec_schema.diagnostics import refuse
 
 SCHEDULE = "blockprint_schedule"
 
@@ -89,8 +93,8 @@ class Learner(L.LightningModule):
         self.mean_loss["train_loss"].reset()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        output = self._forward(batch)
-        loss: Tensor = self.task.compute(self.task.training.loss, output, batch)
+        with self._located():
+            loss: Tensor = self.task.compute(self.task.training.loss, self._forward(batch), batch)
         self.mean_loss["train_loss"].update(loss.detach(), self._count(batch))
         self.log_dict({"loss": loss.detach(), "lr": self.optimizer.param_groups[0]["lr"]}, on_step=True)
         return loss
@@ -123,11 +127,12 @@ class Learner(L.LightningModule):
     on_test_epoch_start = on_validation_epoch_start
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        output = self._forward(batch)
-        loss = self.task.compute(self.task.training.loss, output, batch)
+        with self._located():
+            output = self._forward(batch)
+            loss = self.task.compute(self.task.training.loss, output, batch)
+            for measure in self.task.training.metrics:
+                self.measures[measure.name].update(*self.task.compute(measure.of, output, batch))
         self.mean_loss["test_loss"].update(loss, self._count(batch))
-        for measure in self.task.training.metrics:
-            self.measures[measure.name].update(*self.task.compute(measure.of, output, batch))
 
     test_step = validation_step
 
@@ -148,6 +153,16 @@ class Learner(L.LightningModule):
 
     def _forward(self, batch: Batch) -> Any:
         return self.model(*(batch[name] for name in self.task.inputs))
+
+    @contextmanager
+    def _located(self) -> Iterator[None]:
+        """Locate what the model or the loss refuses of a later batch than the first."""
+        try:
+            yield
+        except TORCH_ERRORS as error:
+            place = self.task.training.loss.expressions[0].place
+            step = self.global_step
+            raise refuse("training-failed", f"step {step} failed: {reason(error)}", place) from error
 
     def _count(self, batch: Batch) -> int:
         return len(batch[self.task.inputs[0]])
