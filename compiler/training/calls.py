@@ -33,6 +33,8 @@ class Table:
     """What a call may name. `supplied` are arguments that the trainer gives, `inferred` those that it can."""
 
     kind: str
+    unknown: str
+    """The code of the diagnostic for a name that is not in the table."""
     home: str
     targets: Mapping[str, Callable[..., Any]]
     supplied: frozenset[str] = frozenset()
@@ -63,7 +65,9 @@ def optimizers() -> Table:
     import torch
 
     base = torch.optim.Optimizer
-    return Table("optimizer", "torch.optim", _subclasses(torch.optim, base), frozenset({"params"}))
+    return Table(
+        "optimizer", "unknown-optimizer", "torch.optim", _subclasses(torch.optim, base), frozenset({"params"})
+    )
 
 
 @cache
@@ -74,28 +78,36 @@ def schedules() -> Table:
     found = _subclasses(lr_scheduler, lr_scheduler.LRScheduler)
     usable = {name: cls for name, cls in found.items() if name not in _TAKE_FUNCTIONS}
     home = "torch.optim.lr_scheduler"
-    return Table("schedule", home, usable, _SCHEDULE_SUPPLIED, INFERRED_LENGTHS, nested=True)
+    return Table(
+        "schedule", "unknown-schedule", home, usable, _SCHEDULE_SUPPLIED, INFERRED_LENGTHS, nested=True
+    )
 
 
 @cache
 def metrics() -> Table:
     """The metrics of torchmetrics, without those that wrap other metrics."""
     import torchmetrics
-    import torchmetrics.classification
-    import torchmetrics.regression
 
-    homes = (torchmetrics.regression, torchmetrics.classification, torchmetrics)
+    listed = (torchmetrics, torchmetrics.classification, torchmetrics.regression)
+    names = {name for home in listed for name in home.__all__}
+    # Some names stand in the package itself only as deprecated copies of those in its parts.
+    parts = [member for name, member in vars(torchmetrics).items() if name in _METRIC_PARTS]
     found: dict[str, Callable[..., Any]] = {}
-    for home in homes:
-        found |= _subclasses(home, torchmetrics.Metric)
-    wrapping = ("torchmetrics.wrappers", "torchmetrics.collections")
-    usable = {name: cls for name, cls in found.items() if not cls.__module__.startswith(wrapping)}
-    return Table("metric", "torchmetrics", usable)
+    for home in (torchmetrics, *parts):
+        found |= {name: cls for name, cls in _subclasses(home, torchmetrics.Metric).items() if name in names}
+    usable = {name: cls for name, cls in found.items() if not cls.__module__.startswith(_WRAPPERS)}
+    return Table("metric", "unknown-metric", "torchmetrics", usable)
+
+
+_METRIC_PARTS = frozenset(
+    "audio classification clustering detection image nominal regression retrieval text".split()
+)
+_WRAPPERS = ("torchmetrics.wrappers", "torchmetrics.collections")
 
 
 def datasets(plugins: Registry) -> Table:
     """The data sets that plugins register."""
-    return Table("dataset", "plugin", plugins.datasets)
+    return Table("dataset", "unknown-dataset", "plugin", plugins.datasets)
 
 
 def _subclasses(module: Any, base: type) -> dict[str, Callable[..., Any]]:
@@ -133,10 +145,10 @@ def _call(expression: Expression, table: Table, scope: Scope) -> Call:
     if not isinstance(head, ast.Name):
         example = next(iter(table.targets), None)
         raise refuse(
-            f"not-a-{table.kind}",
-            f"this is not a {table.kind}",
+            "not-a-call",
+            f"the name of the {table.kind} is expected here, with its arguments",
             expression.place,
-            help=f"write its name with its arguments, such as `{example}(...)`" if example else None,
+            help=f"write `{example}(...)`" if example else None,
         )
     if head.id not in table.targets:
         raise _unknown(head.id, table, expression.span(head))
@@ -160,7 +172,7 @@ def _unknown(name: str, table: Table, place: Span) -> SpecError:
     else:
         note, way_out = f"any {table.kind} of `{table.home}` can be named", None
     return refuse(
-        f"unknown-{table.kind}",
+        table.unknown,
         f"there is no {table.kind} `{name}`",
         place,
         notes=(note,),

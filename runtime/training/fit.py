@@ -92,7 +92,7 @@ class Fit:
         save(model, path)
         return Trained(
             model,
-            learner.results,
+            {name: value for name in self._columns() if (value := learner.results.get(name)) is not None},
             path,
             last.path,
             self.own / FILE,
@@ -104,6 +104,9 @@ class Fit:
         """Evaluate a model for which no epoch was left; the others were evaluated after their last."""
         if learner.task.splits.test is not None and "test_loss" not in learner.results:
             trainer.test(learner, verbose=False)
+
+    def _columns(self) -> list[str]:
+        return ["train_loss", "test_loss", *(measure.name for measure in self.training.metrics)]
 
     def _device(self, model: nn.Module) -> torch.device:
         devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())}

@@ -1,0 +1,212 @@
+"""The `train` section, checked without its data."""
+
+import re
+
+import pytest
+
+import compiler
+from compiler.training.calls import INFERRED_LENGTHS, metrics, optimizers, schedules
+from spec_schema.diagnostics import Diagnostic, SpecError
+
+SPEC = """
+spec: 1
+name: digits
+vars: {classes: 10, passes: 3}
+inputs: {image: "float32[batch, 4]"}
+model:
+  - first: Linear(8)
+  - ReLU
+  - Linear(classes)
+train:
+  data: {file: nowhere.npz, image: images, label: labels, test: 0.2}
+  loss: cross_entropy(output, label)
+  optimizer: AdamW(lr=1e-3, weight_decay=0.01)
+  schedule: CosineAnnealingLR
+  batch: 2 * 32
+  epochs: passes
+  clip: 0.5
+  precision: bf16-mixed
+  metrics: {accuracy: "Accuracy(task='multiclass', num_classes=classes)"}
+  watch: [Linear.weight, /first]
+"""
+
+
+def diagnostics(*changes: tuple[str, str], text: str = SPEC) -> tuple[Diagnostic, ...]:
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    with pytest.raises(SpecError) as caught:
+        compiler.compile_text(text)
+    return caught.value.diagnostics
+
+
+def test_a_good_section_is_read_without_opening_its_data() -> None:
+    training = compiler.compile_text(SPEC).training
+    assert training is not None
+    assert (training.batch, training.epochs, training.steps, training.clip) == (64, 3, None, 0.5)
+    assert (training.optimizer.name, training.optimizer.arguments) == (
+        "AdamW",
+        {"lr": 1e-3, "weight_decay": 0.01},
+    )
+    assert training.schedule is not None
+    assert (training.schedule.name, training.schedule.arguments) == ("CosineAnnealingLR", {})
+    assert training.metrics[0].making.arguments == {"task": "multiclass", "num_classes": 10}
+    assert training.metrics[0].of.reads == ("output", "label")
+    assert training.watch == ("first.weight", "first.bias", "2.weight")
+    assert training.precision == "bf16-mixed"
+    assert training.data.fields["image"].array == "images"
+
+
+def test_a_spec_without_a_section_has_no_training() -> None:
+    assert compiler.compile_text(SPEC[: SPEC.index("train:")]).training is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "place", "hint"),
+    [
+        ("output, label", "output, lable", "unknown-name", "lable", "`label`"),
+        ("output, label)", "output, label, weigth=label)", "unknown-argument", "weigth", "`weight`"),
+        ("cross_entropy", "cross_entropi", "unknown-operation", "cross_entropi", "`cross_entropy`"),
+        ("output, label)", "output, label) + training", "unknown-name", "training", None),
+        (
+            "cross_entropy(output, label)",
+            "mse_loss(output, image)",
+            "shape-mismatch",
+            "mse_loss(output, image)",
+            None,
+        ),
+        (
+            "cross_entropy(output, label)",
+            "output.mean(dim=1)",
+            "loss-not-scalar",
+            "output.mean(dim=1)",
+            "mean()",
+        ),
+        ("cross_entropy(output, label)", "output.argmax()", "loss-not-scalar", "output.argmax()", None),
+        ("AdamW", "AdamV", "unknown-optimizer", "AdamV", "`AdamW`"),
+        ("lr=1e-3", "learning_rate=1e-3", "unknown-argument", "learning_rate", None),
+        ("weight_decay=", "weight_decai=", "unknown-argument", "weight_decai", "`weight_decay`"),
+        ("lr=1e-3", "lr='fast'", "argument-type", "'fast'", None),
+        ("AdamW(lr=1e-3, weight_decay=0.01)", "3 + 4", "not-a-call", "3 + 4", None),
+        (
+            "CosineAnnealingLR",
+            "CosineAnealingLR",
+            "unknown-schedule",
+            "CosineAnealingLR",
+            "`CosineAnnealingLR`",
+        ),
+        ("CosineAnnealingLR", "StepLR", "missing-argument", "StepLR", "step_size"),
+        ("CosineAnnealingLR", "LambdaLR(3)", "unknown-schedule", "LambdaLR", None),
+        ("num_classes", "num_clases", "unknown-argument", "num_clases", "`num_classes`"),
+        (
+            "num_classes=classes",
+            "num_classes=-1",
+            "bad-argument",
+            "Accuracy(task='multiclass', num_classes=-1)",
+            None,
+        ),
+        ("Accuracy", "Acuracy", "unknown-metric", "Acuracy", "`Accuracy`"),
+        ("accuracy:", "test_loss:", "reserved-name", "test_loss", None),
+        ("Linear.weight", "Linaer.weight", "unused-rule", "Linaer.weight", "`Linear.weight`"),
+        ("2 * 32", "0", "bad-size", "0", None),
+        ("2 * 32", "2.5", "bad-size", "2.5", None),
+        ("epochs: passes", "epochs: pases", "unknown-name", "pases", "`passes`"),
+        ("  epochs: passes\n", "", "missing-key", "batch", "epochs"),
+        ("epochs: passes", "epochs: 1\n  steps: 1", "conflicting-keys", "steps", None),
+        ("clip: 0.5", "clip: -1", "bad-size", "-1", None),
+        ("bf16-mixed", "bf16-mixd", "unknown-precision", "bf16-mixd", "`bf16-mixed`"),
+        ("image: images", "img: images", "missing-field", None, "`img`"),
+        ("test: 0.2", "tst: 0.2", "wrong-type", "0.2", "`test`"),
+        ("test: 0.2", "test: 2", "bad-size", "2", None),
+        (", test: 0.2", "", "no-test-split", "accuracy", "test: 0.2"),
+        ("file: nowhere", "fiel: nowhere", "missing-key", "fiel", "`file`"),
+        ("file: nowhere.npz", "file: a.npz, text: b.txt", "conflicting-keys", "text", None),
+        ("file: nowhere.npz", "dataset: mnist()", "unknown-dataset", "mnist", "--plugin"),
+        ("label: labels", "label: labels, output: more", "reserved-name", "output", None),
+        ("label: labels", "label: labels, context: 3", "unknown-key", "context", None),
+        ("schedule:", "shedule:", "unknown-key", "shedule", "`schedule`"),
+    ],
+)
+def test_a_wrong_section_is_refused_where_it_is_wrong(
+    old: str, new: str, code: str, place: str | None, hint: str | None
+) -> None:
+    (found,) = diagnostics((old, new))
+    assert found.code == code, found
+    assert found.span is not None
+    assert place is None or found.span.text == place
+    assert hint is None or hint in (found.help or ""), found
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    found = diagnostics(("AdamW", "AdamV"), ("2 * 32", "0"), ("Linear.weight", "Linaer"), ("task=", "tsk="))
+    assert [each.code for each in found] == [
+        "unknown-optimizer",
+        "bad-size",
+        "unknown-argument",
+        "unused-rule",
+    ]
+
+
+def test_nothing_that_is_trained_is_an_error() -> None:
+    (found,) = diagnostics(("train:", "freeze: [/]\ntrain:"))
+    assert found.code == "nothing-to-train"
+
+
+TEXT = """
+spec: 1
+inputs: {tokens: "int64[batch, time]"}
+model:
+  - Embedding(9, 4)
+  - Linear(9)
+train:
+  data: {text: a.txt, context: 8, tokens: characters, target: next_characters}
+  loss: cross_entropy(output.flatten(0, 1), target.flatten())
+  optimizer: SGD
+  batch: 2
+  steps: 3
+"""
+
+
+def test_the_loss_on_text_is_tried_before_there_is_text() -> None:
+    assert compiler.compile_text(TEXT).training is not None
+    (found,) = diagnostics(("target.flatten()", "target"), text=TEXT)
+    assert found.span is not None
+    assert found.span.text.startswith("cross_entropy")
+    (found,) = diagnostics(("next_characters", "next_character"), text=TEXT)
+    assert (found.code, found.help) == ("unknown-array", "did you mean `next_characters`?")
+    (found,) = diagnostics((", context: 8", ""), text=TEXT)
+    assert found.code == "missing-key"
+
+
+def test_a_metric_says_what_it_compares() -> None:
+    text = SPEC.replace('metrics: {accuracy: "Acc', 'metrics: {accuracy: {metric: "Acc').replace(
+        'num_classes=classes)"}', 'num_classes=classes)", of: [output.argmax(1), label]}}'
+    )
+    training = compiler.compile_text(text).training
+    assert training is not None
+    assert [str(each) for each in training.metrics[0].of.expressions] == ["output.argmax(1)", "label"]
+    (found,) = diagnostics(("argmax(1), label", "argmax(1), lbl"), text=text)
+    assert found.code == "unknown-name"
+    assert re.search("`output`, `image`, `label`", found.notes[0])
+
+
+def test_a_saved_model_loads_although_its_plugin_for_data_is_away() -> None:
+    from compiler.artifact import canonical
+    from compiler.load import load
+    from compiler.pipeline import TextFiles, compile_canonical
+
+    text = SPEC.replace("file: nowhere.npz", "dataset: mnist()")
+    bundle = canonical(load("spec.yaml", TextFiles({"spec.yaml": text})))
+    artifact = compile_canonical(bundle, name="saved")
+    with pytest.raises(SpecError, match="unknown-dataset"):
+        _ = artifact.training
+
+
+def test_the_tables_hold_what_the_libraries_have() -> None:
+    assert {"SGD", "Adam", "AdamW", "LBFGS", "Muon", "RMSprop"} <= optimizers().targets.keys()
+    assert {"Optimizer"}.isdisjoint(optimizers().targets)
+    assert {"OneCycleLR", "SequentialLR", "ReduceLROnPlateau"} <= schedules().targets.keys()
+    assert {name for name, _ in INFERRED_LENGTHS} <= schedules().targets.keys()
+    assert {"Accuracy", "MulticlassAccuracy", "Perplexity", "R2Score"} <= metrics().targets.keys()
+    assert {"Metric", "MinMaxMetric", "MetricTracker"}.isdisjoint(metrics().targets)
+    assert not any("deprecated" in target.__module__ for target in metrics().targets.values())
