@@ -60,6 +60,14 @@ def call_method(
             f"`{name}` is a method of tensors, and this is {show(owner)}",
             run.source.span(node.func),
         )
+    if name not in METHODS:
+        near = did_you_mean(name, METHODS)
+        raise refuse(
+            "unknown-method",
+            f"tensors have no method `{name}` in the language",
+            run.source.span(node.func),
+            help=f"did you mean `{near}`?" if near else None,
+        )
     check_signature(run.source, node, method_signature(name).check(len(arguments), keywords), f"`{name}`")
     return attempt(run, node, name, getattr(torch.Tensor, name), [owner, *arguments], keywords)
 
