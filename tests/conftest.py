@@ -1,6 +1,7 @@
 """How many examples Hypothesis draws: HYPOTHESIS_PROFILE=quick, ci (the default) or long.
 
-Examples differ from run to run, so that the tests go on looking; a failure prints the blob that repeats it.
+The examples of `ci` are the same in each run, so that a change is judged by itself; `quick` and `long` go on looking,
+and a failure prints the blob that repeats it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 for name, examples in (("quick", 50), ("ci", 500), ("long", 20_000)):
     settings.register_profile(
-        name, max_examples=examples, deadline=None, print_blob=True, suppress_health_check=SLOW
+        name,
+        max_examples=examples,
+        derandomize=name == "ci",
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=SLOW,
     )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
