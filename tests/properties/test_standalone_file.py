@@ -50,7 +50,8 @@ def _run_file(source: str, title: str) -> nn.Module:
         path = Path(folder) / "emitted.py"
         path.write_text(source)
         spec = importlib.util.spec_from_file_location("emitted", path)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         try:

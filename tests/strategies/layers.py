@@ -155,7 +155,7 @@ def shrunk(draw: Draw, scope: Scope, flow: Flow) -> tuple[Node, Flow]:
         wanted = width(draw, scope)
         return f"Conv2d({wanted.text}, 2)", Flow(IMAGE, wanted, flow.size - 1)
     return pick(
-        draw, "MaxPool2d(2)", "AvgPool2d(2)", "max_pool2d(2)", "AdaptiveAvgPool2d(%d)" % halved.size
+        draw, "MaxPool2d(2)", "AvgPool2d(2)", "max_pool2d(2)", f"AdaptiveAvgPool2d({halved.size})"
     ), halved
 
 

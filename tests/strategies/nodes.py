@@ -1,4 +1,4 @@
-"""What a layer position may hold: sequences, repeats, branches, residuals, choices, calls of blocks, and names again."""
+"""What a layer position may hold: sequences, repeats, branches, residuals, choices, calls, and names again."""
 
 from __future__ import annotations
 

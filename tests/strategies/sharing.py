@@ -69,9 +69,11 @@ def _modules(base: Steps, ties: Ties) -> list[tuple[Steps, ...]]:
     """Return pairs of modules that are alike and hold tensors, relative to a block."""
     kinds: dict[Hashable, list[ModuleRow]] = {}
     for row in ties.table.modules:
-        if len(row.steps) > len(base) and row.steps[: len(base)] == base and row.state is not None:
-            if any(r.kind == "parameter" for r in ties.table.below(row.steps)):
-                kinds.setdefault(_kind(row.state), []).append(row)
+        inside = len(row.steps) > len(base) and row.steps[: len(base)] == base
+        if not inside or row.state is None:
+            continue
+        if any(r.kind == "parameter" for r in ties.table.below(row.steps)):
+            kinds.setdefault(_kind(row.state), []).append(row)
     pairs = [p for rows in kinds.values() for p in combinations(rows[:LIMIT], 2)]
     return [(a.steps[len(base) :], b.steps[len(base) :]) for a, b in pairs]
 

@@ -1,4 +1,4 @@
-"""The untied twin of a spec: the same computation, in which nothing is shared and no layer runs under one name twice."""
+"""The untied twin of a spec: the same computation, with nothing shared and no layer run twice under one name."""
 
 from __future__ import annotations
 
