@@ -39,8 +39,8 @@ class Table:
     targets: Mapping[str, Callable[..., Any]]
     supplied: frozenset[str] = frozenset()
     inferred: frozenset[tuple[str, str]] = frozenset()
-    nested: bool = False
-    """Whether an argument may be a list of calls of the same table."""
+    nested: str | None = None
+    """The argument that is a list of calls of the same table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,13 @@ def schedules() -> Table:
     usable = {name: cls for name, cls in found.items() if name not in _TAKE_FUNCTIONS}
     home = "torch.optim.lr_scheduler"
     return Table(
-        "schedule", "unknown-schedule", home, usable, _SCHEDULE_SUPPLIED, INFERRED_LENGTHS, nested=True
+        "schedule",
+        "unknown-schedule",
+        home,
+        usable,
+        _SCHEDULE_SUPPLIED,
+        INFERRED_LENGTHS,
+        nested="schedulers",
     )
 
 
@@ -143,7 +149,8 @@ def _call(expression: Expression, table: Table, scope: Scope) -> Call:
     tree = expression.tree
     head = tree.func if isinstance(tree, ast.Call) else tree
     if not isinstance(head, ast.Name):
-        example = next(iter(table.targets), None)
+        meant = head.attr if isinstance(head, ast.Attribute) and head.attr in table.targets else None
+        example = meant or next(iter(table.targets), None)
         raise refuse(
             "not-a-call",
             f"the name of the {table.kind} is expected here, with its arguments",
@@ -229,6 +236,8 @@ def _argument(
     if (owner, parameter.name) in table.inferred:
         default = None
     annotation = annotations.get(parameter.name, parameter.annotation)
+    if parameter.name == table.nested:
+        annotation = list[Any]
     keyword_only = parameter.kind is inspect.Parameter.KEYWORD_ONLY
     return Argument(parameter.name, annotation, default, None, keyword_only)
 

@@ -75,7 +75,7 @@ class Fit:
         """Train, and save the model."""
         with torch.random.fork_rng(), quiet():
             model = build(self.artifact, self.seed, self.device, self.folder)
-            device = self._device(model)
+            device = next(model.parameters()).device
             task, batches = self._task(model, device)
             epochs = -(-self.length // batches) if self.by_step else self.length
             learner = self._learner(task, epochs * batches)
@@ -107,18 +107,6 @@ class Fit:
 
     def _columns(self) -> list[str]:
         return ["train_loss", "test_loss", *(measure.name for measure in self.training.metrics)]
-
-    def _device(self, model: nn.Module) -> torch.device:
-        devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())}
-        if len(devices) > 1:
-            names = ", ".join(sorted(map(str, devices)))
-            raise refuse(
-                "several-devices",
-                f"a model is trained on one device, and this one is on {names}",
-                self.training.span,
-                help="choose one with `--device`",
-            )
-        return next(iter(devices))
 
     # What is trained, and how.
 
