@@ -24,6 +24,7 @@ from runtime.training.data import Splits
 from runtime.training.items import Batch, noise_seed, test_batches, training_batches
 from runtime.training.schedule import Schedule
 from spec_schema.diagnostics import refuse
+from spec_schema.source import Span
 
 SCHEDULE = "blockprint_schedule"
 
@@ -93,7 +94,7 @@ class Learner(L.LightningModule):
         self.mean_loss["train_loss"].reset()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        with self._located():
+        with self._located(self.task.training.loss.expressions[0].place):
             loss: Tensor = self.task.compute(self.task.training.loss, self._forward(batch), batch)
         self.mean_loss["train_loss"].update(loss.detach(), self._count(batch))
         self.log_dict({"loss": loss.detach(), "lr": self.optimizer.param_groups[0]["lr"]}, on_step=True)
@@ -115,6 +116,10 @@ class Learner(L.LightningModule):
         else:
             scheduler.step()
 
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        with self._located(self.task.training.optimizer.span):
+            super().optimizer_step(*args, **kwargs)
+
     def configure_optimizers(self) -> Optimizer:
         return self.optimizer
 
@@ -127,7 +132,7 @@ class Learner(L.LightningModule):
     on_test_epoch_start = on_validation_epoch_start
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        with self._located():
+        with self._located(self.task.training.loss.expressions[0].place):
             output = self._forward(batch)
             loss = self.task.compute(self.task.training.loss, output, batch)
             for measure in self.task.training.metrics:
@@ -155,14 +160,13 @@ class Learner(L.LightningModule):
         return self.model(*(batch[name] for name in self.task.inputs))
 
     @contextmanager
-    def _located(self) -> Iterator[None]:
-        """Locate what the model or the loss refuses of a later batch than the first."""
+    def _located(self, place: Span) -> Iterator[None]:
+        """Locate what goes wrong in a step although the first batch was tried."""
         try:
             yield
         except TORCH_ERRORS as error:
-            place = self.task.training.loss.expressions[0].place
-            step = self.global_step
-            raise refuse("training-failed", f"step {step} failed: {reason(error)}", place) from error
+            message = f"step {self.global_step} failed: {reason(error)}"
+            raise refuse("training-failed", message, place) from error
 
     def _count(self, batch: Batch) -> int:
         return len(batch[self.task.inputs[0]])

@@ -369,6 +369,23 @@ def test_data_that_does_not_fit_is_refused_where_it_is_named(
     assert not (folder / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("AdamW(lr=0.02)", "SparseAdam(lr=0.02)", "step 0 failed: .*dense gradients"),
+        ("cross_entropy(output, label)", "cross_entropy(output.detach(), label)", "step 0 failed: .*grad"),
+        ("batch: 10", "batch: 35", "step 1 failed: .*more than 1 value per channel"),
+    ],
+)
+def test_a_step_that_fails_is_located(folder: Path, old: str, new: str, words: str) -> None:
+    with pytest.raises(SpecError, match=words) as caught:
+        trained(folder, compiled(folder, TRAIN.replace(old, new)))
+    (found,) = caught.value.diagnostics
+    assert found.code == "training-failed"
+    assert found.span is not None
+    assert found.span.text.split("(")[0] in ("SparseAdam", "AdamW", "cross_entropy")
+
+
 def test_a_spec_without_a_train_section_is_not_trained(folder: Path) -> None:
     with pytest.raises(SpecError, match="does not say how it is trained"):
         trained(folder, compiled(folder, ""))
