@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from io import TextIOWrapper
 
-from compiler.cli.app import app
-
 
 def main() -> None:
     """Run the command line, and exit with its status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
+    try:
+        from compiler.cli.app import app
+    except KeyboardInterrupt:  # the imports take a moment
+        sys.exit(130)
     app()
 
 

@@ -36,6 +36,8 @@ Blockprint compiles a declarative spec of a neural network to a plain PyTorch mo
 class Program(TyperGroup):
     """A group of verbs whose every error becomes a message and an exit status."""
 
+    debug = False
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -47,19 +49,19 @@ class Program(TyperGroup):
     ) -> Any:
         """Run, and exit. Tracebacks are shown only where `--debug`, anywhere in the line, asks for them."""
         given = list(sys.argv[1:] if args is None else args)
-        debug = debugging(given)
+        self.debug = debugging(given)
         chosen_format.set(Format.text)
         wanted = [argument for argument in given if argument != DEBUG]
         name = prog_name or program_name()
         status = guarded(
             lambda: super(Program, self).main(wanted, name, complete_var, standalone_mode=False, **extra),
-            debug,
+            self.debug,
         )
         sys.exit(status)
 
     def invoke(self, ctx: Any) -> Any:
         # Inside `main`, since typer has its own ideas of an interrupt and a broken pipe.
-        return guarded(lambda: super(Program, self).invoke(ctx), debugging(sys.argv))
+        return guarded(lambda: super(Program, self).invoke(ctx), self.debug)
 
 
 app = typer.Typer(

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from compiler.catalogue.plugins import load_plugin
 from compiler.cli.console import out
 from compiler.cli.options import ImportPaths, OutputFormat, Plugins, Preset, Settings
 from compiler.cli.outcome import Format, Status, print_diagnostics, report
@@ -38,7 +39,9 @@ def check(
     Shapes, arguments and rules are checked as for a run, and nothing is built. Diagnostics go to standard
     error; as JSON they are one list on standard output, empty if all is well.
     """
-    subject = Subject(Path(), set_, preset, plugin, import_path)
+    plugins = [load_plugin(each) for each in plugin or ()]
+    subject = Subject(Path(), set_, preset, plugins, import_path)
+    subject.variables()
     findings: list[Finding] = []
     statuses = [_check(replace(subject, path=path), format, findings) for path in specs]
     if format is Format.json:
@@ -77,7 +80,7 @@ def _separate(format: Format) -> None:
 def verdict(statuses: Sequence[int]) -> str:
     """Return the last line: how many specs there were, and what came of them."""
     parts = [f"{len(statuses)} spec{'' if len(statuses) == 1 else 's'}"]
-    for status, word in ((Status.REFUSED, "refused"), (Status.USAGE, "not there")):
+    for status, word in ((Status.REFUSED, "refused"), (Status.USAGE, "not found")):
         if status in statuses:
             parts.append(f"{statuses.count(status)} {word}")
     return ", ".join(parts) if len(parts) > 1 else f"{parts[0]}, fine"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from compiler.catalogue.docstrings import first_sentence
 from compiler.cli.console import facts, out
 from compiler.cli.options import ImportPaths, OutputFormat, Plugins, Preset, Settings
 from compiler.cli.outcome import Format, UsageProblem
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from compiler.plan import Decision, PlanRow
 
 PAGE = ".md"
+FENCE = "```"
 
 What = Annotated[
     str | None,
@@ -77,9 +79,14 @@ def print_rows(rows: list[PlanRow], format: Format) -> None:
                 console.print(facts(_lines(row)))
 
 
+def dtype_text(row: PlanRow) -> str:
+    """Return the dtype of a row, as specs name it."""
+    return str(row.dtype).removeprefix("torch.")
+
+
 def form_text(row: PlanRow) -> str:
     """Return the dtype and the shape of a row."""
-    return f"{str(row.dtype).removeprefix('torch.')}{list(row.shape)}"
+    return f"{dtype_text(row)}{list(row.shape)}"
 
 
 def _lines(row: PlanRow) -> Iterator[tuple[str | Text, ...]]:
@@ -109,7 +116,7 @@ def as_json(row: PlanRow) -> dict[str, Any]:
         "name": row.name,
         "names": list(row.names),
         "kind": row.kind,
-        "dtype": str(row.dtype).removeprefix("torch."),
+        "dtype": dtype_text(row),
         "shape": list(row.shape),
         "trainable": row.trainable,
         "persistent": row.persistent,
@@ -138,10 +145,11 @@ def _is_code(what: str) -> bool:
 
 
 def pages() -> dict[str, Traversable]:
-    """Return the page of each code."""
+    """Return the page of each code, in alphabetical order."""
     folder = files("spec_schema") / "codes"
-    found = [page for page in folder.iterdir() if page.name.endswith(PAGE)] if folder.is_dir() else []
-    return {page.name.removesuffix(PAGE): page for page in sorted(found, key=lambda page: page.name)}
+    found = folder.iterdir() if folder.is_dir() else iter(())
+    by_code = {page.name.removesuffix(PAGE): page for page in found if page.name.endswith(PAGE)}
+    return dict(sorted(by_code.items()))
 
 
 def print_page(code: str, format: Format) -> None:
@@ -157,7 +165,19 @@ def print_page(code: str, format: Format) -> None:
     if format is Format.json:
         print(json.dumps({"code": code, "text": text}, indent=2))
     else:
-        print(text.rstrip())
+        print("\n".join(readable(text)))
+
+
+def readable(text: str) -> Iterator[str]:
+    """Yield the lines of a page for a person: its title without a sign, and its examples indented."""
+    fenced = False
+    for line in text.strip().splitlines():
+        if line.startswith(FENCE):
+            fenced = not fenced
+        elif fenced:
+            yield f"    {line}".rstrip()
+        else:
+            yield line.removeprefix("# ")
 
 
 def print_codes(format: Format) -> None:
@@ -175,6 +195,7 @@ def print_codes(format: Format) -> None:
 
 
 def _title(text: str) -> str:
-    """Return the first line of prose of a page."""
-    lines = [line.strip() for line in text.splitlines()]
-    return next((line for line in lines if line and not line.startswith("#")), "")
+    """Return the first sentence of a page, without its full stop."""
+    title, _, rest = text.partition("\n")
+    prose = rest if title.startswith("#") else text
+    return first_sentence(prose, "").removesuffix(".")

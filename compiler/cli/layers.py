@@ -56,10 +56,13 @@ def layers(
     """
     with status("reading the catalogue"):
         plugins = registry(plugin or ())
-        known = _layers(plugins)
-        described = _descriptions(plugins) if operations or (name and name not in known) else {}
-    if name is not None:
-        _show(name, known, described, format)
+        layer = _layer(name, plugins) if name is not None else None
+        described = _descriptions(plugins) if operations or (name is not None and layer is None) else {}
+        known = {} if name is not None or operations else _layers(plugins)
+    if layer is not None:
+        print_layer(layer, format)
+    elif name is not None:
+        _show_operation(name, described, plugins, format)
     elif operations:
         print_operations(described, format)
     else:
@@ -69,6 +72,10 @@ def layers(
 def _layers(plugins: Registry) -> dict[str, LayerType]:
     """Return all layers by name, those of plugins first."""
     return {**plugins.layers, **{name: layer_type(name) for name in sorted(layer_names())}}
+
+
+def _layer(name: str, plugins: Registry) -> LayerType | None:
+    return plugins.layers.get(name) or (layer_type(name) if name in layer_names() else None)
 
 
 def _descriptions(plugins: Registry) -> dict[str, str]:
@@ -82,17 +89,15 @@ def _descriptions(plugins: Registry) -> dict[str, str]:
     }
 
 
-def _show(name: str, known: dict[str, LayerType], described: dict[str, str], format: Format) -> None:
-    if name in known:
-        print_layer(known[name], format)
-    elif name in described:
+def _show_operation(name: str, described: dict[str, str], plugins: Registry, format: Format) -> None:
+    if name in described:
         print_operation(name, described[name], format)
-    else:
-        near = did_you_mean(name, [*known, *described])
-        raise UsageProblem(
-            f"there is no layer or operation `{name}`",
-            f"did you mean `{near}`?" if near else "`layers` and `layers --operations` list what there is",
-        )
+        return
+    near = did_you_mean(name, [*plugins.layers, *sorted(layer_names()), *described])
+    raise UsageProblem(
+        f"there is no layer or operation `{name}`",
+        f"did you mean `{near}`?" if near else "`layers` and `layers --operations` list what there is",
+    )
 
 
 # --- layers ---------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from compiler.cli.console import err, in_color
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.render import escape, render_full, render_json, render_short
+from spec_schema.suggest import did_you_mean
 
 DEBUG = "--debug"
 DEBUG_VARIABLE = "BLOCKPRINT_DEBUG"
@@ -167,13 +169,28 @@ def _one_line(text: str) -> str:
     return escape(line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ...")
 
 
+_SUGGESTION = re.compile(r"[.]? \(?(?:Did you mean|Possible options:) (.*?)[?)]*$")
+_CHOICE = re.compile(r"'([^']*)' is not one of (.*)")
+
+
 def _usage_message(error: Exception) -> str:
     message: str = error.format_message() if hasattr(error, "format_message") else str(error)
-    message = message.strip().removesuffix(".")
+    message = _SUGGESTION.sub("", message.strip()).removesuffix(".").replace("Value error, ", "")
     return message[:1].lower() + message[1:]
 
 
 def _usage_help(error: Exception) -> list[tuple[str, str]]:
+    """Return what was probably meant, or where to read on."""
+    message: str = error.format_message() if hasattr(error, "format_message") else str(error)
+    suggested, choice = _SUGGESTION.search(message), _CHOICE.search(message)
+    near = None
+    if suggested:
+        candidates = suggested[1].replace("'", "").split(", ")
+        near = did_you_mean(getattr(error, "option_name", ""), candidates) or candidates[0]
+    elif choice:
+        near = did_you_mean(choice[1], re.findall(r"'([^']*)'", choice[2]))
+    if near:
+        return [("help", f"did you mean `{near}`?")]
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else program_name()
     return [("help", f"`{path} --help` lists what there is")]

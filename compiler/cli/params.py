@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from compiler.cli.console import out, status, table
-from compiler.cli.explain import form_text
+from compiler.cli.explain import dtype_text, form_text
 from compiler.cli.options import ImportPaths, OutputFormat, Plugins, Preset, Settings, Spec
 from compiler.cli.outcome import Format
 from compiler.cli.selection import SelectorText, select
@@ -76,14 +76,18 @@ def print_params(console: Console, rows: list[PlanRow], tensors: Mapping[str, Te
     from runtime.statistics import statistics
 
     figures = FIGURES if tensors else ()
-    listing = table("name", "tensor", *figures, *_kind_heading(rows), numbers=figures)
+    dtypes = sorted({dtype_text(row) for row in rows})
+    heading = "shape" if len(dtypes) == 1 else "tensor"
+    listing = table("name", heading, *figures, *_kind_heading(rows), numbers=figures)
     for row in rows:
         found = statistics(tensors[row.name]) if tensors else None
-        cells = [_names(row), form_text(row), *_figures(found)]
+        form = str(list(row.shape)) if len(dtypes) == 1 else form_text(row)
+        cells = [_names(row), form, *_figures(found)]
         listing.add_row(*cells, *([_kind(row)] if _kind_heading(rows) else []))
     console.print(listing)
     count = sum(row.elements for row in rows if row.kind == "parameter")
-    console.print(f"\n{count_text(len(rows), 'tensors')}, {count_text(count, 'parameters')}")
+    of = f" of {dtypes[0]}" if len(dtypes) == 1 else ""
+    console.print(f"\n{count_text(len(rows), 'tensors')}{of}, {count_text(count, 'parameters')}")
 
 
 def _names(row: PlanRow) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compiler.catalogue.plugins import Plugin
 from compiler.cli.console import status
 from compiler.cli.outcome import UsageProblem
 from compiler.load import DiskFiles, Loaded, load
@@ -25,7 +26,7 @@ class Subject:
     path: Path
     settings: Sequence[str] | None = None
     preset: str | None = None
-    plugins: Sequence[str] | None = None
+    plugins: Sequence[str | Plugin] | None = None
     import_paths: Sequence[Path] | None = None
 
     @property
@@ -109,4 +110,7 @@ def nearest(path: Path) -> Path | None:
     if not missing.parent.is_dir():
         return None
     found = did_you_mean(missing.name, sorted(each.name for each in missing.parent.iterdir()))
-    return missing.parent / found if found else None
+    if found is None:
+        return None
+    mended = missing.parent / found / path.relative_to(missing)
+    return mended if mended.exists() else missing.parent / found

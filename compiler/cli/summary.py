@@ -105,8 +105,12 @@ def form_text(form: Form) -> str:
 
 def _parameters(node: Node) -> str:
     if not node.parameters:
-        return "shared" if node.shared else ""
+        return "shared" if _borrows(node) else ""
     return _times(node, f"{node.parameters:,}") + (" frozen" if node.frozen else "")
+
+
+def _borrows(node: Node) -> bool:
+    return bool(node.shared) or any(map(_borrows, node.children))
 
 
 def _totals(found: Summary) -> Iterator[tuple[str, str]]:

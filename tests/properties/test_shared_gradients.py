@@ -49,7 +49,7 @@ def _gradients(model: nn.Module, artifact: Artifact) -> dict[str, Tensor]:
     loss = sum(
         (t.abs().square().sum() for t in tensors_in(output)), start=torch.zeros((), dtype=torch.float64)
     )
-    parameters: dict[str, Any] = dict(model.named_parameters())
+    parameters: dict[str, Any] = dict(model.named_parameters(remove_duplicate=False))
     if loss.requires_grad:
         loss.backward()
     return {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in parameters.items()}

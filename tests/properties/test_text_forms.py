@@ -9,6 +9,7 @@ from hypothesis import given
 import compiler
 from compiler.artifact import Artifact
 from compiler.pipeline import compile_canonical
+from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.plain import plain, to_json, to_yaml
 from spec_schema.reader import read_text
 from tests.strategies.specs import Document, specs
@@ -18,7 +19,9 @@ from tests.strategies.specs import Document, specs
 def test_every_form_of_a_spec_compiles_to_the_same(document: Document) -> None:
     texts = {"model.yaml": to_yaml(document), "model.json": to_json(document)}
     for name, text in texts.items():
-        assert plain(read_text(text, name)) == document, f"{name}: reads back as something else"
+        assert plain(read_text(text, name, DEFAULT_LIMITS)) == document, (
+            f"{name}: reads back as something else"
+        )
     yaml, json = (compiler.compile_text(text, name=name) for name, text in texts.items())
     assert yaml.source == json.source
     assert _plan(yaml) == _plan(json)

@@ -1,0 +1,89 @@
+"""`emit`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import compiler
+from compiler import printing
+from tests.compiler.cli.conftest import Call
+
+
+def test_the_source_is_that_of_the_artifact(cli: Call, mlp: Path) -> None:
+    result = cli("emit", mlp, "--set", "hidden=5")
+    assert result.exit_code == 0
+    assert result.stdout == compiler.compile(mlp, set={"hidden": 5}).source
+
+
+def test_a_file_holds_the_same_and_stands_alone(cli: Call, mlp: Path, tmp_path: Path) -> None:
+    target = tmp_path / "model.py"
+    result = cli("emit", mlp, "-o", target)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert target.read_text() == compiler.compile(mlp).source
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tmp"] == []
+    code = "import torch, model; print(tuple(model.Mlp()(torch.zeros(3, 4)).shape))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert run.stdout == "(3, 2)\n"
+
+
+def test_the_spec_is_not_overwritten(cli: Call, mlp: Path, tmp_path: Path) -> None:
+    before = mlp.read_bytes()
+    link = tmp_path / "link.yaml"
+    os.symlink(mlp, link)
+    for target in (mlp, link, tmp_path):
+        assert cli("emit", mlp, "-o", target).exit_code == 2
+    assert mlp.read_bytes() == before
+
+
+def test_a_refused_spec_writes_nothing(cli: Call, broken: Path, tmp_path: Path) -> None:
+    assert cli("emit", broken, "-o", tmp_path / "new" / "model.py").exit_code == 1
+    assert list(tmp_path.iterdir()) == [broken]
+
+
+def test_each_stage_is_printed(cli: Call, mlp: Path) -> None:
+    artifact = compiler.compile(mlp, preset="wide")
+    expected = {
+        "load": printing.print_document(artifact.canonical),
+        "resolve": printing.print_program(artifact.program),
+        "infer": printing.print_inferred(artifact.inferred),
+        "rules": printing.print_plan(artifact.plan),
+        "emit": artifact.source,
+    }
+    for stage, text in expected.items():
+        assert cli("emit", mlp, "--preset", "wide", "--until", stage).stdout == text, stage
+
+
+def test_a_stage_is_reached_though_a_later_one_refuses(cli: Call, broken: Path) -> None:
+    assert cli("emit", broken, "--until", "load").exit_code == 0
+    assert cli("emit", broken, "--until", "resolve").exit_code == 1
+
+
+def test_a_wrong_setting_is_refused_at_the_first_stage(cli: Call, mlp: Path) -> None:
+    assert cli("emit", mlp, "--until", "load", "--set", "x=1").exit_code == 1
+
+
+@pytest.mark.parametrize("stage", ["load", "resolve", "infer", "rules", "emit"])
+def test_the_stages_of_a_saved_model(cli: Call, mlp: Path, tmp_path: Path, stage: str) -> None:
+    model = tmp_path / "m.safetensors"
+    cli("run", mlp, "--save", model)
+    result = cli("emit", model, "--until", stage)
+    assert result.exit_code == 0
+    assert result.stdout
+
+
+def test_load_and_resolve_do_not_import_torch(mlp: Path) -> None:
+    for stage in ("load", "resolve"):
+        code = (
+            "import sys\nfrom compiler.cli.app import app\n"
+            f"try:\n    app(['emit', {str(mlp)!r}, '--until', {stage!r}])\nexcept SystemExit:\n    pass\n"
+            "print('torch' in sys.modules)"
+        )
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        assert run.stdout.endswith("False\n"), run.stderr

@@ -1,0 +1,141 @@
+"""`explain`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from compiler.cli.explain import pages
+from tests.compiler.cli.conftest import MLP, Call
+
+HEAD = """\
+head.weight  float32[2, 8]
+  parameter  trained, on auto
+  init       {Linear,NonDynamicallyQuantizableLine  PyTorch's default, overruled
+             ar}.weight:
+             kaiming_uniform(a=sqrt(5))
+  init       Linear.weight: normal(std=0.02)        mlp.yaml:18, overruled
+  init       head.weight: ones                      mlp.yaml:19
+
+head.bias  float32[2]
+  parameter  frozen, on auto
+"""
+
+
+def test_every_rule_that_touched_a_parameter_in_order(
+    cli: Call, mlp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(mlp.parent)
+    result = cli("explain", mlp.name, "head")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(HEAD)
+    assert result.stdout.splitlines()[-1].split() == ["freeze", "head.bias", "mlp.yaml:20"]
+
+
+def test_decisions_as_json(cli: Call, mlp: Path) -> None:
+    weight, bias = json.loads(cli("explain", mlp, "head", "--format", "json").stdout)
+    assert (weight["name"], weight["shape"], weight["dtype"]) == ("head.weight", [2, 8], "float32")
+    assert [each["won"] for each in weight["decisions"]] == [False, False, True]
+    assert [each["line"] for each in weight["decisions"]] == [None, 18, 19]
+    assert weight["decisions"][2] == {
+        "section": "init",
+        "text": "head.weight: ones",
+        "file": str(mlp),
+        "line": 19,
+        "won": True,
+    }
+    assert not bias["trainable"]
+    assert [(each["section"], each["line"]) for each in bias["decisions"]][-1] == ("freeze", 20)
+
+
+def test_short_is_a_line_for_each_decision(cli: Call, mlp: Path) -> None:
+    lines = cli("explain", mlp, "head.weight", "--format", "short").stdout.splitlines()
+    assert lines[-1] == f"head.weight: init head.weight: ones ({mlp}:19) decides"
+    assert [line.rpartition(" ")[2] for line in lines] == ["overruled", "overruled", "decides"]
+
+
+def test_all_names_of_a_shared_tensor(cli: Call, mlp: Path) -> None:
+    mlp.write_text(MLP.replace("deep: 2", "deep: 3") + "share:\n  tied: [body.1.0.weight, body.2.0.weight]\n")
+    text = cli("explain", mlp, "body.2.0.weight", width=200).stdout
+    assert text.startswith("body.1.0.weight  float32[8, 8]\n")
+    assert "  is also    body.2.0.weight\n" in text
+    assert f"{mlp.name}:22" in text
+
+
+def test_a_selector_that_names_nothing(cli: Call, mlp: Path) -> None:
+    result = cli("explain", mlp, "haed.weight")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "error: `haed.weight` names no parameter\n  help: did you mean `head.weight`? it names 1 tensor\n"
+    )
+
+
+def test_text_that_is_no_selector(cli: Call, mlp: Path) -> None:
+    result = cli("explain", mlp, "head.[")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: `head.[`: this is not a selector")
+
+
+def test_without_a_selector_everything_is_explained(cli: Call, mlp: Path) -> None:
+    assert len(json.loads(cli("explain", mlp, "--format", "json").stdout)) == 6
+
+
+# --- codes ----------------------------------------------------------------------------------------------
+
+
+PAGE = """\
+# shape-mismatch
+
+Sizes differ.
+
+```yaml
+spec: 1
+
+model: []
+```
+
+Mend them.
+"""
+
+
+@pytest.fixture
+def two_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for code, text in (("shape-mismatch", PAGE), ("bad-size", "# bad-size\n\nNo size.\n")):
+        (tmp_path / f"{code}.md").write_text(text)
+    found = {path.stem: path for path in sorted(tmp_path.glob("*.md"))}
+    monkeypatch.setattr("compiler.cli.explain.pages", lambda: found)
+
+
+@pytest.mark.usefixtures("two_pages")
+def test_the_page_of_a_code(cli: Call) -> None:
+    assert cli("explain", "shape-mismatch").stdout == (
+        "shape-mismatch\n\nSizes differ.\n\n    spec: 1\n\n    model: []\n\nMend them.\n"
+    )
+    assert json.loads(cli("explain", "shape-mismatch", "--format", "json").stdout)["text"] == PAGE
+
+
+@pytest.mark.usefixtures("two_pages")
+def test_all_codes(cli: Call) -> None:
+    text = cli("explain").stdout
+    assert text.startswith("bad-size        No size\nshape-mismatch  Sizes differ\n")
+    assert cli("explain", "--format", "short").stdout == "bad-size\nshape-mismatch\n"
+
+
+@pytest.mark.usefixtures("two_pages")
+def test_an_unknown_code(cli: Call) -> None:
+    result = cli("explain", "shape-missmatch")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "error: there is no error code `shape-missmatch`, and no file of that name\n"
+        "  help: did you mean `shape-mismatch`?\n"
+    )
+
+
+def test_the_pages_that_are_shipped_are_shown(cli: Call) -> None:
+    assert {"shape-mismatch", "unknown-layer"} <= set(pages())
+    assert cli("explain", "--format", "short").stdout.split() == sorted(pages())
+    page = cli("explain", "shape-mismatch").stdout
+    assert page.startswith("shape-mismatch\n")
+    assert "```" not in page
