@@ -36,7 +36,7 @@ class SafeCheckpoints(CheckpointIO):
         tensors: dict[str, Tensor] = {}
         text = json.dumps(_pack(checkpoint, tensors, {}))
         metadata = {"format": FORMAT, "state": text}
-        save_file(tensors, path, metadata)
+        write_whole(Path(path), lambda temporary: save_file(tensors, temporary, metadata))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None

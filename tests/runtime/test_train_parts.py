@@ -167,12 +167,21 @@ def assert_equal(a: Any, b: Any) -> None:
         assert (type(a), a) == (type(b), b)
 
 
-def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "checkpoint.safetensors"
     SafeCheckpoints().save_checkpoint({"epoch": 1}, path)
     before = path.read_bytes()
     with pytest.raises(TypeError, match="cannot hold a function"):
         SafeCheckpoints().save_checkpoint({"epoch": 2, "code": lambda: None}, path)
+    assert path.read_bytes() == before
+
+    def interrupted(tensors: object, target: str, metadata: object) -> None:
+        Path(target).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runtime.training.checkpoints.save_file", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        SafeCheckpoints().save_checkpoint({"epoch": 2}, path)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
