@@ -191,7 +191,7 @@ def _print_results(trained: Trained, metrics: Mapping[str, Any]) -> None:
 def _files(trained: Trained) -> Iterator[tuple[str, str]]:
     yield "model", f"{trained.path}: architecture and weights"
     yield "log", f"{trained.log}: {trained.epochs} epochs, {trained.steps} steps"
-    yield "checkpoint", f"{trained.checkpoint}: to go on, `--resume` with more `--epochs`"
+    yield "checkpoint", f"{trained.checkpoint}: the state after the last epoch, for `--resume`"
 
 
 def _next_steps(path: Path) -> Iterator[tuple[str, str]]:

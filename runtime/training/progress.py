@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 
 from runtime.training.learner import Learner
 
-WIDTH = 40
+WIDTH = 30
 """Characters of a bar, which stands among few words."""
 
 
