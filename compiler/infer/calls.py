@@ -127,6 +127,8 @@ def attempt(
     keywords: Mapping[str, Any],
 ) -> Any:
     """Call a function of torch; what it refuses is located, with the shapes that it got."""
+    if run.engine.out_of_time():
+        raise run.engine.too_slow(run.source.span(node))
     try:
         return function(*arguments, **keywords)
     except SpecError:

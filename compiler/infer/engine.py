@@ -28,7 +28,7 @@ from compiler.program import (
     ResidualBody,
     SequenceBody,
 )
-from spec_schema.diagnostics import Label, refuse
+from spec_schema.diagnostics import Label, SpecError, refuse
 from spec_schema.evaluate import Budget
 from spec_schema.grammar import Expression, Program
 from spec_schema.limits import Limits
@@ -65,7 +65,8 @@ class Engine:
         key = self._key(state, inputs, keywords)
         if key is not None and key in self.steps:
             return self.steps[key]
-        self._check_time(place)
+        if self.out_of_time():
+            raise self.too_slow(place)
         result = self._step(state, inputs, keywords, place, where)
         if key is not None:
             self.steps[key] = result
@@ -77,15 +78,14 @@ class Engine:
         except TypeError:
             return None
 
-    def _check_time(self, place: Span) -> None:
-        spent = time.process_time() - self.started
-        if spent > self.limits.compile_seconds:
-            raise refuse(
-                "too-slow",
-                f"the shapes take more than {self.limits.compile_seconds:g} seconds to infer",
-                place,
-                notes=self.trail.notes(),
-            )
+    def out_of_time(self) -> bool:
+        """Say whether inferring the shapes has taken too long."""
+        return time.process_time() - self.started > self.limits.compile_seconds
+
+    def too_slow(self, place: Span) -> SpecError:
+        """Return the refusal of what was under way when the time was over."""
+        message = f"the shapes take more than {self.limits.compile_seconds:g} seconds to infer"
+        return refuse("too-slow", message, place, notes=self.trail.notes())
 
     def _step(
         self, state: State, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span, where: str

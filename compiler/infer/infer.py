@@ -24,6 +24,10 @@ from spec_schema.evaluate import evaluate
 from spec_schema.limits import Limits
 
 
+SECONDS_FOR_NAMES = 5.0
+"""Of CPU: what it may take to name the dimensions in an error."""
+
+
 @dataclass(frozen=True, eq=False)
 class Inferred:
     """A program with the states of its layers. `output` is what the model returns when it evaluates."""
@@ -45,16 +49,26 @@ def infer_shapes(program: ResolvedProgram, limits: Limits, dtype: torch.dtype = 
     try:
         return _infer(program, limits, dtype, program.sizes)
     except SpecError as error:
+        if not any(map(_shows_shape, error.diagnostics)):
+            raise
         raise _with_symbols(program, limits, dtype, error) from None
+
+
+def _shows_shape(diagnostic: Diagnostic) -> bool:
+    labels = [label.text for label in diagnostic.labels]
+    return bool(
+        re.search(r"\[\d", " ".join([diagnostic.message, diagnostic.label, *labels, *diagnostic.notes]))
+    )
 
 
 def _with_symbols(
     program: ResolvedProgram, limits: Limits, dtype: torch.dtype, error: SpecError
 ) -> SpecError:
     """Return the errors of a run over symbolic sizes if they are the same ones, else the given error."""
+    in_short = replace(limits, compile_seconds=min(limits.compile_seconds, SECONDS_FOR_NAMES))
     try:
         with symbolic_sizes(program.sizes) as symbols:
-            _infer(program, limits, dtype, symbols)
+            _infer(program, in_short, dtype, symbols)
     except SpecError as symbolic:
         if _places(symbolic) == _places(error):
             return SpecError(map(_named, symbolic.diagnostics, error.diagnostics))

@@ -83,6 +83,8 @@ class Interpreter(Evaluator):
         """Run statements; return what a `return` among them gives."""
         for statement in body:
             self.budget.spend(self.source, statement)
+            if self.engine.out_of_time():
+                raise self.engine.too_slow(self.source.span(statement))
             method = getattr(self, f"_run_{type(statement).__name__}")
             returned: Returned | None = method(statement)
             if returned is not None:
