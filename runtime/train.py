@@ -45,9 +45,7 @@ class Interrupted(KeyboardInterrupt):
         message = "interrupted before the first epoch was over; there is nothing to resume"
         if checkpoint is not None:
             done = f"{epochs} epoch{'' if epochs == 1 else 's'}"
-            message = (
-                f"interrupted; {checkpoint} holds the state after {done}: go on with `--resume {checkpoint}`"
-            )
+            message = f"interrupted after {done}: go on with the same command and `--resume {checkpoint}`"
         super().__init__(message)
 
 

@@ -503,14 +503,14 @@ def test_ctrl_c_leaves_a_whole_checkpoint_and_says_how_to_go_on(folder: Path) ->
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     found = re.fullmatch(
-        r"interrupted; (\S+) holds the state after (\d+) epochs?: go on with `--resume \1`\n", out
+        r"interrupted after (\d+) epochs?: go on with the same command and `--resume (\S+)`\n", out
     )
     assert found is not None, out
     assert "Traceback" not in err
-    assert Path(found[1]) == checkpoint
+    assert Path(found[2]) == checkpoint
     state = read_checkpoint(checkpoint)
-    assert state["epoch"] + 1 == int(found[2])
+    assert state["epoch"] + 1 == int(found[1])
     assert {path.name for path in checkpoint.parent.iterdir()} == {"checkpoint.safetensors", "metrics.csv"}
-    resumed = trained(folder, compiled(folder), resume=checkpoint, epochs=int(found[2]) + 1)
-    assert resumed.epochs == int(found[2]) + 1
+    resumed = trained(folder, compiled(folder), resume=checkpoint, epochs=int(found[1]) + 1)
+    assert resumed.epochs == int(found[1]) + 1
     assert json.loads(json.dumps(dict(resumed.metrics))) == dict(resumed.metrics)
