@@ -109,9 +109,8 @@ def _own_values(row: PlanRow, seed: int) -> Tensor:
     leaf = row.source.owner
     assert isinstance(leaf, Leaf)
     path = row.source.name.rsplit(".", len(row.source.torch_steps) - 1)[0]
-    state = Draws(seed, path).generator().initial_seed()
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.manual_seed(state)
+        torch.set_rng_state(Draws(seed, path).generator().get_state())
         module = leaf.layer.cls(**{**leaf.values, **leaf.inferred})
     inner = ".".join(step[0] for step in row.source.torch_steps[1:])
     tensors: dict[str, Tensor | nn.Parameter] = {
