@@ -28,8 +28,8 @@ from compiler.rules.dtype import default_dtype
 from runtime.classes import root_class
 from runtime.samples import in_order
 
-SYMBOLIC_SECONDS = 5.0
-"""A model that takes longer over symbols is shown with its example sizes."""
+SYMBOLIC_SECONDS = 10.0
+"""Of CPU. A model that takes longer over symbols is shown with its example sizes."""
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -216,7 +216,7 @@ def _symbolic_outputs(artifact: Artifact, dtype: torch.dtype) -> dict[str, Form]
     try:
         with symbolic_sizes(artifact.program.sizes) as symbols, meta_device(dtype):
             inputs = sample_inputs(artifact.program, symbols)
-            calls = _record(artifact, inputs, lambda: 0, time.monotonic() + SYMBOLIC_SECONDS)
+            calls = _record(artifact, inputs, lambda: 0, time.thread_time() + SYMBOLIC_SECONDS)
     except Exception:  # torch raises many kinds of errors over symbols, and the example sizes serve as well
         return {}
     return {path: call.output for path, call in calls.items()}
@@ -242,7 +242,7 @@ def _watch(module: nn.Module, call: Call, flops: Callable[[], int], until: float
     starts: list[int] = []
 
     def before(*_: Any) -> None:
-        if until is not None and time.monotonic() > until:
+        if until is not None and time.thread_time() > until:
             raise TimeoutError
         starts.append(flops())
 
