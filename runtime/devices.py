@@ -46,8 +46,8 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"`{name}` is no device: here are {', '.join(known)}") from None
+        raise ValueError(f"there is no device `{name}` here, only {', '.join(known)}") from None
     full = name if device.type in ("cpu", "meta") or device.index is not None else f"{device.type}:0"
     if full not in (*known, "meta"):
-        raise ValueError(f"there is no device `{name}`: here are {', '.join(known)}")
+        raise ValueError(f"there is no device `{name}` here, only {', '.join(known)}")
     return torch.device(full)

@@ -27,6 +27,8 @@ class Limits:
     rank: int = 8
     modules: int = 100_000
     """Modules after `repeat`, multiplied out first."""
+    layers_in_one: int = 1_000
+    """What `num_layers` of a layer may be."""
     block_depth: int = 32
     import_depth: int = 32
     evaluation_steps: int = 100_000

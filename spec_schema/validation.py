@@ -139,12 +139,12 @@ def _first_line(span: Span) -> Span:
 
 def _wrong_type(place: _Place, wanted: str) -> Diagnostic:
     example = _FORMS.get(wanted) or (_example([key.text for key in place.keys]) if place.key else None)
-    return Diagnostic(
-        "wrong-type",
-        f"{wanted} is expected here, and this is {place.found}",
-        place.span,
-        help=f"write {example}" if example else None,
-    )
+    help = f"write {example}" if example else None
+    if wanted == "a list" and isinstance(place.node, Entries) and place.node:
+        rest = ": ..." if place.key is not None and place.key.text in ("init", "placement") else ""
+        help = f"write each as an item: `- {next(iter(place.node))}{rest}`"
+    message = f"{wanted} is expected here, and this is {place.found}"
+    return Diagnostic("wrong-type", message, place.span, help=help)
 
 
 def _unknown_key(key: Scalar, known: list[str]) -> Diagnostic:

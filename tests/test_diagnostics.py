@@ -22,7 +22,7 @@ PACKAGES = ("spec_schema", "compiler", "runtime")
 NEEDS_A_FILE_OR_A_MACHINE = frozenset(
     "bad-dataset checkpoint-broken checkpoint-missing checkpoint-tensor data-broken data-lengths data-missing "
     "data-shape metric-failed missing-device model-failed too-large too-large-to-build too-little-data too-slow "
-    "training-failed not-utf8".split()
+    "training-failed not-utf8 dtype-mismatch too-many-values".split()
 )
 """Codes whose cause is no text of a spec: tested beside the code that raises them, and without an example."""
 

@@ -38,6 +38,7 @@ __all__ = [
     "layer_documentation",
     "layer_names",
     "layer_type",
+    "parse_rule",
     "positional",
     "reads_as_torch",
     "signature_of",

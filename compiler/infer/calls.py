@@ -129,12 +129,59 @@ def attempt(
     """Call a function of torch; what it refuses is located, with the shapes that it got."""
     if run.engine.out_of_time():
         raise run.engine.too_slow(run.source.span(node))
+    if name in _PRODUCTS:
+        check_dtypes(run, node, name, *_named(node, [*arguments, *keywords.values()]))
+    if name in _MANY and tensors_in(arguments):
+        check_pieces(run, node, f"`{name}`", tensors_in(arguments)[0])
     try:
         return function(*arguments, **keywords)
     except SpecError:
         raise
     except TORCH_ERRORS as error:
         raise SpecError([_refused(run, node, name, error, [*arguments, *keywords.values()])]) from None
+
+
+_PRODUCTS = frozenset(
+    "@ matmul mm bmm mv dot inner linear bilinear addmm addmv addbmm baddbmm conv1d conv2d conv3d einsum "
+    "scaled_dot_product_attention conv_transpose1d conv_transpose2d conv_transpose3d".split()
+)
+"""What takes operands of one dtype; on the meta device torch lets others pass."""
+
+
+def check_dtypes(
+    run: Interpreter, node: ast.AST, what: str, names: Sequence[str], values: Sequence[Any]
+) -> None:
+    """Refuse a product of tensors of different dtypes."""
+    tensors = [(n, v) for n, v in zip(names, values, strict=False) if isinstance(v, Tensor)]
+    kinds = {str(value.dtype).removeprefix("torch.") for _, value in tensors if value.dtype != torch.bool}
+    if len(kinds) > 1:
+        found = "   ".join(f"{n}: {str(v.dtype).removeprefix('torch.')}{show(v)}" for n, v in tensors)
+        raise refuse(
+            "dtype-mismatch",
+            f"`{what}` needs one dtype, and gets {' and '.join(sorted(kinds))}",
+            run.source.span(node),
+            label=found,
+            notes=run.engine.trail.notes(),
+            help="convert one of them: `x.to(float32)`",
+        )
+
+
+_MANY = frozenset(
+    "unbind split chunk tensor_split hsplit vsplit dsplit split_with_sizes unsafe_split unsafe_chunk "
+    "unsafe_split_with_sizes".split()
+)
+"""Operations and methods that may give a tensor for each row."""
+
+
+def check_pieces(run: Interpreter, node: ast.AST, what: str, tensor: Tensor) -> None:
+    """Refuse to take a tensor apart into very many: each piece takes time and memory, also without values."""
+    limit = run.limits.nodes
+    most = max((size for size in tensor.shape if isinstance(size, int)), default=0)
+    if most > limit:
+        notes = (f"the limit is {limit:,}", *run.engine.trail.notes())
+        raise refuse(
+            "too-many-values", f"{what} may give {most:,} tensors", run.source.span(node), notes=notes
+        )
 
 
 def _refused(
@@ -172,6 +219,8 @@ def apply_operator(
     run: Interpreter, node: ast.AST, what: str, function: Callable[..., Any], operands: Sequence[Any]
 ) -> Any:
     """Apply an operator to tensors; sizes that do not broadcast are named with their dimension."""
+    if what in _PRODUCTS:
+        check_dtypes(run, node, what, [_text(part) for part in _parts(node)], operands)
     try:
         return function(*operands)
     except TORCH_ERRORS as error:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from compiler.infer.cells import Cell
 from compiler.infer.engine import Engine
-from compiler.infer.own_tensors import check_size, dtype_of
+from compiler.infer.own_tensors import check_extent, check_size, dtype_of
 from compiler.infer.states import BlockState
 from compiler.infer.symbols import symbolic_sizes
 from compiler.program import ModelInput, ModuleBody, ResolvedProgram
@@ -22,7 +22,6 @@ from compiler.resolve.programs import MODE
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.evaluate import evaluate
 from spec_schema.limits import Limits
-
 
 SECONDS_FOR_NAMES = 5.0
 """Of CPU: what it may take to name the dimensions in an error."""
@@ -135,7 +134,8 @@ def sample_inputs(program: ResolvedProgram, sizes: Mapping[str, Any]) -> dict[st
 
 def _shape(program: ResolvedProgram, entry: ModelInput, sizes: Mapping[str, Any]) -> tuple[Any, ...]:
     names = {**program.scope.variables, **sizes}
-    return tuple(check_size(evaluate(part, names), part) for part in entry.type.dimensions)
+    found = tuple(check_size(evaluate(part, names), part) for part in entry.type.dimensions)
+    return check_extent(found, entry.type)
 
 
 @contextmanager

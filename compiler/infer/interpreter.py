@@ -17,7 +17,7 @@ from torch import Tensor
 from compiler.catalogue.operation_table import CONSTANTS
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.infer.arguments import constant
-from compiler.infer.calls import apply_operator, call_method, call_operation
+from compiler.infer.calls import apply_operator, call_method, call_operation, check_pieces
 from compiler.infer.cells import Cell
 from compiler.infer.problems import check_input_names
 from compiler.infer.states import BlockState
@@ -377,6 +377,7 @@ class Interpreter(Evaluator):
         if isinstance(value, Cell):
             return list(value.parts(self.source.span(node)))
         if isinstance(value, Tensor) and value.ndim:
+            check_pieces(self, node, "this", value)
             return list(value.unbind())
         return super().items(node, value)
 

@@ -7,9 +7,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from compiler.catalogue.layers import CannotInfer, infer, reads_as_torch
+from compiler.catalogue.layers import CannotInfer, infer, parse_rule, reads_as_torch
 from compiler.infer.arguments import Given
 from compiler.infer.calls import TORCH_ERRORS
 from compiler.infer.reasons import reason
@@ -37,11 +37,33 @@ class Leaves:
         if state.module is None:
             state = self._shape_leaf(state, [*inputs, *keywords.values()], place)
         assert state.module is not None
+        self._check_dtypes(state, inputs, place)
         try:
             return state, state.module(*inputs, **keywords)
         except TORCH_ERRORS as error:
             refused = self._wrong_inputs(state, inputs, keywords, place)
             raise SpecError([refused or self._leaf_refused(state, inputs, error, place)]) from None
+
+    def _check_dtypes(self, state: Leaf, inputs: Sequence[Any], place: Span) -> None:
+        """Refuse an input that the parameters are not multiplied with: on the meta device torch lets it pass."""
+        parameters = state.module.parameters() if state.module is not None else ()
+        own = next((p.dtype for p in parameters if p.is_floating_point()), None)
+        if own is None or state.layer.source != "torch.nn":
+            return
+        for argument in state.layer.arguments:
+            index = parse_rule(argument.deferred).input_index if argument.deferred else len(inputs)
+            given = inputs[index] if index < len(inputs) else None
+            if isinstance(given, Tensor) and given.dtype != own:
+                wanted, found = (str(each).removeprefix("torch.") for each in (own, given.dtype))
+                raise refuse(
+                    "dtype-mismatch",
+                    f"`{state.layer.name}` takes {wanted}, and gets {found}",
+                    place,
+                    label=f"gets {found}{show(given)}",
+                    labels=self._declared(state.node, place),
+                    notes=self.engine.trail.notes(),
+                    help=f"convert it: `to({wanted})` in a list, `x.to({wanted})` in a program",
+                )
 
     def _shape_leaf(self, state: Leaf, inputs: Sequence[Any], place: Span) -> Leaf:
         try:
@@ -82,13 +104,38 @@ class Leaves:
         plain = not any(isinstance(v, nn.Module) for v in values.values())
         if plain and key in self.modules:
             return self.modules[key]
+        self._check_layers_in_one(state, values)
         try:
             module: nn.Module = state.layer.cls(**values).eval()
         except TORCH_ERRORS as error:
             raise SpecError([self._construction_refused(state, values, error)]) from None
+        self._check_dimensions(state, module)
         if plain:
             self.modules[key] = module
         return module
+
+    def _check_layers_in_one(self, state: Leaf, values: Mapping[str, Any]) -> None:
+        """Refuse a layer of very many layers before it is made: that takes time and memory for each."""
+        limit = self.engine.limits.layers_in_one
+        for name, value in values.items():
+            if name.endswith("layers") and isinstance(value, int) and value > limit:
+                notes = (f"the limit is {limit:,}", *self.engine.trail.notes())
+                raise refuse(
+                    "too-many-modules", f"`{name}` is {value:,}", self._place(state, name), notes=notes
+                )
+
+    def _check_dimensions(self, state: Leaf, module: nn.Module) -> None:
+        limit = self.engine.limits.dimension
+        for name, parameter in module.named_parameters():
+            size = max((int(each) for each in parameter.shape), default=0)
+            if size > limit:
+                message = f"`{name}` of `{state.layer.name}` would have a dimension of {size:,}"
+                notes = (f"the limit is {limit:,}", *self.engine.trail.notes())
+                raise refuse("bad-size", message, state.node.span, notes=notes)
+
+    def _place(self, state: Leaf, name: str) -> Span:
+        """Return where an argument stands, or the call if it has no name there."""
+        return next((a.span for a in state.node.arguments if a.name == name), state.node.span)
 
     def _construction_refused(self, state: Leaf, values: Mapping[str, Any], error: Exception) -> Diagnostic:
         sizes = {name: value for name, value in values.items() if name not in state.values}

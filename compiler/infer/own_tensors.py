@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ from spec_schema.diagnostics import Label, refuse
 from spec_schema.grammar import Expression, Program
 from spec_schema.limits import DEFAULT_LIMITS, Limits
 from spec_schema.tensors import TensorType
+
+LARGEST_EXTENT = 2**48
+"""Elements of one tensor."""
 
 if TYPE_CHECKING:
     from compiler.infer.engine import Engine
@@ -83,7 +87,16 @@ class OwnTensors:
         for dimension in tensor.dimensions:
             size = self.engine.interpreter(dimension, state, bound, {}).value(dimension.tree)
             sizes.append(check_size(size, dimension, self.engine.limits))
-        return tuple(sizes)
+        return check_extent(tuple(sizes), tensor)
+
+
+def check_extent(sizes: tuple[Any, ...], tensor: TensorType) -> tuple[Any, ...]:
+    """Return the sizes of a tensor, or refuse one that no computer can address."""
+    elements = math.prod(size for size in sizes if isinstance(size, int))
+    if elements > LARGEST_EXTENT:
+        note = f"the limit is {LARGEST_EXTENT:,}"
+        raise refuse("bad-size", f"a tensor of {elements:,} elements", tensor.span, notes=(note,))
+    return sizes
 
 
 def dtype_of(name: str) -> torch.dtype:

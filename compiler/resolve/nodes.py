@@ -103,6 +103,8 @@ class NodeReader:
         tree = expression.tree
         function, written = (tree.func, tree) if isinstance(tree, ast.Call) else (tree, None)
         name = _dotted(function)
+        if name is not None and name.count(".") > 1:
+            raise SpecError([self._unknown_operation(name, expression.span(function))])
         if name is None:
             raise refuse(
                 "not-a-layer",
@@ -140,11 +142,17 @@ class NodeReader:
             return "layer"
         if name in OPERATIONS or name in self.scope.plugins.operations or name in METHODS:
             return "operation"
-        if name[:1].isupper():
+        if name[:1].isupper() and "." not in name:
             raise SpecError([unknown_type(name, expression, function, self.scope)])
         raise SpecError([self._unknown_operation(name, expression.span(function))])
 
     def _unknown_operation(self, name: str, place: Span) -> Diagnostic:
+        last = name.rpartition(".")[2]
+        if last != name and (is_type(last, self.scope) or last in OPERATIONS):
+            help = f"write `{last}`: it has no prefix here"
+            return Diagnostic(
+                "unknown-operation", f"there is no layer or operation `{name}`", place, help=help
+            )
         candidates = [*self.layers, *OPERATIONS, *self.scope.plugins.operations]
         near = did_you_mean(name, candidates)
         as_type = did_you_mean(name[:1].upper() + name[1:], [*self.scope.block_names])
@@ -378,6 +386,7 @@ def _dotted(node: ast.AST) -> str | None:
     """Return `relu` or `fft.rfft` of a name or a dotted name."""
     if isinstance(node, ast.Name):
         return node.id
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        return f"{node.value.id}.{node.attr}"
+    if isinstance(node, ast.Attribute):
+        owner = _dotted(node.value)
+        return owner and f"{owner}.{node.attr}"
     return None

@@ -110,12 +110,27 @@ def _unknown(expression: Expression, node: ast.Name, known: set[str], scope: Sco
 
 def unknown_type(name: str, expression: Expression, node: ast.AST, scope: Scope) -> Diagnostic:
     """Return the diagnostic for a layer type that there is not."""
-    near = did_you_mean(name, [*scope.block_names, *scope.plugins.layers, *layer_names()])
+    near = did_you_mean(
+        name.removeprefix("Lazy"), [*scope.block_names, *scope.plugins.layers, *layer_names()]
+    )
+    if name.removeprefix("Lazy") in layer_names():
+        near = name.removeprefix("Lazy")
     return Diagnostic(
         "unknown-layer",
         f"there is no layer or block `{name}`",
         expression.span(node),
-        help=f"did you mean `{near}`?"
-        if near
-        else "`python -m compiler layers` lists the layers; a block is defined under `blocks:`",
+        help=_ELSEWHERE.get(name) or (f"did you mean `{near}`?" if near else _LISTS),
     )
+
+
+_LISTS = "`python -m compiler layers` lists the layers; a block is defined under `blocks:`"
+_ELSEWHERE = {
+    "Sequential": "a list of layers is a sequence: `[Linear(8), ReLU]`",
+    "ModuleList": "`repeat` makes copies: `{repeat: 3, of: Linear(8)}`",
+    "ModuleDict": "layers are named under `layers:`",
+    "Parameter": "a block has its own under `parameters:`",
+    "Buffer": "a block has its own under `buffers:`",
+    "Lambda": "write the operation itself, such as `flatten(1)`, or a block without layers",
+    "Dense": "did you mean `Linear`?",
+}
+"""What the language has for some layers of torch and of other libraries."""

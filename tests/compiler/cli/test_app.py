@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from typer.testing import Result
 from compiler.cli import subject
 from tests.compiler.cli.conftest import Call
 
-VERBS = ("run", "check", "summary", "emit", "explain", "params", "layers", "devices")
+VERBS = ("run", "check", "summary", "emit", "explain", "params", "layers", "devices", "bench")
 
 
 def process(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
@@ -220,6 +221,35 @@ def test_a_real_interrupt_ends_a_process_with_130(tmp_path: Path) -> None:
     _, errors = child.communicate(timeout=30)
     assert child.returncode == 130
     assert "Traceback" not in errors
+
+
+def on_terminal(*arguments: str | Path, **variables: str) -> str:
+    """Return what a terminal would show of the program's standard error."""
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", **variables}
+    child = subprocess.Popen(
+        [sys.executable, "-m", "compiler", *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env=environment,
+    )
+    os.close(theirs)
+    seen = b""
+    with (
+        open(ours, "rb", buffering=0) as terminal,
+        contextlib.suppress(OSError),
+    ):  # EIO is the end of a terminal
+        while part := terminal.read(4096):
+            seen += part
+    child.wait(60)
+    return seen.decode()
+
+
+def test_colour_is_for_terminals_unless_it_is_not_wanted(broken: Path) -> None:
+    red = "\x1b[1;31merror"
+    assert red in on_terminal("check", broken)
+    assert red not in on_terminal("check", broken, NO_COLOR="1")
+    assert "error[unknown-layer]" in on_terminal("check", broken, NO_COLOR="1")
 
 
 def test_a_reader_that_goes_away_is_no_error(mlp: Path) -> None:

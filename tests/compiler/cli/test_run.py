@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import compiler
 import runtime
 from tests.compiler.cli.conftest import MLP, Call
 
@@ -114,6 +115,13 @@ def test_a_model_that_is_too_large_needs_a_word(
     assert result.exit_code == 1
     assert "--allow-large" in result.stderr
     assert cli("run", mlp, "--allow-large").exit_code == 0
+
+
+def test_progress_counts_every_tensor(mlp: Path) -> None:
+    artifact = compiler.compile(mlp)
+    seen: list[str] = []
+    runtime.build(artifact, on_row=lambda row: seen.append(row.name))
+    assert seen == [row.name for row in artifact.plan.rows]
 
 
 def test_training_shows_the_tree_the_results_and_what_comes_next(
