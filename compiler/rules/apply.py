@@ -122,8 +122,7 @@ class RuleApplier:
         found = []
         default = self._default(row)
         if default is not None:
-            text = f"{default.selector.text}: {default.value}"
-            found.append(self._candidate(row, default.value, text, default.span, {}, True))
+            found.append(self._candidate(row, default.value, str(default.value), default.span, {}, True))
         if row.entry is not None and row.entry.init is not None:
             assert isinstance(row.owner, BlockState)
             found.append(

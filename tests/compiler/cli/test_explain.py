@@ -13,11 +13,9 @@ from tests.compiler.cli.conftest import MLP, Call
 HEAD = """\
 head.weight  float32[2, 8]
   parameter  trained, on auto
-  init       {Linear,NonDynamicallyQuantizableLine  PyTorch's default, overruled
-             ar}.weight:
-             kaiming_uniform(a=sqrt(5))
-  init       Linear.weight: normal(std=0.02)        mlp.yaml:18, overruled
-  init       head.weight: ones                      mlp.yaml:19
+  init       kaiming_uniform(a=sqrt(5))        PyTorch's default, overruled
+  init       Linear.weight: normal(std=0.02)   mlp.yaml:18, overruled
+  init       head.weight: ones                 mlp.yaml:19
 
 head.bias  float32[2]
   parameter  frozen, on auto
