@@ -49,7 +49,8 @@ class Engine:
     trail: Trail = field(default_factory=Trail)
     number_calls: set[int] = field(default_factory=set)
     """The `ast` nodes, by identity, that call a function of numbers whose name is an operation too."""
-    started: float = field(default_factory=time.process_time)
+    started: float | None = field(default_factory=time.process_time)
+    """When inference began, by the CPU; None once it is done, so that what comes later is not timed."""
 
     def __post_init__(self) -> None:
         self.builder = Builder(self.limits)
@@ -80,7 +81,7 @@ class Engine:
 
     def out_of_time(self) -> bool:
         """Say whether inferring the shapes has taken too long."""
-        return time.process_time() - self.started > self.limits.compile_seconds
+        return self.started is not None and time.process_time() - self.started > self.limits.compile_seconds
 
     def too_slow(self, place: Span) -> SpecError:
         """Return the refusal of what was under way when the time was over."""

@@ -97,6 +97,7 @@ def _infer(
         for training in _modes(program):
             engine.training = training
             root, output = _run(engine, root, inputs, program)
+    engine.started = None
     return Inferred(program, root, inputs, output, engine)
 
 
