@@ -59,13 +59,15 @@ def table(*headings: str, numbers: Collection[str] = (), whole: Collection[str] 
 
 
 def facts(entries: Iterable[tuple[str | Text, ...]]) -> Table:
-    """Return a grid of titles, each with texts beside it."""
+    """Return a grid of titles, each with a text beside it, and maybe a second one that is not wrapped."""
     made = Table.grid(padding=(0, 2))
     made.add_column(style="bold", no_wrap=True)
     for entry in entries:
         made.add_row(*entry)
     for column in made.columns[1:]:
         column.overflow = "fold"
+    for column in made.columns[2:]:
+        column.no_wrap = True
     return made
 
 

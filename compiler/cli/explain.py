@@ -76,7 +76,7 @@ def print_rows(rows: list[PlanRow], format: Format) -> None:
                 if number:
                     console.print()
                 console.print(Text.assemble((row.name, "bold"), f"  {form_text(row)}"))
-                console.print(facts(_lines(row)))
+                console.print(facts(_lines(row, console.width)))
 
 
 def dtype_text(row: PlanRow) -> str:
@@ -89,17 +89,29 @@ def form_text(row: PlanRow) -> str:
     return f"{dtype_text(row)}{list(row.shape)}"
 
 
-def _lines(row: PlanRow) -> Iterator[tuple[str | Text, ...]]:
+def _lines(row: PlanRow, width: int) -> Iterator[tuple[str | Text, ...]]:
     yield f"  {row.kind}", ", ".join(_qualities(row))
     if len(row.names) > 1:
         yield "  is also", ", ".join(row.names[1:])
+    beside = max((len(_outcome(decision)) for decision in row.decisions), default=0) <= width // 2
     for decision in row.decisions:
-        place = decision.where() if decision.place else "PyTorch's default"
         style = "" if decision.won else "dim"
-        outcome = place if decision.won else f"{place}, overruled"
-        yield f"  {decision.section}", Text(decision.text, style), Text(outcome, style)
+        text, outcome = Text(decision.text, style), Text(_outcome(decision), style)
+        yield (
+            (f"  {decision.section}", text, outcome)
+            if beside
+            else (
+                f"  {decision.section}",
+                Text("\n").join([text, outcome]),
+            )
+        )
     if row.initialisation is None and not row.decisions:
         yield "  value", "the layer's own"
+
+
+def _outcome(decision: Decision) -> str:
+    place = decision.where() if decision.place else "PyTorch's default"
+    return place if decision.won else f"{place}, overruled"
 
 
 def _qualities(row: PlanRow) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,9 @@ from tests.compiler.cli.conftest import MLP, Call
 HEAD = """\
 head.weight  float32[2, 8]
   parameter  trained, on auto
-  init       kaiming_uniform(a=sqrt(5))        PyTorch's default, overruled
-  init       Linear.weight: normal(std=0.02)   mlp.yaml:18, overruled
-  init       head.weight: ones                 mlp.yaml:19
+  init       kaiming_uniform(a=sqrt(5))       PyTorch's default, overruled
+  init       Linear.weight: normal(std=0.02)  mlp.yaml:18, overruled
+  init       head.weight: ones                mlp.yaml:19
 
 head.bias  float32[2]
   parameter  frozen, on auto
@@ -30,6 +32,19 @@ def test_every_rule_that_touched_a_parameter_in_order(
     assert result.exit_code == 0
     assert result.stdout.startswith(HEAD)
     assert result.stdout.splitlines()[-1].split() == ["freeze", "head.bias", "mlp.yaml:20"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_a_place_is_never_broken(cli: Call, mlp: Path, width: int) -> None:
+    folder = mlp.parent / ("deep" * 8)
+    folder.mkdir()
+    moved = mlp.rename(folder / "mlp.yaml")
+    relative = os.path.relpath(moved, mlp.parent)
+    with contextlib.chdir(mlp.parent):
+        lines = cli("explain", relative, "head", width=width).stdout.splitlines()
+    assert sum(f"{relative}:1" in line for line in lines) == 2
+    assert sum(f"{relative}:20" in line for line in lines) == 1
+    assert max(map(len, lines)) <= width
 
 
 def test_decisions_as_json(cli: Call, mlp: Path) -> None:
