@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from compiler.emit.module import ModuleEmitter
 
 MANY = 4
-"""More frozen tensors than this are named in one set instead of a statement each."""
+"""More frozen parts than this are gone over in one loop instead of a statement each."""
 
 
 def rule_statements(module: ModuleEmitter, group: ClassGroup) -> list[ast.stmt]:
@@ -106,16 +106,15 @@ def _child(state: State | None, title: str) -> State | None:
 
 
 def _frozen(state: BlockState, paths: Sequence[tuple[Step, ...]]) -> list[ast.stmt]:
-    if len(paths) > MANY:
-        names = ast.Set([ast.Constant(".".join(step[0] for step in steps)) for steps in paths])
-        test = ast.Compare(name("name"), [ast.NotIn()], [name("frozen")])
-        body = ast.Expr(call(ast.Attribute(name("parameter"), "requires_grad_", ast.Load()), test))
-        target = ast.Tuple([name("name"), name("parameter")], ast.Load())
-        return [assign("frozen", names), ast.For(as_store(target), call(own("named_parameters")), [body], [])]
-    return [
-        ast.Expr(call(ast.Attribute(path(state, steps), "requires_grad_", ast.Load()), ast.Constant(False)))
-        for steps in paths
-    ]
+    parts = [path(state, steps) for steps in paths]
+    if len(parts) > MANY:
+        body = ast.Expr(_freeze(name("part")))
+        return [ast.For(ast.Name("part", ast.Store()), ast.Tuple(parts, ast.Load()), [body], [])]
+    return [ast.Expr(_freeze(part)) for part in parts]
+
+
+def _freeze(part: ast.expr) -> ast.expr:
+    return call(ast.Attribute(part, "requires_grad_", ast.Load()), ast.Constant(False))
 
 
 def train_method(module: ModuleEmitter, group: ClassGroup) -> list[ast.stmt]:
