@@ -32,19 +32,24 @@ class Files(Protocol):
 
 @dataclass(frozen=True)
 class DiskFiles:
-    """Files below the folder of the main spec, or below one of the import paths that the caller names."""
+    """The main spec, wherever its name leads, and what is below its folder or below an import path of the caller's."""
 
-    root: Path
+    main: Path
     import_paths: tuple[Path, ...] = ()
     file_bytes: int = DEFAULT_LIMITS.file_bytes
 
     def read(self, path: str) -> tuple[bytes, str]:
-        for folder in (self.root, *self.import_paths):
+        if path == self.main.name:
+            return self._bytes(self.main), str(self.main)
+        for folder in (self.main.parent, *self.import_paths):
             base, full = folder.resolve(), (folder / path).resolve()
             if full.is_relative_to(base) and full.is_file():
-                with full.open("rb") as stream:
-                    return stream.read(self.file_bytes + 1), str(folder / path)
+                return self._bytes(full), str(folder / path)
         raise FileNotFoundError(path)
+
+    def _bytes(self, path: Path) -> bytes:
+        with path.open("rb") as stream:
+            return stream.read(self.file_bytes + 1)
 
 
 @dataclass(frozen=True)

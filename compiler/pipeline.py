@@ -38,7 +38,7 @@ def compile(
         FileNotFoundError: there is no such file.
     """
     path = Path(source)
-    files = DiskFiles(path.parent, tuple(map(Path, import_paths)), limits.file_bytes)
+    files = DiskFiles(path, tuple(map(Path, import_paths)), limits.file_bytes)
     return compile_files(path.name, files, set, preset, registry(plugins), limits)
 
 

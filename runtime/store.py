@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -50,7 +51,13 @@ def save(model: nn.Module, path: str | Path) -> None:
 
 
 def write_whole(path: Path, write: Callable[[str], object]) -> None:
-    """Write a file beside its place, make it durable, and move it there in one step."""
+    """Write a file beside its place, make it durable, and move it there in one step.
+
+    Raises:
+        OSError: it cannot be written, or what is there is no ordinary file, such as `/dev/null`.
+    """
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "is no ordinary file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)

@@ -110,6 +110,8 @@ def check_target(path: Path | None, spec: Path) -> None:
         raise UsageProblem(
             f"`{path}` is a folder", f"name a file in it, such as `{path / 'model.safetensors'}`"
         )
+    if path.exists() and not path.is_file():
+        raise UsageProblem(f"`{path}` is no ordinary file")
     if path.exists() and path.samefile(spec):
         raise UsageProblem(f"`{path}` is the spec itself, and would be overwritten", "name another file")
 

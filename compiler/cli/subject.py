@@ -32,6 +32,8 @@ class Subject:
     @property
     def is_model(self) -> bool:
         """Whether the file is a saved model: a text holds no zeros, and the length of a header does."""
+        if not self.path.is_file():
+            return False  # a pipe, which can be read once
         with self.path.open("rb") as file:
             return b"\0" in file.read(8) or self.path.suffix == MODEL_SUFFIX
 
@@ -51,7 +53,7 @@ class Subject:
 
     def load(self) -> Loaded:
         """Read and validate the spec and its imports. SpecError if it is refused."""
-        files = DiskFiles(self.folder, tuple(self.import_paths or ()))
+        files = DiskFiles(self.path, tuple(self.import_paths or ()))
         return load(self.path.name, files, self.variables(), self.preset)
 
     def artifact(self) -> Artifact:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -80,3 +82,28 @@ def test_a_saved_model_is_checked_too(cli: Call, mlp: Path, tmp_path: Path) -> N
     result = cli("check", model)
     assert result.exit_code == 1
     assert result.stderr.startswith(f"error: {model}")
+
+
+def test_a_link_out_of_the_folder_is_read_and_imports_stay_in_it(
+    cli: Call, mlp: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "links"
+    folder.mkdir()
+    (folder / "main.yaml").symlink_to(mlp)
+    assert cli("check", folder / "main.yaml").exit_code == 0
+    (folder / "parts.yaml").symlink_to(mlp)
+    (folder / "main.yaml").unlink()
+    (folder / "main.yaml").write_text(f"import: {{parts.yaml: [Block]}}\n{MLP.replace('Block', 'Other')}")
+    result = cli("check", folder / "main.yaml")
+    assert result.exit_code == 1
+    assert "there is no file `parts.yaml`" in result.stderr
+
+
+def test_a_spec_may_come_through_a_pipe(cli: Call, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = Thread(target=lambda: pipe.write_text(MLP))
+    writer.start()
+    result = cli("check", pipe)
+    writer.join()
+    assert (result.exit_code, result.stdout) == (0, "1 spec, fine\n")

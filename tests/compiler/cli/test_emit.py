@@ -11,6 +11,7 @@ import pytest
 
 import compiler
 from compiler import printing
+from runtime.store import write_whole
 from tests.compiler.cli.conftest import Call
 
 
@@ -40,6 +41,18 @@ def test_the_spec_is_not_overwritten(cli: Call, mlp: Path, tmp_path: Path) -> No
     for target in (mlp, link, tmp_path):
         assert cli("emit", mlp, "-o", target).exit_code == 2
     assert mlp.read_bytes() == before
+
+
+def test_a_device_is_not_replaced(cli: Call, mlp: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for verb, option in (("emit", "-o"), ("run", "--save")):
+        result = cli(verb, mlp, option, pipe)
+        assert result.exit_code == 2
+        assert result.stderr == f"error: `{pipe}` is no ordinary file\n"
+    with pytest.raises(FileExistsError):
+        write_whole(pipe, lambda temporary: Path(temporary).touch())
+    assert pipe.is_fifo()
 
 
 def test_a_refused_spec_writes_nothing(cli: Call, broken: Path, tmp_path: Path) -> None:
