@@ -58,12 +58,14 @@ def train(
     epochs: int | None = None,
     resume: str | Path | None = None,
     progress: bool = True,
+    allow_large: bool = False,
 ) -> Trained:
     """Train a model as its spec says, and save it as `NAME.safetensors` in the folder `out`.
 
     Checkpoint and log lie in the folder `NAME` beside it. `epochs` stands in for the length that the spec gives.
     `resume` is a checkpoint of the same training, which then goes on as if it had not been interrupted. `progress`
-    writes a line for each epoch to standard error, and a bar if that is a terminal.
+    writes a line for each epoch to standard error, and a bar if that is a terminal. `allow_large` builds a model that
+    may not fit into memory.
 
     Raises:
         SpecError: the spec has no `train` section, or its data, loss, optimiser or metrics do not fit.
@@ -82,4 +84,4 @@ def train(
         )
     from runtime.training.fit import Fit
 
-    return Fit(artifact, training, seed, device, Path(out), epochs).run(resume, progress)
+    return Fit(artifact, training, seed, device, Path(out), epochs, allow_large).run(resume, progress)

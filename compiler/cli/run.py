@@ -93,8 +93,8 @@ def run(
         model = _model(subject, artifact, seed, device, allow_large)
         print_forward(artifact, model, seed, format)
     else:
-        trained = _train(artifact, seed, device, out or OUT, epochs, resume, format)
-        model = trained.model
+        options = {"seed": seed, "device": device, "out": out or OUT, "epochs": epochs, "resume": resume}
+        model = _train(artifact, {**options, "allow_large": allow_large}, format).model
     if save is not None:
         from runtime.store import save as write
 
@@ -142,15 +142,7 @@ def _refuse_training_options(
 # --- training -------------------------------------------------------------------------------------------
 
 
-def _train(
-    artifact: Artifact,
-    seed: int,
-    device: str | None,
-    folder: Path,
-    epochs: int | None,
-    resume: Path | None,
-    format: Format,
-) -> Trained:
+def _train(artifact: Artifact, options: Mapping[str, Any], format: Format) -> Trained:
     if format is Format.text:
         print_summary(out(), read_summary(artifact))
         out().print()
@@ -158,7 +150,7 @@ def _train(
         import pytorch_lightning  # noqa: F401 - takes seconds
 
         from runtime.train import train
-    trained = train(artifact, seed=seed, device=device, out=folder, epochs=epochs, resume=resume)
+    trained = train(artifact, **options)
     print_trained(trained, format)
     return trained
 

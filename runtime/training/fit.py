@@ -60,6 +60,7 @@ class Fit:
     out: Path
     epochs: int | None
     """The number of epochs that the caller wants instead of the spec's length."""
+    allow_large: bool = False
 
     def __post_init__(self) -> None:
         self.folder = Path(self.artifact.program.scope.file).parent
@@ -74,7 +75,7 @@ class Fit:
     def run(self, resume: str | Path | None, progress: bool) -> Trained:
         """Train, and save the model."""
         with torch.random.fork_rng(), quiet():
-            model = build(self.artifact, self.seed, self.device, self.folder)
+            model = build(self.artifact, self.seed, self.device, self.folder, self.allow_large)
             device = next(model.parameters()).device
             task, batches = self._task(model, device)
             epochs = -(-self.length // batches) if self.by_step else self.length

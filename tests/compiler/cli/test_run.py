@@ -152,6 +152,16 @@ def test_training_as_json_and_going_on(cli: Call, training: Path, tmp_path: Path
     assert (json.loads(more.stdout)["epochs"], json.loads(more.stdout)["steps"]) == (3, 9)
 
 
+def test_a_training_that_is_too_large_needs_a_word_too(
+    cli: Call, training: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["runtime.build"], "available_memory", lambda: 100)
+    arguments = ("run", training, "--out", tmp_path / "out", "--epochs", "1")
+    assert cli(*arguments).exit_code == 1
+    assert not (tmp_path / "out" / "mlp.safetensors").exists()
+    assert cli(*arguments, "--allow-large").exit_code == 0
+
+
 def test_missing_data_is_located(cli: Call, training: Path, tmp_path: Path) -> None:
     training.with_name("points.npz").unlink()
     result = cli("run", training, "--out", tmp_path / "out")
