@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import builtins
+import math
 from collections.abc import Iterable, Mapping
+from functools import cache
 from types import ModuleType
 from typing import Any
 
+from compiler.catalogue.initializer_table import INITIALIZER_ARGUMENTS
+from compiler.catalogue.layers import layer_names
+from compiler.catalogue.operation_table import CONSTANTS, FUNCTIONS, METHODS
+
 IMPORTS = frozenset({"collections", "einops", "math", "torch", "torch.nn.functional"})
-BUILTINS = frozenset(
-    "abs enumerate float int len list max min object range reversed round str sum super tuple zip dict bool".split()
-)
 DUNDERS = frozenset({"__init__"})
 NODES: tuple[type[ast.AST], ...] = (
     ast.Module,
@@ -56,13 +59,17 @@ NODES: tuple[type[ast.AST], ...] = (
     ast.boolop,
     ast.cmpop,
 )
-FORBIDDEN = frozenset(
-    "eval exec compile open input getattr setattr delattr globals locals vars breakpoint load save hub jit ops "
-    "multiprocessing serialization package utils distributed os sys library".split()
-)
-"""Names that no emitted file reads, as a global or as an attribute of a module."""
 UNSAFE_BUILTINS = frozenset("eval exec compile open input breakpoint".split())
-MODULES = frozenset({"torch", "nn", "F", "fx", "math"})
+UNSAFE_NAMES = UNSAFE_BUILTINS | frozenset("getattr setattr delattr globals locals vars dir help".split())
+"""Builtins that emitted source does not name."""
+UNSAFE_ATTRIBUTES = frozenset({"format", "format_map", "mro"})
+"""Attributes that reach others by their name in a text."""
+MODULES = {"torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "fx": "torch.fx", "math": "math"}
+"""The names under which emitted source imports modules."""
+IMPORTED = frozenset({"collections.OrderedDict", "torch.Tensor", "torch.fx", "torch.nn"})
+"""What it imports from them by name, beside the operations of einops."""
+CONTAINERS = "Module ModuleDict ModuleList Parameter Sequential"
+MAKERS = "torch.empty torch.full torch.ones torch.tensor torch.zeros torch.fx.wrap"
 
 
 class VerificationError(Exception):
@@ -76,6 +83,7 @@ def verify(tree: ast.Module, plugin_modules: Iterable[str] = ()) -> None:
         VerificationError: a node, an import or a name is not allowed.
     """
     plugins = frozenset(plugin_modules)
+    bases: set[ast.AST] = {node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     for node in ast.walk(tree):
         if not isinstance(node, NODES):
             raise VerificationError(f"a {type(node).__name__} in emitted source")
@@ -83,34 +91,72 @@ def verify(tree: ast.Module, plugin_modules: Iterable[str] = ()) -> None:
             _check_import(node, plugins)
         elif isinstance(node, ast.Attribute):
             _check_attribute(node)
-        elif isinstance(node, ast.Name):
-            _check_name(node.id)
+        elif isinstance(node, ast.Name) and (
+            node.id.startswith("__") or (node.id in MODULES and node not in bases)
+        ):
+            raise VerificationError(f"the name {node.id} in emitted source")
+    _check_builtins(tree, frozenset())
 
 
 def _check_import(node: ast.Import | ast.ImportFrom, plugins: frozenset[str]) -> None:
-    modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [str(node.module)]
-    for module in modules:
-        if module not in IMPORTS and module not in plugins:
-            raise VerificationError(f"an import of {module} in emitted source")
+    for alias in node.names:
+        if isinstance(node, ast.Import):
+            known = MODULES.get(alias.asname or alias.name) == alias.name
+        else:
+            full = f"{node.module}.{alias.name}"
+            known = node.module in plugins or (full in IMPORTED and alias.asname is None)
+            known = known or (node.module == "einops" and full in members() and alias.asname is None)
+        if not known:
+            raise VerificationError(f"an import of {alias.name} in emitted source")
 
 
 def _check_attribute(node: ast.Attribute) -> None:
-    if node.attr.startswith("_") and node.attr not in DUNDERS:
+    if (node.attr.startswith("_") and node.attr not in DUNDERS) or node.attr in UNSAFE_ATTRIBUTES:
         raise VerificationError(f"the attribute {node.attr} in emitted source")
-    if isinstance(node.value, ast.Name) and node.value.id in MODULES and node.attr in FORBIDDEN:
-        raise VerificationError(f"{node.value.id}.{node.attr} in emitted source")
+    path = _path(node)
+    if path is not None and path not in members():
+        raise VerificationError(f"{path} in emitted source")
 
 
-def _check_name(title: str) -> None:
-    if title.startswith("__") or (hasattr(builtins, title) and title not in BUILTINS and title in FORBIDDEN):
-        raise VerificationError(f"the name {title} in emitted source")
+def _path(node: ast.expr) -> str | None:
+    """Return the full name of a member of a module; None for an attribute of anything else."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    if not (isinstance(node, ast.Name) and node.id in MODULES):
+        return None
+    return ".".join([MODULES[node.id], *reversed(names)])
+
+
+def _check_builtins(node: ast.AST, bound: frozenset[str]) -> None:
+    """Refuse unsafe builtins; `bound` are the names of arguments and local values, which may be called `input`."""
+    if isinstance(node, ast.FunctionDef):
+        stored = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        bound = bound | stored | {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
+    if isinstance(node, ast.Name) and node.id in UNSAFE_NAMES - bound:
+        raise VerificationError(f"the name {node.id} in emitted source")
+    for child in ast.iter_child_nodes(node):
+        _check_builtins(child, bound)
+
+
+@cache
+def members() -> frozenset[str]:
+    """Return the members of modules that emitted source may name: those of the tables, and the modules on the way."""
+    found = {*FUNCTIONS.values(), *CONSTANTS.values(), *MAKERS.split()}
+    found |= {f"torch.Tensor.{method}" for method in METHODS}
+    found |= {f"torch.nn.{layer}" for layer in (*layer_names(), *CONTAINERS.split())}
+    found |= {f"torch.nn.init.{title}_" for title in INITIALIZER_ARGUMENTS}
+    found |= {f"math.{title}" for title in vars(math) if not title.startswith("_")}
+    parts = [full.split(".") for full in found]
+    return frozenset(".".join(part[:length]) for part in parts for length in range(1, len(part) + 1))
 
 
 def safe_builtins(plugins: Mapping[str, ModuleType]) -> dict[str, Any]:
     """Return the builtins that emitted source runs with: none that runs text or opens anything.
 
-    Emitted source itself names those of `BUILTINS` only; `torch.compile` looks up others, such as `iter`. Imports
-    are looked up in a closed table.
+    `torch.compile` looks up more of them than emitted source names, such as `iter`. Imports are looked up in a
+    closed table.
     """
     allowed = {title: value for title, value in vars(builtins).items() if title not in UNSAFE_BUILTINS}
     allowed["__import__"] = _importer(plugins)
