@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from compiler.cli.bench import bench
 from compiler.cli.check import check
-from compiler.cli.console import out
+from compiler.cli.console import facts, out
 from compiler.cli.devices import devices
 from compiler.cli.emit import emit
 from compiler.cli.explain import explain
@@ -21,16 +21,11 @@ from compiler.cli.params import params
 from compiler.cli.run import run
 from compiler.cli.summary import summary
 
-OVERVIEW = """\
-Blockprint compiles a declarative spec of a neural network to a plain PyTorch module.
-
-  {program} run specs/digits.yaml         train it on its data, and save it as one file
-  {program} summary specs/zoo/gpt2.yaml   its layers, with shapes, parameters and memory
-  {program} check my_model.yaml           find out what is wrong with it
-
-{verbs}
-
-`{program} VERB --help` tells more about a verb."""
+EXAMPLES = {
+    "run specs/digits.yaml": "train on its data, and save",
+    "summary specs/zoo/gpt2.yaml": "its layers and parameters",
+    "check my_model.yaml": "what is wrong with it",
+}
 
 
 class Program(TyperGroup):
@@ -82,10 +77,14 @@ for verb in VERBS:
 @app.callback()
 def overview(context: typer.Context) -> None:
     """Compile declarative specs of neural networks to plain PyTorch modules, and run them."""
-    if context.invoked_subcommand is None:
-        name = context.command_path
-        verbs = [f"  {verb.__name__:<8}  {_first_line(verb)}" for verb in VERBS]
-        out().print(OVERVIEW.format(program=name, verbs="\n".join(verbs)), soft_wrap=True)
+    if context.invoked_subcommand is not None:
+        return
+    program, console = context.command_path, out()
+    console.print("Blockprint compiles a declarative spec of a neural network to a plain PyTorch module.\n")
+    console.print(facts((f"  {program} {example}", text) for example, text in EXAMPLES.items()))
+    console.print()
+    console.print(facts((f"  {verb.__name__}", _first_line(verb)) for verb in VERBS))
+    console.print(f"\n`{program} VERB --help` tells more about a verb.")
 
 
 def _first_line(verb: Callable[..., object]) -> str:

@@ -43,7 +43,7 @@ def explain(
     import_path: ImportPaths = None,
     format: OutputFormat = Format.text,
 ) -> None:
-    """Explain which rules decided a parameter, or what an error code means.
+    """Explain what decided a parameter, or what an error code means.
 
     For a spec and a selector: every rule that touched the parameters, with its place, and which one won.
     For an error code such as `shape-mismatch`: what it means and what to do. Without either: all codes.

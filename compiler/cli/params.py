@@ -37,7 +37,7 @@ def params(
     import_path: ImportPaths = None,
     format: OutputFormat = Format.text,
 ) -> None:
-    """List parameters and buffers: their names, shapes and, of a saved model, values.
+    """List parameters and buffers; of a saved model, their values too.
 
     Of a saved model also the mean, deviation, range and norm of each tensor, and the values themselves where
     a selector names a few.

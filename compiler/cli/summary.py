@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from compiler.artifact import Artifact
     from runtime.summary import Form, Node, Summary
 
-MIB = 2**20
+KIB, MIB = 2**10, 2**20
 
 
 def summary(
@@ -29,7 +29,7 @@ def summary(
     import_path: ImportPaths = None,
     format: OutputFormat = Format.text,
 ) -> None:
-    """Show the layers of a model with their shapes, parameters, memory and FLOPs.
+    """Show a model's layers, shapes, parameters, memory and FLOPs.
 
     Nothing is allocated, so a model may be larger than the computer. Equal blocks in a row are shown once.
     """
@@ -137,9 +137,8 @@ def count_text(count: int, noun: str) -> str:
 
 
 def memory_text(count: int) -> str:
-    """Return a number of bytes in MiB."""
-    mib = count / MIB
-    return f"{mib:,.1f} MiB" if mib >= 1 or not count else f"{mib:.3g} MiB"
+    """Return a number of bytes in MiB, or in KiB where that is little."""
+    return f"{count / MIB:,.1f} MiB" if count >= MIB / 10 else f"{count / KIB:.3g} KiB"
 
 
 def flops_text(found: Summary) -> str:

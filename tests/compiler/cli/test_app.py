@@ -36,6 +36,7 @@ def last_line(result: Result) -> str:
 def test_without_arguments_an_overview_names_every_verb_and_three_examples(cli: Call) -> None:
     result = cli()
     assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
     for verb in VERBS:
         assert f"\n  {verb} " in result.stdout
     assert result.stdout.count("specs/") == 2

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from compiler.cli.summary import memory_text
 from tests.compiler.cli.conftest import MLP, Call
 
 TREE = """\
@@ -23,7 +24,7 @@ Mlp          Mlp         [batch, 2]         202
 └─ head      Linear      [batch, 2]          18
 
 parameters  202, 200 trainable
-memory      0.000771 MiB
+memory      0.789 KiB
 FLOPs       704 for one forward of x: float32[batch, 4] at batch 2
 """
 
@@ -63,7 +64,7 @@ def test_what_is_frozen_or_shared_is_marked(cli: Call, mlp: Path) -> None:
 
 def test_short_is_one_line(cli: Call, mlp: Path) -> None:
     assert cli("summary", mlp, "--format", "short").stdout == (
-        "Mlp: 130 parameters, 0.000496 MiB, 448 FLOPs at batch 2\n"
+        "Mlp: 130 parameters, 0.508 KiB, 448 FLOPs at batch 2\n"
     )
 
 
@@ -89,3 +90,8 @@ def test_a_saved_model_needs_no_values(cli: Call, mlp: Path, tmp_path: Path) -> 
     result = cli("summary", model, "--preset", "wide")
     assert result.exit_code == 2
     assert "is a saved model" in result.stderr
+
+
+def test_memory_is_shown_in_the_unit_that_fits() -> None:
+    texts = [memory_text(count) for count in (0, 100, 2**10, 2**17, 2**20, 5 * 2**30)]
+    assert texts == ["0 KiB", "0.0977 KiB", "1 KiB", "0.1 MiB", "1.0 MiB", "5,120.0 MiB"]
