@@ -35,7 +35,8 @@ Seconds = Annotated[
 def bench(device: Devices = None, seconds: Seconds = 0.2, format: OutputFormat = Format.text) -> None:
     """Time a matrix product and a sum on each device.
 
-    It is said from which size on an accelerator wins: a large product keeps an accelerator busy; for a small sum the way there takes longer than the sum.
+    It also says from which size on an accelerator wins: a large product keeps it busy, and for a small sum the way
+    there takes longer than the sum.
     """
     with status("looking for devices"):
         from runtime.bench import WORKS, bench
