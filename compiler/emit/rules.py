@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from compiler.emit.groups import ClassGroup
-from compiler.emit.syntax import as_store, assign, call, dotted, function, index, name, own, parameters
+from compiler.emit.syntax import as_store, call, dotted, function, index, name, own, parameters
 from compiler.infer.states import BlockState, Chain, State
 from compiler.plan import Tie
 from spec_schema.selectors import Step
