@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 """A whole spec takes more draws, and more time, than Hypothesis expects of an example."""
 
-for name, examples in (("quick", 50), ("ci", 60), ("long", 20_000)):
+for name, examples in (("quick", 50), ("ci", 500), ("long", 20_000)):
     settings.register_profile(
         name,
         max_examples=examples,

@@ -59,4 +59,8 @@ def _with_another_layer(document: Document) -> Document:
         model[key] = f"{UNRELATED}_value = {UNRELATED}(ones(2, 3))\n" + model[key]
     elif isinstance(model, dict) and "layers" in model:
         model["layers"] = {**model["layers"], UNRELATED: "PReLU"}
+    else:
+        return more
+    # A rule of its own: one for all that is called `weight` may need a matrix, and is not about this layer.
+    more["init"] = [*more.get("init", []), {f"/{UNRELATED}": "ones"}]
     return more
