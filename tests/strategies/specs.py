@@ -20,19 +20,19 @@ Document = dict[str, Any]
 @st.composite
 def specs(draw: Draw, dtype: str | None = None, shared: bool = False) -> Document:
     """Draw a valid spec. `dtype` fixes the model's; `shared` asks for a share group wherever two tensors can be one."""
-    document = draw(bare_specs(dtype))
+    document = draw(bare_specs(dtype, least=2 if shared else 0))
     add_rules(draw, document, shared)
     return document
 
 
 @st.composite
-def bare_specs(draw: Draw, dtype: str | None = None) -> Document:
-    """Draw a spec without rules."""
+def bare_specs(draw: Draw, dtype: str | None = None, least: int = 0) -> Document:
+    """Draw a spec without rules, whose blocks nest at least so deep if they can."""
     draft = Draft()
     variables = _variables(draw, draft)
     scope = Scope(draft, tuple(draft.numbers), tuple(draft.flags))
     inputs: dict[str, str] = {}
-    depth = pick(draw, 2, 0, 1, 3)
+    depth = max(pick(draw, 2, 0, 1, 3), least)
     shape = program_model if rarely(draw, 2) else row_model
     model = shape(draw, scope, inputs, depth)
     document: Document = {"spec": 1}
