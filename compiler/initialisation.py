@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -11,12 +12,16 @@ from torch import Tensor
 
 from compiler.catalogue.initializer_table import (
     INITIALIZER_ARGUMENTS,
+    RANDOM_INITIALIZERS,
     TRANSFORMATION_ARGUMENTS,
     argument_problem,
     requirement,
 )
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
-from compiler.catalogue.operations import operation
+from compiler.catalogue.operations import operation, signature
+from compiler.infer.calls import check_signature
+from compiler.infer.reasons import refusal
+from spec_schema.bounds import kind
 from spec_schema.diagnostics import refuse
 from spec_schema.evaluate import FUNCTIONS, Evaluator
 from spec_schema.grammar import Expression
@@ -59,6 +64,8 @@ class InitEvaluator(Evaluator):
         self.nodes = [n for n in ast.walk(expression.tree) if self._is_draw(n)]
         self.drawn: dict[int, Tensor] = {}
         self.root = expression.tree
+        self.under_way: list[ast.AST] = []
+        """The draws whose arguments are being evaluated."""
 
     def result(self) -> Any:
         """Return the value of the whole expression: a tensor, or a number."""
@@ -67,9 +74,16 @@ class InitEvaluator(Evaluator):
     def apply(self, node: ast.AST, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return super().apply(node, what, function, *arguments)
-        except RuntimeError as error:
-            message = f"`{what}` failed: {str(error).splitlines()[0]}"
+        except (RuntimeError, AttributeError, AssertionError) as error:
+            message = refusal(f"`{what}`", error, arguments)
             raise refuse("bad-initializer", message, self.source.span(node)) from None
+
+    def truth(self, node: ast.AST, value: object) -> bool:
+        if isinstance(value, Tensor):
+            message = "drawn values are neither true nor false"
+            help = "choose by value: `where(abs(w) >= 5, w, 0)`"
+            raise refuse("ambiguous-truth", message, self.source.span(node), help=help)
+        return bool(value)
 
     def _name_of(self, node: ast.AST) -> str | None:
         if isinstance(node, ast.Call):
@@ -101,7 +115,12 @@ class InitEvaluator(Evaluator):
             (n for n in self.nodes if isinstance(n, ast.Call | ast.Name)),
             key=lambda n: (n.lineno, n.col_offset),
         )
+        if first in self.under_way:
+            message = "`w` stands for drawn values, and cannot say how they are drawn"
+            raise refuse("bad-initializer", message, self.source.span(node))
+        self.under_way.append(first)
         value: Tensor = self.value(first)
+        self.under_way.pop()
         return value
 
     def unknown_name(self, node: ast.Name) -> Exception:
@@ -132,17 +151,27 @@ class InitEvaluator(Evaluator):
         if self._is_initializer(name):
             return self._draw(node, name, arguments, keywords)
         if name in TRANSFORMATION_ARGUMENTS:
-            rest = dict(zip(TRANSFORMATION_ARGUMENTS[name], arguments[1:], strict=False))
-            return self.draws.transform(name, arguments[0], {**rest, **keywords})
+            return self._transform(node, name, arguments, keywords)
         return self._operation(node, name, arguments, keywords)
 
     def _operation(self, node: ast.Call, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         tensors = any(isinstance(value, Tensor) for value in arguments)
         if name in FUNCTIONS and not tensors:
-            return self.apply(node, name, lambda *a: FUNCTIONS[name](*a, **keywords), *arguments)
+            function = FUNCTIONS[name]
+            return self.compute(node, name, function, lambda *a: function(*a, **keywords), arguments)
         if name not in OPERATIONS:
             raise self.unknown_name(node.func) if isinstance(node.func, ast.Name) else AssertionError
+        check_signature(self.source, node, signature(name).check(len(arguments), keywords), f"`{name}`")
         return self.apply(node, name, lambda *a: operation(name)(*a, **keywords), *arguments)
+
+    def _transform(self, node: ast.Call, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Tensor:
+        names = list(TRANSFORMATION_ARGUMENTS[name])
+        bound = {**dict(zip(names, arguments, strict=False)), **keywords}
+        tensor = bound.pop(names[0], None)
+        if not isinstance(tensor, Tensor) or set(bound) != set(names[1:]) or len(arguments) > len(names):
+            message = f"`{name}` takes drawn values and {', '.join(f'`{each}`' for each in names[1:])}"
+            raise refuse("bad-initializer", message, self.source.span(node))
+        return self.draws.transform(name, tensor, bound)
 
     def _draw(self, node: ast.AST, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Tensor:
         if id(node) in self.drawn:
@@ -161,6 +190,7 @@ class InitEvaluator(Evaluator):
         self, node: ast.AST, name: str, arguments: list[Any], keywords: dict[str, Any]
     ) -> dict[str, Any]:
         if name in self.registered:
+            self._check_registered(node, name, arguments, keywords)
             return {**{str(k): v for k, v in enumerate(arguments)}, **keywords}
         call = node if isinstance(node, ast.Call) else ast.Call(ast.Name(name), [], [])
         names = list(INITIALIZER_ARGUMENTS[name])
@@ -187,6 +217,16 @@ class InitEvaluator(Evaluator):
             raise refuse("bad-initializer", message, self.source.span(node))
         return bound
 
+    def _check_registered(
+        self, node: ast.AST, name: str, arguments: list[Any], keywords: dict[str, Any]
+    ) -> None:
+        takes = inspect.signature(self.registered[name])
+        try:
+            takes.bind(self.shape, *arguments, generator=None, **keywords)
+        except TypeError as error:
+            message = f"`{name}` refuses this: {error}"
+            raise refuse("bad-initializer", message, self.source.span(node)) from None
+
     def _takes(self, names: Sequence[str]) -> tuple[str, ...]:
         return (f"arguments: {', '.join(names) or 'none'}",)
 
@@ -200,7 +240,10 @@ class InitEvaluator(Evaluator):
                     self.source.span(part),
                 )
             weight = self.value(part.elts[0])
-            parts.append((weight, lambda n=part.elts[1]: self._full(self.value(n))))
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or weight < 0:
+                message = f"a weight is a number that is not negative, and this is {kind(weight)}"
+                raise refuse("bad-initializer", message, self.source.span(part.elts[0]))
+            parts.append((weight, lambda n=part.elts[1]: self._full(n, self.value(n))))
         if abs(sum(weight for weight, _ in parts) - 1) > 1e-6:
             raise refuse(
                 "bad-initializer",
@@ -209,8 +252,13 @@ class InitEvaluator(Evaluator):
             )
         return self.draws.mix(parts, [len(self.nodes)])
 
-    def _full(self, value: Any) -> Tensor:
-        return value if isinstance(value, Tensor) else torch.full(self.shape, float(value))
+    def _full(self, node: ast.AST, value: Any) -> Tensor:
+        if isinstance(value, Tensor):
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            message = f"a part of a mixture is an initializer or a number, and this is {kind(value)}"
+            raise refuse("bad-initializer", message, self.source.span(node))
+        return torch.full(self.shape, float(value))
 
     def _checkpoint(self, node: ast.Call, arguments: list[Any], keywords: dict[str, Any]) -> Tensor:
         bound = {**dict(zip(CHECKPOINT_ARGUMENTS, arguments, strict=False)), **keywords}
@@ -228,13 +276,16 @@ class InitEvaluator(Evaluator):
 class DrySource:
     """Draws nothing: checks what can be known of a draw from the shape alone, on the meta device."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
+    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        self.shape, self.dtype = shape, dtype
 
     def draw(self, name: str, arguments: Mapping[str, Any], branch: Sequence[int]) -> Tensor:
         problem = requirement(name, self.shape, arguments) if name in INITIALIZER_ARGUMENTS else None
         if problem:
             raise ValueError(problem)
+        if name in RANDOM_INITIALIZERS and not (self.dtype.is_floating_point or self.dtype.is_complex):
+            found = str(self.dtype).removeprefix("torch.")
+            raise ValueError(f"{name} draws real numbers, and the tensor is {found}")
         return torch.empty(self.shape, device="meta")
 
     def mix(self, parts: Sequence[tuple[float, Callable[[], Tensor]]], branch: Sequence[int]) -> Tensor:
@@ -253,11 +304,12 @@ def check_initialisation(
     expression: Expression,
     names: Mapping[str, object],
     shape: tuple[int, ...],
+    dtype: torch.dtype,
     registered: Mapping[str, Callable[..., Any]],
 ) -> None:
     """Refuse an initialiser that cannot give a tensor of this shape, before anything is drawn."""
     with torch.device("meta"):
-        evaluator = InitEvaluator(expression, names, shape, DrySource(shape), registered)
+        evaluator = InitEvaluator(expression, names, shape, DrySource(shape, dtype), registered)
         value = evaluator.result()
     if isinstance(value, Tensor):
         try:

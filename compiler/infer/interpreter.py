@@ -349,7 +349,10 @@ class Interpreter(Evaluator):
                 self.source.span(node),
                 help="keep it a tensor: operations take tensors",
             )
-        return self.apply(node, name, lambda *a: _eager(FUNCTIONS[name](*a, **keywords)), *arguments)
+        function = FUNCTIONS[name]
+        if tensors_in(arguments):
+            return self.apply(node, name, lambda *a: _eager(function(*a, **keywords)), *arguments)
+        return self.compute(node, name, function, lambda *a: _eager(function(*a, **keywords)), arguments)
 
     def _not_callable(self, node: ast.Call, name: str) -> SpecError:
         value = self.names.get(name, self.tensors.get(name))

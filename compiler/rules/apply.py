@@ -216,7 +216,7 @@ class RuleApplier:
         """Return what is wrong with an initialiser for a tensor."""
         registered = self.inferred.program.scope.plugins.initializers
         try:
-            check_initialisation(candidate.value, candidate.names, meta(row.tensor)[0], registered)
+            check_initialisation(candidate.value, candidate.names, *meta(row.tensor), registered)
         except SpecError as error:
             note = f"for `{row.name}`, of shape {list(row.tensor.shape)}"
             return [replace(found, notes=(*found.notes, note)) for found in error.diagnostics]
