@@ -58,7 +58,7 @@ def assemble(artifact: Artifact, values: Values, device: str | None = None) -> n
     with torch.device("meta"):
         model = cls()
     for row in artifact.plan.rows:
-        place(model, row, values(row).to(target_device(row, device)))
+        place(model, row, values(row).to(target_device(row, device)).contiguous())
     setattr(model, ARTIFACT, artifact)
     model.train()
     if device != "meta":
