@@ -1,102 +1,92 @@
-"""Every page of the catalogue of diagnostics, replayed: its spec gives its text, and its mended spec compiles."""
+"""The catalogue of diagnostics, replayed: each example is printed as its page says, and its mended spec compiles."""
 
 from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from diagnostic_pages import Example, examples
 
-import compiler
-from spec_schema.limits import DEFAULT_LIMITS
-from spec_schema.render import render_full
+from spec_schema.codes import codes, page
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "spec_schema" / "codes").glob("*.md"))
-FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SOURCES = [
+    path for package in ("spec_schema", "compiler", "runtime") for path in (ROOT / package).rglob("*.py")
+]
+EXAMPLES = [example for code in codes() for example in examples(code)]
 CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-PACKAGES = ("spec_schema", "compiler", "runtime")
 
-NEEDS_A_FILE_OR_A_MACHINE = frozenset(
-    "bad-dataset checkpoint-broken checkpoint-missing checkpoint-tensor data-broken data-lengths data-missing "
-    "data-shape metric-failed missing-device model-failed too-large too-large-to-build too-little-data too-slow "
-    "training-failed not-utf8 dtype-mismatch too-many-values".split()
+WITHOUT_EXAMPLE = frozenset(
+    "bad-dataset data-broken data-lengths data-missing data-shape metric-failed model-failed too-little-data "
+    "training-failed".split()
 )
-"""Codes whose cause is no text of a spec: tested beside the code that raises them, and without an example."""
+"""Codes whose cause is in the data or in a plugin, not in the text of a spec: tested beside what raises them."""
 
 
-@dataclass
-class Page:
-    """What one page shows: files to import, the refused spec, what is printed, and the mended spec."""
-
-    code: str
-    text: str
-    imports: dict[str, str] = field(default_factory=dict)
-    name: str = "spec.yaml"
-    spec: str = ""
-    settings: dict[str, object] = field(default_factory=dict)
-    preset: str | None = None
-    printed: str = ""
-    mended: str | None = None
-
-
-def read(path: Path) -> Page:
-    page = Page(path.stem, path.read_text())
-    for language, info, content in FENCE.findall(page.text):
-        words = info.split()
-        options = dict(word.split("=", 1) for word in words if "=" in word)
-        if language == "text":
-            page.printed = content.rstrip("\n")
-        elif "file" in options:
-            page.imports[options["file"]] = content
-        elif "fixed" in words:
-            page.mended = content
-        else:
-            page.name, page.spec = f"spec.{language}", content
-            page.preset = options.get("preset")
-            if "set" in options:
-                key, value = options["set"].split("=", 1)
-                page.settings[key] = value
-    return page
-
-
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_page(path: Path) -> None:
-    page = read(path)
-    assert page.text.startswith(f"# {page.code}\n")
-    if page.code in NEEDS_A_FILE_OR_A_MACHINE:
-        return
-    with pytest.raises(compiler.SpecError) as caught:
-        compiler.compile_text(
-            page.spec, name=page.name, imports=page.imports, set=page.settings, preset=page.preset
-        )
-    assert [diagnostic.code for diagnostic in caught.value.diagnostics] == [page.code]
-    assert render_full(caught.value.diagnostics, False, DEFAULT_LIMITS) == page.printed
-    if page.mended is not None:
-        compiler.compile_text(page.mended, name=page.name, imports=page.imports)
-
-
-def raised_codes() -> set[str]:
+def raised() -> set[str]:
     """Return the codes that the sources give to diagnostics."""
     makers = {"refuse", "Diagnostic", "Refusal", "_report"}
+    calls = [n for path in SOURCES for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
     found: set[str] = set()
-    for package in PACKAGES:
-        for path in (ROOT / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
-                    maker = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-                    first = node.args[0] if node.args else None
-                    value = first.value if isinstance(first, ast.Constant) else None
-                    if maker in makers and isinstance(value, str) and CODE.fullmatch(value):
-                        found.add(value)
+    for call in calls:
+        maker = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        for first in call.args[:1] if maker in makers else ():
+            texts = [n.value for n in ast.walk(first) if isinstance(n, ast.Constant)]
+            found |= {text for text in texts if isinstance(text, str) and CODE.fullmatch(text)}
     return found
 
 
+def named() -> set[str]:
+    """Return every text in the sources that could be a code: some reach a diagnostic by way of a table."""
+    nodes = [
+        n for path in SOURCES for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)
+    ]
+    return {node.value for node in nodes if isinstance(node.value, str)}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_an_example_is_printed_as_the_page_says(example: Example) -> None:
+    assert f"error[{example.code}]: " in example.printed
+    assert example.refused() + "\n" == example.printed
+
+
+@pytest.mark.parametrize("example", [each for each in EXAMPLES if each.fixed is not None], ids=str)
+def test_a_mended_example_compiles(example: Example) -> None:
+    example.mended()
+
+
+@pytest.mark.parametrize("code", codes())
+def test_a_page_says_what_why_and_how_to_mend_it(code: str) -> None:
+    title, what, why, mend = page(code).split("```")[0].strip().split("\n\n")
+    assert title == f"# {code}"
+    assert "\n" not in what
+    assert what.endswith(".")
+    assert why
+    assert mend.startswith("To mend it: ")
+    assert bool(examples(code)) != (code in WITHOUT_EXAMPLE)
+
+
 def test_every_code_has_a_page() -> None:
-    assert raised_codes() - {path.stem for path in PAGES} == set()
+    assert raised() - set(codes()) == set()
 
 
-def test_there_are_at_least_sixty_examples() -> None:
-    assert sum(bool(read(path).printed) for path in PAGES) >= 60
+def test_every_page_has_a_code() -> None:
+    assert set(codes()) - named() == set()
+
+
+def test_there_are_at_least_sixty() -> None:
+    assert len({example.code for example in EXAMPLES}) >= 60
+
+
+HEADLINE = re.compile(r"^error\[[a-z0-9-]+\]: (.*)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_a_headline_is_one_fact(example: Example) -> None:
+    """Lower case unless it starts with what the spec or a standard calls so, no full stop, one line of fair length."""
+    for headline in HEADLINE.findall(example.printed):
+        assert not headline.endswith("."), headline
+        assert not headline[0].isupper() or headline.split()[0] in ("YAML", "JSON", "NaN"), headline
+        assert len(headline) <= 160, headline
