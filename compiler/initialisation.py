@@ -241,7 +241,7 @@ class InitEvaluator(Evaluator):
                 )
             weight = self.value(part.elts[0])
             if isinstance(weight, bool) or not isinstance(weight, int | float) or weight < 0:
-                message = f"a weight is a number that is not negative, and this is {kind(weight)}"
+                message = f"a weight is a number of 0 or more, and this is {kind(weight)}"
                 raise refuse("bad-initializer", message, self.source.span(part.elts[0]))
             parts.append((weight, lambda n=part.elts[1]: self._full(n, self.value(n))))
         if abs(sum(weight for weight, _ in parts) - 1) > 1e-6:

@@ -44,7 +44,13 @@ def read_tensor(path: Path, key: str, row: PlanRow, rule: Expression) -> Tensor:
             notes=("a checkpoint's path is relative to the spec",),
         ) from None
     except SafetensorError as error:
-        raise refuse("checkpoint-broken", f"`{shown}` is no safetensors file: {error}", rule.place) from None
+        raise refuse(
+            "checkpoint-broken",
+            f"`{shown}` is no safetensors file",
+            rule.place,
+            notes=(str(error)[:1].lower() + str(error)[1:],),
+            help="write it with `safetensors.torch.save_file`",
+        ) from None
     if tuple(tensor.shape) != row.shape:
         raise refuse(
             "checkpoint-tensor",

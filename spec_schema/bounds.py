@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spec_schema.limits import Limits
+from spec_schema.scalars import shorten
 
+_PLAIN = (bool, int, float, str, list, tuple, type(None))
 _LARGEST_EXPONENT = 64
 _MOST_DIGITS = 30
 _KINDS = {
@@ -75,12 +78,21 @@ def problem(value: object, limits: Limits) -> tuple[str, str] | None:
     return None
 
 
+def bindings(tree: ast.AST, names: Mapping[str, object]) -> tuple[str, ...]:
+    """Return a note with the values of the names in an expression, if there are any."""
+    used = dict.fromkeys(
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in names
+    )
+    shown = [f"{name} = {shorten(repr(names[name]))}" for name in used if isinstance(names[name], _PLAIN)]
+    return (", ".join(shown),) if shown else ()
+
+
 def failure(what: str, error: Exception, arguments: Sequence[Any]) -> str:
     """Say why an operation on plain values failed."""
     if isinstance(error, ZeroDivisionError):
         return f"`{what}` divides by zero"
     if what == "[]" and isinstance(error, IndexError):
-        return f"there is no item {arguments[1]}: the list has {len(arguments[0])}"
+        return f"there is no item {arguments[1]} in a list of {len(arguments[0])}"
     if what == "[]" and isinstance(error, KeyError):
         return f"there is no key {arguments[1]!r}"
     if isinstance(error, TypeError):

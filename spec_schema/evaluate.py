@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from spec_schema.bounds import failure, kind, problem, would_be_too_large
+from spec_schema.bounds import bindings, failure, kind, problem, would_be_too_large
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.grammar import Expression, Source
 from spec_schema.limits import DEFAULT_LIMITS, Limits
@@ -160,19 +160,23 @@ class Evaluator:
     ) -> Any:
         """Run `run`, which does what the function `known` does, if the result stays within bounds."""
         if would_be_too_large(known, arguments, self.limits):
-            raise refuse("integer-range", "the result would be too large", self.source.span(node))
+            notes = bindings(node, self.names)
+            raise refuse(
+                "integer-range", "the result would be too large", self.source.span(node), notes=notes
+            )
         try:
             result = run(*arguments)
         except (TypeError, ValueError, ArithmeticError, IndexError, KeyError) as error:
             message = failure(what, error, arguments)
-            raise refuse("evaluation", message, self.source.span(node)) from None
+            notes = bindings(node, self.names)
+            raise refuse("evaluation", message, self.source.span(node), notes=notes) from None
         return self.bounded(node, result)
 
     def bounded(self, node: ast.AST, result: T) -> T:
         """Return a result, or refuse it if it is too large; a large one costs more steps."""
         found = problem(result, self.limits)
         if found:
-            raise refuse(*found, self.source.span(node))
+            raise refuse(*found, self.source.span(node), notes=bindings(node, self.names))
         if isinstance(result, str | list | tuple):
             self.budget.left -= len(result) // _ITEMS_PER_STEP
         return result

@@ -122,12 +122,12 @@ def parse_program(scalar: Scalar, limits: Limits = DEFAULT_LIMITS) -> Program:
 
 def _missing_return(program: Program, last: ast.stmt) -> SpecError:
     bound = last.targets[0] if isinstance(last, ast.Assign) else getattr(last, "target", None)
-    value = bound.id if isinstance(bound, ast.Name) else "..."
+    value = f"`return {bound.id}`" if isinstance(bound, ast.Name) else "`return` and the value that flows on"
     return refuse(
         "missing-return",
         "the program can end without a `return`",
         program.span(last),
-        help=f"end it with `return {value}`",
+        help=f"end it with {value}",
     )
 
 

@@ -12,6 +12,7 @@ from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.scalars import Scalar
 
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
+_UNFINISHED = frozenset("+-*/%@&|^~<>=.,([{")
 Explained = tuple[str, str | None]
 """A headline, and the way out."""
 
@@ -74,12 +75,16 @@ def _explain(reason: str, text: str, at: int) -> Explained:
 
 
 def _invalid(found: re.Match[str], text: str, at: int) -> Explained:
-    if at >= len(text.rstrip()) - 1 and not text.rstrip()[-1].isalnum() and text.rstrip()[-1] not in ")]}'\"":
-        return "the text ends in the middle", None
+    line_ends = text[at : at + 1] in ("", "\n")
+    before = text[:at].rstrip(" ")[-1:] if line_ends else text[at]
+    rest = "" if line_ends else text[at + 1 :].split("\n")[0].split("#")[0]
+    if not rest.strip() and before in _UNFINISHED:
+        return "this ends in the middle", None
     if text[at] == "=" and text[at : at + 2] != "==":
         return "an assignment cannot stand here", "compare with `==`"
     help = "did you forget a comma?" if "comma" in found[0] else None
-    return "this cannot be read as Python", help
+    token = re.compile(r"\w+|\S").search(text, at)
+    return f"`{token[0]}` is not expected here" if token else "this ends in the middle", help
 
 
 def _never_closed(found: re.Match[str], text: str, at: int) -> Explained:

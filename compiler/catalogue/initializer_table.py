@@ -147,7 +147,7 @@ def _value_problem(argument: str, value: object) -> str | None:
     if argument == "sparsity" and not 0 <= value <= 1:
         return f"sparsity is a fraction between 0 and 1, not {value!r}"
     if argument == "std" and not value >= 0:
-        return f"std is not negative, as {value!r} is"
+        return f"std cannot be negative, and this is {value!r}"
     if argument != "val" and not math.isfinite(value):
         return f"{argument} is a finite number, not {value!r}"
     return None

@@ -14,6 +14,7 @@ from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, 
 from compiler.infer.values import Recipe, freeze, show
 from compiler.program import (
     Call,
+    CallKind,
     Choice,
     Definition,
     Inline,
@@ -28,6 +29,8 @@ from compiler.program import (
 from compiler.program import Sequence as SequenceNode
 from compiler.resolve.layer_names import check_layer_name
 from compiler.resolve.program import value_of
+from compiler.resolve.values import expressions_of, is_type
+from spec_schema.bounds import bindings
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import Expression
@@ -91,6 +94,9 @@ class Builder:
             return self.from_call(
                 replace(node, kind="operation"), evaluate_arguments(node, values, self.limits)
             )
+        if is_type(node.target, node.scope):  # a value of another kind does not hide a block or layer
+            kind: CallKind = "block" if node.target in node.scope.block_names else "layer"
+            return self.from_call(replace(node, kind=kind), evaluate_arguments(node, values, self.limits))
         raise not_a_layer(node, value)
 
     def from_call(self, node: Call, given: Given) -> State:
@@ -238,10 +244,11 @@ class Builder:
         span = _place_of(node)
         if isinstance(over, bool) or not isinstance(over, int | list | tuple | range):
             message = f"`repeat` takes a number of copies or a list, and this is {show(over)}"
-            raise refuse("bad-repeat", message, span)
+            raise refuse("bad-repeat", message, span, notes=_bindings(node, values))
         count = over if isinstance(over, int) else len(over)
         if count < 0:
-            raise refuse("bad-repeat", f"`repeat` takes a number of copies, and this is {count}", span)
+            message = f"`repeat` takes a number of copies, and this is {count}"
+            raise refuse("bad-repeat", message, span, notes=_bindings(node, values))
         if count > self.limits.modules:
             raise self._too_many(f"{count:,} copies", span)
         if isinstance(over, int) and node.names:
@@ -263,12 +270,19 @@ class Builder:
         return bool(evaluate(node.condition, values, self.limits))
 
 
+def _bindings(node: Repeat, values: Values) -> tuple[str, ...]:
+    return bindings(node.over.tree, values) if isinstance(node.over, Expression) else ()
+
+
 def _place_of(node: Repeat, index: int | None = None) -> Span:
     """Return where it says how often to repeat, or an item of that."""
     if isinstance(node.over, Expression):
         return node.over.place
-    part = node.over[index] if index is not None else None
-    return part.place if isinstance(part, Expression) else node.span
+    parts = list(expressions_of(node.over[index])) if index is not None else []
+    if not parts:
+        return node.span
+    first, last = parts[0].place, parts[-1].place
+    return Span(first.file, first.start, last.end)
 
 
 def _bind_row(names: tuple[str, ...], row: object, span: Span) -> dict[str, object]:

@@ -380,7 +380,7 @@ class Interpreter(Evaluator):
         if isinstance(value, Cell):
             return list(value.parts(self.source.span(node)))
         if isinstance(value, Tensor) and value.ndim:
-            check_pieces(self, node, "this", value)
+            check_pieces(self, node, "a loop over this", value)
             return list(value.unbind())
         return super().items(node, value)
 

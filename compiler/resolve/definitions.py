@@ -153,9 +153,9 @@ class DefinitionReader:
                 place = keys[name].span
                 self.problems.extend(check_layer_name(name, place))
                 if name in layers or name in tensors:
-                    self.problems.append(
-                        Diagnostic("duplicate-name", f"the block has another `{name}`", place)
-                    )
+                    other = layers[name] if name in layers else tensors[name].span
+                    message, labels = f"the block has another `{name}`", (Label(other, "the other"),)
+                    self.problems.append(Diagnostic("duplicate-name", message, place, labels=labels))
                 try:
                     tensors[name] = self._tensor(name, kind, node, place)
                 except SpecError as error:

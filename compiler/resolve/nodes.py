@@ -39,7 +39,7 @@ from compiler.resolve.values import (
     unknown_type,
 )
 from spec_schema import document as doc
-from spec_schema.diagnostics import Diagnostic, SpecError, refuse
+from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.grammar import Expression, parse_expression
 from spec_schema.reader import Scalar
 from spec_schema.source import Span
@@ -191,8 +191,11 @@ class NodeReader:
         name, place = node.name.text, node.name.span
         self.problems.extend(check_layer_name(name, place))
         if name in seen:
-            self.problems.append(Diagnostic("duplicate-name", f"two items are named `{name}`", place))
-        seen[name] = place
+            labels = (Label(seen[name], "the first one"),)
+            self.problems.append(
+                Diagnostic("duplicate-name", f"two items are named `{name}`", place, labels=labels)
+            )
+        seen.setdefault(name, place)
         read = self.read(node.node)
         self.layers.add(name)
         return None if read is None else Item(name, read, place)

@@ -106,7 +106,7 @@ def test_requirement_of_dirac_groups() -> None:
         ("constant", {}, "needs a value for 'val'"),
         ("sparse", {"std": 1}, "needs a value for 'sparsity'"),
         ("sparse", {"sparsity": 1.5}, "between 0 and 1"),
-        ("normal", {"std": -1}, "not negative"),
+        ("normal", {"std": -1}, "cannot be negative"),
         ("normal", {"std": "1"}, "a number"),
         ("normal", {"mean": True}, "a number"),
         ("normal", {"mean": float("nan")}, "finite"),
