@@ -135,7 +135,7 @@ def sample_inputs(program: ResolvedProgram, sizes: Mapping[str, Any]) -> dict[st
 
 def _shape(program: ResolvedProgram, entry: ModelInput, sizes: Mapping[str, Any]) -> tuple[Any, ...]:
     names = {**program.scope.variables, **sizes}
-    found = tuple(check_size(evaluate(part, names), part) for part in entry.type.dimensions)
+    found = tuple(check_size(evaluate(part, names), part, names) for part in entry.type.dimensions)
     return check_extent(found, entry.type)
 
 

@@ -62,7 +62,9 @@ class Leaves:
                     label=f"gets {found}{show(given)}",
                     labels=self._declared(state.node, place),
                     notes=self.engine.trail.notes(),
-                    help=f"convert it: `to({wanted})` in a list, `x.to({wanted})` in a program",
+                    help=f"convert it: `to({wanted})` in a list, `x.to({wanted})` in a program"
+                    if given.dtype.is_floating_point
+                    else f"look numbers up in an `Embedding`, or convert them: `to({wanted})`",
                 )
 
     def _shape_leaf(self, state: Leaf, inputs: Sequence[Any], place: Span) -> Leaf:
@@ -182,7 +184,7 @@ class Leaves:
                 f"`{name}` {takes_so_many}" if unknown is None else f"`{name}` has no input `{unknown}`",
                 place,
                 labels=self._declared(state.node, place),
-                notes=(f"inputs: {', '.join(names)}", *self.engine.trail.notes()),
+                notes=(*[f"inputs: {', '.join(names)}"] * (len(names) > 1), *self.engine.trail.notes()),
             )
         return None
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from compiler.infer.states import BlockState
 from compiler.infer.values import show, tensors_in
 from compiler.program import ModuleBody, TensorEntry
+from spec_schema.bounds import bindings
 from spec_schema.diagnostics import Label, refuse
 from spec_schema.grammar import Expression, Program
 from spec_schema.limits import DEFAULT_LIMITS, Limits
@@ -86,7 +87,7 @@ class OwnTensors:
         sizes = []
         for dimension in tensor.dimensions:
             size = self.engine.interpreter(dimension, state, bound, {}).value(dimension.tree)
-            sizes.append(check_size(size, dimension, self.engine.limits))
+            sizes.append(check_size(size, dimension, {**state.values, **bound}, self.engine.limits))
         return check_extent(tuple(sizes), tensor)
 
 
@@ -108,13 +109,15 @@ def dtype_of(name: str) -> torch.dtype:
     return found
 
 
-def check_size(size: Any, dimension: Expression, limits: Limits = DEFAULT_LIMITS) -> Any:
+def check_size(
+    size: Any, dimension: Expression, names: Mapping[str, object], limits: Limits = DEFAULT_LIMITS
+) -> Any:
     """Return a size, or refuse what is none."""
     if isinstance(size, torch.SymInt):
         return size
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
         message = f"`{dimension}` is {show(size)}, and a size is a whole number"
-        raise refuse("bad-size", message, dimension.place)
+        raise refuse("bad-size", message, dimension.place, notes=bindings(dimension.tree, names))
     if size > limits.dimension:
         note = f"the limit is {limits.dimension:,}"
         raise refuse("bad-size", f"a dimension of {size:,}", dimension.place, notes=(note,))
