@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from compiler.artifact import Artifact
+from compiler.infer.own_tensors import float_dtype
 from compiler.infer.states import BlockState, Leaf
 from compiler.initialisation import InitEvaluator
 from compiler.plan import PlanRow
@@ -88,12 +89,13 @@ def first_values(artifact: Artifact, row: PlanRow, seed: int, pool: Executor | N
 
 
 def _computed(artifact: Artifact, row: PlanRow) -> Tensor:
-    """Compute the `value` of a buffer, on the CPU."""
+    """Compute the `value` of a buffer on the CPU, in single precision or, if that is the model's, in double."""
     state, entry = row.source.owner, row.source.entry
     assert isinstance(state, BlockState)
     assert entry is not None
-    with torch.device("cpu"), torch.no_grad():
-        value = artifact.inferred.engine.own_tensors.value(entry, state)
+    engine = artifact.inferred.engine
+    with torch.device("cpu"), torch.no_grad(), float_dtype(torch.promote_types(engine.dtype, torch.float32)):
+        value = engine.own_tensors.value(entry, state)
     if tuple(value.shape) != row.shape:
         raise refuse(
             "wrong-size",

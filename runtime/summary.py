@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from compiler.artifact import Artifact
 from compiler.infer.infer import meta_device, sample_inputs
+from compiler.infer.own_tensors import float_dtype
 from compiler.infer.symbols import shape_text, symbolic_sizes
 from compiler.plan import PlanRow
 from compiler.rules.dtype import default_dtype
@@ -233,7 +234,7 @@ def _record(
         if module not in by_module:
             by_module[module] = Call()
             _watch(module, by_module[module], flops, until)
-    with EitherWay():
+    with EitherWay(), float_dtype(torch.float32):
         model(*in_order(artifact, inputs))
     return {path: by_module[module] for path, module in paths}
 

@@ -7,6 +7,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
+
 from compiler.catalogue.plugins import Registry
 from compiler.infer.arguments import evaluate_value
 from compiler.infer.build import Builder
@@ -37,10 +39,15 @@ from spec_schema.source import Span
 
 @dataclass
 class Engine:
-    """Runs programs over meta tensors."""
+    """Runs programs over meta tensors.
+
+    `dtype` is that of the model's own floating-point tensors. What a program makes without a dtype has torch's
+    default, in a real run as here.
+    """
 
     limits: Limits
     plugins: Registry
+    dtype: torch.dtype = torch.float32
     training: bool = False
     builder: Builder = field(init=False)
     leaves: Leaves = field(init=False)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from compiler.infer.cells import Cell
 from compiler.infer.engine import Engine
-from compiler.infer.own_tensors import check_extent, check_size, dtype_of
+from compiler.infer.own_tensors import check_extent, check_size, dtype_of, float_dtype
 from compiler.infer.states import BlockState
 from compiler.infer.symbols import symbolic_sizes
 from compiler.program import ModelInput, ModuleBody, ResolvedProgram
@@ -89,9 +89,10 @@ def _places(error: SpecError) -> list[tuple[str, str]]:
 def _infer(
     program: ResolvedProgram, limits: Limits, dtype: torch.dtype, sizes: Mapping[str, Any]
 ) -> Inferred:
-    engine = Engine(limits, program.scope.plugins)
-    with meta_device(dtype):
-        inputs = sample_inputs(program, sizes)
+    engine = Engine(limits, program.scope.plugins, dtype)
+    with meta_device(torch.float32):
+        with float_dtype(dtype):
+            inputs = sample_inputs(program, sizes)
         root = engine.builder.instantiate(program.model, {})
         output: Any = None
         for training in _modes(program):
@@ -142,10 +143,5 @@ def _shape(program: ResolvedProgram, entry: ModelInput, sizes: Mapping[str, Any]
 @contextmanager
 def meta_device(dtype: torch.dtype) -> Iterator[None]:
     """Make every tensor on the meta device, with a default dtype, for the time of a `with`."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device("meta"):
-            yield
-    finally:
-        torch.set_default_dtype(before)
+    with torch.device("meta"), float_dtype(dtype):
+        yield

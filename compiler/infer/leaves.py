@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from compiler.catalogue.layers import CannotInfer, infer, parse_rule, reads_as_torch
 from compiler.infer.arguments import Given
 from compiler.infer.calls import TORCH_ERRORS
+from compiler.infer.own_tensors import float_dtype
 from compiler.infer.reasons import reason
 from compiler.infer.states import Leaf, State
 from compiler.infer.symbols import size_text
@@ -108,7 +109,8 @@ class Leaves:
             return self.modules[key]
         self._check_layers_in_one(state, values)
         try:
-            module: nn.Module = state.layer.cls(**values).eval()
+            with float_dtype(self.engine.dtype):
+                module: nn.Module = state.layer.cls(**values).eval()
         except TORCH_ERRORS as error:
             raise SpecError([self._construction_refused(state, values, error)]) from None
         self._check_dimensions(state, module)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,8 @@ class OwnTensors:
         body = state.definition.body
         if state.tensors or not isinstance(body, ModuleBody):
             return dict(state.tensors)
-        return {name: self._tensor(entry, state, bound) for name, entry in body.tensors.items()}
+        with float_dtype(self.engine.dtype):
+            return {name: self._tensor(entry, state, bound) for name, entry in body.tensors.items()}
 
     def _tensor(self, entry: TensorEntry, state: BlockState, bound: Mapping[str, Any]) -> Tensor:
         if entry.value is not None:
@@ -98,6 +100,17 @@ def check_extent(sizes: tuple[Any, ...], tensor: TensorType) -> tuple[Any, ...]:
         note = f"the limit is {LARGEST_EXTENT:,}"
         raise refuse("bad-size", f"a tensor of {elements:,} elements", tensor.span, notes=(note,))
     return sizes
+
+
+@contextmanager
+def float_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Let `float` mean a dtype, for the time of a `with`."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def dtype_of(name: str) -> torch.dtype:
