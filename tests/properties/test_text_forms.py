@@ -22,7 +22,8 @@ def test_every_form_of_a_spec_compiles_to_the_same(document: Document) -> None:
         assert plain(read_text(text, name, DEFAULT_LIMITS)) == document, (
             f"{name}: reads back as something else"
         )
-    yaml, json = (compiler.compile_text(text, name=name) for name, text in texts.items())
+    preset = next(iter(document.get("presets", {})), None)
+    yaml, json = (compiler.compile_text(text, name=name, preset=preset) for name, text in texts.items())
     assert yaml.source == json.source
     assert _plan(yaml) == _plan(json)
     again = compile_canonical(yaml.canonical, name="model.yaml")

@@ -11,6 +11,13 @@ from tests.strategies.writer import Writer
 KEEPING = (
     *(
         "relu({x})",
+        "{x} + zeros({x}.shape)",
+        "linspace(0, 1, {x}.shape[0]).sum() * {x}",
+        "{x} * full((), 0.5)",
+    ),
+    *("arange(3).sum() / 2 + {x}", "where({x} > 0, {x}, zeros(()))"),
+    *(
+        "relu({x})",
         "{x}.tanh()",
         "{x} + 1",
         "2 * {x}",
@@ -145,7 +152,7 @@ def _tensor(draw: Draw, writer: Writer, name: str, flow: Flow) -> str:
     """Use a parameter or a buffer of the block."""
     shape = _shape(draw, writer, flow)
     tail = "" if shape in ("", "1") or flow.layout != IMAGE else "[:, None, None]"
-    kind = pick(draw, "parameter", "buffer", "value", "mask")
+    kind = pick(draw, "parameter", "buffer", "value", "mask", "double")
     if kind == "parameter":
         entry = {
             "tensor": f"float[{shape}]",
@@ -161,6 +168,10 @@ def _tensor(draw: Draw, writer: Writer, name: str, flow: Flow) -> str:
         return f"{name} + {title}{tail}"
     if kind == "value":
         return _value(draw, writer, name)
+    if kind == "double":
+        entry = {"tensor": pick(draw, "float64[1]", "float32[1]"), "init": pick(draw, "ones", "normal")}
+        table = pick(draw, writer.parameters, writer.buffers)
+        return f"{name} * {writer.tensor(draw, table, entry, 'exact', 'fine')}.to({name}.dtype)"
     entry = {"tensor": pick(draw, "int64[1]", "bool[1]", "int32[1]"), "init": pick(draw, "ones", "0")}
     title = writer.tensor(draw, writer.buffers, entry, "mask", "flags")
     return f"{name} * {title}.to(dtype={name}.dtype)"

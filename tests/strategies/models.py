@@ -58,7 +58,7 @@ def program_model(draw: Draw, scope: Scope, inputs: dict[str, str], depth: int) 
 
 def more_input(draw: Draw, writer: Writer, inputs: dict[str, str], flow: Flow, scope: Scope) -> None:
     """Add an input: whole numbers that are embedded, a mask, or more of the first."""
-    kinds = [_mask, _other] if flow.layout == IMAGE else [_tokens, _mask, _other]
+    kinds = [_mask, _other, _waves] if flow.layout == IMAGE else [_tokens, _mask, _other, _waves]
     pick(draw, *kinds)(draw, writer, inputs, flow, scope)
 
 
@@ -90,6 +90,14 @@ def _mask(draw: Draw, writer: Writer, inputs: dict[str, str], flow: Flow, scope:
         draw, "{0}.masked_fill({1}, 0.0)", "where({1}, {0}, -{0})", "{0} * {1}.to({0}.dtype)", "{0} * {1}"
     )
     writer.line(f"{writer.main} = {form.format(writer.main, mask)}")
+
+
+def _waves(draw: Draw, writer: Writer, inputs: dict[str, str], flow: Flow, scope: Scope) -> None:
+    """Take complex numbers, of which the program uses a real side."""
+    declared = inputs[writer.source[0]].replace("float", pick(draw, "complex64", "complex128"))
+    waves = _declare(draw, writer, inputs, ("waves", "signal"), declared)
+    form = pick(draw, "real({0})", "{0}.abs()", "view_as_real({0})[..., 0]", "({0} * {0}.conj()).angle()")
+    writer.line(f"{writer.main} = {writer.main} + {form.format(waves)}.to({writer.main}.dtype)")
 
 
 def _other(draw: Draw, writer: Writer, inputs: dict[str, str], flow: Flow, scope: Scope) -> None:

@@ -95,7 +95,7 @@ def call(model: nn.Module, artifact: Artifact, inputs: dict[str, Tensor]) -> Any
 
 def _sample(meta: Tensor, generator: torch.Generator) -> Tensor:
     shape = tuple(int(size) for size in meta.shape)
-    if meta.dtype.is_floating_point:
+    if meta.dtype.is_floating_point or meta.dtype.is_complex:
         return torch.randn(shape, generator=generator, dtype=meta.dtype)
     high = 2 if meta.dtype == torch.bool else VOCABULARY
     return torch.randint(0, high, shape, generator=generator).to(meta.dtype)

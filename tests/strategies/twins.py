@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 Node = Any
-AGAIN = "_again"
+AGAIN, BORROWED = "_again", "_borrowed"
 
 
 def untied(document: dict[str, Any]) -> dict[str, Any]:
@@ -23,7 +23,8 @@ def untied(document: dict[str, Any]) -> dict[str, Any]:
 
 def original(name: str) -> str:
     """Return the name, in the spec, of a tensor of its twin."""
-    return re.sub(rf"{AGAIN}\d+", "", name)
+    own = re.sub(rf"\w+\.(\w+){BORROWED}\d+", r"\1", name)
+    return re.sub(rf"{AGAIN}\d+", "", own)
 
 
 def _drop_shares(node: Node) -> None:
@@ -40,6 +41,7 @@ def _untie(node: Node) -> None:
     if isinstance(node, dict):
         program = next((key for key in node if key.partition("(")[0] == "forward"), None)
         if program is not None:
+            _untie_lists(node.get("layers", {}))
             node[program] = _untie_program(node[program], node.get("layers", {}))
     for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
         if isinstance(part, dict | list):
@@ -54,6 +56,18 @@ def _untie_row(items: list[Node]) -> None:
             items[at] = {f"{item}{AGAIN}{next(numbers)}": deepcopy(named[item])}
         elif isinstance(item, dict) and len(item) == 1:
             named.update(item)
+
+
+def _untie_lists(layers: dict[str, Node]) -> None:
+    """Give each list a layer of its own for each one of the block around it that it runs."""
+    numbers = count(1)
+    for items in layers.values():
+        if not isinstance(items, list):
+            continue
+        own = {next(iter(item)) for item in items if isinstance(item, dict) and len(item) == 1}
+        for at, item in enumerate(items):
+            if isinstance(item, str) and item in layers and item not in own:
+                items[at] = {f"{item}{BORROWED}{next(numbers)}": deepcopy(layers[item])}
 
 
 def _untie_program(text: str, layers: dict[str, Node]) -> str:

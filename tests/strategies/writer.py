@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.strategies.draft import Scope, fresh
-from tests.strategies.layers import Node, projection
+from tests.strategies.layers import Node, keeping, projection
 from tests.strategies.nodes import node
 from tests.strategies.tensors import Draw, Flow, Width, pick, rarely
 
@@ -59,7 +59,10 @@ class Writer:
         return name
 
     def layer(self, draw: Draw, flow: Flow, keep: bool) -> tuple[str, Flow]:
-        """Draw a layer for a flow, one that there is or a new one; return its name and the flow after it."""
+        """Draw a layer for a flow, and return its name and the flow after it.
+
+        It is one that there is, a new one, or a list that runs one that there is.
+        """
         again = [
             (name, after)
             for name, (before, after) in self.called.items()
@@ -68,6 +71,9 @@ class Writer:
         if again and rarely(draw, 2):
             return pick(draw, *again)  # type: ignore[no-any-return]
         made, after = node(draw, self.scope, flow, self.depth, keep)
+        if again and rarely(draw, 3):
+            borrowed, after = pick(draw, *again)
+            made = [keeping(draw, self.scope, flow), borrowed]
         name = self.add(draw, made)
         self.called[name] = (flow, after)
         return name, after
