@@ -54,16 +54,21 @@ def _items(arguments: Sequence[Any]) -> list[Any]:
     return [*first, *arguments[1:]]
 
 
-def extent(value: object, known: dict[int, int] | None = None) -> int:
-    """Return how many values a nested value holds, counting one as often as it is found in it."""
+Extent = tuple[int, int]
+"""How many values a nested value holds, counting one as often as it is found in it, and how deep it is nested."""
+
+
+def extent(value: object, known: dict[int, Extent] | None = None) -> Extent:
+    """Return the extent of a value. Values are checked as they are made, so none is nested much beyond the limit."""
     if isinstance(value, str | range):
-        return len(value)
+        return len(value), 0
     if not isinstance(value, list | tuple | dict):
-        return 1
+        return 1, 0
     known = {} if known is None else known
     if id(value) not in known:
-        parts = value.values() if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(extent(part, known) for part in parts)
+        parts = [extent(part, known) for part in (value.values() if isinstance(value, dict) else value)]
+        size, depth = 1 + sum(size for size, _ in parts), 1 + max((depth for _, depth in parts), default=0)
+        known[id(value)] = size, depth
     return known[id(value)]
 
 
@@ -73,8 +78,11 @@ def problem(value: object, limits: Limits) -> tuple[str, str] | None:
         return "integer-range", f"the result is beyond ±{limits.integer}"
     if isinstance(value, complex) or (isinstance(value, float) and not math.isfinite(value)):
         return "evaluation", "the result is not a finite number"
-    if extent(value) > limits.nodes:
+    size, depth = extent(value)
+    if size > limits.nodes:
         return "integer-range", "the result would be too large"
+    if depth > limits.nesting:
+        return "integer-range", f"the result is nested more than {limits.nesting} deep"
     return None
 
 

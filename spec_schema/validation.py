@@ -105,8 +105,8 @@ class _Place:
     def span(self) -> Span:
         """The value if it stands on one line, else its key, else its first line."""
         span = self.node.span
-        empty = span.start >= span.end
-        if self.key is not None and (self.is_key or empty or "\n" in span.text):
+        below = self.key is not None and ("\n" in span.text or span.line != self.key.span.line)
+        if self.key is not None and (self.is_key or below or span.start >= span.end):
             return self.key.span
         return _first_line(span)
 

@@ -64,6 +64,14 @@ def test_a_list_that_holds_one_list_again_and_again_counts_it_each_time() -> Non
         value("[v, v]", **names)
 
 
+def test_a_list_is_not_nested_without_end() -> None:
+    names: dict[str, object] = {"v": 1}
+    for _ in range(DEFAULT_LIMITS.nesting):
+        names["v"] = value("[v]", **names)
+    with pytest.raises(SpecError, match="nested"):
+        value("[v]", **names)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
