@@ -47,6 +47,12 @@ def _turned_round(document: Document) -> Document:
     return turned
 
 
+def _dtype(document: Document) -> str:
+    """Return the dtype of a model."""
+    rules = [entry for rule in document.get("placement", []) for entry in rule.values()]
+    return str(next((entry["dtype"] for entry in rules if isinstance(entry, dict)), "float32"))
+
+
 def _with_another_layer(document: Document) -> Document:
     """Return a spec with one more layer that is called and changes nothing else."""
     more = deepcopy(document)
@@ -56,7 +62,7 @@ def _with_another_layer(document: Document) -> Document:
     elif isinstance(model, dict) and any(key.partition("(")[0] == "forward" for key in model):
         key = next(key for key in model if key.partition("(")[0] == "forward")
         model["layers"] = {UNRELATED: "Linear(2)", **model.get("layers", {})}
-        model[key] = f"{UNRELATED}_value = {UNRELATED}(ones(2, 3))\n" + model[key]
+        model[key] = f"{UNRELATED}_value = {UNRELATED}(ones(2, 3, dtype={_dtype(more)}))\n" + model[key]
     elif isinstance(model, dict) and "layers" in model:
         model["layers"] = {**model["layers"], UNRELATED: "PReLU"}
     else:

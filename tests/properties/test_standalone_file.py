@@ -13,6 +13,8 @@ from torch import nn
 
 import compiler
 import runtime
+from compiler.infer.own_tensors import float_dtype
+from compiler.rules.dtype import default_dtype
 from spec_schema.plain import to_yaml
 from tests.properties.comparison import outputs, same, sharing, trainable
 from tests.strategies.specs import Document, specs
@@ -25,9 +27,8 @@ def test_the_emitted_file_stands_alone(document: Document) -> None:
     artifact = compiler.compile_text(to_yaml(document))
     assert _imports(artifact.source) <= ALLOWED
     model = runtime.build(artifact)
-    alone = _run_file(artifact.source, artifact.name)
-    default = {row.dtype for row in artifact.plan.parameters if row.dtype.is_floating_point}
-    alone.to(*default) if len(default) == 1 else None
+    with float_dtype(default_dtype(artifact.program)):
+        alone = _run_file(artifact.source, artifact.name)
     assert list(alone.state_dict()) == list(model.state_dict())
     alone.load_state_dict(model.state_dict(), strict=True)
     assert sharing(alone) == sharing(model)
