@@ -38,13 +38,29 @@ def _turned_round(document: Document) -> Document:
     """Return a spec that declares everything in another order, where order has no meaning."""
     turned = deepcopy(document)
     for body in [*turned.get("blocks", {}).values(), turned["model"], turned]:
-        ordered = (
-            not any(key.partition("(")[0] == "forward" for key in body) if isinstance(body, dict) else True
+        keys = (
+            ("parameters", "buffers", "blocks", "layers")
+            if _any_order(body)
+            else ("parameters", "buffers", "blocks")
         )
-        for key in ("parameters", "buffers", "blocks") if ordered else ("parameters", "buffers", "layers"):
+        for key in keys:
             if isinstance(body, dict) and key in body:
                 body[key] = dict(reversed(body[key].items()))
     return turned
+
+
+def _any_order(body: Any) -> bool:
+    """Say whether the layers of a block may stand in any order: a program calls them, and no list names another."""
+    if not isinstance(body, dict) or not any(key.partition("(")[0] == "forward" for key in body):
+        return False
+    layers = body.get("layers", {})
+    return not any(
+        item in layers
+        for made in layers.values()
+        if isinstance(made, list)
+        for item in made
+        if isinstance(item, str)
+    )
 
 
 def _dtype(document: Document) -> str:

@@ -73,7 +73,7 @@ KEEPING = (
     *(
         "{x}.mT.mT if {x}.ndim > 1 else {x}",
         "linalg.norm({x}, dim={d}, keepdim=True) + {x}",
-        "{x} - ({x} // 1)",
+        "{x} - ({x}.detach() // 1)",
     ),
 )
 """Of which the form is that of `x`; `d` is the dimension of its width."""
