@@ -88,7 +88,8 @@ class Leaves:
             if isinstance(value, Recipe)
         }
         values = {**state.values, **sizes, **{name: leaf.module for name, leaf in nested.items()}}
-        return replace(state, inferred=sizes, module=self._module(state, values, inputs), nested=nested)
+        module = self._module(state, values, inputs)
+        return replace(state, inferred=sizes, module=module, nested=nested, first_call=place)
 
     def _nested(self, value: Recipe, inputs: Sequence[Any], place: Span) -> Leaf:
         """Return an argument that is a layer itself: it is made for the same input."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from compiler.catalogue.layers import LayerType
 from compiler.program import Call, Definition, Item, Repeat, Sequence
+from spec_schema.source import Span
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,8 @@ class Leaf:
     module: nn.Module | None = None
     nested: Mapping[str, Leaf] = field(default_factory=dict)
     """Arguments that are layers themselves, shaped by the same input."""
+    first_call: Span | None = None
+    """Where it is called first, and so gets its inferred sizes."""
 
 
 @dataclass(frozen=True, eq=False)

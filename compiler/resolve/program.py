@@ -88,7 +88,9 @@ def _variables(loaded: Loaded, scope: Scope, problems: list[Diagnostic]) -> None
     failed: set[str] = set()
     for name in loaded.document.vars:
         node: Node = loaded.overrides.get(name, written[name])
-        scope.variable_spans[name] = loaded.document.keys_of("vars")[name].span
+        scope.variable_spans[name] = (
+            node.span if name in loaded.overrides else loaded.document.keys_of("vars")[name].span
+        )
         scope.variables[name] = None
         try:
             tree = read_value(node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -25,14 +26,26 @@ def test_gradients_of_shared_weights_are_sums(document: Document) -> None:
     artifact = compiler.compile_text(to_yaml(document))
     apart = compiler.compile_text(to_yaml(untied(document)))
     model, twin = runtime.build(artifact), runtime.build(apart)
-    values = model.state_dict()
-    twin.load_state_dict({name: values[original(name)] for name in twin.state_dict()})
+    _copy_values(model, twin)
     uses = _uses(artifact, apart)
     event(f"used more than once: {sum(len(names) > 1 for names in uses.values()) > 0}")
     ours, theirs = _gradients(model, artifact), _gradients(twin, apart)
     for row in artifact.plan.parameters:
         if row.trainable:
             _check_sum(row.name, ours[row.name], [theirs[name] for name in uses[row.name]])
+
+
+def _copy_values(model: nn.Module, twin: nn.Module) -> None:
+    """Give all tensors of the twin, saved or not, the values that they have in the model."""
+    values = dict(_tensors(model))
+    with torch.no_grad():
+        for name, tensor in _tensors(twin):
+            tensor.copy_(values[original(name)])
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters(remove_duplicate=False)
+    yield from model.named_buffers(remove_duplicate=False)
 
 
 def _uses(artifact: Artifact, apart: Artifact) -> dict[str, list[str]]:

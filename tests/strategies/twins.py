@@ -13,9 +13,13 @@ AGAIN, BORROWED = "_again", "_borrowed"
 
 
 def untied(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a spec that gives each use of a layer a layer of its own, named as `original` undoes it."""
+    """Return a spec that gives each use of a layer a layer of its own, named as `original` undoes it.
+
+    It has no rules either: what is computed does not depend on them once values are copied, and a rule may name a
+    layer that only lists run, each of which has a copy here.
+    """
     twin = deepcopy(document)
-    _drop_shares(twin)
+    _drop_rules(twin)
     for body in [*twin.get("blocks", {}).values(), twin["model"]]:
         _untie(body)
     return twin
@@ -27,11 +31,10 @@ def original(name: str) -> str:
     return re.sub(rf"{AGAIN}\d+", "", own)
 
 
-def _drop_shares(node: Node) -> None:
-    if isinstance(node, dict):
-        node.pop("share", None)
-    for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        _drop_shares(part)
+def _drop_rules(twin: dict[str, Any]) -> None:
+    for body in [*twin.get("blocks", {}).values(), twin["model"], twin]:
+        for section in ("share", "init", "freeze") if isinstance(body, dict) else ():
+            body.pop(section, None)
 
 
 def _untie(node: Node) -> None:
