@@ -14,6 +14,7 @@ from compiler.plan import PlanRow
 from runtime.classes import ARTIFACT, root_class
 from runtime.devices import resolve_device
 from runtime.initialise import first_values
+from runtime.ties import keep_ties
 from spec_schema.diagnostics import refuse
 
 MEMORY_SHARE = 0.8
@@ -60,6 +61,7 @@ def assemble(artifact: Artifact, values: Values, device: str | None = None) -> n
     for row in artifact.plan.rows:
         place(model, row, values(row).to(target_device(row, device)).contiguous())
     setattr(model, ARTIFACT, artifact)
+    keep_ties(model, artifact.plan)
     model.train()
     if device != "meta":
         _check_complete(model)
