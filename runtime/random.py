@@ -43,13 +43,15 @@ class Draws:
 
     `stream` tells several draws for the same parameter apart. `pool` draws the chunks of large tensors in
     parallel and changes no value; methods that were given a pool must not be called from a task of that
-    same pool, which could wait for itself.
+    same pool, which could wait for itself. `start` is the position at which a draw begins in the tensor: the
+    part of a large one that a shard holds is drawn alone, with the values that it has in the whole.
     """
 
     seed: int
     name: str
     stream: int = 0
     pool: Executor | None = field(default=None, compare=False, repr=False)
+    start: int = 0
 
     def uniform(
         self, shape: Sequence[int], low: float = 0.0, high: float = 1.0, dtype: torch.dtype = torch.float32
@@ -100,6 +102,16 @@ class Draws:
         """A CPU generator for what can only be drawn for a whole tensor, in one thread."""
         return self._generator("whole")
 
+    def at(self, start: int) -> Draws:
+        """The draws of what lies from position `start` on, in a tensor that is read as a row of elements.
+
+        `draws.at(40).normal((10,))` is `draws.normal((100,))[40:50]`, and draws the chunks around it alone.
+        Raises ValueError if the position is negative.
+        """
+        if start < 0:
+            raise ValueError(f"a position in a tensor is 0 or more, not {start}")
+        return replace(self, start=start)
+
     def next_stream(self) -> Draws:
         """The next stream of the same parameter."""
         return replace(self, stream=self.stream + 1)
@@ -123,28 +135,34 @@ class Draws:
         with torch.inference_mode(False):  # workers may write to it, whatever mode the caller is in
             result = torch.empty(tuple(shape), dtype=dtype, device="cpu")
         flat = (torch.view_as_real(result) if dtype.is_complex else result).view(-1)
-        chunks = -(-flat.numel() // CHUNK)
-        tasks = [range(first, min(first + _GROUP, chunks)) for first in range(0, chunks, _GROUP)]
+        begin = self.start * (2 if dtype.is_complex else 1)
+        chunks = range(begin // CHUNK, -(-(begin + flat.numel()) // CHUNK))
 
         def draw(numbers: range) -> None:
             for number in numbers:
-                _fill_chunk(flat[number * CHUNK : (number + 1) * CHUNK], work, law, self._generator(number))
+                low, high = number * CHUNK - begin, (number + 1) * CHUNK - begin
+                _fill_chunk(flat[max(low, 0) : high], max(-low, 0), work, law, self._generator(number))
 
-        if self.pool is None or len(tasks) < 2:
-            draw(range(chunks))
+        if self.pool is None or len(chunks) <= _GROUP:
+            draw(chunks)
         else:
-            list(self.pool.map(draw, tasks))
+            list(self.pool.map(draw, (chunks[at : at + _GROUP] for at in range(0, len(chunks), _GROUP))))
         return result
 
 
-def _fill_chunk(target: Tensor, work: torch.dtype, law: Law, generator: torch.Generator) -> None:
-    """Draws one chunk in full, straight into `target` (shape [n], n <= CHUNK) where that can hold it."""
+def _fill_chunk(
+    target: Tensor, skipped: int, work: torch.dtype, law: Law, generator: torch.Generator
+) -> None:
+    """Draws one chunk in full, straight into `target` (shape [n], n <= CHUNK) where that can hold it.
+
+    `skipped` are the elements of the chunk that lie in front of the target.
+    """
     if target.dtype == work and target.numel() == CHUNK:
         law(target, generator)
         return
     chunk = torch.empty(CHUNK, dtype=work, device="cpu")
     law(chunk, generator)
-    target.copy_(chunk[: target.numel()])
+    target.copy_(chunk[skipped : skipped + target.numel()])
 
 
 def _drawn_dtype(dtype: torch.dtype) -> torch.dtype:
