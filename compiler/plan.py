@@ -39,6 +39,8 @@ class Initialisation:
 
     expression: Expression
     names: Mapping[str, object]
+    scope: tuple[Step, ...] = ()
+    """The path of the block whose names the expression sees."""
 
     @property
     def text(self) -> str:

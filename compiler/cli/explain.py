@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -21,7 +22,10 @@ from compiler.cli.subject import Subject
 from spec_schema.suggest import did_you_mean
 
 if TYPE_CHECKING:
+    from compiler.artifact import Artifact
     from compiler.plan import Decision, PlanRow
+    from compiler.rules.origins import Origin, Origins
+    from spec_schema.source import Span
 
 PAGE = ".md"
 FENCE = "```"
@@ -54,29 +58,34 @@ def explain(
         print_page(what, format)
     else:
         artifact = Subject(Path(what), set_, preset, plugin, import_path).artifact()
-        print_rows(select(artifact, selector), format)
+        print_rows(artifact, select(artifact, selector), format)
 
 
 # --- parameters -----------------------------------------------------------------------------------------
 
 
-def print_rows(rows: list[PlanRow], format: Format) -> None:
-    """Print what was decided for each row, and by which rules."""
+def print_rows(artifact: Artifact, rows: list[PlanRow], format: Format) -> None:
+    """Print what was decided for each row, and by which lines."""
+    from compiler.rules.origins import Origins
+
+    origins = Origins(artifact.inferred)
     match format:
         case Format.json:
-            print(json.dumps([as_json(row) for row in rows], indent=2))
+            print(json.dumps([{**as_json(row), **origins_as_json(row, origins)} for row in rows], indent=2))
         case Format.short:
             for row in rows:
                 for decision in row.decisions:
                     won = "decides" if decision.won else "overruled"
                     print(f"{row.name}: {decision.section} {decision.text} ({decision.where()}) {won}")
+                for title, origin in _origins(row, origins):
+                    print(f"{row.name}: {title}: {origin.text} ({origin.where()})")
         case Format.text:
             console = out()
             for number, row in enumerate(rows):
                 if number:
                     console.print()
                 console.print(Text.assemble((row.name, "bold"), f"  {form_text(row)}"))
-                console.print(facts(_lines(row, console.width)))
+                console.print(facts(_lines(row, origins, console.width)))
 
 
 def dtype_text(row: PlanRow) -> str:
@@ -89,24 +98,39 @@ def form_text(row: PlanRow) -> str:
     return f"{dtype_text(row)}{list(row.shape)}"
 
 
-def _lines(row: PlanRow, width: int) -> Iterator[tuple[str | Text, ...]]:
+def _lines(row: PlanRow, origins: Origins, width: int) -> Iterator[tuple[str | Text, ...]]:
     yield f"  {row.kind}", ", ".join(_qualities(row))
     if len(row.names) > 1:
         yield "  is also", ", ".join(row.names[1:])
-    beside = max((len(_outcome(decision)) for decision in row.decisions), default=0) <= width // 2
-    for decision in row.decisions:
-        style = "" if decision.won else "dim"
-        text, outcome = Text(decision.text, style), Text(_outcome(decision), style)
-        yield (
-            (f"  {decision.section}", text, outcome)
-            if beside
-            else (
-                f"  {decision.section}",
-                Text("\n").join([text, outcome]),
-            )
-        )
     if row.initialisation is None and not row.decisions:
         yield "  value", "the layer's own"
+    decisions = [(d.section, Text(d.text, "" if d.won else "dim"), _outcome(d)) for d in row.decisions]
+    found = [(title, Text(origin.text), origin.where()) for title, origin in _origins(row, origins)]
+    lines = [*decisions, *found]
+    beside = max((len(where) for _, _, where in lines), default=0) <= width // 2
+    before = ""
+    for title, text, where in lines:
+        shown = "" if title == before and title.startswith("size") else title
+        before = title
+        beneath = Text("\n").join([text, Text(where)])
+        yield (f"  {shown}", text, where) if beside else (f"  {shown}", beneath)
+
+
+def _origins(row: PlanRow, origins: Origins) -> Iterator[tuple[str, Origin]]:
+    """Yield the lines that give the names of its initialiser, its device, its dtype and its sizes their values."""
+    from compiler.rules.origins import Origin
+
+    for origin in origins.names(row.initialisation) if row.initialisation else ():
+        yield "where", origin
+    if not any(decision.section == "placement" for decision in row.decisions):
+        yield "device", Origin(row.device, None)
+    yield "dtype", origins.dtype(row.source)
+    for at, size in enumerate(origins.sizes(row.source)):
+        for number, origin in enumerate(size.origins):
+            yield (
+                f"size {at}",
+                replace(origin, text=f"{size.value}: {origin.text}") if number == 0 else origin,
+            )
 
 
 def _outcome(decision: Decision) -> str:
@@ -138,12 +162,32 @@ def as_json(row: PlanRow) -> dict[str, Any]:
     }
 
 
+def origins_as_json(row: PlanRow, origins: Origins) -> dict[str, Any]:
+    """Return the lines that the names of the initialiser, the dtype and the sizes come from, as plain values."""
+    names = origins.names(row.initialisation) if row.initialisation else ()
+    return {
+        "where": [_origin_as_json(origin) for origin in names],
+        "dtype_from": _origin_as_json(origins.dtype(row.source)),
+        "sizes": [
+            {"size": size.value, "from": [_origin_as_json(origin) for origin in size.origins]}
+            for size in origins.sizes(row.source)
+        ],
+    }
+
+
+def _origin_as_json(origin: Origin) -> dict[str, Any]:
+    return {"text": origin.text, **_place_as_json(origin.place)}
+
+
+def _place_as_json(place: Span | None) -> dict[str, Any]:
+    return {"file": place.file.name if place else None, "line": place.line if place else None}
+
+
 def _decision_as_json(decision: Decision) -> dict[str, Any]:
     return {
         "section": decision.section,
         "text": decision.text,
-        "file": decision.place.file.name if decision.place else None,
-        "line": decision.place.line if decision.place else None,
+        **_place_as_json(decision.place),
         "won": decision.won,
     }
 

@@ -36,6 +36,8 @@ class Candidate:
     place: Span
     names: Mapping[str, object]
     default: bool
+    scope: tuple[Step, ...]
+    """The path of the block that holds the rule."""
 
 
 @dataclass(eq=False)
@@ -116,20 +118,17 @@ class RuleApplier:
             for _, found in by_row
             for c in found
         ]
-        return Initialisation(winner.value, winner.names), decisions
+        return Initialisation(winner.value, winner.names, winner.scope), decisions
 
     def _candidates(self, row: TensorRow, scopes: Sequence[RuleScope]) -> list[Candidate]:
         found = []
         default = self._default(row)
         if default is not None:
-            found.append(self._candidate(row, default.value, str(default.value), default.span, {}, True))
+            found.append(self._candidate(row, default.value, str(default.value), default.span, None))
         if row.entry is not None and row.entry.init is not None:
             assert isinstance(row.owner, BlockState)
-            found.append(
-                self._candidate(
-                    row, row.entry.init, str(row.entry.init), row.entry.span, row.owner.values, False
-                )
-            )
+            own = RuleScope(row.steps[:-1], row.owner.definition.rules, row.owner)
+            found.append(self._candidate(row, row.entry.init, str(row.entry.init), row.entry.span, own))
         for scope in scopes:
             inner = row.steps[len(scope.steps) :]
             if row.steps[: len(scope.steps)] != scope.steps:
@@ -138,7 +137,7 @@ class RuleApplier:
                 if rule.selector.matches(inner):
                     self.used.add(rule)
                     text = f"{rule.selector.text}: {rule.value}"
-                    found.append(self._candidate(row, rule.value, text, rule.span, scope.state.values, False))
+                    found.append(self._candidate(row, rule.value, text, rule.span, scope))
         return found
 
     def _default(self, row: TensorRow) -> InitRule | None:
@@ -152,15 +151,11 @@ class RuleApplier:
         return self.defaults[key]
 
     def _candidate(
-        self,
-        row: TensorRow,
-        value: Expression,
-        text: str,
-        place: Span,
-        values: Mapping[str, object],
-        default: bool,
+        self, row: TensorRow, value: Expression, text: str, place: Span, scope: RuleScope | None
     ) -> Candidate:
-        return Candidate(value, text, place, scope_names(row, value, values), default)
+        """Return a candidate; `scope` is None for a default rule, which sees the names of the layer alone."""
+        names = scope_names(row, value, scope.state.values if scope else {})
+        return Candidate(value, text, place, names, scope is None, scope.steps if scope else ())
 
     def _missing(self, row: TensorRow) -> None:
         what = "buffer" if row.kind == "buffer" else "parameter"

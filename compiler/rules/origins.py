@@ -15,6 +15,7 @@ from compiler.infer.calls import TORCH_ERRORS
 from compiler.infer.infer import Inferred
 from compiler.infer.states import BlockState, Chain, Leaf, State
 from compiler.infer.values import show
+from compiler.plan import Initialisation
 from compiler.program import (
     Argument,
     Call,
@@ -24,7 +25,6 @@ from compiler.program import (
     ModuleBody,
     ParallelBody,
     Repeat,
-    Sequence,
     ValueTree,
 )
 from compiler.resolve.values import expressions_of, free_names
@@ -40,6 +40,10 @@ class Origin:
 
     text: str
     place: Span | None
+
+    def where(self) -> str:
+        """Return `file:line`."""
+        return f"{self.place.file.name}:{self.place.line}" if self.place else "default"
 
 
 @dataclass(frozen=True)
@@ -79,24 +83,27 @@ class Frame:
             yield from self.point.origins(name) if self.point else ()
             return
         if self.call.kind == "recipe":
-            yield Origin(f"{name} = {show(self.state.arguments[name])}", self.call.span)
+            value = show(self.state.arguments[name])
+            yield Origin(f"{name} of {self.state.definition.name} = {value}", self.call.span)
             return
         parameters = self.state.definition.parameters
         argument = find_argument(self.call, [each.name for each in parameters], name)
         if argument is None:
             default = next(each for each in parameters if each.name == name)
-            yield Origin(f"{name} = {default.default}, the default", default.span)
+            yield Origin(
+                f"{name} of {self.state.definition.name} = {default.default}, the default", default.span
+            )
             return
-        yield Origin(f"{name} = {text_of(argument.value)}", argument.span)
+        yield Origin(f"{name} of {self.state.definition.name} = {text_of(argument.value)}", argument.span)
         yield from self.point.trace(argument.value)
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A place in a block, with the names that repeats around it bind: the value of each, and its line."""
+    """A place in a block, with the names that repeats around it bind: the value of each, and the repeat."""
 
     frame: Frame
-    bound: Mapping[str, tuple[object, Span]] = field(default_factory=dict)
+    bound: Mapping[str, tuple[object, Repeat]] = field(default_factory=dict)
 
     @property
     def values(self) -> dict[str, object]:
@@ -105,8 +112,9 @@ class Point:
     def origins(self, name: str) -> Iterator[Origin]:
         """Yield the lines that gave a name its value, as seen from here."""
         if name in self.bound:
-            value, place = self.bound[name]
-            yield Origin(f"{name} = {show(value)}", place)
+            value, repeat = self.bound[name]
+            yield Origin(f"{name} = {show(value)}", place_of(repeat.over) or repeat.span)
+            yield from self.trace(repeat.over)
         else:
             yield from self.frame.origins(name)
 
@@ -145,7 +153,7 @@ class Origins:
             yield Origin(f"as {leaf.layer.name} makes it", leaf.node.span)
         for name in causes:
             if name in leaf.inferred:
-                yield Origin(f"{name}, from the input of the first call", leaf.first_call)
+                yield Origin(f"{name}, inferred", leaf.first_call)
                 continue
             argument = find_argument(leaf.node, list(leaf.values), name)
             if argument is None:
@@ -154,6 +162,27 @@ class Origins:
             yield Origin(f"{name} = {text_of(argument.value)}", argument.span)
             if call is leaf.node:  # else it is an argument of the block, written elsewhere
                 yield from point.trace(argument.value)
+
+    def names(self, initialisation: Initialisation) -> tuple[Origin, ...]:
+        """Return the lines that the names of an initialiser come from; the layer's own names have none."""
+        point, _ = self.descend(initialisation.scope)
+        return tuple(origin for name in sorted(initialisation.names) for origin in point.origins(name))
+
+    def dtype(self, row: TensorRow) -> Origin:
+        """Return the line that decides the dtype of a tensor."""
+        name = str(row.tensor.dtype).removeprefix("torch.")
+        if row.entry is not None and row.entry.type is not None and row.entry.type.dtype != "float":
+            return Origin(name, row.entry.type.span)
+        if row.entry is not None and row.entry.type is None:
+            return Origin(f"{name}, as its value has it", row.entry.span)
+        if isinstance(row.owner, Leaf) and "dtype" in row.owner.values:
+            argument = find_argument(row.owner.node, list(row.owner.values), "dtype")
+            return Origin(name, argument.span if argument else row.owner.node.span)
+        if not row.tensor.dtype.is_floating_point and isinstance(row.owner, Leaf):
+            return Origin(f"{name}, as {row.owner.layer.name} makes it", row.owner.node.span)
+        rules = self.inferred.root.definition.rules.placement
+        deciding = [rule for rule in rules if rule.dtype and rule.selector.matches(row.steps)]
+        return Origin(name, deciding[-1].dtype_span if deciding else None)
 
     # The way from the model to a tensor.
 
@@ -205,8 +234,7 @@ class Origins:
 
     def _copy(self, child: State, node: Repeat, index: int, point: Point) -> tuple[State, LayerNode, Point]:
         row = self.builder.bindings(node, point.values)[index]
-        place = place_of(node.over) or node.span
-        bound = {**point.bound, **{name: (value, place) for name, value in row.items()}}
+        bound = {**point.bound, **{name: (value, node) for name, value in row.items()}}
         return self._unwrap(child, node.of, Point(point.frame, bound))
 
     def _unwrap(self, child: State, node: LayerNode, point: Point) -> tuple[State, LayerNode, Point]:

@@ -18,6 +18,10 @@ head.weight  float32[2, 8]
   init       kaiming_uniform(a=sqrt(5))       PyTorch's default, overruled
   init       Linear.weight: normal(std=0.02)  mlp.yaml:18, overruled
   init       head.weight: ones                mlp.yaml:19
+  device     auto                             default
+  dtype      float32                          default
+  size 0     2: out_features = 2              mlp.yaml:14
+  size 1     8: in_features, inferred         mlp.yaml:16
 
 head.bias  float32[2]
   parameter  frozen, on auto
@@ -31,7 +35,7 @@ def test_every_rule_that_touched_a_parameter_in_order(
     result = cli("explain", mlp.name, "head")
     assert result.exit_code == 0
     assert result.stdout.startswith(HEAD)
-    assert result.stdout.splitlines()[-1].split() == ["freeze", "head.bias", "mlp.yaml:20"]
+    assert ["freeze", "head.bias", "mlp.yaml:20"] in [line.split() for line in result.stdout.splitlines()]
 
 
 @pytest.mark.parametrize("width", [60, 80, 140])
@@ -42,7 +46,12 @@ def test_a_place_is_never_broken(cli: Call, mlp: Path, width: int) -> None:
     relative = os.path.relpath(moved, mlp.parent)
     with contextlib.chdir(mlp.parent):
         lines = cli("explain", relative, "head", width=width).stdout.splitlines()
-    assert sum(f"{relative}:1" in line for line in lines) == 2
+    assert [sum(f"{relative}:{number}" in line for line in lines) for number in (14, 16, 18, 19)] == [
+        2,
+        1,
+        1,
+        1,
+    ]
     assert sum(f"{relative}:20" in line for line in lines) == 1
     assert max(map(len, lines)) <= width
 
@@ -59,14 +68,23 @@ def test_decisions_as_json(cli: Call, mlp: Path) -> None:
         "line": 19,
         "won": True,
     }
+    assert weight["dtype_from"] == {"text": "float32", "file": None, "line": None}
+    assert [size["size"] for size in weight["sizes"]] == [2, 8]
+    assert weight["sizes"][1]["from"] == [{"text": "in_features, inferred", "file": str(mlp), "line": 16}]
     assert not bias["trainable"]
     assert [(each["section"], each["line"]) for each in bias["decisions"]][-1] == ("freeze", 20)
 
 
 def test_short_is_a_line_for_each_decision(cli: Call, mlp: Path) -> None:
     lines = cli("explain", mlp, "head.weight", "--format", "short").stdout.splitlines()
-    assert lines[-1] == f"head.weight: init head.weight: ones ({mlp}:19) decides"
-    assert [line.rpartition(" ")[2] for line in lines] == ["overruled", "overruled", "decides"]
+    assert lines[2] == f"head.weight: init head.weight: ones ({mlp}:19) decides"
+    assert [line.rpartition(" ")[2] for line in lines[:3]] == ["overruled", "overruled", "decides"]
+    assert lines[3:] == [
+        "head.weight: device: auto (default)",
+        "head.weight: dtype: float32 (default)",
+        f"head.weight: size 0: 2: out_features = 2 ({mlp}:14)",
+        f"head.weight: size 1: 8: in_features, inferred ({mlp}:16)",
+    ]
 
 
 def test_all_names_of_a_shared_tensor(cli: Call, mlp: Path) -> None:
