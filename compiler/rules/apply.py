@@ -12,6 +12,7 @@ from torch import nn
 from compiler.infer.infer import Inferred
 from compiler.infer.states import BlockState, Leaf
 from compiler.initialisation import check_initialisation
+from compiler.placement.rules import Sites, site_problems, sites
 from compiler.plan import Decision, Initialisation, Plan, PlanRow, Tie, meta
 from compiler.program import InitRule, PlacementRule, SelectorRule, ShareGroup
 from compiler.rules.defaults import default_rules
@@ -23,8 +24,6 @@ from spec_schema.grammar import Expression
 from spec_schema.limits import Limits
 from spec_schema.selectors import Step
 from spec_schema.source import Span
-
-AUTO = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +57,7 @@ class RuleApplier:
         scopes = sorted(self.table.scopes, key=lambda scope: -len(scope.steps))
         groups, ties = resolve_shares(self.table, scopes, self.problems, self.used)
         frozen = self._frozen(scopes)
-        placed = self._placement()
+        placed = self._placement(groups)
         rows = [self._row(group, scopes, frozen, placed) for group in groups]
         self._check_losers()
         self._report_unused(scopes)
@@ -73,7 +72,7 @@ class RuleApplier:
         group: Group,
         scopes: Sequence[RuleScope],
         frozen: Mapping[str, list[Decision]],
-        placed: Mapping[str, tuple[str, list[Decision]]],
+        placed: Sites,
     ) -> PlanRow:
         owner = group.rows[0]
         shape, dtype = meta(owner.tensor)
@@ -263,38 +262,12 @@ class RuleApplier:
 
     # Placement.
 
-    def _placement(self) -> dict[str, tuple[str, list[Decision]]]:
+    def _placement(self, groups: Sequence[Group]) -> Sites:
         rules = self.inferred.root.definition.rules.placement
-        placed: dict[str, tuple[str, list[Decision]]] = {}
-        for row in self.table.tensors:
-            device, decisions = AUTO, []
-            for rule in rules:
-                if rule.selector.matches(row.steps):
-                    self.used.add(rule)
-                    device = rule.device or device
-                    place = rule.device_span or rule.span
-                    decisions.append(Decision("placement", f"{rule.selector.text}: {rule.device}", place))
-            for loser in decisions[:-1]:
-                decisions[decisions.index(loser)] = Decision(loser.section, loser.text, loser.place, False)
-            placed[row.name] = (device, decisions)
-        self._one_device(placed, rules)
+        names = [[row.name for row in group.rows] for group in groups]
+        placed = sites(self.table, rules, names, self.used.add)
+        self.problems.extend(site_problems(self.table, placed, names))
         return placed
-
-    def _one_device(
-        self, placed: Mapping[str, tuple[str, list[Decision]]], rules: Sequence[PlacementRule]
-    ) -> None:
-        devices = {device for device, _ in placed.values()}
-        if len(devices) > 1:
-            first, second = rules[0], rules[-1]
-            self.problems.append(
-                Diagnostic(
-                    "several-devices",
-                    f"the model is placed on {len(devices)} devices: {', '.join(sorted(devices))}",
-                    second.device_span or second.span,
-                    labels=(Label(first.span, "another device here"),),
-                    help="place the whole model with `/: auto`, or choose with `--device`",
-                )
-            )
 
     # Rules that match nothing.
 
