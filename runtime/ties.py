@@ -32,7 +32,7 @@ class TieError(RuntimeError):
 def keep_ties(model: nn.Module, plan: Plan) -> None:
     """Let each module that holds several names of one tensor keep them one."""
     for module in _holders(model, plan):
-        module.register_load_state_dict_pre_hook(load_as_one)
+        module.register_load_state_dict_pre_hook(load_as_one)  # type: ignore[no-untyped-call]
         setattr(module, APPLY, partial(apply_as_one, module))
 
 
@@ -82,7 +82,7 @@ def _tied(tensors: Iterable[tuple[str, Tensor]]) -> list[list[str]]:
 def apply_as_one(module: nn.Module, function: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
     """Stand in for `Module._apply`: a new tensor in one of its places is then in all of them."""
     before = dict(_tensors(module))
-    type(module)._apply(module, function, recurse)
+    type(module)._apply(module, function, recurse)  # type: ignore[no-untyped-call]
     after = dict(_tensors(module))
     for group in _tied(before.items()):
         made = [after[name] for name in group if after[name] is not before[name]]

@@ -15,6 +15,7 @@ from compiler.initialisation import check_initialisation
 from compiler.placement.rules import Sites, site_problems, sites
 from compiler.plan import Decision, Initialisation, Plan, PlanRow, Tie, meta
 from compiler.program import InitRule, PlacementRule, SelectorRule, ShareGroup
+from compiler.rules.agreement import differing_names, disagreements, frozen_in_part
 from compiler.rules.defaults import default_rules
 from compiler.rules.share import Group, resolve_shares
 from compiler.rules.table import ModuleRow, RuleScope, Table, TensorRow, expand
@@ -24,6 +25,9 @@ from spec_schema.grammar import Expression
 from spec_schema.limits import Limits
 from spec_schema.selectors import Step
 from spec_schema.source import Span
+
+STATISTICS = "running_mean"
+"""A layer that has such a buffer changes it, and others, in training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +80,10 @@ class RuleApplier:
     ) -> PlanRow:
         owner = group.rows[0]
         shape, dtype = meta(owner.tensor)
+        self.problems.extend(disagreements(group))
         initialisation, decisions = self._initialisation(group, scopes)
         shares = [Decision("share", rule.name, rule.span) for rule in group.rules]
-        trainable = self._trainable(group, frozen, decisions)
+        trainable = self._trainable(group, frozen)
         device, placements = placed[owner.name]
         return PlanRow(
             tuple(row.name for row in group.rows),
@@ -180,14 +185,23 @@ class RuleApplier:
         """Report rules that give one shared tensor different first values."""
         for row, candidate in written[1:]:
             first_row, first = written[0]
-            if str(candidate.value) == str(first.value):
+            differing = differing_names(first.names, candidate.names)
+            same_text = str(candidate.value) == str(first.value)
+            if same_text and not differing:
                 continue
             self.problems.append(
                 Diagnostic(
                     "share-conflict",
                     f"`{first_row.name}` and `{row.name}` are one tensor with two init rules",
                     candidate.place,
-                    labels=(Label(first.place, f"the rule of `{first_row.name}`"),),
+                    labels=(Label(first.place, f"the rule of `{first_row.name}`"),)
+                    if first.place != candidate.place
+                    else (),
+                    notes=tuple(
+                        f"`{name}` is {one} for `{first_row.name}`, {other} for `{row.name}`"
+                        for name, (one, other) in differing.items()
+                        if same_text
+                    ),
                     help="give both the same rule, or narrow one of the selectors",
                 )
             )
@@ -229,23 +243,9 @@ class RuleApplier:
                     frozen.setdefault(row.name, []).append(Decision("freeze", rule.selector.text, rule.span))
         return frozen
 
-    def _trainable(
-        self, group: Group, frozen: Mapping[str, list[Decision]], decisions: list[Decision]
-    ) -> bool:
-        names = [row.name for row in group.rows]
-        hit = [name for name in names if name in frozen]
-        if hit and len(hit) < len(names):
-            other = next(name for name in names if name not in frozen)
-            place = frozen[hit[0]][0].place
-            self.problems.append(
-                Diagnostic(
-                    "share-conflict",
-                    f"`{hit[0]}` is frozen, and it is one tensor with `{other}`, which is not",
-                    place,
-                    help=f"freeze `{other}` too",
-                )
-            )
-        return not hit
+    def _trainable(self, group: Group, frozen: Mapping[str, list[Decision]]) -> bool:
+        self.problems.extend(frozen_in_part(group, frozen))
+        return not any(row.name in frozen for row in group.rows)
 
     def _frozen_statistics(self, scopes: Sequence[RuleScope]) -> tuple[str, ...]:
         """Return the frozen modules that have running statistics, which training would change."""
@@ -254,7 +254,7 @@ class RuleApplier:
             if not _has_statistics(module.module):
                 continue
             for scope, rule in _scoped(scopes, lambda s: s.rules.freeze):
-                inner = module.steps[len(scope.steps) :]
+                inner = (*module.steps[len(scope.steps) :], (STATISTICS, ""))
                 if module.steps[: len(scope.steps)] == scope.steps and rule.selector.matches(inner):
                     names.append(module.name)
                     break
@@ -299,7 +299,7 @@ def _with_init(row: TensorRow) -> str:
 
 
 def _has_statistics(module: nn.Module | None) -> bool:
-    return module is not None and getattr(module, "running_mean", None) is not None
+    return module is not None and getattr(module, STATISTICS, None) is not None
 
 
 def _scoped(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from compiler.plan import Tie
 from compiler.program import SelectorRule, ShareGroup
+from compiler.rules.alike import difference
 from compiler.rules.table import ModuleRow, Place, RuleScope, Table, TensorRow
 from compiler.rules.unused import unused_selector
 from spec_schema.diagnostics import Diagnostic, Label
@@ -79,8 +80,12 @@ class _Sharing:
             self.problems.append(_nested(first, second, alias[1]))
             return
         pairs = self._pairs(first, second, alias[1], owner[1])
+        if pairs is None:
+            return
+        if isinstance(first, ModuleRow) and isinstance(second, ModuleRow):
+            self._check_alike(first, second, alias[1])
         for a, b in pairs:
-            self._join(rule, a, b, alias[1])
+            self._join(rule, a, b, alias)
         depth = len(scope.steps)
         self.ties.append(
             Tie(first.steps[depth:], second.steps[depth:], isinstance(first, ModuleRow), scope.steps)
@@ -88,8 +93,8 @@ class _Sharing:
 
     def _pairs(
         self, first: Place, second: Place, rule: SelectorRule, owner: SelectorRule
-    ) -> list[tuple[TensorRow, TensorRow]]:
-        """Return the tensors that become one, or report why they cannot."""
+    ) -> list[tuple[TensorRow, TensorRow]] | None:
+        """Return the tensors that become one, or report why they cannot and return None."""
         one, two = _tensors(self.table, first), _tensors(self.table, second)
         relative_one = {row.steps[len(first.steps) :]: row for row in one}
         relative_two = {row.steps[len(second.steps) :]: row for row in two}
@@ -105,25 +110,45 @@ class _Sharing:
                     notes=(f"only one of them has `{'.'.join(odd)}`",),
                 )
             )
-            return []
+            return None
         pairs = list(zip(one, two, strict=True))
         for a, b in pairs:
             if a.tensor.shape != b.tensor.shape or a.tensor.dtype != b.tensor.dtype:
                 self.problems.append(_shapes_differ(a, b, rule, owner))
-                return []
+                return None
+            if a.kind != b.kind:
+                self.problems.append(_kinds_of_tensor_differ(a, b, rule, owner))
+                return None
         return pairs
 
-    def _join(self, rule: ShareGroup, a: TensorRow, b: TensorRow, selector: SelectorRule) -> None:
+    def _check_alike(self, one: ModuleRow, other: ModuleRow, rule: SelectorRule) -> None:
+        """Report a layer that would do something else if another one stood in for it."""
+        found = difference(one, other)
+        if found is None:
+            return
+        inner = f".{found.path}" if found.path else ""
+        self.problems.append(
+            Diagnostic(
+                "share-kinds",
+                f"`{one.name}` and `{other.name}` are not the same layer",
+                rule.span,
+                notes=(f"`{one.name}{inner}` is `{found.one}`, `{other.name}{inner}` is `{found.other}`",),
+                help="write both alike, or share their tensors alone",
+            )
+        )
+
+    def _join(self, rule: ShareGroup, a: TensorRow, b: TensorRow, alias: tuple[Place, SelectorRule]) -> None:
         one, two = self.groups[a.name], self.groups[b.name]
         if one is two and rule in one.rules:
             return
         foreign = [r for r in (*two.rules, *one.rules) if r is not rule]
-        if foreign:
+        twice = b if foreign and foreign[0] in two.rules else a
+        if foreign and not _joined_inside(rule, one, two, alias[0]):
             self.problems.append(
                 Diagnostic(
                     "share-overlap",
-                    f"`{rule.name}` and `{foreign[0].name}` both share `{b.name}`",
-                    selector.span,
+                    f"`{rule.name}` and `{foreign[0].name}` both share `{twice.name}`",
+                    alias[1].span,
                     labels=(Label(foreign[0].span, "the other group"),),
                     help="make one group of them",
                 )
@@ -134,6 +159,13 @@ class _Sharing:
             one.rules.append(rule)
         for row in two.rows:
             self.groups[row.name] = one
+
+
+def _joined_inside(rule: ShareGroup, one: Group, two: Group, alias: Place) -> bool:
+    """Say whether a rule of a block inside two layers, which become one, has joined the same tensors in each."""
+    inside = all(row.steps[: len(alias.steps)] == alias.steps for row in two.rows)
+    others = set(one.rules) - {rule}
+    return isinstance(alias, ModuleRow) and inside and one is not two and others == set(two.rules)
 
 
 def _tensors(table: Table, place: Place) -> list[TensorRow]:
@@ -156,6 +188,16 @@ def _kinds_differ(first: tuple[Place, SelectorRule], odd: tuple[Place, SelectorR
         odd[1].span,
         labels=(Label(first[1].span, kinds[0]),),
         help="share layers with layers, and tensors with tensors",
+    )
+
+
+def _kinds_of_tensor_differ(
+    a: TensorRow, b: TensorRow, rule: SelectorRule, owner: SelectorRule
+) -> Diagnostic:
+    labels = (Label(owner.span, f"a {a.kind}"),) if owner.span != rule.span else ()
+    message = f"`{b.name}` is a {b.kind}, and `{a.name}` is a {a.kind}"
+    return Diagnostic(
+        "share-kinds", message, rule.span, labels=labels, help="share parameters, or share buffers"
     )
 
 
