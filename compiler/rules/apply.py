@@ -192,7 +192,8 @@ class RuleApplier:
             self.problems.append(
                 Diagnostic(
                     "share-conflict",
-                    f"`{first_row.name}` and `{row.name}` are one tensor with two init rules",
+                    f"`{first_row.name}` and `{row.name}` are one tensor with two "
+                    + ("first values" if same_text else "init rules"),
                     candidate.place,
                     labels=(Label(first.place, f"the rule of `{first_row.name}`"),)
                     if first.place != candidate.place
