@@ -1,16 +1,21 @@
 """Blockprint's runtime: what one does with an artifact."""
 
 from runtime.build import build
-from runtime.store import FileError, load, save
+from runtime.files.header import FileError
+from runtime.initialise import initial_values
+from runtime.store import Mismatch, load, load_into, save
 from runtime.tensors import load_tensors, save_tensors
 from runtime.train import Interrupted, Trained, train
 
 __all__ = [
     "FileError",
     "Interrupted",
+    "Mismatch",
     "Trained",
     "build",
+    "initial_values",
     "load",
+    "load_into",
     "load_tensors",
     "save",
     "save_tensors",

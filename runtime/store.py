@@ -1,151 +1,298 @@
-"""One file for architecture and weights: ordinary safetensors with the spec in its header."""
+"""One file for architecture and weights: ordinary safetensors with the spec in its header, sealed with a digest."""
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-import tempfile
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from compiler.artifact import Artifact
+from compiler.artifact import Artifact, Canonical
 from compiler.catalogue.plugins import Plugin
 from compiler.pipeline import compile_canonical
 from compiler.plan import PlanRow
 from runtime.build import assemble
 from runtime.classes import artifact_of
+from runtime.comparison import spec_lines, tensor_lines
+from runtime.files.header import DTYPES, FileError, strict_json
+from runtime.files.sealed import WIDENED, Contents, read_file, write_sealed
+from runtime.initialise import FirstValues
+from runtime.manifest import (
+    Manifest,
+    dtype_name,
+    of_model,
+    of_plan,
+    of_tensors,
+    once,
+    plan_digest,
+    saved_rows,
+)
+from runtime.ties import differing_ties
 
-FORMAT = "blockprint/1"
-"""The key in the header under which the spec stands."""
+KIND = "model"
+FIRST_FORMAT = "blockprint/1"
+"""The key of the metadata under which the first format had the spec. It had no digest."""
+VERSION = "0.1.0"
+"""That of Blockprint, as in pyproject.toml."""
+NESTING = 200
+"""How deep the spec in a file may be nested before it is looked at; what the compiler accepts is less."""
+
+CASTABLE = {dtype_name(dtype): dtype for dtype in (*DTYPES.values(), *WIDENED)}
 
 
-class FileError(Exception):
-    """A file is not a saved model, or not the one that its spec describes."""
+class Mismatch(FileError):
+    """The tensors in a file are not those of a model. `differences` has a line for each that is not alike."""
+
+    def __init__(self, message: str, differences: Iterable[str]) -> None:
+        self.differences = tuple(differences)
+        super().__init__("\n  ".join([message, *self.differences]))
 
 
-def save(model: nn.Module, path: str | Path) -> None:
-    """Save architecture and weights in one file: all of it or nothing, durable when this returns.
+# Saving.
+
+
+def save(model: nn.Module, path: str | Path) -> str:
+    """Save architecture and weights in one file, and return its digest: all of it or nothing, durable then.
 
     A tensor with several names is saved once, under its canonical name. Buffers that are not persistent are
-    computed again on load.
+    computed again on load. The same model gives the same bytes.
 
     Raises:
         TypeError: the model was not built from a spec.
-        OSError: the file cannot be written; an older file at this path is whole.
+        ValueError: the model is no longer the one of its spec, or has no values, so that the file would not be it.
+        OSError: the file cannot be written; an older file at this path is unchanged.
     """
     artifact = artifact_of(model)
-    state = {
+    state = _state(model)
+    dtypes = _dtypes(artifact, state)
+    _check_savable(model, artifact, dtypes)
+    about = {
+        **artifact.canonical,
+        "plan": plan_digest(artifact.plan),
+        "versions": {"blockprint": VERSION, "torch": torch.__version__.partition("+")[0]},
+        **({"cast": {name: dtype_name(dtype) for name, dtype in dtypes.items()}} if dtypes else {}),
+    }
+    return write_sealed(path, KIND, about, {row.name: state[row.name] for row in saved_rows(artifact.plan)})
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    return {
         **dict(model.named_parameters(remove_duplicate=False)),
         **dict(model.named_buffers(remove_duplicate=False)),
     }
-    rows = [row for row in artifact.plan.rows if row.persistent]
-    tensors = {row.name: state[row.name].detach().to("cpu").contiguous() for row in rows}
-    metadata = {FORMAT: artifact.canonical_text}  # one key, since the header has several in any order
-    write_whole(Path(path), lambda temporary: save_file(tensors, temporary, metadata))
 
 
-def write_whole(path: Path, write: Callable[[str], object]) -> None:
-    """Write a file beside its place, make it durable, and move it there in one step.
+def _dtypes(artifact: Artifact, state: Mapping[str, Tensor]) -> dict[str, torch.dtype]:
+    """Return the dtypes of the tensors that were cast since the model was built."""
+    return {
+        row.name: state[row.name].dtype
+        for row in artifact.plan.rows
+        if row.name in state and state[row.name].dtype != row.dtype
+    }
+
+
+def _check_savable(model: nn.Module, artifact: Artifact, dtypes: Mapping[str, torch.dtype]) -> None:
+    lines = tensor_lines(of_plan(artifact.plan, dtypes), of_model(model), "by its spec", "in the model")
+    lines += differing_ties(model, artifact.plan)
+    if lines:
+        raise ValueError("\n  ".join(["the model is no longer the one of its spec:", *lines]))
+    if any(tensor.is_meta for tensor in model.state_dict().values() if isinstance(tensor, Tensor)):
+        raise ValueError("the model has no values: it is on the meta device")
+
+
+# Reading.
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A saved model that was read and found whole. `digest` is None for one of the first format."""
+
+    path: str
+    canonical: Canonical = field(repr=False)
+    dtypes: Mapping[str, torch.dtype] = field(repr=False)
+    plan_digest: str | None
+    versions: Mapping[str, object]
+    tensors: Mapping[str, Tensor] = field(repr=False)
+    digest: str | None
+
+    def artifact(self, plugins: Iterable[str | Plugin] = ()) -> Artifact:
+        """Compile the spec in it.
+
+        Raises:
+            FileError: the spec does not give the tensors of the file.
+            SpecError: the spec is refused.
+        """
+        artifact = compile_canonical(self.canonical, name=self.path, plugins=plugins)
+        self.check(artifact)
+        return artifact
+
+    def check(self, artifact: Artifact) -> None:
+        """Make sure that the tensors are those of an artifact. FileError, with all that are not, otherwise."""
+        wanted = once(self.manifest(artifact))
+        found = of_tensors(self.tensors, artifact.plan)
+        lines = tensor_lines(found, wanted, "in the file", "by the spec")
+        if lines:
+            raise Mismatch(f"the tensors of {self.path} are not those of its spec:", lines)
+        if self.plan_digest not in (None, plan_digest(artifact.plan)):
+            raise FileError(
+                f"the spec in {self.path} gives another plan than when it was saved:\n"
+                f"  it was saved with {_versions(self.versions)}: load it with those versions"
+            )
+
+    def manifest(self, artifact: Artifact) -> Manifest:
+        """Return the tensors of the file under all the names that an artifact gives them."""
+        return of_plan(artifact.plan, self.dtypes)
+
+    def value(self, artifact: Artifact, row: PlanRow) -> Tensor:
+        """Return the value of a row: a buffer that is not persistent is computed again."""
+        if row.persistent:
+            return self.tensors[row.name]
+        return FirstValues(artifact)(row).to(self.dtypes.get(row.name, row.dtype))
+
+
+def _versions(versions: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items()) or "another version"
+
+
+def read_saved(path: str | Path, digest: str | None = None, values: bool = True) -> Saved:
+    """Return what a file has, checked as far as that goes without compiling. Without `values` they are not kept.
 
     Raises:
-        OSError: it cannot be written, or what is there is no ordinary file, such as `/dev/null`.
+        FileError: the file is damaged, no saved model, or has not the `digest` that is expected.
+        OSError: the file cannot be read.
+        ValueError: the `digest` is none.
     """
-    if path.exists() and not path.is_file():
-        raise FileExistsError(errno.EEXIST, "is no ordinary file", str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
+    contents = read_file(path, digest, values)
     try:
-        write(temporary)
-        _sync(Path(temporary))
-        os.chmod(temporary, _mode(path))
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
+        about = _about(contents)
+        return Saved(
+            str(path),
+            _canonical(about),
+            {name: CASTABLE[dtype] for name, dtype in _mapping(about, "cast").items()},
+            str(about["plan"]) if contents.digest else None,
+            _mapping(about, "versions"),
+            contents.tensors,
+            contents.digest,
+        )
+    except LookupError:
+        raise FileError(f"{path} has no spec in it: it was not saved by `runtime.save`") from None
+    except (ValueError, TypeError) as error:
+        raise FileError(f"{path} is no saved model: {error}") from None
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _about(contents: Contents) -> Mapping[str, Any]:
+    if contents.digest is None:
+        about = strict_json(contents.metadata[FIRST_FORMAT])
+        return about if isinstance(about, dict) else {}
+    if contents.about["kind"] != KIND:
+        raise KeyError(KIND)
+    return contents.about
 
 
-def _mode(path: Path) -> int:
-    """Return the mode of the file that is replaced, or what the umask gives to a new one."""
-    if path.exists():
-        return path.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+def _canonical(about: Mapping[str, Any]) -> Canonical:
+    canonical = {"spec": about["spec"], "imports": about["imports"]}
+    if not isinstance(about["imports"], dict):
+        raise ValueError("its imports are no mapping")
+    level: list[Any] = [canonical]
+    for _ in range(NESTING):
+        level = [part for each in level for part in _parts(each)]
+    if level:
+        raise ValueError("its spec is nested too deep")
+    return canonical
 
 
-def read_artifact(path: str | Path, plugins: Iterable[str | Plugin] = ()) -> Artifact:
-    """Return the artifact of a saved model, compiled from the spec in its header.
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _mapping(about: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = about.get(key, {})
+    if not isinstance(found, dict):
+        raise TypeError(f"its `{key}` is no mapping")
+    return found
+
+
+def read_artifact(
+    path: str | Path, plugins: Iterable[str | Plugin] = (), digest: str | None = None
+) -> Artifact:
+    """Return the artifact of a saved model, compiled from the spec in its header; the file is found whole first.
 
     Raises:
-        FileError: the file is no saved model.
+        FileError: the file is damaged, no saved model, or has not the `digest` that is expected.
         SpecError: the spec in it is refused.
         FileNotFoundError: there is no such file.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except SafetensorError as error:
-        raise FileError(f"{path} is no safetensors file: {error}") from None
-    if FORMAT not in metadata:
-        raise FileError(f"{path} has no spec in it: it was not saved by Blockprint")
-    return compile_canonical(json.loads(metadata[FORMAT]), name=str(path), plugins=plugins)
+    return read_saved(path, digest, values=False).artifact(plugins)
 
 
-def load(path: str | Path, device: str | None = None, plugins: Iterable[str | Plugin] = ()) -> nn.Module:
+def load(
+    path: str | Path,
+    device: str | None = None,
+    plugins: Iterable[str | Plugin] = (),
+    digest: str | None = None,
+) -> nn.Module:
     """Return the model in a file. Nothing but the file is needed, and no code in it is run.
 
+    Each byte of the file is checked against the digest in it, and that against the `digest` that is expected.
+
     Raises:
-        FileError: the file is no saved model, or its tensors are not those of its spec.
+        FileError: the file is damaged, no saved model, or has not the `digest` that is expected; or its tensors are
+            not those of its spec.
         SpecError: the spec in it is refused.
+        OSError: the file cannot be read.
+        ValueError: there is no such `device`, or the `digest` is none.
     """
-    artifact = read_artifact(path, plugins)
-    with safe_open(path, framework="pt") as file:
-        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    differences = _differences(artifact, found)
-    if differences:
-        raise FileError(f"the tensors of {path} are not those of its spec:\n  " + "\n  ".join(differences))
-    return assemble(artifact, lambda row: _value(artifact, row, found), device)
+    saved = read_saved(path, digest)
+    _note_format(saved)
+    artifact = saved.artifact(plugins)
+    return assemble(artifact, lambda row: saved.value(artifact, row), device)
 
 
-def _value(artifact: Artifact, row: PlanRow, found: dict[str, Tensor]) -> Tensor:
-    from runtime.initialise import first_values
+def load_into(
+    model: nn.Module, path: str | Path, plugins: Iterable[str | Plugin] = (), digest: str | None = None
+) -> None:
+    """Give the values in a file to a model that was built from a spec, wherever its tensors are.
 
-    if not row.persistent:
-        return first_values(artifact, row, 0, None, Path())
-    # A copy, since the memory of the file is not aligned as torch's own: products would differ in the last bit.
-    return found[row.name].clone()
+    Names, shapes, dtypes and sharing must be exactly those of the file; what the model computes may differ. Nothing
+    is changed if anything is wrong. Buffers that are not saved stay as they are.
+
+    Raises:
+        Mismatch: the tensors differ; the error says how the two architectures do, and lists all tensors.
+        FileError: the file is damaged, no saved model, or has not the `digest` that is expected.
+        SpecError: the spec in it is refused.
+        OSError: the file cannot be read.
+        TypeError: the model was not built from a spec.
+        ValueError: the model has no values, or the `digest` is none.
+    """
+    own = artifact_of(model)
+    saved = read_saved(path, digest)
+    _note_format(saved)
+    artifact = own if saved.canonical == own.canonical else saved.artifact(plugins)
+    saved.check(artifact)
+    lines = tensor_lines(saved.manifest(artifact), of_model(model), "in the file", "in the model")
+    if lines:
+        changes = [f"spec: {line}" for line in spec_lines(saved.canonical, own.canonical)]
+        raise Mismatch(f"{path} does not fit the model, which is left as it was:", [*changes, *lines])
+    state = _state(model)
+    if any(tensor.is_meta for tensor in state.values()):
+        raise ValueError("the model has no values to be replaced: it is on the meta device")
+    with torch.no_grad():
+        for row in saved_rows(artifact.plan):
+            state[row.name].copy_(saved.tensors[row.name])
 
 
-def _differences(artifact: Artifact, found: dict[str, Tensor]) -> list[str]:
-    """Return every way in which the tensors of a file are not those of a plan."""
-    expected = {row.name: row for row in artifact.plan.rows if row.persistent}
-    problems = [f"missing: {name}" for name in expected if name not in found]
-    problems += [f"unexpected: {name}" for name in found if name not in expected]
-    for name in expected.keys() & found.keys():
-        row, tensor = expected[name], found[name]
-        if tensor.shape != torch.Size(row.shape) or tensor.dtype != row.dtype:
-            problems.append(
-                f"{name}: {_form(tensor.shape, tensor.dtype)} in the file, "
-                f"{_form(row.shape, row.dtype)} by the spec"
-            )
-    return sorted(problems)
+def _note_format(saved: Saved) -> None:
+    if saved.digest is None:
+        warnings.warn(f"{saved.path} {NO_DIGEST}", stacklevel=3)
 
 
-def _form(shape: Iterable[int], dtype: torch.dtype) -> str:
-    return f"{str(dtype).removeprefix('torch.')}{list(shape)}"
+NO_DIGEST = (
+    f"is of the format {FIRST_FORMAT}, which had no digest, so that damage to it may not be noticed: "
+    "save it again with `runtime.save`"
+)

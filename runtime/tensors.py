@@ -6,26 +6,20 @@ any other reader of safetensors. The structure around them is JSON in the header
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from runtime.store import FileError, write_whole
+from runtime.files.header import METADATA, FileError
+from runtime.files.sealed import read_sealed, write_sealed
 
-FORMAT = "blockprint-tensors/1"
-"""The key in the header under which the structure stands."""
+KIND = "tensors"
 
 Tensors: TypeAlias = Tensor | list["Tensors"] | tuple["Tensors", ...] | dict[str, "Tensors"]
-
-WIDENED = (torch.complex32, torch.complex128)
-"""What safetensors has no name for, and is stored as pairs of real numbers."""
 
 
 def save_tensors(value: Tensors, path: str | Path) -> None:
@@ -37,33 +31,26 @@ def save_tensors(value: Tensors, path: str | Path) -> None:
 
     Raises:
         TypeError: the value holds something else than these, a key that is no text, or a tensor that is sparse,
-            quantised or without values (on the meta device).
-        OSError: the file cannot be written; an older file at this path is whole.
+            quantised or without values (on the meta device), or of a dtype that safetensors has not.
+        OSError: the file cannot be written; an older file at this path is unchanged.
+        ValueError: a key has characters that are none.
     """
     writer = _Writer()
-    metadata = {FORMAT: json.dumps(writer.structure(value, ()), ensure_ascii=False)}
-    write_whole(Path(path), lambda temporary: save_file(writer.tensors, temporary, metadata))
+    about = {"structure": writer.structure(value, ())}
+    write_sealed(path, KIND, about, writer.tensors)
 
 
-def load_tensors(path: str | Path) -> Tensors:
+def load_tensors(path: str | Path, digest: str | None = None) -> Tensors:
     """Return what `save_tensors` saved, bit for bit and on the CPU. No code in the file is run: there is none.
 
     Raises:
-        FileError: the file was not saved by `save_tensors`, or is damaged.
-        FileNotFoundError: there is no such file.
+        FileError: the file was not saved by `save_tensors`, is damaged, or has not the `digest` that is expected.
+        OSError: the file cannot be read.
     """
+    found = read_sealed(path, KIND, "was not saved by `save_tensors`", digest)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            # Copied, since the memory of the file is not aligned as torch's own: products would differ in the last bit.
-            found = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except SafetensorError as error:
-        raise FileError(f"{path} is no safetensors file: {error}") from None
-    if FORMAT not in metadata:
-        raise FileError(f"{path} was not saved by `save_tensors`")
-    try:
-        return _Reader(found).value(json.loads(metadata[FORMAT]))
-    except (KeyError, ValueError, RuntimeError):  # nested too deep, too
+        return _Reader(found.tensors).value(found.about["structure"])
+    except (KeyError, ValueError, RecursionError):
         raise FileError(f"{path} is damaged: its structure does not name its tensors") from None
 
 
@@ -77,8 +64,7 @@ class _Writer:
 
     def structure(self, value: object, path: tuple[str, ...]) -> Any:
         if isinstance(value, Tensor):
-            name = self._name(value, path)
-            return {"complex": name} if value.dtype in WIDENED else name
+            return self._name(value, path)
         if isinstance(value, list | tuple):
             items = [self.structure(item, (*path, str(at))) for at, item in enumerate(value)]
             return items if isinstance(value, list) else {"tuple": items}
@@ -94,12 +80,9 @@ class _Writer:
                 f"{_where(path)} is sparse, quantised or on the meta device: make it a plain tensor"
             )
         name = ".".join(path) or "tensor"
-        while name in self.tensors or name == "__metadata__":  # `a.b` is a key, and `b` a key below `a`
+        while name in self.tensors or name == METADATA:  # `a.b` is a key, and `b` a key below `a`
             name += "~"
-        values = tensor.detach().resolve_conj().resolve_neg().cpu()
-        if values.dtype in WIDENED:
-            values = torch.view_as_real(values)
-        self.tensors[name] = values.clone(memory_format=torch.contiguous_format)
+        self.tensors[name] = tensor
         self.names[id(tensor)] = name
         return name
 
@@ -109,7 +92,6 @@ class _Reader:
     """Puts tensors where a structure names them. KeyError or ValueError where it does not fit."""
 
     tensors: Mapping[str, Tensor]
-    complex: dict[str, Tensor] = field(default_factory=dict)
 
     def value(self, structure: object) -> Tensors:
         match structure:
@@ -121,14 +103,7 @@ class _Reader:
                 return tuple(self.value(part) for part in parts)
             case {"dict": dict(parts)}:
                 return {key: self.value(part) for key, part in parts.items()}
-            case {"complex": str(name)}:
-                return self._complex(name)
         raise ValueError(structure)
-
-    def _complex(self, name: str) -> Tensor:
-        if name not in self.complex:
-            self.complex[name] = torch.view_as_complex(self.tensors[name])
-        return self.complex[name]
 
 
 def _where(path: tuple[str, ...]) -> str:

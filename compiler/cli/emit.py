@@ -92,6 +92,6 @@ def _of_artifact(stage: Stage, artifact: Artifact) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    from runtime.store import write_whole
+    from runtime.files.atomic import write_whole
 
-    write_whole(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
+    write_whole(path, lambda stream: stream.write(text.encode()))

@@ -73,8 +73,8 @@ _TyperUsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 def _as_problem(error: Exception) -> Exception:
     """Return an error of the runtime, or of torch, as a problem that the user can do something about."""
-    store = sys.modules.get("runtime.store")  # not imported for this: it needs torch
-    if store is not None and isinstance(error, store.FileError):
+    files = sys.modules.get("runtime.files.header")  # not imported for this: it needs torch
+    if files is not None and isinstance(error, files.FileError):
         first, *rest = str(error).splitlines() or [""]
         return FileProblem(first.removesuffix(":"), [line.strip() for line in rest])
     if isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY):

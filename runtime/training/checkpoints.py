@@ -6,6 +6,7 @@ Lightning's own files are pickles, which can run code when they are read.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,13 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import CheckpointIO
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from compiler.artifact import Artifact
-from runtime.store import FileError, write_whole
+from runtime.files.header import FileError
+from runtime.files.sealed import read_sealed, write_sealed
 
-FORMAT = "blockprint-checkpoint/1"
+KIND = "checkpoint"
 RUN = "blockprint"
 """The key under which a checkpoint describes the training that it belongs to."""
 NOT_COMPARED = ("epochs", "steps")
@@ -34,9 +34,8 @@ class SafeCheckpoints(CheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         tensors: dict[str, Tensor] = {}
-        text = json.dumps(_pack(checkpoint, tensors, {}))
-        metadata = {"format": FORMAT, "state": text}
-        write_whole(Path(path), lambda temporary: save_file(tensors, temporary, metadata))
+        about = {"state": _pack(checkpoint, tensors, {})}
+        write_sealed(path, KIND, about, tensors)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
@@ -63,20 +62,13 @@ def read_checkpoint(path: Path) -> Any:
     """Return what a checkpoint holds.
 
     Raises:
-        FileError: the file is no checkpoint of a training.
+        FileError: the file is damaged, or no checkpoint of a training.
         FileNotFoundError: there is no such file.
     """
+    found = read_sealed(path, KIND, "is no checkpoint of a training; a saved model cannot be resumed")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except SafetensorError as error:
-        raise FileError(f"{path} is no checkpoint: {error}") from None
-    if metadata.get("format") != FORMAT:
-        raise FileError(f"{path} is no checkpoint of a training; a saved model cannot be resumed")
-    try:
-        return _unpack(json.loads(metadata["state"]), tensors)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return _unpack(found.about["state"], found.tensors)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise FileError(f"{path} is no checkpoint: its state cannot be read") from None
 
 
@@ -134,6 +126,8 @@ def _difference(a: Any, b: Any) -> list[str] | None:
 def _pack(value: Any, tensors: dict[str, Tensor], known: dict[Any, str]) -> Any:
     """Return a value as JSON; its tensors are collected by number, one with several names once."""
     match value:
+        case float() if not math.isfinite(value):
+            return {"float": str(value)}  # which JSON has no name for
         case None | bool() | int() | float() | str():
             return value
         case Tensor():
@@ -152,7 +146,7 @@ def _name(tensor: Tensor, tensors: dict[str, Tensor], known: dict[Any, str]) -> 
     key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
     if key not in known or not tensor.numel():
         known[key] = str(len(tensors))
-        tensors[known[key]] = tensor.detach().to("cpu", copy=True).contiguous()
+        tensors[known[key]] = tensor
     return known[key]
 
 
@@ -163,6 +157,8 @@ def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
         return value
     ((kind, inside),) = value.items()
     match kind:
+        case "float":
+            return float(inside)
         case "tensor":
             return tensors[inside]
         case "dict":

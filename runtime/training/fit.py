@@ -28,7 +28,8 @@ from compiler.training.objective import (
 from compiler.training.section import Measure, Training, make_metric
 from runtime.build import build
 from runtime.classes import emitted_module
-from runtime.store import FileError, save
+from runtime.files.header import FileError
+from runtime.store import save
 from runtime.train import Interrupted, Trained
 from runtime.training.checkpoints import (
     LastCheckpoint,

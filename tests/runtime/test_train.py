@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 import compiler
 import runtime
-from runtime.store import FileError
+from runtime.files.header import FileError
 from runtime.train import Interrupted, Trained, train
 from runtime.training.checkpoints import read_checkpoint
 from runtime.training.data import open_data

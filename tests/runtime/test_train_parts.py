@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import torch
@@ -14,7 +14,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 import compiler
 from compiler.training.calls import optimizers, schedules
 from compiler.training.section import Training
-from runtime.store import FileError
+from runtime.files.header import FileError
+from runtime.files.sealed import write_sealed
 from runtime.training.checkpoints import SafeCheckpoints, read_checkpoint
 from runtime.training.schedule import Schedule, follows_length, make_optimizer, make_schedule
 from spec_schema.diagnostics import SpecError
@@ -175,11 +176,11 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch
         SafeCheckpoints().save_checkpoint({"epoch": 2, "code": lambda: None}, path)
     assert path.read_bytes() == before
 
-    def interrupted(tensors: object, target: str, metadata: object) -> None:
-        Path(target).write_bytes(b"half")
+    def interrupted(stream: BinaryIO, *_: object) -> None:
+        stream.write(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("runtime.training.checkpoints.save_file", interrupted)
+    monkeypatch.setattr("runtime.files.sealed.seal", interrupted)
     with pytest.raises(KeyboardInterrupt):
         SafeCheckpoints().save_checkpoint({"epoch": 2}, path)
     assert path.read_bytes() == before
@@ -187,10 +188,9 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch
 
 
 def test_a_state_that_makes_no_sense_is_no_checkpoint(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
     path = tmp_path / "checkpoint.safetensors"
-    for state in ('{"call": "print"}', '{"tensor": "5"}', "{", '{"dict": 3}', '{"tuple": [], "dict": []}'):
-        save_file({"0": torch.ones(1)}, path, {"format": "blockprint-checkpoint/1", "state": state})
+    states = ({"call": "print"}, {"tensor": "5"}, {"float": "x"}, {"dict": 3}, {"tuple": [], "dict": []})
+    for state in states:
+        write_sealed(path, "checkpoint", {"state": state}, {"0": torch.ones(1)})
         with pytest.raises(FileError):
             read_checkpoint(path)

@@ -1,0 +1,289 @@
+"""Sealed files: ordinary safetensors with one key of metadata, and a digest over every byte of the file.
+
+The digest is that of the file with its own 64 characters set to zeros. They stand at the same place in each file, so
+that it is checked without understanding the file: nothing in a file that is damaged is believed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import torch
+from blake3 import blake3
+from torch import Tensor
+
+from runtime.files.atomic import write_whole
+from runtime.files.header import (
+    LONGEST,
+    METADATA,
+    Entry,
+    FileError,
+    read_header,
+    shown,
+    strict_json,
+    write_header,
+)
+
+KEY = "blockprint"
+"""The one key of the metadata."""
+FORMAT = 2
+"""The version of the format. The first one had no digest."""
+
+START = f'{{"{METADATA}":{{"{KEY}":"{{\\"digest\\":\\"'.encode()
+"""How the header of every sealed file begins: the digest follows."""
+PLACE = 8 + len(START)
+DIGITS = 64
+CHUNK = 2**20
+
+WIDENED = (torch.complex32, torch.complex128)
+"""What safetensors has no name for, and is stored as pairs of real numbers."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds. `about` is empty, and `digest` None, if it is not sealed."""
+
+    about: Mapping[str, Any]
+    tensors: Mapping[str, Tensor] = field(repr=False)
+    digest: str | None
+    metadata: Mapping[str, str] = field(repr=False)
+
+
+# Writing.
+
+
+def write_sealed(path: str | Path, kind: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Write a sealed file, all of it or nothing, and return its digest.
+
+    The same values give the same bytes. One tensor at a time is brought to the CPU; none is copied without need.
+
+    Raises:
+        OSError: it cannot be written; an older file is unchanged.
+        TypeError, ValueError: a tensor is of a dtype, or has a name, that a file cannot hold.
+    """
+    return write_whole(path, lambda stream: seal(stream, kind, about, tensors))
+
+
+def seal(stream: BinaryIO, kind: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Write a sealed file to a stream, and return its digest."""
+    order = sorted(tensors, key=lambda name: (-_stored_dtype(tensors[name]).itemsize, name))  # all aligned
+    widened = sorted(name for name in order if tensors[name].dtype in WIDENED)
+    told = {"format": FORMAT, "kind": kind, **about, **({"complex": widened} if widened else {})}
+    digest = blake3()
+
+    def put(data: bytes | memoryview) -> None:
+        for at in range(0, len(data), CHUNK):
+            digest.update(data[at : at + CHUNK])
+            stream.write(data[at : at + CHUNK])
+
+    put(write_header(_metadata(told), ((name, *_stored_form(tensors[name])) for name in order)))
+    for name in order:
+        put(_bytes(_stored(tensors[name])))
+    found = digest.hexdigest()
+    stream.seek(PLACE)
+    stream.write(found.encode())
+    return found
+
+
+def _metadata(told: Mapping[str, Any]) -> str:
+    """Return the metadata as JSON. The digest stands first, all else in the order of its keys."""
+    about = {"digest": "0" * DIGITS, **dict(sorted(told.items()))}
+    text = json.dumps(about, separators=(",", ":"), allow_nan=False)
+    return json.dumps({KEY: text}, separators=(",", ":"))
+
+
+def _stored_dtype(tensor: Tensor) -> torch.dtype:
+    return tensor.dtype.to_real() if tensor.dtype in WIDENED else tensor.dtype
+
+
+def _stored_form(tensor: Tensor) -> tuple[torch.dtype, tuple[int, ...]]:
+    pair = (2,) if tensor.dtype in WIDENED else ()
+    return _stored_dtype(tensor), (*tensor.shape, *pair)
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    values = tensor.detach().cpu().resolve_conj().resolve_neg()
+    return (torch.view_as_real(values) if values.dtype in WIDENED else values).contiguous()
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """Return the memory of a tensor on the CPU."""
+    if sys.byteorder != "little":
+        raise NotImplementedError("safetensors files are little-endian, and this computer is not")
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
+
+
+# Reading.
+
+
+class Stream(Protocol):
+    """What is read from: an open file, or bytes."""
+
+    def read(self, count: int, /) -> bytes: ...
+
+    def readinto(self, buffer: memoryview, /) -> int: ...
+
+
+def read_sealed(path: str | Path, kind: str, otherwise: str, digest: str | None = None) -> Contents:
+    """Return what a sealed file of a kind holds; `otherwise` says what is wrong with one that is not.
+
+    Raises:
+        FileError: it is damaged, of another kind or format, or has not the `digest` that is expected.
+        OSError: it cannot be read.
+    """
+    contents = read_file(path, digest)
+    if contents.about.get("kind") != kind:
+        raise FileError(f"{path} {otherwise}")
+    return contents
+
+
+def read_file(path: str | Path, digest: str | None = None, values: bool = True) -> Contents:
+    """Return what any safetensors file holds, and make sure that a sealed one is whole.
+
+    Without `values` the tensors are checked, and not kept. They are never views of the file.
+
+    Raises:
+        FileError: it is damaged, no safetensors file, of a newer format, or has not the `digest` that is expected.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise FileError(f"{path} is no ordinary file: copy it to one")
+        contents = unseal(stream, status.st_size, str(path), values)
+    if digest is not None and contents.digest != check_digest(digest):
+        has = f"has the digest {contents.digest}" if contents.digest else "has no digest"
+        raise FileError(f"{path} {has}, and {digest} is expected: it is not the file that is meant")
+    return contents
+
+
+def check_digest(text: str) -> str:
+    """Return a digest as it stands in a file. ValueError if it is none."""
+    digest = text.strip().lower()
+    if len(digest) != DIGITS or not set(digest) <= set("0123456789abcdef"):
+        raise ValueError(f"a digest has {DIGITS} digits of 0-9 and a-f, and {text!r} is none")
+    return digest
+
+
+def unseal(stream: Stream, size: int, name: str, values: bool = True) -> Contents:
+    """Read a stream of `size` bytes as a safetensors file; see `read_file`."""
+    reader = _Reader(stream, size, name)
+    try:
+        return reader.contents(values)
+    except ValueError as error:
+        raise FileError(f"{name} {reader.verdict}: {error}{reader.advice}") from None
+
+
+@dataclass(eq=False)
+class _Reader:
+    """Reads a stream once, from its beginning to its end. ValueError wherever it is not as it must be."""
+
+    stream: Stream
+    size: int
+    name: str
+    sealed: bool = False
+    digest: blake3 = field(default_factory=blake3)
+    scratch: memoryview = field(default_factory=lambda: memoryview(bytearray(CHUNK)))
+
+    @property
+    def verdict(self) -> str:
+        return "is damaged" if self.sealed else "is no safetensors file"
+
+    @property
+    def advice(self) -> str:
+        return ". Take another copy of it, or save it again" if self.sealed else ""
+
+    def contents(self, values: bool) -> Contents:
+        header, stored = self._header()
+        metadata, entries = read_header(header, self.size - 8 - len(header))
+        tensors = {entry.name: self._tensor(entry, values) for entry in entries}
+        if self.stream.read(1):
+            raise ValueError("something follows its end")
+        if not self.sealed:
+            _refuse_other_forms(metadata, self.name)
+            return Contents({}, tensors, None, metadata)
+        if self.digest.hexdigest().encode() != stored:
+            raise ValueError("its digest is not that of its contents")
+        about = _about(metadata, self.name)
+        return Contents(about, _narrowed(about, tensors), stored.decode(), metadata)
+
+    def _header(self) -> tuple[bytes, bytes]:
+        """Return the header, and the digest that stands in it."""
+        start = self._read(8)
+        length = int.from_bytes(start, "little")
+        header = self.stream.read(min(length, LONGEST, self.size - 8))
+        self.sealed = header.startswith(START)
+        if len(header) != length:
+            raise ValueError("it is cut off" if self.sealed else "its header is longer than the file")
+        digest_end = len(START) + DIGITS
+        for part in (start, header[: len(START)], b"0" * DIGITS, header[digest_end:]):
+            self.digest.update(part)
+        return header, header[len(START) : digest_end]
+
+    def _read(self, count: int) -> bytes:
+        data = self.stream.read(count)
+        if len(data) != count:
+            raise ValueError("it is cut off")
+        return data
+
+    def _tensor(self, entry: Entry, values: bool) -> Tensor:
+        """Return a tensor of its own memory, aligned as torch's is; without `values`, one that has none."""
+        tensor = torch.empty(entry.shape, dtype=entry.dtype, device="cpu" if values else "meta")
+        memory, size = _bytes(tensor) if values else None, entry.end - entry.start
+        for at in range(0, size, CHUNK):
+            end = min(at + CHUNK, size)
+            self._fill(self.scratch[: end - at] if memory is None else memory[at:end])
+        return tensor
+
+    def _fill(self, chunk: memoryview) -> None:
+        if self.stream.readinto(chunk) != len(chunk):
+            raise ValueError("it is cut off")
+        self.digest.update(chunk)
+
+
+def _refuse_other_forms(metadata: Mapping[str, str], name: str) -> None:
+    """Refuse a file that has our key, and not our form: a newer one, by name."""
+    if KEY not in metadata:
+        return
+    about = strict_json(metadata[KEY])
+    if isinstance(about, dict):
+        _refuse_newer(about.get("format"), name)
+    raise FileError(f"{name} is damaged: its digest is not where it must be. Take another copy of it")
+
+
+def _refuse_newer(version: object, name: str) -> None:
+    if type(version) is int and version > FORMAT:
+        raise FileError(
+            f"{name} is of the format {version}, and this version of Blockprint reads formats up to {FORMAT}: "
+            "read it with a newer version"
+        )
+
+
+def _about(metadata: Mapping[str, str], name: str) -> dict[str, Any]:
+    """Return what a sealed file says about itself."""
+    about = strict_json(metadata[KEY])
+    if len(metadata) != 1 or not isinstance(about, dict):
+        raise ValueError("its metadata are not those of a sealed file")
+    _refuse_newer(about.get("format"), name)
+    if about.get("format") != FORMAT or not isinstance(about.get("kind"), str):
+        raise ValueError("it does not say what it holds")
+    return about
+
+
+def _narrowed(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return tensors with those complex that are stored as pairs."""
+    names = about.get("complex", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("its complex tensors are no names")
+    pairs = {torch.float16, torch.float64}
+    for name in names:
+        if name not in tensors or tensors[name].dtype not in pairs or tensors[name].shape[-1:] != (2,):
+            raise ValueError(f"{shown(name)} is no tensor of pairs")
+    return {name: torch.view_as_complex(t) if name in names else t for name, t in tensors.items()}
