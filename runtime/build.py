@@ -13,7 +13,7 @@ from compiler.artifact import Artifact
 from compiler.plan import PlanRow
 from runtime.classes import ARTIFACT, root_class
 from runtime.devices import resolve_device
-from runtime.initialise import first_values
+from runtime.initialise import FirstValues
 from runtime.ties import keep_ties
 from spec_schema.diagnostics import refuse
 
@@ -42,11 +42,11 @@ def build(
         ValueError: there is no such `device`.
     """
     _check_memory(artifact, allow_large)
-    home = Path(artifact.program.scope.file).parent if folder is None else Path(folder)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        first_values = FirstValues(artifact, seed, folder, pool)
 
         def values(row: PlanRow) -> Tensor:
-            made = first_values(artifact, row, seed, pool, home)
+            made = first_values(row)
             on_row(row)
             return made
 

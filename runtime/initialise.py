@@ -2,23 +2,138 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from compiler.artifact import Artifact
 from compiler.infer.own_tensors import float_dtype
 from compiler.infer.states import BlockState, Leaf
 from compiler.initialisation import InitEvaluator
-from compiler.plan import PlanRow
-from runtime.initializers import INITIALIZERS, TRANSFORMATIONS, mixture
+from compiler.plan import Initialisation, PlanRow
+from runtime.initializers import INITIALIZERS, TRANSFORMATIONS, mixture, one_thread
+from runtime.own_values import OwnValues, seeded
 from runtime.random import Draws
 from spec_schema.diagnostics import refuse
+from spec_schema.selectors import parse_selector
+
+
+def initial_values(
+    artifact: Artifact, selector: str = "/", seed: int = 0, folder: str | Path | None = None
+) -> dict[str, Tensor]:
+    """Return the first values of some tensors of a model, by canonical name, on the CPU.
+
+    They are those that `build` gives, and nothing else is drawn: two halves of a model can be made in two
+    places. A tensor that is shared is selected by any of its names.
+
+    Raises:
+        SpecError: the selector is none, or a checkpoint that the spec names does not fit.
+        ValueError: the selector names nothing.
+    """
+    rows = artifact.plan.select(parse_selector(selector, None))
+    if not rows:
+        raise ValueError(f"`{selector}` names no parameter or buffer of {artifact.name}")
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        first_values = FirstValues(artifact, seed, folder, pool)
+        return {row.name: first_values(row) for row in rows}
+
+
+@dataclass(eq=False)
+class FirstValues:
+    """Makes the first values of the tensors of a model, on the CPU: each by itself, in any order.
+
+    Checkpoints that the spec names are looked up from `folder`, by default that of the spec. `pool` draws
+    the chunks of large tensors in parallel.
+    """
+
+    artifact: Artifact
+    seed: int = 0
+    folder: str | Path | None = None
+    pool: Executor | None = None
+    own: OwnValues = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.own = OwnValues(self.seed)
+
+    def __call__(self, row: PlanRow) -> Tensor:
+        """Return the first values of a row of the plan.
+
+        Raises:
+            SpecError: a checkpoint has no such tensor, or one of another shape; or what a plugin makes is
+                not the tensor that it should be.
+        """
+        with _sealed(self.artifact.inferred.engine.dtype):
+            return self._values(row)
+
+    def _values(self, row: PlanRow) -> Tensor:
+        owner, entry = row.source.owner, row.source.entry
+        if isinstance(owner, BlockState) and entry is not None and entry.value is not None:
+            return self._computed(row)
+        if row.initialisation is not None:
+            return self._drawn(row, row.initialisation)
+        assert isinstance(owner, Leaf)
+        return self.own.tensor(owner, row.source).to(row.dtype)
+
+    def _drawn(self, row: PlanRow, initialisation: Initialisation) -> Tensor:
+        scope = self.artifact.program.scope
+        draws = Draws(self.seed, row.name, pool=self.pool)
+        home = Path(scope.file).parent if self.folder is None else Path(self.folder)
+        source = RuntimeSource(row, draws, scope.plugins.initializers, home)
+        evaluator = InitEvaluator(
+            initialisation.expression, initialisation.names, row.shape, source, source.registered
+        )
+        value = evaluator.result()
+        if not isinstance(value, Tensor):
+            return torch.full(row.shape, value, dtype=row.dtype)
+        if value.shape == torch.Size(row.shape):
+            return value.to(row.dtype)
+        return value.to(row.dtype).broadcast_to(row.shape).clone()
+
+    def _computed(self, row: PlanRow) -> Tensor:
+        """Compute the `value` of a buffer."""
+        state, entry = row.source.owner, row.source.entry
+        assert isinstance(state, BlockState)
+        assert entry is not None
+        value = self.artifact.inferred.engine.own_tensors.value(entry, state)
+        if tuple(value.shape) != row.shape:
+            raise refuse(
+                "wrong-size",
+                f"the value of `{row.name}` has the shape {list(value.shape)}",
+                entry.span,
+                notes=(f"inferred: {list(row.shape)}",),
+            )
+        return value.to(row.dtype).clone()
+
+
+def first_values(artifact: Artifact, row: PlanRow, seed: int, pool: Executor | None, folder: Path) -> Tensor:
+    """Return the first values of one row."""
+    return FirstValues(artifact, seed, folder, pool)(row)
+
+
+@contextmanager
+def _sealed(dtype: torch.dtype) -> Iterator[None]:
+    """Shut out what surrounds the caller, so that no value depends on it.
+
+    That is the number of threads (by which sums differ in their last bits), default device and default dtype,
+    autocast and inference mode. `float` is single precision, or double in a model of that dtype: values are
+    rounded once, at their end.
+    """
+    exact = torch.promote_types(dtype, torch.float32)
+    with (
+        one_thread(),
+        torch.device("cpu"),
+        float_dtype(exact),
+        torch.autocast("cpu", enabled=False),
+        torch.inference_mode(False),
+        torch.no_grad(),
+    ):
+        yield
 
 
 @dataclass(frozen=True)
@@ -31,23 +146,14 @@ class RuntimeSource:
     folder: Path
 
     def draw(self, name: str, arguments: Mapping[str, Any], branch: Sequence[int]) -> Tensor:
-        draws = self.draws
-        for number in branch:
-            draws = draws.branch(number)
+        draws = self._branch(branch)
         if name in self.registered:
-            positional = [value for key, value in arguments.items() if key.isdigit()]
-            named = {key: value for key, value in arguments.items() if not key.isdigit()}
-            made = self.registered[name](self.row.shape, *positional, generator=draws.generator(), **named)
-            assert isinstance(made, Tensor)
-            return made.to(self.row.dtype)
+            return self._registered(name, arguments, draws)
         return INITIALIZERS[name](self.row.shape, self.row.dtype, draws, **arguments)
 
     def mix(self, parts: Sequence[tuple[float, Callable[[], Tensor]]], branch: Sequence[int]) -> Tensor:
-        draws = self.draws
-        for number in branch:
-            draws = draws.branch(number)
         made = [(weight, _ignoring(part)) for weight, part in parts]
-        return mixture(self.row.shape, self.row.dtype, draws, made)
+        return mixture(self.row.shape, self.row.dtype, self._branch(branch), made)
 
     def checkpoint(self, path: str, prefix: str) -> Tensor:
         from runtime.checkpoint import read_tensor
@@ -60,63 +166,31 @@ class RuntimeSource:
     def transform(self, name: str, tensor: Tensor, arguments: Mapping[str, Any]) -> Tensor:
         return TRANSFORMATIONS[name](tensor, **arguments)
 
+    def _branch(self, numbers: Sequence[int]) -> Draws:
+        draws = self.draws
+        for number in numbers:
+            draws = draws.branch(number)
+        return draws
+
+    def _registered(self, name: str, arguments: Mapping[str, Any], draws: Draws) -> Tensor:
+        """Call a plugin's initialiser. Torch's global generator is seeded too, for one that draws from it.
+
+        Raises:
+            ValueError: it returns no tensor of the shape.
+        """
+        positional = [value for key, value in arguments.items() if key.isdigit()]
+        named = {key: value for key, value in arguments.items() if not key.isdigit()}
+        with seeded(draws.branch(0)):
+            made = self.registered[name](self.row.shape, *positional, generator=draws.generator(), **named)
+        if not isinstance(made, Tensor):
+            raise ValueError(f"{name} returned {type(made).__name__}, not a tensor")
+        if made.shape != torch.Size(self.row.shape):
+            raise ValueError(
+                f"{name} returned a tensor of shape {list(made.shape)}, not {list(self.row.shape)}"
+            )
+        return made.detach().to("cpu", self.row.dtype)
+
 
 def _ignoring(part: Callable[[], Tensor]) -> Callable[[Draws], Tensor]:
     """Adapt a part whose draws are told apart by the expression that it stands in."""
     return lambda _: part()
-
-
-def first_values(artifact: Artifact, row: PlanRow, seed: int, pool: Executor | None, folder: Path) -> Tensor:
-    """Return the first values of a row, on the CPU.
-
-    Raises:
-        SpecError: a checkpoint has no such tensor, or one of another shape.
-    """
-    if row.source.entry is not None and row.source.entry.value is not None:
-        return _computed(artifact, row)
-    if row.initialisation is None:
-        return _own_values(row, seed)
-    registered = artifact.program.scope.plugins.initializers
-    source = RuntimeSource(row, Draws(seed, row.name, pool=pool), registered, folder)
-    initialisation = row.initialisation
-    evaluator = InitEvaluator(initialisation.expression, initialisation.names, row.shape, source, registered)
-    value = evaluator.result()
-    if not isinstance(value, Tensor):
-        return torch.full(row.shape, value, dtype=row.dtype)
-    if value.shape == torch.Size(row.shape):
-        return value.to(row.dtype)
-    return value.to(row.dtype).broadcast_to(row.shape).clone()
-
-
-def _computed(artifact: Artifact, row: PlanRow) -> Tensor:
-    """Compute the `value` of a buffer on the CPU, in single precision or, if that is the model's, in double."""
-    state, entry = row.source.owner, row.source.entry
-    assert isinstance(state, BlockState)
-    assert entry is not None
-    engine = artifact.inferred.engine
-    with torch.device("cpu"), torch.no_grad(), float_dtype(torch.promote_types(engine.dtype, torch.float32)):
-        value = engine.own_tensors.value(entry, state)
-    if tuple(value.shape) != row.shape:
-        raise refuse(
-            "wrong-size",
-            f"the value of `{row.name}` has the shape {list(value.shape)}",
-            entry.span,
-            notes=(f"inferred: {list(row.shape)}",),
-        )
-    return value.to(row.dtype).clone()
-
-
-def _own_values(row: PlanRow, seed: int) -> Tensor:
-    """Return what a layer without rules gives itself, under a generator seeded by the name of the layer."""
-    leaf = row.source.owner
-    assert isinstance(leaf, Leaf)
-    path = row.source.name.rsplit(".", len(row.source.torch_steps) - 1)[0]
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.set_rng_state(Draws(seed, path).generator().get_state())
-        module = leaf.layer.cls(**{**leaf.values, **leaf.inferred})
-    inner = ".".join(step[0] for step in row.source.torch_steps[1:])
-    tensors: dict[str, Tensor | nn.Parameter] = {
-        **dict(module.named_parameters()),
-        **dict(module.named_buffers()),
-    }
-    return tensors[inner].detach().to(row.dtype)

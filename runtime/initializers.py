@@ -174,7 +174,7 @@ def _orthogonal(shape: Shape, dtype: torch.dtype, draws: Draws, *, gain: float) 
     work = _factored_dtype(dtype)
     matrix = draws.normal((rows, math.prod(shape) // rows), dtype=work)
     wide = matrix.shape[0] < matrix.shape[1]
-    with _one_thread():
+    with one_thread():
         q, r = torch.linalg.qr(matrix.T if wide else matrix)
     q = q.mul_(torch.sgn(torch.diagonal(r)))
     scaled: Tensor = (q.T if wide else q) * gain
@@ -190,12 +190,12 @@ def _factored_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-_THREADS_LOCK: Final = threading.Lock()
+_THREADS_LOCK: Final = threading.RLock()
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread for LAPACK, whose sums, and so whose last bits, depend on how many there are."""
+def one_thread() -> Iterator[None]:
+    """One thread for sums, whose last bits depend on how many there are."""
     with _THREADS_LOCK:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
