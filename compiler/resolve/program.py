@@ -319,6 +319,7 @@ def _single_input(model: Definition, inputs: tuple[Input, ...]) -> list[Diagnost
 
 
 def _requirements(loaded: Loaded, plugins: Registry) -> list[Diagnostic]:
+    """Return a diagnostic for each plugin that is missing, required by the spec or by a file that it imports."""
     return [
         Diagnostic(
             "missing-plugin",
@@ -326,6 +327,16 @@ def _requirements(loaded: Loaded, plugins: Registry) -> list[Diagnostic]:
             name.span,
             help=f"give it on the command line: `--plugin {name.text}.py`",
         )
-        for name in loaded.document.requires
+        for file in _with_imports(loaded, {}).values()
+        for name in file.document.requires
         if name.text not in plugins.plugins
     ]
+
+
+def _with_imports(loaded: Loaded, found: dict[str, Loaded]) -> dict[str, Loaded]:
+    """Return a spec and all that it imports, each file once."""
+    if loaded.path not in found:
+        found[loaded.path] = loaded
+        for imported in loaded.imports.values():
+            _with_imports(imported, found)
+    return found
