@@ -99,11 +99,12 @@ def infer(program: ResolvedProgram, limits: Limits) -> Inferred:
 def emit(loaded: Loaded, inferred: Inferred, limits: Limits) -> Artifact:
     """Apply the rules and emit the source."""
     from compiler.emit.module import emit_tree
+    from compiler.placement.check import find_moves
     from compiler.rules.apply import apply_rules
     from compiler.verify import verify
 
     plan = apply_rules(inferred, limits)
-    tree = emit_tree(inferred, plan)
+    tree = emit_tree(inferred, plan, find_moves(inferred, plan))
     verify(tree, plugin_modules(inferred.program.scope.plugins))
     return Artifact(inferred.program.model.name, canonical(loaded), tree, plan, inferred)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -13,6 +14,7 @@ from compiler.catalogue.operation_table import LIST_FIRST
 from compiler.emit.choose import Case, Chooser
 from compiler.emit.expressions import Translator
 from compiler.emit.groups import ClassGroup
+from compiler.emit.moves import ClassMoves
 from compiler.emit.nodes import NodeEmitter
 from compiler.emit.programs import ProgramTranslator, stored_names
 from compiler.emit.rules import rule_statements, train_method
@@ -57,6 +59,8 @@ class ClassEmitter:
         chooser = Chooser(group, taken)
         self.nodes = NodeEmitter(module, group, translator, chooser, self._expressions(), set(self.values))
         self.attributes: dict[str, str] = {}
+        inputs = {entry.name for entry in self.definition.inputs}
+        self.moves = ClassMoves(module.moves, group, self._program_translator(inputs).visit)
         self._constructor_reads: set[str] = set()
 
     def emit(self) -> ast.ClassDef:
@@ -65,11 +69,9 @@ class ClassEmitter:
         forward = self._forward()
         match body:
             case ModuleBody():
-                base, made = "Module", self._module_statements(body)
-            case SequenceBody():
-                base, made = "Sequential", self._sequence_statements(body.items)
-            case ResidualBody():
-                base, made = "Sequential", self._sequence_statements(body.items)
+                base, made = self.module.nn("Module"), self._module_statements(body)
+            case SequenceBody() | ResidualBody():
+                base, made = self._sequence_statements(body.items)
             case ParallelBody():
                 base, made = self._parallel_statements(body)
         rules = rule_statements(self.module, self.group)
@@ -80,7 +82,7 @@ class ClassEmitter:
         ]
         return class_(
             self.group.title,
-            self.module.nn(base),
+            base,
             self.definition.doc,
             [*methods, *([forward] if forward else [])],
         )
@@ -192,11 +194,12 @@ class ClassEmitter:
             expression = ast.IfExp(test, expression, ast.Constant(None))
         return [assign(own(title), expression)]
 
-    def _sequence_statements(self, items: Sequence[Item]) -> list[ast.stmt]:
+    def _sequence_statements(self, items: Sequence[Item]) -> tuple[str, list[ast.stmt]]:
+        base, keywords = self.module.sequential(self.definition)
         arguments = self.nodes.sequence_arguments(items, [(case, case.state) for case in self.cases])
-        statements: list[ast.stmt] = [_super_init(arguments)]
+        statements: list[ast.stmt] = [_super_init(arguments, keywords)]
         self._constructor_reads = {n.id for s in statements for n in ast.walk(s) if isinstance(n, ast.Name)}
-        return statements
+        return base, statements
 
     def _parallel_statements(self, body: ParallelBody) -> tuple[str, list[ast.stmt]]:
         made = {
@@ -204,27 +207,39 @@ class ClassEmitter:
             for title, item in self.states[0].order
         }
         if all(item.name is None for item in body.branches):
-            return "ModuleList", [_super_init([ast.List(list(made.values()), ast.Load())])]
-        return "ModuleDict", [_super_init([ast.Dict([ast.Constant(t) for t in made], list(made.values()))])]
+            return self.module.nn("ModuleList"), [_super_init([ast.List(list(made.values()), ast.Load())])]
+        items = ast.Dict([ast.Constant(t) for t in made], list(made.values()))
+        return self.module.nn("ModuleDict"), [_super_init([items])]
 
     # Forward.
 
     def _forward(self) -> ast.FunctionDef | None:
         body = self.definition.body
+        entries = [(entry.name, self._input_name(entry.name)) for entry in self.definition.inputs]
+        start = self.moves.inputs(entries)
         match body:
             case ModuleBody(program=Program() as program):
                 statements = self._program(program)
             case ModuleBody():
                 statements = self._in_order([own(title) for title in body.layers if self._is_made(title)])
             case SequenceBody():
-                if not body.reuses:
+                if not (start or self._is_written_out(body.items)):
                     return None
-                statements = self._in_order([self._item(title) for title, _ in self.states[0].order])
+                statements = self._sequence_forward(body)
             case ResidualBody():
                 statements = self._residual(body)
             case ParallelBody():
                 statements = [ast.Return(self._branches(body))]
-        return function("forward", parameters(self._inputs()), statements, self._returns())
+        return function("forward", parameters(self._inputs()), [*start, *statements], self._returns())
+
+    def _sequence_forward(self, body: SequenceBody) -> list[ast.stmt]:
+        if not self._is_written_out(body.items):
+            return [ast.Return(call(ast.Attribute(call("super"), "forward", ast.Load()), self._flow()))]
+        return self._in_order([self._item(title) for title, _ in self.states[0].order])
+
+    def _is_written_out(self, items: Sequence[Item]) -> bool:
+        """Say whether `forward` calls the layers of a list one by one."""
+        return reuses(items) or self.moves.has("layer")
 
     def _is_made(self, title: str) -> bool:
         return any(title in state.children for state in self.states)
@@ -237,19 +252,19 @@ class ClassEmitter:
 
     def _in_order(self, layers: Sequence[ast.expr]) -> list[ast.stmt]:
         flow = self._flow().id
-        statements: list[ast.stmt] = [assign(flow, call(layer, name(flow))) for layer in layers[:-1]]
-        last = call(layers[-1], name(flow)) if layers else name(flow)
-        return [*statements, ast.Return(last)]
+        calls = [call(layer, self.moves.layer(at, name(flow))) for at, layer in enumerate(layers)]
+        statements: list[ast.stmt] = [assign(flow, each) for each in calls[:-1]]
+        return [*statements, ast.Return(calls[-1] if calls else name(flow))]
 
     def _residual(self, body: ResidualBody) -> list[ast.stmt]:
         start = self._flow()
-        if not reuses(body.items):
+        if not self._is_written_out(body.items):
             inner: ast.expr = call(ast.Attribute(call("super"), "forward", ast.Load()), start)
             return [ast.Return(self._combined(body.combine, [start, inner]))]
         statements: list[ast.stmt] = []
         flow, inner = ("y" if start.id != "y" else "z"), start
-        for title, _ in self.states[0].order:
-            statements.append(assign(flow, call(self._item(title), inner)))
+        for at, (title, _) in enumerate(self.states[0].order):
+            statements.append(assign(flow, call(self._item(title), self.moves.layer(at, inner))))
             inner = name(flow)
         return [*statements, ast.Return(self._combined(body.combine, [start, inner]))]
 
@@ -260,7 +275,8 @@ class ClassEmitter:
     def _branches(self, body: ParallelBody) -> ast.expr:
         named = any(item.name is not None for item in body.branches)
         branches = call(own("values")) if named else name("self")
-        if body.combine.target in LIST_FIRST or body.combine.target in self.module.plugins.operations:
+        listed = body.combine.target in LIST_FIRST or body.combine.target in self.module.plugins.operations
+        if listed and not (self.moves.has("layer") or self.moves.has("result")):
             branch = "branch" if self._flow().id != "branch" else "layer"
             loop = ast.comprehension(ast.Name(branch, ast.Store()), branches, [], 0)
             return self._combined(
@@ -270,10 +286,12 @@ class ClassEmitter:
             index(name("self"), ast.Constant(title if named else int(title)))
             for title, _ in self.states[0].order
         ]
-        return self._combined(body.combine, [call(title, self._flow()) for title in titles])
+        made = (call(title, self.moves.layer(at, self._flow())) for at, title in enumerate(titles))
+        return self._combined(body.combine, [*made])
 
     def _combined(self, combine: Call | None, values: list[ast.expr], listed: bool = False) -> ast.expr:
         """Return the combination of values; `listed` says that the one value is the list already."""
+        values = values if listed else self.moves.results(values)
         if combine is None:
             return ast.BinOp(values[0], ast.Add(), values[1])
         target = combine.target
@@ -306,7 +324,7 @@ class ClassEmitter:
         for title in self.values:
             if title not in members:
                 members[title] = f"{title}_" if title in MODULE_ATTRIBUTES else title
-        return ProgramTranslator(
+        translator = ProgramTranslator(
             self.module.names,
             self.module.plugins,
             self._literals(),
@@ -315,6 +333,8 @@ class ClassEmitter:
             self._device(),
             self.module.number_calls,
         )
+        translator.moves = ClassMoves(self.module.moves, self.group, translator.visit)
+        return translator
 
     def _note_reads(self, translator: ProgramTranslator) -> None:
         """Remember the compile-time values that `forward` reads, which the constructor has to store."""
@@ -324,13 +344,13 @@ class ClassEmitter:
 
     def _device(self) -> ast.expr | None:
         """Return the expression for the device of the block's inputs."""
-        for entry in self.definition.inputs:
-            if all(isinstance(state.inputs.get(entry.name), Tensor) for state in self.states):
-                return ast.Attribute(name(self._input_name(entry.name)), "device", ast.Load())
-        body = self.definition.body
-        if isinstance(body, ModuleBody) and body.tensors:
-            return ast.Attribute(own(next(iter(body.tensors))), "device", ast.Load())
-        return None
+        source = self.group.device_source
+        if source is None:
+            return None
+        is_input = any(entry.name == source for entry in self.definition.inputs)
+        return ast.Attribute(
+            name(self._input_name(source)) if is_input else own(source), "device", ast.Load()
+        )
 
     def _input_name(self, title: str) -> str:
         return self.module.names.local(title)
@@ -386,8 +406,10 @@ def _does_something(constructor: ast.FunctionDef) -> bool:
     return bool(arguments) or len(constructor.body) > 1 or not bare
 
 
-def _super_init(arguments: Sequence[ast.expr]) -> ast.stmt:
-    return ast.Expr(call(ast.Attribute(call("super"), "__init__", ast.Load()), *arguments))
+def _super_init(
+    arguments: Sequence[ast.expr], keywords: Mapping[str, ast.expr] = MappingProxyType({})
+) -> ast.stmt:
+    return ast.Expr(call(ast.Attribute(call("super"), "__init__", ast.Load()), *arguments, **keywords))
 
 
 def _is_recipe(value: object) -> bool:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+
+from torch import Tensor
 
 from compiler.infer.states import BlockState, Chain, State
 from compiler.infer.values import Recipe
-from compiler.program import Definition
+from compiler.program import Definition, ModuleBody
 from compiler.rules.table import used_children
+
+SHORT = 8
+"""Layers of a list that a `forward` calls one by one, if it must."""
 
 
 @dataclass(eq=False)
@@ -23,6 +29,21 @@ class ClassGroup:
     title: str = ""
     extras: dict[str, dict[BlockState, object]] = field(default_factory=dict)
     """Sizes that no argument tells: keyword arguments of the constructor, with their value in each instance."""
+
+    @cached_property
+    def device_source(self) -> str | None:
+        """The input, or else the tensor of the block, whose device new tensors of its program get."""
+        for entry in self.definition.inputs:
+            if all(isinstance(state.inputs.get(entry.name), Tensor) for state in self.states):
+                return entry.name
+        body = self.definition.body
+        return next(iter(body.tensors), None) if isinstance(body, ModuleBody) else None
+
+    @cached_property
+    def written_out(self) -> bool:
+        """Whether a list with moves in it is written layer by layer: one that is short, and alike in all instances."""
+        orders = {tuple(name for name, _ in state.order) for state in self.states}
+        return len(orders) == 1 and len(orders.pop()) <= SHORT
 
     def extra(self, wanted: str, values: dict[BlockState, object], taken: set[str]) -> str:
         """Return the name of an extra argument with these values, added if there is none yet.

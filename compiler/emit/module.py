@@ -11,11 +11,13 @@ from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.plugins import Registry, import_name
 from compiler.emit.classes import ClassEmitter
 from compiler.emit.groups import ClassGroup, class_groups, group_key
+from compiler.emit.moves import RELAY, relay_class
 from compiler.emit.names import Globals
-from compiler.emit.syntax import call, class_, dotted, function, name, own, parameters
+from compiler.emit.syntax import call, class_, dotted, function, literal, name, own, parameters
 from compiler.infer.build import Builder
 from compiler.infer.infer import Inferred
 from compiler.infer.states import BlockState
+from compiler.placement.moves import Moves
 from compiler.plan import Plan, PlanRow, Tie
 from compiler.program import Call, Inline
 from spec_schema.diagnostics import refuse
@@ -29,10 +31,12 @@ class ModuleEmitter:
 
     inferred: Inferred
     plan: Plan
+    moves: Moves = field(default_factory=Moves)
     names: Globals = field(default_factory=Globals)
     functions: list[ast.stmt] = field(default_factory=list)
     operations: dict[str, str] = field(default_factory=dict)
     """Name of an operation in a layer position → its class."""
+    _relay: str | None = None
 
     def __post_init__(self) -> None:
         self.builder: Builder = self.inferred.engine.builder
@@ -49,6 +53,7 @@ class ModuleEmitter:
         """Return the tree of the whole file."""
         classes = [ClassEmitter(self, group).emit() for group in self.groups.values()]
         helpers = [self._operation_class(title, cls) for title, cls in self.operations.items()]
+        helpers += [relay_class(self._relay)] if self._relay is not None else []
         document = self.inferred.program.document
         doc = document.doc.text if document.doc else None
         head: list[ast.stmt] = [ast.Expr(ast.Constant(doc.strip()))] if doc else []
@@ -61,6 +66,16 @@ class ModuleEmitter:
         """Return the name of a class of torch.nn, and note that it is used."""
         self.names.used.add("nn")
         return f"nn.{title}"
+
+    def sequential(self, row: object) -> tuple[str, dict[str, ast.expr]]:
+        """Return the class of layers in a row, and its arguments that say where the value moves in front of them."""
+        places = self.moves.relays.get(row)
+        if places is None:
+            return self.nn("Sequential"), {}
+        if self._relay is None:
+            self._relay = self.names.unique(RELAY)
+            self.names.used |= {"nn", "Tensor"}
+        return self._relay, {"moves": literal(tuple(sorted(places)))}
 
     def layer(self, layer: LayerType) -> ast.expr:
         """Return the expression for the class of a layer."""
@@ -158,6 +173,6 @@ class ModuleEmitter:
         return [*found, *[s for s in single if not any(s[: len(f)] == f for f in found)]]
 
 
-def emit_tree(inferred: Inferred, plan: Plan) -> ast.Module:
+def emit_tree(inferred: Inferred, plan: Plan, moves: Moves) -> ast.Module:
     """Return the tree of the emitted file."""
-    return ModuleEmitter(inferred, plan).emit()
+    return ModuleEmitter(inferred, plan, moves).emit()

@@ -49,7 +49,7 @@ class NodeEmitter:
             case Call():
                 return self._call(node, pairs)
             case SequenceNode():
-                return self._sequence(node.items, pairs)
+                return self._sequence(node, pairs)
             case Repeat():
                 return self._repeat(node, pairs)
             case Choice():
@@ -188,8 +188,9 @@ class NodeEmitter:
 
     # Rows of layers.
 
-    def _sequence(self, items: Sequence[Item], pairs: Pairs) -> ast.expr:
-        return call(dotted(self.module.nn("Sequential")), *self.sequence_arguments(items, pairs))
+    def _sequence(self, node: SequenceNode, pairs: Pairs) -> ast.expr:
+        cls, keywords = self.module.sequential(node)
+        return call(dotted(cls), *self.sequence_arguments(node.items, pairs), **keywords)
 
     def sequence_arguments(self, items: Sequence[Item], pairs: Pairs) -> list[ast.expr]:
         """Return the arguments of `nn.Sequential` for the items of a list."""
@@ -237,12 +238,15 @@ class NodeEmitter:
         return ast.Tuple([title, made_by], ast.Load())
 
     def _repeat(self, node: Repeat, pairs: Pairs) -> ast.expr:
-        sequential = dotted(self.module.nn("Sequential"))
+        cls, keywords = self.module.sequential(node)
+        sequential = dotted(cls)
         rows = [(case, list(_children(state))) for case, state in pairs]
         if node.label is None:
-            return call(sequential, ast.Starred(self._copies(node, rows, named=False), ast.Load()))
+            return call(
+                sequential, ast.Starred(self._copies(node, rows, named=False), ast.Load()), **keywords
+            )
         self.module.names.used.add("OrderedDict")
-        return call(sequential, call("OrderedDict", self._copies(node, rows, named=True)))
+        return call(sequential, call("OrderedDict", self._copies(node, rows, named=True)), **keywords)
 
     def _copies(self, node: Repeat, rows: Rows, named: bool) -> ast.expr:
         """Return a comprehension over the copies."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from compiler.catalogue.operation_table import FACTORIES
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.plugins import Registry, import_name
 from compiler.emit.expressions import Translator
+from compiler.emit.moves import ClassMoves
 from compiler.emit.names import Globals
 from compiler.emit.syntax import name, own
 from compiler.resolve.programs import MODE, NAMESPACES
@@ -36,6 +38,13 @@ class ProgramTranslator(Translator):
         self.number_calls = number_calls
         """Calls of a name that is both a function of numbers and an operation, and that got numbers."""
         self.reads: set[str] = set()
+        self.moves: ClassMoves | None = None
+
+    def visit(self, node: ast.AST) -> Any:
+        """Return the translation of a node, moved to another device where that is needed."""
+        made = super().visit(node)
+        stored = isinstance(getattr(node, "ctx", None), ast.Store)
+        return made if self.moves is None or stored else self.moves.value(node, made)
 
     def body(self, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
         """Return the translation of statements."""
@@ -101,7 +110,10 @@ class ProgramTranslator(Translator):
         """Write `x = x + y`: an augmented assignment would change a tensor in place."""
         assert isinstance(node.target, ast.Name)
         target = self.visit(node.target)
-        value = ast.BinOp(ast.Name(target.id, ast.Load()), node.op, self.visit(node.value))
+        before: ast.expr = ast.Name(target.id, ast.Load())
+        if self.moves is not None:
+            before = self.moves.value(node.target, before)
+        value = ast.BinOp(before, node.op, self.visit(node.value))
         return ast.Assign([target], value)
 
     def visit_Assign(self, node: ast.Assign) -> ast.stmt:

@@ -134,7 +134,7 @@ def attempt(
     if name in _MANY and tensors_in(arguments):
         check_pieces(run, node, f"`{name}`", tensors_in(arguments)[0])
     try:
-        return function(*arguments, **keywords)
+        return run.perform(node, name, function, arguments, keywords)
     except SpecError:
         raise
     except TORCH_ERRORS as error:
@@ -220,9 +220,11 @@ def apply_operator(
 ) -> Any:
     """Apply an operator to tensors; sizes that do not broadcast are named with their dimension."""
     if what in _PRODUCTS:
-        check_dtypes(run, node, what, [_text(part) for part in _parts(node)], operands)
+        check_dtypes(run, node, what, [_text(part) for part in parts(node)], operands)
     try:
-        return function(*operands)
+        return run.perform(node, what, function, operands, {})
+    except SpecError:
+        raise
     except TORCH_ERRORS as error:
         raise SpecError([_operator_refused(run, node, what, error, operands)]) from None
 
@@ -235,14 +237,15 @@ def _operator_refused(
         "shape-mismatch",
         refusal(f"`{what}`", error, operands),
         run.source.span(node),
-        label=forms([_text(part) for part in _parts(node)], operands),
+        label=forms([_text(part) for part in parts(node)], operands),
         labels=labels,
         notes=run.engine.trail.notes(),
         help=help,
     )
 
 
-def _parts(node: ast.AST) -> list[ast.AST]:
+def parts(node: ast.AST) -> list[ast.AST]:
+    """Return the operands of an operator as they are written."""
     match node:
         case ast.BinOp():
             return [node.left, node.right]

@@ -54,7 +54,7 @@ class Cell:
     def parts(self, place: Span) -> list[Cell]:
         """Return the items of a sequence or repeat."""
         if self._parts is None:
-            self._parts = [Cell(self.engine, name, state) for name, state in self._items(place)]
+            self._parts = [type(self)(self.engine, name, state) for name, state in self._items(place)]
         return self._parts
 
     def _items(self, place: Span) -> list[tuple[str, State]]:

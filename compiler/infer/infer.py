@@ -95,7 +95,7 @@ def _infer(
             inputs = sample_inputs(program, sizes)
         root = engine.builder.instantiate(program.model, {})
         output: Any = None
-        for training in _modes(program):
+        for training in modes(program):
             engine.training = training
             root, output = _run(engine, root, inputs, program)
     engine.started = None
@@ -114,7 +114,7 @@ def _run(
     return replace(state, output=output), output
 
 
-def _modes(program: ResolvedProgram) -> tuple[bool, ...]:
+def modes(program: ResolvedProgram) -> tuple[bool, ...]:
     """Return the modes to run in: both, if a program asks for the mode."""
     definitions = [program.model, *program.scope.blocks.values()]
     for definition in definitions:

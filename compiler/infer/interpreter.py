@@ -365,9 +365,24 @@ class Interpreter(Evaluator):
             raise refuse("not-callable", f"{_what(value)} cannot be called", self.source.span(node.func))
         if isinstance(value.state, BlockState):
             check_input_names(self.source, node, value.name, value.state.definition)
-        arguments, keywords = self._arguments(node)
+        arguments, keywords = self.inputs(node, value)
         where = ast.unparse(node.func)
         return value.call(arguments, keywords, self.source.span(node), where)
+
+    def inputs(self, node: ast.Call, cell: Cell) -> tuple[list[Any], dict[str, Any]]:
+        """Return the inputs that a call gives to a layer."""
+        return self._arguments(node)
+
+    def perform(
+        self,
+        node: ast.AST,
+        what: str,
+        function: Callable[..., Any],
+        arguments: Sequence[Any],
+        keywords: Mapping[str, Any],
+    ) -> Any:
+        """Call a function of torch for an operation, a method or an operator of the program."""
+        return function(*arguments, **keywords)
 
     def apply(self, node: ast.AST, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         if function is operator.getitem and isinstance(arguments[0], Cell):

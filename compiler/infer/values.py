@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from compiler.infer.placed import place_of
 from compiler.infer.symbols import shape_text
 from compiler.program import Argument, Call
 from spec_schema.scalars import shorten
@@ -57,7 +58,7 @@ def freeze(value: Any) -> Hashable:
     """
     match value:
         case Tensor():
-            return ("tensor", tuple(map(_size, value.shape)), value.dtype)
+            return ("tensor", tuple(map(_size, value.shape)), value.dtype, place_of(value))
         case list() | tuple():
             return (type(value).__name__, tuple(freeze(item) for item in value))
         case dict():

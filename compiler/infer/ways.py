@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from compiler.infer.placed import place_of
 from compiler.infer.values import Undecided, same_form, show, tensors_in
 from spec_schema.diagnostics import Label, SpecError, refuse
 from spec_schema.grammar import Source
@@ -74,5 +75,6 @@ def disagreement(
 
 def _form(value: Any) -> str:
     if isinstance(value, Tensor):
-        return f"{str(value.dtype).removeprefix('torch.')}{show(value)}"
+        place = place_of(value)
+        return f"{str(value.dtype).removeprefix('torch.')}{show(value)}" + (f" on {place}" if place else "")
     return show(value)
