@@ -11,7 +11,7 @@ from torch import nn
 
 from compiler.infer.infer import Inferred
 from compiler.infer.states import BlockState, Leaf
-from compiler.initialisation import check_initialisation
+from compiler.initialisation import check_initialisation, reads_checkpoint
 from compiler.placement.rules import Sites, site_problems, sites
 from compiler.plan import Decision, Initialisation, Plan, PlanRow, Tie, meta
 from compiler.program import InitRule, PlacementRule, SelectorRule, ShareGroup
@@ -110,7 +110,8 @@ class RuleApplier:
         by_row = [(row, self._candidates(row, scopes)) for row in group.rows]
         winners = [(row, found[-1]) for row, found in by_row if found]
         written = [(row, candidate) for row, candidate in winners if not candidate.default]
-        if not winners:
+        own = isinstance(owner.owner, Leaf) and not by_row[0][1]  # no rule, and a constructor that makes it
+        if not winners or (own and not written):
             self._missing(owner)
             return None, []
         row, winner = (written or winners)[0]
@@ -138,15 +139,18 @@ class RuleApplier:
             if row.steps[: len(scope.steps)] != scope.steps:
                 continue
             for rule in scope.rules.init:
-                if rule.selector.matches(inner):
+                if rule.selector.matches(inner) and (row.persistent or not reads_checkpoint(rule.value)):
                     self.used.add(rule)
                     text = f"{rule.selector.text}: {rule.value}"
                     found.append(self._candidate(row, rule.value, text, rule.span, scope))
         return found
 
     def _default(self, row: TensorRow) -> InitRule | None:
-        """Return the last default rule for a tensor of a layer of torch."""
-        if row.module is None:
+        """Return the last default rule for a tensor of a layer of torch.
+
+        A plugin's layer initialises what is inside it, torch's layers too, and may have set them to zero.
+        """
+        if not row.of_torch:
             return None
         key = row.torch_steps
         if key not in self.defaults:
@@ -162,16 +166,9 @@ class RuleApplier:
         return Candidate(value, text, place, names, scope is None, scope.steps if scope else ())
 
     def _missing(self, row: TensorRow) -> None:
+        if isinstance(row.owner, Leaf) and (row.kind == "buffer" or not row.of_torch):
+            return  # the layer makes it itself
         what = "buffer" if row.kind == "buffer" else "parameter"
-        if (
-            row.module is not None
-            and type(row.module).__module__.startswith("torch.")
-            and row.kind == "buffer"
-        ):
-            return
-        owner = row.owner
-        if isinstance(owner, Leaf) and owner.layer.source != "torch.nn":
-            return
         self.problems.append(
             Diagnostic(
                 "missing-init",
@@ -211,7 +208,9 @@ class RuleApplier:
         key = (winner.value, tuple(row.tensor.shape), str(sorted(winner.names.items(), key=str)))
         if key not in self.checked:
             self.checked.add(key)
-            self.problems.extend(self._init_problems(row, winner))
+            known = {(problem.code, problem.span) for problem in self.problems}
+            found = self._init_problems(row, winner)
+            self.problems.extend(problem for problem in found if (problem.code, problem.span) not in known)
 
     def _check_losers(self) -> None:
         """Check the rules that decide nothing too, but for what depends on the tensor that they lose."""

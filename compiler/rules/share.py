@@ -57,13 +57,14 @@ class _Sharing:
     def _targets(self, scope: RuleScope, rule: SelectorRule) -> list[Place]:
         depth = len(scope.steps)
         places: list[Place] = [*self.table.modules, *self.table.tensors]
-        return [
+        found = [
             p
             for p in places
             if len(p.steps) > depth
             and p.steps[:depth] == scope.steps
             and rule.selector.names(p.steps[depth:])
         ]
+        return sorted(found, key=_by_name)
 
     def _tie(
         self,
@@ -212,15 +213,31 @@ def _shapes_differ(a: TensorRow, b: TensorRow, rule: SelectorRule, owner: Select
     )
 
 
+def _by_name(place: Place) -> list[tuple[int, str]]:
+    """Order what one selector names, so that the owner does not depend on the order of declarations."""
+    return [(int(name), "") if name.isdecimal() else (-1, name) for name, _ in place.steps]
+
+
 def _form(row: TensorRow) -> str:
     return f"{str(row.tensor.dtype).removeprefix('torch.')}{list(row.tensor.shape)}"
+
+
+def _own_groups(table: Table) -> dict[str, Group]:
+    """Return each tensor alone, but for one that a layer holds under several names: its constructor shares it."""
+    made: dict[object, Group] = {}
+    groups = {}
+    for row in table.tensors:
+        group = made.setdefault((row.layer_steps, id(row.tensor)), Group([]))
+        group.rows.append(row)
+        groups[row.name] = group
+    return groups
 
 
 def resolve_shares(
     table: Table, scopes: Sequence[RuleScope], problems: list[Diagnostic], used: set[object]
 ) -> tuple[list[Group], list[Tie]]:
     """Return the tensors of a model in groups that are one, and the ties that make them so."""
-    sharing = _Sharing(table, problems, used, {row.name: Group([row]) for row in table.tensors})
+    sharing = _Sharing(table, problems, used, _own_groups(table))
     for scope in scopes:
         for rule in scope.rules.share:
             sharing.apply(scope, rule)

@@ -15,6 +15,9 @@ from spec_schema.limits import Limits
 from spec_schema.selectors import Step
 from spec_schema.source import Span
 
+TORCH = "torch.nn."
+"""What the modules of torch's layers begin with."""
+
 
 @dataclass(frozen=True, eq=False)
 class Place:
@@ -49,6 +52,21 @@ class TensorRow(Place):
     """The path within the layer of the catalogue, with torch's own types."""
     entry: TensorEntry | None
     span: Span
+
+    @property
+    def layer_steps(self) -> tuple[Step, ...]:
+        """The path of the layer of the catalogue that holds it; its own path, for a tensor of a block."""
+        return self.steps[: len(self.steps) - max(len(self.torch_steps) - 1, 0)]
+
+    @cached_property
+    def of_torch(self) -> bool:
+        """Whether it is a tensor of torch's own layers alone: neither of a plugin's class, nor inside one."""
+        module = self.owner.module if isinstance(self.owner, Leaf) else None
+        for name, _ in self.torch_steps[1:]:
+            if module is None or not type(module).__module__.startswith(TORCH):
+                return False
+            module = module._modules.get(name)
+        return bool(self.torch_steps)
 
 
 @dataclass(frozen=True, eq=False)
