@@ -13,6 +13,7 @@ from compiler.artifact import Artifact
 from compiler.plan import PlanRow
 from runtime.classes import ARTIFACT, root_class
 from runtime.devices import resolve_device
+from runtime.freezing import keep_statistics
 from runtime.initialise import FirstValues
 from runtime.ties import keep_ties
 from spec_schema.diagnostics import refuse
@@ -62,6 +63,7 @@ def assemble(artifact: Artifact, values: Values, device: str | None = None) -> n
         place(model, row, values(row).to(target_device(row, device)).contiguous())
     setattr(model, ARTIFACT, artifact)
     keep_ties(model, artifact.plan)
+    keep_statistics(model, artifact.plan)
     model.train()
     if device != "meta":
         _check_complete(model)

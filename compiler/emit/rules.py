@@ -24,6 +24,8 @@ def rule_statements(module: ModuleEmitter, group: ClassGroup) -> list[ast.stmt]:
     statements = _ties(group.states[0], module.ties_of(group))
     if module.is_root(group):
         statements += _frozen(group.states[0], module.frozen_paths())
+        if module.plan.frozen_modules:
+            statements.append(ast.Expr(call(own("train"))))
     return statements
 
 

@@ -1,0 +1,27 @@
+"""Frozen layers that stay as they are: running statistics are kept however a part of the model is put to training."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import nn
+
+from compiler.plan import Plan
+
+TRAIN = "train"
+"""The method that puts a module, and all modules inside, into training or evaluation mode."""
+
+
+def keep_statistics(model: nn.Module, plan: Plan) -> None:
+    """Let frozen layers with running statistics stay in evaluation mode.
+
+    The emitted class does so in its own `train`, which a call of a part's `train` does not reach.
+    """
+    for name in plan.frozen_modules:
+        module = model.get_submodule(name)
+        setattr(module, TRAIN, partial(stay_in_evaluation, module))
+
+
+def stay_in_evaluation(module: nn.Module, mode: bool = True) -> nn.Module:
+    """Stand in for `Module.train` of a frozen layer."""
+    return type(module).train(module, False)
