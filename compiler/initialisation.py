@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -273,6 +274,16 @@ class InitEvaluator(Evaluator):
         return self.draws.checkpoint(str(bound["path"]), str(bound.get("prefix", "")))
 
 
+def value_problem(value: float, dtype: torch.dtype) -> str | None:
+    """Return why a tensor cannot hold a number, or None if it can."""
+    if dtype.is_floating_point or dtype.is_complex:
+        fits = not math.isfinite(value) or abs(value) <= torch.finfo(dtype).max
+    else:
+        low, high = (0, 1) if dtype == torch.bool else (torch.iinfo(dtype).min, torch.iinfo(dtype).max)
+        fits = low <= value <= high and value == int(value)
+    return None if fits else f"a tensor of {str(dtype).removeprefix('torch.')} cannot hold {value!r}"
+
+
 class DrySource:
     """Draws nothing: checks what can be known of a draw from the shape alone, on the meta device."""
 
@@ -286,6 +297,9 @@ class DrySource:
         if name in RANDOM_INITIALIZERS and not (self.dtype.is_floating_point or self.dtype.is_complex):
             found = str(self.dtype).removeprefix("torch.")
             raise ValueError(f"{name} draws real numbers, and the tensor is {found}")
+        problem = value_problem(arguments["val"], self.dtype) if name == "constant" else None
+        if problem:
+            raise ValueError(problem)
         return torch.empty(self.shape, device="meta")
 
     def mix(self, parts: Sequence[tuple[float, Callable[[], Tensor]]], branch: Sequence[int]) -> Tensor:
@@ -298,6 +312,11 @@ class DrySource:
 
     def transform(self, name: str, tensor: Tensor, arguments: Mapping[str, Any]) -> Tensor:
         return tensor
+
+
+def reads_checkpoint(expression: Expression) -> bool:
+    """Say whether an initialiser reads a checkpoint."""
+    return any(isinstance(n, ast.Name) and n.id == CHECKPOINT for n in ast.walk(expression.tree))
 
 
 def check_initialisation(
@@ -329,3 +348,7 @@ def check_initialisation(
             expression.place,
             help="write `normal(std=0.02)`, `zeros` or a number",
         )
+    else:
+        problem = value_problem(value, dtype)
+        if problem:
+            raise refuse("bad-initializer", problem, expression.place)

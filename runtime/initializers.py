@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import init
 
 from compiler.catalogue.initializer_table import INITIALIZER_ARGUMENTS, argument_problem, requirement
+from compiler.initialisation import value_problem
 from runtime.random import Draws
 
 Shape = tuple[int, ...]
@@ -86,11 +87,9 @@ def _trunc_normal(
 
 
 def _constant(shape: Shape, dtype: torch.dtype, _: Draws, *, val: float) -> Tensor:
-    whole = not (dtype.is_floating_point or dtype.is_complex)
-    limits = torch.iinfo(dtype) if whole and dtype != torch.bool else None
-    low, high = (limits.min, limits.max) if limits else (0, 1)
-    if whole and not (low <= val <= high and val == int(val)):
-        raise ValueError(f"{val!r} is no value of a {dtype} tensor")
+    problem = value_problem(val, dtype)
+    if problem:
+        raise ValueError(problem)
     return torch.full(shape, val, dtype=dtype, device="cpu")
 
 

@@ -62,8 +62,8 @@ class Draws:
         a value up to `high`.
         Raises ValueError if low > high, if a bound is not finite in the dtype, or if `dtype` is not floating.
         """
-        widest = torch.finfo(_drawn_dtype(dtype)).max
-        if not (low <= high and abs(low) <= widest and abs(high) <= widest and high - low <= widest):
+        drawn, widest = torch.finfo(_drawn_dtype(dtype)), torch.finfo(dtype).max
+        if not (low <= high and abs(low) <= widest and abs(high) <= widest and high - low <= drawn.max):
             raise ValueError(f"uniform needs finite bounds, the lower one first, not {low} and {high}")
         return self._fill(shape, dtype, lambda chunk, source: chunk.uniform_(low, high, generator=source))
 
