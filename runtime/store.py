@@ -147,11 +147,17 @@ class Saved:
         """Return the tensors of the file under all the names that an artifact gives them."""
         return of_plan(artifact.plan, self.dtypes)
 
-    def value(self, artifact: Artifact, row: PlanRow) -> Tensor:
-        """Return the value of a row: a buffer that is not persistent is computed again."""
-        if row.persistent:
-            return self.tensors[row.name]
-        return FirstValues(artifact)(row).to(self.dtypes.get(row.name, row.dtype))
+    def model(self, device: str | None = None, plugins: Iterable[str | Plugin] = ()) -> nn.Module:
+        """Return the model; see `load`."""
+        artifact = self.artifact(plugins)
+        first_values = FirstValues(artifact)  # a buffer that is not persistent is computed again
+
+        def value(row: PlanRow) -> Tensor:
+            if row.persistent:
+                return self.tensors[row.name]
+            return first_values(row).to(self.dtypes.get(row.name, row.dtype))
+
+        return assemble(artifact, value, device)
 
 
 def _versions(versions: Mapping[str, object]) -> str:
@@ -250,8 +256,7 @@ def load(
     """
     saved = read_saved(path, digest)
     _note_format(saved)
-    artifact = saved.artifact(plugins)
-    return assemble(artifact, lambda row: saved.value(artifact, row), device)
+    return saved.model(device, plugins)
 
 
 def load_into(

@@ -29,6 +29,8 @@ class Trained:
     metrics: Mapping[str, Any]
     """`train_loss` of the last epoch; of the test split, if there is one, `test_loss` and the spec's metrics."""
     path: Path
+    digest: str
+    """That of the saved model."""
     checkpoint: Path
     """The state after the last whole epoch, from which the training can go on."""
     log: Path

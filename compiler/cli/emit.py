@@ -12,7 +12,7 @@ import typer
 from compiler import pipeline, printing
 from compiler.artifact import Artifact, canonical
 from compiler.cli.console import err, status
-from compiler.cli.options import ImportPaths, OutputFormat, Plugins, Preset, Settings, Spec
+from compiler.cli.options import ExpectDigest, ImportPaths, OutputFormat, Plugins, Preset, Settings, Spec
 from compiler.cli.outcome import Format
 from compiler.cli.run import check_target
 from compiler.cli.subject import Subject, check_file
@@ -38,13 +38,14 @@ def emit(
     preset: Preset = None,
     plugin: Plugins = None,
     import_path: ImportPaths = None,
+    expect_digest: ExpectDigest = None,
     format: OutputFormat = Format.text,
 ) -> None:
     """Print the model as stand-alone Python source.
 
     The source imports torch and nothing of Blockprint: who outgrows specs goes on with it.
     """
-    subject = Subject(spec, set_, preset, plugin, import_path)
+    subject = Subject(spec, set_, preset, plugin, import_path, expect_digest)
     check_file(spec)
     check_target(output, spec)
     text = text_after(until, subject)

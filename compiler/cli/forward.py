@@ -21,9 +21,11 @@ HEAD = 6
 """Values shown of an output."""
 
 
-def print_forward(artifact: Artifact, model: nn.Module, seed: int, format: Format) -> None:
-    """Run a model once on random inputs, and print what it returns."""
-    inputs, output = forward(artifact, model, seed)
+def print_forward(model: nn.Module, seed: int, format: Format) -> None:
+    """Run a model that was built from a spec once on random inputs, and print what it returns."""
+    from runtime.classes import artifact_of
+
+    inputs, output = forward(artifact_of(model), model, seed)
     leaves = dict(_leaves("output", output))
     match format:
         case Format.json:

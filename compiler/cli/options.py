@@ -54,6 +54,14 @@ ImportPaths = Annotated[
         help="Look for imported specs here too, beside the spec's own folder.",
     ),
 ]
+ExpectDigest = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIGEST",
+        show_default=False,
+        help="Refuse a model file that has another digest than this.",
+    ),
+]
 OutputFormat = Annotated[
     Format, typer.Option("--format", callback=_note_format, help="The form of results and diagnostics.")
 ]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from compiler.cli.console import out, status, table
+from compiler.cli.console import out, table
 from compiler.cli.explain import dtype_text, form_text
-from compiler.cli.options import ImportPaths, OutputFormat, Plugins, Preset, Settings, Spec
+from compiler.cli.options import ExpectDigest, ImportPaths, OutputFormat, Plugins, Preset, Settings, Spec
 from compiler.cli.outcome import Format
 from compiler.cli.selection import SelectorText, select
 from compiler.cli.subject import Subject
@@ -20,6 +20,7 @@ from compiler.cli.summary import count_text
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from compiler.artifact import Artifact
     from compiler.plan import PlanRow
     from runtime.statistics import Statistics
 
@@ -35,6 +36,7 @@ def params(
     preset: Preset = None,
     plugin: Plugins = None,
     import_path: ImportPaths = None,
+    expect_digest: ExpectDigest = None,
     format: OutputFormat = Format.text,
 ) -> None:
     """List parameters and buffers; of a saved model, their values too.
@@ -42,10 +44,11 @@ def params(
     Of a saved model also the mean, deviation, range and norm of each tensor, and the values themselves where
     a selector names a few.
     """
-    subject = Subject(spec, set_, preset, plugin, import_path)
-    artifact = subject.artifact()
+    artifact, found = _read(Subject(spec, set_, preset, plugin, import_path, expect_digest))
     rows = select(artifact, selector)
-    tensors = _tensors(subject, rows) if subject.is_model else {}
+    tensors = {row.name: found[row.name] for row in rows if found}
+    if tensors:  # they may have been cast since the spec was built
+        rows = [replace(row, dtype=tensors[row.name].dtype) for row in rows]
     few = selector is not None and len(rows) <= FEW
     if format is Format.json:
         print(json.dumps([as_json(row, tensors.get(row.name), few) for row in rows], indent=2))
@@ -58,14 +61,18 @@ def params(
             print_values(out(), tensors)
 
 
-def _tensors(subject: Subject, rows: list[PlanRow]) -> dict[str, Tensor]:
-    """Return the tensors of a saved model by their canonical names."""
-    from runtime.store import load
+def _read(subject: Subject) -> tuple[Artifact, Mapping[str, Tensor]]:
+    """Return the artifact, and the tensors of a saved model by each of their names."""
+    if not subject.is_model:
+        return subject.artifact(), {}
+    from runtime.classes import artifact_of
 
-    with status(f"reading {subject.path.name}"):
-        model = load(subject.path, "cpu", subject.plugins or ())
-    found = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    return {row.name: found[row.name].detach() for row in rows}
+    model = subject.model("cpu")
+    named = [
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    ]
+    return artifact_of(model), {name: tensor.detach() for name, tensor in named}
 
 
 # --- text -----------------------------------------------------------------------------------------------

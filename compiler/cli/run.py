@@ -16,6 +16,7 @@ from compiler.cli.forward import print_forward
 from compiler.cli.options import (
     AllowLarge,
     Device,
+    ExpectDigest,
     ImportPaths,
     OutputFormat,
     Plugins,
@@ -74,6 +75,7 @@ def run(
     save: Save = None,
     plugin: Plugins = None,
     import_path: ImportPaths = None,
+    expect_digest: ExpectDigest = None,
     allow_large: AllowLarge = False,
     format: OutputFormat = Format.text,
 ) -> None:
@@ -81,25 +83,28 @@ def run(
 
     A spec without a `train` section, or a saved model, is run once on random inputs.
     """
-    subject = Subject(spec, set_, preset, plugin, import_path)
+    subject = Subject(spec, set_, preset, plugin, import_path, expect_digest)
     for file in (spec, resume):
         if file is not None:
             check_file(file)
     check_target(save, spec)
-    artifact = subject.artifact()
     check_device(device)
-    if artifact.training is None or subject.is_model:
-        _refuse_training_options(out, epochs, resume, subject.is_model)
-        model = _model(subject, artifact, seed, device, allow_large)
-        print_forward(artifact, model, seed, format)
+    if subject.is_model:
+        _refuse_training_options(out, epochs, resume, is_model=True)
+        model = subject.model(device)
+        print_forward(model, seed, format)
+    elif (artifact := subject.artifact()).training is None:
+        _refuse_training_options(out, epochs, resume, is_model=False)
+        model = _build(subject, artifact, seed, device, allow_large)
+        print_forward(model, seed, format)
     else:
         options = {"seed": seed, "device": device, "out": out or OUT, "epochs": epochs, "resume": resume}
         model = _train(artifact, {**options, "allow_large": allow_large}, format).model
     if save is not None:
         from runtime.store import save as write
 
-        write(model, save)
-        err().print(f"saved {save}", soft_wrap=True)
+        digest = write(model, save)
+        err().print(f"saved {save}\ndigest {digest}", soft_wrap=True)
 
 
 def check_target(path: Path | None, spec: Path) -> None:
@@ -158,7 +163,8 @@ def _train(artifact: Artifact, options: Mapping[str, Any], format: Format) -> Tr
 def print_trained(trained: Trained, format: Format) -> None:
     """Print what came of a training, and what can be done next."""
     metrics = {name: _plain(value) for name, value in trained.metrics.items()}
-    files = {"path": str(trained.path), "checkpoint": str(trained.checkpoint), "log": str(trained.log)}
+    files = {"path": str(trained.path), "digest": trained.digest}
+    files |= {"checkpoint": str(trained.checkpoint), "log": str(trained.log)}
     match format:
         case Format.json:
             lengths = {"epochs": trained.epochs, "steps": trained.steps}
@@ -184,6 +190,7 @@ def _print_results(trained: Trained, metrics: Mapping[str, Any]) -> None:
 
 def _files(trained: Trained) -> Iterator[tuple[str, str]]:
     yield "model", f"{trained.path}: architecture and weights"
+    yield "digest", trained.digest
     yield "log", f"{trained.log}: {trained.epochs} epochs, {trained.steps} steps"
     yield "checkpoint", f"{trained.checkpoint}: the state after the last epoch, for `--resume`"
 
@@ -207,14 +214,9 @@ def _number(value: Any) -> str:
 # --- building -------------------------------------------------------------------------------------------
 
 
-def _model(
+def _build(
     subject: Subject, artifact: Artifact, seed: int, device: str | None, allow_large: bool
 ) -> nn.Module:
-    if subject.is_model:
-        from runtime.store import load
-
-        with status(f"loading {subject.path.name}"):
-            return load(subject.path, device, subject.plugins or ())
     from runtime.build import build
 
     with filling(artifact) as on_row:

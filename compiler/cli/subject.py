@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compiler.catalogue.plugins import Plugin
-from compiler.cli.console import status
+from compiler.cli.console import err, status
 from compiler.cli.outcome import UsageProblem
 from compiler.load import DiskFiles, Loaded, load
 from spec_schema.suggest import did_you_mean
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from compiler.artifact import Artifact
+    from runtime.store import Saved
 
 MODEL_SUFFIX = ".safetensors"
 
@@ -28,6 +31,8 @@ class Subject:
     preset: str | None = None
     plugins: Sequence[str | Plugin] | None = None
     import_paths: Sequence[Path] | None = None
+    expect_digest: str | None = None
+    """What a saved model must have."""
 
     @property
     def is_model(self) -> bool:
@@ -66,7 +71,9 @@ class Subject:
         """
         check_file(self.path)
         if self.is_model:
-            return self._saved()
+            return self.saved(values=False).artifact(self.plugins or ())
+        if self.expect_digest is not None:
+            raise UsageProblem(f"`--expect-digest` is for saved models, and `{self.path}` is a spec")
         import compiler
 
         settings = self.variables()
@@ -79,16 +86,34 @@ class Subject:
                 import_paths=self.import_paths or (),
             )
 
-    def _saved(self) -> Artifact:
+    def saved(self, values: bool) -> Saved:
+        """Read a saved model, and make sure that it is whole. Without `values` they are not kept.
+
+        Raises:
+            UsageProblem: an option does not fit it, or the digest that is expected is none.
+            FileError: the file is damaged, no saved model, or not the one that is expected.
+        """
         if self.settings or self.preset:
             raise UsageProblem(
                 f"`{self.path}` is a saved model, whose values are fixed",
                 "`--set` and `--preset` are for specs",
             )
         with status(f"reading {self.path.name}"):
-            from runtime.store import read_artifact
+            from runtime.files.sealed import check_digest
+            from runtime.store import NO_DIGEST, read_saved
 
-            return read_artifact(self.path, self.plugins or ())
+            try:
+                digest = None if self.expect_digest is None else check_digest(self.expect_digest)
+            except ValueError as error:
+                raise UsageProblem(str(error)) from None
+            saved = read_saved(self.path, digest, values)
+        if saved.digest is None:
+            err().print(f"note: {self.path} {NO_DIGEST}", soft_wrap=True)
+        return saved
+
+    def model(self, device: str | None) -> nn.Module:
+        """Load a saved model; see `saved`."""
+        return self.saved(values=True).model(device, self.plugins or ())
 
 
 def check_file(path: Path) -> None:

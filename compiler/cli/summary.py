@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from compiler.cli.console import WIDE, facts, out, status, table
-from compiler.cli.options import ImportPaths, OutputFormat, Plugins, Preset, Settings, Spec
+from compiler.cli.options import ExpectDigest, ImportPaths, OutputFormat, Plugins, Preset, Settings, Spec
 from compiler.cli.outcome import Format
 from compiler.cli.subject import Subject
 
@@ -27,22 +27,33 @@ def summary(
     preset: Preset = None,
     plugin: Plugins = None,
     import_path: ImportPaths = None,
+    expect_digest: ExpectDigest = None,
     format: OutputFormat = Format.text,
 ) -> None:
     """Show a model's layers, shapes, parameters, memory and FLOPs.
 
     Nothing is allocated, so a model may be larger than the computer. Equal blocks in a row are shown once.
     """
-    artifact = Subject(spec, set_, preset, plugin, import_path).artifact()
+    artifact, digest = _read(Subject(spec, set_, preset, plugin, import_path, expect_digest))
     found = read_summary(artifact)
     match format:
         case Format.json:
-            print(json.dumps(as_json(artifact.name, found), indent=2))
+            print(json.dumps({**as_json(artifact.name, found), "digest": digest}, indent=2))
         case Format.short:
             totals = (count_text(found.parameters, "parameters"), memory_text(found.bytes), flops_text(found))
             print(f"{artifact.name}: {', '.join(totals)}")
         case Format.text:
             print_summary(out(), found)
+            if digest is not None:
+                out().print(f"\ndigest {digest}", soft_wrap=True)
+
+
+def _read(subject: Subject) -> tuple[Artifact, str | None]:
+    """Return the artifact, and the digest of a saved model."""
+    if not subject.is_model:
+        return subject.artifact(), None
+    saved = subject.saved(values=False)
+    return saved.artifact(subject.plugins or ()), saved.digest
 
 
 def read_summary(artifact: Artifact) -> Summary:

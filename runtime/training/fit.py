@@ -91,11 +91,12 @@ class Fit:
                 self._evaluate(trainer, learner)
         model.to(device)
         path = self.out / f"{self.title}.safetensors"
-        save(model, path)
+        digest = save(model, path)
         return Trained(
             model,
             {name: value for name in self._columns() if (value := learner.results.get(name)) is not None},
             path,
+            digest,
             last.path,
             self.own / FILE,
             trainer.current_epoch,

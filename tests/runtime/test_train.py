@@ -244,7 +244,7 @@ def test_only_a_checkpoint_of_the_same_training_is_resumed(folder: Path) -> None
         trained(folder, compiled(folder), resume=folder / "nothing.safetensors")
     damaged = folder / "damaged.safetensors"
     damaged.write_bytes(done.checkpoint.read_bytes()[:-9])
-    with pytest.raises(FileError, match="is no checkpoint"):
+    with pytest.raises(FileError, match="is damaged"):
         trained(folder, compiled(folder), resume=damaged)
 
 

@@ -85,8 +85,11 @@ def test_a_preset(cli: Call, mlp: Path) -> None:
 
 def test_a_saved_model_needs_no_values(cli: Call, mlp: Path, tmp_path: Path) -> None:
     model = tmp_path / "m.safetensors"
-    cli("run", mlp, "--preset", "wide", "--save", model)
-    assert cli("summary", model).stdout == cli("summary", mlp, "--preset", "wide").stdout
+    saved = cli("run", mlp, "--preset", "wide", "--save", model)
+    digest = saved.stderr.split()[-1]
+    of_spec = cli("summary", mlp, "--preset", "wide").stdout
+    assert cli("summary", model).stdout == f"{of_spec}\ndigest {digest}\n"
+    assert json.loads(cli("summary", model, "--format", "json").stdout)["digest"] == digest
     result = cli("summary", model, "--preset", "wide")
     assert result.exit_code == 2
     assert "is a saved model" in result.stderr
