@@ -15,7 +15,7 @@ from rich.text import Text
 
 from compiler.catalogue.docstrings import first_sentence
 from compiler.cli.console import facts, out
-from compiler.cli.options import ImportPaths, OutputFormat, Plugins, Preset, Settings
+from compiler.cli.options import ExpectDigest, ImportPaths, OutputFormat, Plugins, Preset, Settings
 from compiler.cli.outcome import Format, UsageProblem
 from compiler.cli.selection import SelectorText, select
 from compiler.cli.subject import Subject
@@ -45,6 +45,7 @@ def explain(
     preset: Preset = None,
     plugin: Plugins = None,
     import_path: ImportPaths = None,
+    expect_digest: ExpectDigest = None,
     format: OutputFormat = Format.text,
 ) -> None:
     """Explain what decided a parameter, or what an error code means.
@@ -57,7 +58,7 @@ def explain(
     elif selector is None and _is_code(what):
         print_page(what, format)
     else:
-        artifact = Subject(Path(what), set_, preset, plugin, import_path).artifact()
+        artifact = Subject(Path(what), set_, preset, plugin, import_path, expect_digest).artifact()
         print_rows(artifact, select(artifact, selector), format)
 
 
