@@ -111,17 +111,18 @@ def load_as_one(
         title = f"Error(s) in loading state_dict for {type(module).__name__}:"
         raise TieError("\n\t".join([title, *problems]))
     for group in groups:
-        value = next((given[name] for name in group if name in given), None)
-        if value is None:
-            continue
+        found = [given[name] for name in group if name in given]
+        if not found or not all(isinstance(value, Tensor) for value in found):
+            continue  # torch says what is missing, and what is no tensor
+        value = found[0]
         if local_metadata.get("assign_to_params_buffers") and isinstance(held[group[0]], nn.Parameter):
             value = _as_parameter(value, held[group[0]])
         state_dict.update({prefix + name: value for name in group})
 
 
-def _as_parameter(value: Any, held: nn.Parameter) -> Any:
+def _as_parameter(value: Tensor, held: nn.Parameter) -> nn.Parameter:
     """Return what is to be assigned as one parameter, of which torch would else make one for each name."""
-    if isinstance(value, nn.Parameter) or not isinstance(value, Tensor):
+    if isinstance(value, nn.Parameter):
         return value
     return nn.Parameter(value, requires_grad=held.requires_grad)
 
