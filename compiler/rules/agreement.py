@@ -28,18 +28,19 @@ def disagreements(group: Group) -> Iterator[Diagnostic]:
             yield _conflict(message, row, owner, "give both the same `value`")
 
 
-def frozen_in_part(group: Group, frozen: Mapping[str, Sequence[Decision]]) -> Iterator[Diagnostic]:
-    """Yield the contradiction of a shared tensor that is frozen under some of its names."""
+def frozen_in_part(group: Group, frozen: Mapping[str, Sequence[Decision]]) -> Diagnostic | None:
+    """Return the contradiction of a shared tensor that is frozen under some of its names, or None."""
     hit = [row.name for row in group.rows if row.name in frozen]
     others = [row.name for row in group.rows if row.name not in frozen]
-    if hit and others:
-        yield Diagnostic(
-            "share-conflict",
-            f"`{hit[0]}` is frozen, and it is one tensor with `{others[0]}`, which is not",
-            frozen[hit[0]][0].place,
-            labels=tuple(Label(rule.span, "shared here") for rule in group.rules[:1]),
-            help=f"freeze `{others[0]}` too",
-        )
+    if not hit or not others:
+        return None
+    return Diagnostic(
+        "share-conflict",
+        f"`{hit[0]}` is frozen, and it is one tensor with `{others[0]}`, which is not",
+        frozen[hit[0]][0].place,
+        labels=tuple(Label(rule.span, "shared here") for rule in group.rules[:1]),
+        help=f"freeze `{others[0]}` too",
+    )
 
 
 def differing_names(one: Mapping[str, object], other: Mapping[str, object]) -> dict[str, tuple[str, str]]:

@@ -244,7 +244,11 @@ class RuleApplier:
         return frozen
 
     def _trainable(self, group: Group, frozen: Mapping[str, list[Decision]]) -> bool:
-        self.problems.extend(frozen_in_part(group, frozen))
+        found = frozen_in_part(group, frozen)
+        if found is not None and not any(
+            found.span == p.span and found.labels == p.labels for p in self.problems
+        ):
+            self.problems.append(found)  # once for all tensors of two layers
         return not any(row.name in frozen for row in group.rows)
 
     def _frozen_statistics(self, scopes: Sequence[RuleScope]) -> tuple[str, ...]:
