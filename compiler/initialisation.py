@@ -22,6 +22,7 @@ from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.operations import operation, signature
 from compiler.infer.calls import check_signature
 from compiler.infer.reasons import refusal
+from compiler.surgery.arguments import Surgery, bind_arguments, read_surgery
 from spec_schema.bounds import kind
 from spec_schema.diagnostics import refuse
 from spec_schema.evaluate import FUNCTIONS, Evaluator
@@ -32,7 +33,8 @@ MIXTURE = "mixture"
 CHECKPOINT = "checkpoint"
 DRAWN = "w"
 SPECIAL = (MIXTURE, CHECKPOINT, DRAWN)
-CHECKPOINT_ARGUMENTS = ("path", "prefix")
+FIXED = frozenset(INITIALIZER_ARGUMENTS) - RANDOM_INITIALIZERS
+"""The initialisers that draw nothing."""
 
 
 class Source(Protocol):
@@ -42,7 +44,7 @@ class Source(Protocol):
 
     def mix(self, parts: Sequence[tuple[float, Callable[[], Tensor]]], branch: Sequence[int]) -> Tensor: ...
 
-    def checkpoint(self, path: str, prefix: str) -> Tensor: ...
+    def checkpoint(self, surgery: Surgery) -> Tensor: ...
 
     def transform(self, name: str, tensor: Tensor, arguments: Mapping[str, Any]) -> Tensor: ...
 
@@ -62,7 +64,11 @@ class InitEvaluator(Evaluator):
         self.shape = shape
         self.draws = source
         self.registered = registered
-        self.nodes = [n for n in ast.walk(expression.tree) if self._is_draw(n)]
+        called = {id(n.func) for n in ast.walk(expression.tree) if isinstance(n, ast.Call)}
+        self.nodes = [n for n in ast.walk(expression.tree) if self._is_draw(n) and id(n) not in called]
+        mixtures = [n for n in ast.walk(expression.tree) if isinstance(n, ast.Call) and self._is_mixture(n)]
+        self.random = [n for n in (*self.nodes, *mixtures) if self._name_of(n) not in FIXED]
+        """What needs random numbers: where there are several of them, each has a branch of its own."""
         self.drawn: dict[int, Tensor] = {}
         self.root = expression.tree
         self.under_way: list[ast.AST] = []
@@ -93,6 +99,9 @@ class InitEvaluator(Evaluator):
 
     def _is_initializer(self, name: str | None) -> bool:
         return name in INITIALIZER_ARGUMENTS or name in self.registered
+
+    def _is_mixture(self, node: ast.Call) -> bool:
+        return self._name_of(node) == MIXTURE
 
     def _is_draw(self, node: ast.AST) -> bool:
         return isinstance(node, ast.Call | ast.Name) and self._is_initializer(self._name_of(node))
@@ -148,7 +157,8 @@ class InitEvaluator(Evaluator):
         arguments = [self.value(argument) for argument in node.args]
         keywords = {k.arg: self.value(k.value) for k in node.keywords if k.arg}
         if name == CHECKPOINT:
-            return self._checkpoint(node, arguments, keywords)
+            bound = bind_arguments(self.source, node, arguments, keywords)
+            return self.draws.checkpoint(read_surgery(self.source, node, bound))
         if self._is_initializer(name):
             return self._draw(node, name, arguments, keywords)
         if name in TRANSFORMATION_ARGUMENTS:
@@ -178,9 +188,8 @@ class InitEvaluator(Evaluator):
         if id(node) in self.drawn:
             return self.drawn[id(node)]
         bound = self._bind(node, name, arguments, keywords)
-        branch = [self.nodes.index(node)] if len(self.nodes) > 1 else []
         try:
-            self.drawn[id(node)] = self.draws.draw(name, bound, branch)
+            self.drawn[id(node)] = self.draws.draw(name, bound, self._branch(node))
         except ValueError as error:
             raise refuse(
                 "bad-initializer", str(error).replace(name, f"`{name}`", 1), self.source.span(node)
@@ -251,7 +260,10 @@ class InitEvaluator(Evaluator):
                 f"the weights of a mixture sum to {sum(w for w, _ in parts):g}, not 1",
                 self.source.span(node),
             )
-        return self.draws.mix(parts, [len(self.nodes)])
+        return self.draws.mix(parts, self._branch(node))
+
+    def _branch(self, node: ast.AST) -> list[int]:
+        return [self.random.index(node)] if len(self.random) > 1 and node in self.random else []
 
     def _full(self, node: ast.AST, value: Any) -> Tensor:
         if isinstance(value, Tensor):
@@ -260,18 +272,6 @@ class InitEvaluator(Evaluator):
             message = f"a part of a mixture is an initializer or a number, and this is {kind(value)}"
             raise refuse("bad-initializer", message, self.source.span(node))
         return torch.full(self.shape, float(value))
-
-    def _checkpoint(self, node: ast.Call, arguments: list[Any], keywords: dict[str, Any]) -> Tensor:
-        bound = {**dict(zip(CHECKPOINT_ARGUMENTS, arguments, strict=False)), **keywords}
-        unknown = [key for key in bound if key not in CHECKPOINT_ARGUMENTS]
-        if unknown or "path" not in bound:
-            raise refuse(
-                "bad-initializer",
-                "`checkpoint` takes a file, and `prefix`",
-                self.source.span(node),
-                help="write `checkpoint('weights.safetensors', prefix='encoder.')`",
-            )
-        return self.draws.checkpoint(str(bound["path"]), str(bound.get("prefix", "")))
 
 
 def value_problem(value: float, dtype: torch.dtype) -> str | None:
@@ -307,7 +307,7 @@ class DrySource:
             part()
         return torch.empty(self.shape, device="meta")
 
-    def checkpoint(self, path: str, prefix: str) -> Tensor:
+    def checkpoint(self, surgery: Surgery) -> Tensor:
         return torch.empty(self.shape, device="meta")
 
     def transform(self, name: str, tensor: Tensor, arguments: Mapping[str, Any]) -> Tensor:

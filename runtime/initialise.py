@@ -17,9 +17,11 @@ from compiler.infer.own_tensors import float_dtype
 from compiler.infer.states import BlockState, Leaf
 from compiler.initialisation import InitEvaluator
 from compiler.plan import Initialisation, PlanRow
+from compiler.surgery.arguments import Surgery
 from runtime.initializers import INITIALIZERS, TRANSFORMATIONS, mixture, one_thread
 from runtime.own_values import OwnValues, seeded
 from runtime.random import Draws
+from runtime.surgery.loading import CheckpointValues
 from spec_schema.diagnostics import refuse
 from spec_schema.selectors import parse_selector
 
@@ -57,9 +59,11 @@ class FirstValues:
     folder: str | Path | None = None
     pool: Executor | None = None
     own: OwnValues = field(init=False)
+    checkpoints: CheckpointValues = field(init=False)
 
     def __post_init__(self) -> None:
         self.own = OwnValues(self.seed)
+        self.checkpoints = CheckpointValues(self.artifact, self.folder)
 
     def __call__(self, row: PlanRow) -> Tensor:
         """Return the first values of a row of the plan.
@@ -83,8 +87,7 @@ class FirstValues:
     def _drawn(self, row: PlanRow, initialisation: Initialisation) -> Tensor:
         scope = self.artifact.program.scope
         draws = Draws(self.seed, row.name, pool=self.pool)
-        home = Path(scope.file).parent if self.folder is None else Path(self.folder)
-        source = RuntimeSource(row, draws, scope.plugins.initializers, home)
+        source = RuntimeSource(row, draws, scope.plugins.initializers, self.checkpoints)
         evaluator = InitEvaluator(
             initialisation.expression, initialisation.names, row.shape, source, source.registered
         )
@@ -143,7 +146,7 @@ class RuntimeSource:
     row: PlanRow
     draws: Draws
     registered: Mapping[str, Callable[..., Any]]
-    folder: Path
+    checkpoints: CheckpointValues
 
     def draw(self, name: str, arguments: Mapping[str, Any], branch: Sequence[int]) -> Tensor:
         draws = self._branch(branch)
@@ -155,13 +158,8 @@ class RuntimeSource:
         made = [(weight, _ignoring(part)) for weight, part in parts]
         return mixture(self.row.shape, self.row.dtype, self._branch(branch), made)
 
-    def checkpoint(self, path: str, prefix: str) -> Tensor:
-        from runtime.checkpoint import read_tensor
-
-        assert self.row.initialisation is not None
-        return read_tensor(
-            self.folder / path, prefix + self.row.name, self.row, self.row.initialisation.expression
-        )
+    def checkpoint(self, surgery: Surgery) -> Tensor:
+        return self.checkpoints.value(surgery, self.row)
 
     def transform(self, name: str, tensor: Tensor, arguments: Mapping[str, Any]) -> Tensor:
         return TRANSFORMATIONS[name](tensor, **arguments)

@@ -13,10 +13,10 @@ from spec_schema.source import Span
 Step = tuple[str, str]
 """One component of a dotted path: its name, and the type name of the module there ("" for a tensor)."""
 
-_TOKEN = re.compile(r"\*|\?|\{([\w,\-]+)\}|\[(!?(?:\w-\w|\w)+)\]|([\w\-]+)")
+TOKEN = re.compile(r"\*|\?|\{([\w,\-]+)\}|\[(!?(?:\w-\w|\w)+)\]|([\w\-]+)")
 _STARS = 4
 """In one component: matching takes time that grows with the power of their number."""
-_PART = re.compile(r"(?:\{[^{}]*\}|\[[^\[\]]*\]|[^.\[\]{}])+")
+PART = re.compile(r"(?:\{[^{}]*\}|\[[^\[\]]*\]|[^.\[\]{}])+")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _compile(text: str) -> Selector | str:
     body = text[1:] if anchored else text
     if not body:
         return Selector(text, True, ()) if anchored else "it is empty"
-    parts = _PART.findall(body)
+    parts = PART.findall(body)
     if ".".join(parts) != body:
         return "a component is empty, or a bracket is not closed"
     components: list[re.Pattern[str] | None] = []
@@ -86,7 +86,7 @@ def _component(part: str) -> tuple[str, str | None]:
     if part.count("*") > _STARS:
         return "", f"`{part}` has more than {_STARS} `*`"
     while at < len(part):
-        token = _TOKEN.match(part, at)
+        token = TOKEN.match(part, at)
         if token is None:
             return "", f"`{part[at:]}` has no meaning in it"
         if any(low > high for low, high in re.findall(r"(\w)-(\w)", token[2] or "")):
