@@ -114,11 +114,6 @@ class FirstValues:
         return value.to(row.dtype).clone()
 
 
-def first_values(artifact: Artifact, row: PlanRow, seed: int, pool: Executor | None, folder: Path) -> Tensor:
-    """Return the first values of one row."""
-    return FirstValues(artifact, seed, folder, pool)(row)
-
-
 @contextmanager
 def _sealed(dtype: torch.dtype) -> Iterator[None]:
     """Shut out what surrounds the caller, so that no value depends on it.
