@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from spec_schema.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from compiler.infer.infer import Inferred
+    from compiler.plan import Plan
     from compiler.program import ResolvedProgram
 
 STAGES = ("load", "resolve", "infer", "rules", "emit")
@@ -98,15 +100,23 @@ def infer(program: ResolvedProgram, limits: Limits) -> Inferred:
 
 def emit(loaded: Loaded, inferred: Inferred, limits: Limits) -> Artifact:
     """Apply the rules and emit the source."""
-    from compiler.emit.module import emit_tree
-    from compiler.placement.check import find_moves
     from compiler.rules.apply import apply_rules
-    from compiler.verify import verify
 
     plan = apply_rules(inferred, limits)
+    return Artifact(
+        inferred.program.model.name, canonical(loaded), emit_source(inferred, plan), plan, inferred
+    )
+
+
+def emit_source(inferred: Inferred, plan: Plan) -> ast.Module:
+    """Check the placement, and return the tree of the emitted source."""
+    from compiler.emit.module import emit_tree
+    from compiler.placement.check import find_moves
+    from compiler.verify import verify
+
     tree = emit_tree(inferred, plan, find_moves(inferred, plan))
     verify(tree, plugin_modules(inferred.program.scope.plugins))
-    return Artifact(inferred.program.model.name, canonical(loaded), tree, plan, inferred)
+    return tree
 
 
 def registry(plugins: Iterable[str | Plugin]) -> Registry:

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from compiler.artifact import Artifact
+from compiler.placement.place import bytes_per_device
 from compiler.plan import PlanRow
 from runtime.classes import ARTIFACT, root_class
-from runtime.devices import resolve_device
+from runtime.devices import memory_of
 from runtime.freezing import keep_statistics
 from runtime.initialise import FirstValues
+from runtime.placement import MEMORY_SHARE, Devices, settle, target_devices
 from runtime.ties import keep_ties
 from spec_schema.diagnostics import refuse
-
-MEMORY_SHARE = 0.8
 
 Values = Callable[[PlanRow], Tensor]
 
@@ -26,14 +26,15 @@ Values = Callable[[PlanRow], Tensor]
 def build(
     artifact: Artifact,
     seed: int = 0,
-    device: str | None = None,
+    device: Devices = None,
     folder: str | Path | None = None,
     allow_large: bool = False,
     on_row: Callable[[PlanRow], None] = lambda row: None,
 ) -> nn.Module:
     """Return a model with first values that depend on the seed and on the names of its parameters alone.
 
-    `device` overrides the spec's placement. Checkpoints that the spec names are looked up from `folder`,
+    `device` overrides the spec's placement: one device for the whole model, or `{selector: device}`, rules that
+    come after those of the spec. Checkpoints that the spec names are looked up from `folder`,
     if not given that of the spec.
     `on_row` is called after each tensor, to show progress.
 
@@ -42,6 +43,7 @@ def build(
             large for its device.
         ValueError: there is no such `device`.
     """
+    artifact = settle(artifact, device, allow_large)
     _check_memory(artifact, allow_large)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         first_values = FirstValues(artifact, seed, folder, pool)
@@ -51,22 +53,23 @@ def build(
             on_row(row)
             return made
 
-        return assemble(artifact, values, device)
+        return assemble(artifact, values)
 
 
-def assemble(artifact: Artifact, values: Values, device: str | None = None) -> nn.Module:
+def assemble(artifact: Artifact, values: Values, device: Devices = None) -> nn.Module:
     """Return a model whose tensors are what `values` gives for each row of the plan."""
+    artifact = settle(artifact, device)
+    there = target_devices(artifact.plan)
     cls = root_class(artifact)
     with torch.device("meta"):
         model = cls()
     for row in artifact.plan.rows:
-        place(model, row, values(row).to(target_device(row, device)).contiguous())
+        place(model, row, values(row).to(there[row.device]).contiguous())
     setattr(model, ARTIFACT, artifact)
     keep_ties(model, artifact.plan)
     keep_statistics(model, artifact.plan)
     model.train()
-    if device != "meta":
-        _check_complete(model)
+    _check_complete(model, artifact)
     return model
 
 
@@ -82,39 +85,30 @@ def place(model: nn.Module, row: PlanRow, tensor: Tensor) -> None:
             module._buffers[title] = value
 
 
-def target_device(row: PlanRow, override: str | None) -> torch.device:
-    """Return the device of a row.
-
-    Raises:
-        SpecError: the spec names a device that is not there.
-        ValueError: the override is not there.
-    """
-    if override is not None:
-        return resolve_device(override)
-    try:
-        return resolve_device(row.device)
-    except ValueError as error:
-        rule = next(d for d in reversed(row.decisions) if d.section == "placement")
-        raise refuse(
-            "missing-device",
-            str(error),
-            rule.place,
-            help="choose another one with `--device`, such as `--device cpu`",
-        ) from None
-
-
 def _check_memory(artifact: Artifact, allow_large: bool) -> None:
-    """Refuse what does not fit into 80 % of the memory there is."""
-    needed = sum(row.bytes for row in artifact.plan.rows)
-    available = int(available_memory() * MEMORY_SHARE)
-    if needed > available and not allow_large:
-        raise refuse(
-            "too-large-to-build",
-            f"the parameters take {needed / 2**30:.1f} GiB, and "
-            f"{available / 2**30:.1f} GiB is the limit here",
-            artifact.program.model.span,
-            help="give `--allow-large` to build it all the same",
-        )
+    """Refuse what does not fit into 80 % of the memory of its device."""
+    needed: dict[torch.device, int] = {}
+    there = target_devices(artifact.plan)
+    for name, size in bytes_per_device(artifact.plan.rows).items():
+        needed[there[name]] = needed.get(there[name], 0) + size
+    for device, size in needed.items():
+        available = _memory(device)
+        if available is not None and size > available * MEMORY_SHARE and not allow_large:
+            where = "here" if device.type == "cpu" else f"on {device}"
+            raise refuse(
+                "too-large-to-build",
+                f"the parameters take {size / 2**30:.1f} GiB, and "
+                f"{available * MEMORY_SHARE / 2**30:.1f} GiB is the limit {where}",
+                artifact.program.model.span,
+                help="give `--allow-large` to build it all the same",
+            )
+
+
+def _memory(device: torch.device) -> int | None:
+    """Return the bytes there are for a model on a device, None where torch does not tell or none are needed."""
+    if device.type == "cpu":
+        return available_memory()
+    return memory_of(device)
 
 
 def available_memory() -> int:
@@ -124,9 +118,10 @@ def available_memory() -> int:
     return int(psutil.virtual_memory().available)
 
 
-def _check_complete(model: nn.Module) -> None:
+def _check_complete(model: nn.Module, artifact: Artifact) -> None:
     """Make sure that no tensor was forgotten: each one is on a real device."""
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    left = [name for name, tensor in tensors.items() if tensor.is_meta]
+    meant = artifact.plan.by_name
+    left = [name for name, tensor in tensors.items() if tensor.is_meta and meant[name].device != "meta"]
     if left:
         raise RuntimeError(f"no value for {', '.join(left)}: a bug of Blockprint")

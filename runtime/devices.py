@@ -27,6 +27,16 @@ def devices() -> list[Device]:
     return found
 
 
+def accelerators() -> list[Device]:
+    """Return the devices of this machine without the CPU."""
+    return [device for device in devices() if device.name != "cpu"]
+
+
+def memory_of(device: torch.device) -> int | None:
+    """Return the bytes of memory of a device, None where torch does not tell."""
+    return next((each.memory for each in devices() if each.name == str(device)), None)
+
+
 def _accelerator(kind: str, index: int) -> Device:
     if kind == "cuda":
         properties = torch.cuda.get_device_properties(index)

@@ -1,0 +1,93 @@
+"""Where a model goes on this computer: the devices that the caller names, and what `auto` is here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from compiler.artifact import Artifact
+from compiler.placement.fill import Room, fill
+from compiler.placement.place import bytes_per_device, fill_auto, place
+from compiler.placement.places import placement_rule
+from compiler.placement.rules import AUTO
+from compiler.plan import Plan, PlanRow
+from runtime.devices import accelerators, resolve_device
+from spec_schema.diagnostics import refuse
+
+MEMORY_SHARE = 0.8
+"""Of the memory of a device: what the tensors of a model may take."""
+
+Devices = str | Mapping[str, str] | None
+"""One device for the whole model, or `{selector: device}`: the caller's rules, after those of the spec."""
+
+
+def settle(artifact: Artifact, chosen: Devices, allow_large: bool = False) -> Artifact:
+    """Return the model on devices of this computer.
+
+    `auto` is the first accelerator if the model has room there, and several of them otherwise.
+
+    Raises:
+        SpecError: a device is not there, there is too little memory, or the placement is refused.
+        ValueError: the one device that the caller chooses is not there.
+    """
+    if isinstance(chosen, str):
+        resolve_device(chosen)
+        chosen = {"/": chosen}
+    settled = place(artifact, chosen) if chosen else artifact
+    target_devices(settled.plan)
+    return _spread(settled, allow_large)
+
+
+def target_devices(plan: Plan) -> dict[str, torch.device]:
+    """Return the devices of this computer that those of a plan are.
+
+    Raises:
+        SpecError: one is not there.
+    """
+    first: dict[str, PlanRow] = {}
+    for row in plan.rows:
+        first.setdefault(row.device, row)
+    return {name: _target(row) for name, row in first.items()}
+
+
+def _target(row: PlanRow) -> torch.device:
+    try:
+        return resolve_device(row.device)
+    except ValueError as error:
+        raise refuse(
+            "missing-device",
+            str(error),
+            placement_rule(row.decisions),
+            help="choose another one with `--device`, such as `--device cpu`",
+        ) from None
+
+
+def _spread(artifact: Artifact, allow_large: bool) -> Artifact:
+    """Spread what is on `auto` over the accelerators, if it takes more than the first of them has."""
+    taken = bytes_per_device(artifact.plan.rows)
+    rooms = accelerator_rooms(taken)
+    if len(rooms) < 2 or taken.get(AUTO, 0) <= rooms[0][1]:
+        return artifact
+    assigned = fill(artifact.plan, rooms)
+    if assigned is None and allow_large:
+        assigned = fill(artifact.plan, [*rooms[:-1], (rooms[-1][0], float("inf"))])
+    if assigned is None:
+        total = sum(room for _, room in rooms)
+        raise refuse(
+            "too-large-to-build",
+            f"the parameters take {taken[AUTO] / 2**30:.1f} GiB, and {total / 2**30:.1f} GiB is the limit on "
+            f"{len(rooms)} accelerators",
+            artifact.program.model.span,
+            help="give `--allow-large` to build it all the same",
+        )
+    return fill_auto(artifact, assigned)
+
+
+def accelerator_rooms(taken: Mapping[str, int]) -> list[Room]:
+    """Return what each accelerator has for a model, beside the bytes that are taken on it."""
+    found = []
+    for device in accelerators():
+        room = float("inf") if device.memory is None else device.memory * MEMORY_SHARE
+        found.append((device.name, room - taken.get(device.name, 0)))
+    return found
