@@ -61,6 +61,40 @@ def test_values_do_not_depend_on_the_shape(law: Draw) -> None:
     assert law(draws, (0, 4)).shape == (0, 4)
 
 
+PARTS = [
+    (0, 10),
+    (3, 4),
+    (CHUNK - 1, CHUNK + 1),
+    (CHUNK // 2, CHUNK // 2 + 5),
+    (2 * CHUNK, 7 * CHUNK),
+    (9, LARGE[0]),
+]
+
+
+@each_law
+@pytest.mark.parametrize(("begin", "end"), PARTS)
+def test_a_part_is_drawn_alone(law: Draw, begin: int, end: int) -> None:
+    draws = Draws(7, "h.0.weight")
+    whole = law(draws, LARGE)
+    assert torch.equal(law(draws.at(begin), (end - begin,)), whole[begin:end])
+    with ThreadPoolExecutor(3) as pool:
+        part = Draws(7, "h.0.weight", pool=pool).at(begin)
+        assert torch.equal(law(part, (end - begin,)), whole[begin:end])
+
+
+def test_a_part_draws_only_the_chunks_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard of a tensor that is too large for this machine costs what the shard does."""
+    begin = 10**15 * CHUNK + 7
+    numbers: list[int] = []
+    generator = Draws._generator
+    monkeypatch.setattr(Draws, "_generator", lambda draws, n: numbers.append(n) or generator(draws, n))
+    part = Draws(7, "huge").at(begin).normal((CHUNK,))
+    assert numbers == [10**15, 10**15 + 1]
+    assert torch.equal(part[-7:], Draws(7, "huge").at(begin + CHUNK - 7).normal((7,)))
+    with pytest.raises(ValueError, match="0 or more"):
+        Draws(7, "huge").at(-1)
+
+
 @each_law
 def test_values_do_not_touch_or_heed_the_global_generator(law: Draw) -> None:
     torch.manual_seed(1)
