@@ -80,10 +80,11 @@ def test_it_trains_as_the_module_written_by_hand(text: str, by_hand: type[nn.Mod
     model, twin = runtime.build(made, seed=1, device="cpu"), by_hand()
     assert list(twin.state_dict()) == list(model.state_dict())
     twin.load_state_dict(model.state_dict())
-    optimizers = [torch.optim.SGD(each.parameters(), lr=0.1) for each in (model, twin)]
+    optimizers = [torch.optim.SGD(each.parameters(), lr=1e-4) for each in (model, twin)]
     for step in range(3):
         losses = [each(*inputs(made, step)).square().mean() for each in (model, twin)]
         assert torch.equal(*losses)
+        assert losses[0].isfinite()
         for loss, optimizer in zip(losses, optimizers, strict=True):
             optimizer.zero_grad()
             loss.backward()
@@ -185,11 +186,9 @@ def test_a_transposed_tie_is_written_in_the_program() -> None:
     weight = model.double().get_parameter("down.weight")
     other = weight.detach().clone().requires_grad_()
     assert torch.allclose(model(x), torch.relu(x @ weight.mT) @ weight)
-    encoded = torch.relu(x @ weight.detach().mT)
     model(x).sum().backward()
     (torch.relu(x @ other.mT) @ other).sum().backward()
     torch.testing.assert_close(weight.grad, other.grad)
-    assert not torch.allclose(weight.grad, encoded.sum(0)[:, None].expand(3, 6))  # type: ignore[arg-type]
 
 
 def test_an_embedding_is_used_as_the_head_in_the_program() -> None:
