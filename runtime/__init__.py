@@ -4,6 +4,8 @@ from runtime.build import build
 from runtime.files.header import FileError
 from runtime.initialise import initial_values
 from runtime.store import Mismatch, load, load_into, save
+from runtime.surgery.loading import load_plan
+from runtime.surgery.saving import save_like
 from runtime.tensors import load_tensors, save_tensors
 from runtime.train import Interrupted, Trained, train
 
@@ -16,8 +18,10 @@ __all__ = [
     "initial_values",
     "load",
     "load_into",
+    "load_plan",
     "load_tensors",
     "save",
+    "save_like",
     "save_tensors",
     "train",
 ]

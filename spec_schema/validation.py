@@ -217,6 +217,12 @@ _EXAMPLES = {
     "of": "of: Linear(10)",
     "then": "then: ReLU",
     "combine": "combine: cat(dim=1)",
+    "rename": "rename: {attn.c_attn: attn.qkv}",
+    "transpose": "transpose: [qkv.weight]",
+    "split": "split: {qkv: [q, k, v]}",
+    "stack": "stack: {qkv: [q, k, v]}",
+    "parts": "parts: [q, k, v]",
+    "skip": "skip: [attn.bias]",
 }
 _TRAIN_EXAMPLES = {
     "data": "data: {file: data/digits.npz, image: images, label: labels}",

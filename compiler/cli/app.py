@@ -16,9 +16,11 @@ from compiler.cli.devices import devices
 from compiler.cli.emit import emit
 from compiler.cli.explain import explain
 from compiler.cli.layers import layers
+from compiler.cli.load_plan import load_plan
 from compiler.cli.outcome import DEBUG, Format, chosen_format, debugging, guarded, program_name
 from compiler.cli.params import params
 from compiler.cli.run import run
+from compiler.cli.save import save
 from compiler.cli.summary import summary
 
 EXAMPLES = {
@@ -68,7 +70,7 @@ app = typer.Typer(
     f"Blockprint's own ({DEBUG} shows the traceback).",
 )
 
-VERBS = (run, check, summary, emit, explain, params, layers, devices, bench)
+VERBS = (run, check, summary, emit, explain, params, load_plan, save, layers, devices, bench)
 
 for verb in VERBS:
     app.command()(verb)
@@ -83,7 +85,7 @@ def overview(context: typer.Context) -> None:
     console.print("Blockprint compiles a declarative spec of a neural network to a plain PyTorch module.\n")
     console.print(facts((f"  {program} {example}", text) for example, text in EXAMPLES.items()))
     console.print()
-    console.print(facts((f"  {verb.__name__}", _first_line(verb)) for verb in VERBS))
+    console.print(facts((f"  {verb.__name__.replace('_', '-')}", _first_line(verb)) for verb in VERBS))
     console.print(f"\n`{program} VERB --help` tells more about a verb.")
 
 
