@@ -5,18 +5,26 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 LINE_LENGTH = 110
 STANDARD_LIBRARY = ("collections", "math")
+REMEMBERED = 32
+"""Formatting takes longer than all the rest of a small model's build."""
 _EMPTY_FIRST_LINE = re.compile(r"^(class .*:\n)\n(?=    def )", re.MULTILINE)
 
 
 def format_tree(tree: ast.Module) -> str:
     """Return the source of a tree, formatted."""
+    return _formatted(_EMPTY_FIRST_LINE.sub(r"\1", _source(tree)))
+
+
+@lru_cache(REMEMBERED)
+def _formatted(text: str) -> str:
+    """Return formatted source. A model that is loaded or placed again has the source that it had before."""
     import black
     from black.mode import TargetVersion
 
-    text = _EMPTY_FIRST_LINE.sub(r"\1", _source(tree))
     return black.format_str(
         text, mode=black.Mode(target_versions={TargetVersion.PY311}, line_length=LINE_LENGTH)
     )
