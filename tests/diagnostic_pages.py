@@ -4,7 +4,9 @@ A page is `spec_schema/codes/CODE.md`. An example is a fenced `yaml` or `json` s
 what is printed and, if there is a way out, a fenced `yaml fixed` that compiles. Words behind the language:
 `file=NAME` (a file that the next spec imports), `set=KEY=VALUE`, `preset=NAME`, `limit=NAME=VALUE`,
 `encoding=NAME` (of the file's bytes), `times=LINE:COUNT` (this line is written so often), and `build` (the model is
-built too, beside the file `weights.safetensors` with a tensor `fc.weight` of [4, 8], and `weights.pt`, which is none).
+built too, beside the file `weights.safetensors` with the tensors `fc.weight` of [4, 8] and `fc.bias`,
+`pair.safetensors` with `a.weight` and `b.weight` of [8, 8], `whole.safetensors` with an `fc.weight` of whole numbers,
+and `weights.pt`, which is none).
 
 After a message was changed on purpose, `python tests/diagnostic_pages.py` writes what is printed now.
 """
@@ -109,12 +111,14 @@ class Example:
 
 @contextmanager
 def _machine() -> Iterator[None]:
-    """Stand in a folder with two files, on a machine with a CPU and some memory."""
+    """Stand in a folder with a few files, on a machine with a CPU and some memory."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
             save_file({"fc.weight": torch.zeros(4, 8), "fc.bias": torch.zeros(4)}, "weights.safetensors")
+            save_file({"a.weight": torch.zeros(8, 8), "b.weight": torch.ones(8, 8)}, "pair.safetensors")
+            save_file({"fc.weight": torch.zeros(4, 8, dtype=torch.int8)}, "whole.safetensors")
             Path("weights.pt").write_bytes(b"\x80\x02}q\x00.")
             here = [Device("cpu", "a CPU", None)]
             with (

@@ -89,8 +89,15 @@ def print_rule(console: Console, rule: RuleLoads) -> None:
     for line in found:
         form = str(list(line.source.shape))
         form = form if len(dtypes) == 1 else f"{title(line.source.dtype)}{form}"
-        listing.add_row(line.source.name, form, ", ".join(line.steps), line.target or "")
+        listing.add_row(line.source.name, form, ", ".join(line.steps), _target(line))
     console.print(listing)
     of = f" of {dtypes[0]}" if len(dtypes) == 1 else ""
     taken = len({line.source.name for line in found if line.target is not None})
     console.print(f"\n{taken:,} tensors{of} are taken, {len(rule.skipped):,} skipped", soft_wrap=True)
+
+
+def _target(line: Line) -> str:
+    """Return the tensor of the model that a line leads to, with its other names."""
+    if line.target is None or line.row is None:
+        return ""
+    return " = ".join([line.target, *(name for name in line.row.names if name != line.target)])

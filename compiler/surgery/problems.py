@@ -65,12 +65,18 @@ def unused(left: Sequence[str], rewriting: Rewriting, plan: Plan, scope: str) ->
     selectors = list(dict.fromkeys(_as_selector(source) for source in left))
     skip = ", ".join(f"'{each}'" for each in selectors[:FEW_SELECTORS])
     more = ", ..." if len(selectors) > FEW_SELECTORS else ""
+    names = [scope + rewriting.renamed.get(source, "") for source in left]
+    way = (
+        "rename what has another name in the model"
+        if plan.by_name.keys().isdisjoint(names)
+        else "select more"
+    )
     return Diagnostic(
         "checkpoint-unused",
         f"{which} of `{surgery.path}` {place}",
         surgery.place,
         notes=tuple(notes),
-        help=f"rename what has another name in the model, and leave out the rest: `skip=[{skip}{more}]`",
+        help=f"{way}, or leave out what is not meant: `skip=[{skip}{more}]`",
     )
 
 
@@ -84,8 +90,9 @@ def _why(source: str, rewriting: Rewriting, plan: Plan, scope: str) -> str:
     if row is None:
         return f"`{source}`{would} is no tensor of the model"
     decided = next((d for d in row.decisions if d.won and d.section in ("init", "value")), None)
-    by = f"decided by another rule: `{decided.text}` ({decided.where()})" if decided else "decided otherwise"
-    return f"`{source}`{would} is {by}"
+    if decided is None or decided.place is None:
+        return f"`{source}`{would} is in the model, and not selected by this rule"
+    return f"`{source}`{would} is decided by another rule: `{decided.text}` ({decided.where()})"
 
 
 def _as_selector(name: str) -> str:
