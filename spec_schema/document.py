@@ -271,7 +271,41 @@ def _tensor_kind(value: Any) -> str:
 TensorNode = Annotated[
     Annotated[TensorText, Tag("@short")] | Annotated[TensorEntry, Tag("@long")], Discriminator(_tensor_kind)
 ]
-InitRule = dict[str, ExpressionText]
+
+
+class PartsEntry(Record):
+    """`{parts: [q, k, v], dim: 1}`: names that one tensor is split into, or that are stacked to one."""
+
+    parts: list[Text]
+    dim: Whole | None = None
+
+
+PartsNode = Annotated[
+    Annotated[list[Text], Tag("@short")] | Annotated[PartsEntry, Tag("@long")], Discriminator(_tensor_kind)
+]
+TransposeNode = Annotated[
+    Annotated[list[SelectorText], Tag("@short")] | Annotated[dict[str, list[Whole]], Tag("@long")],
+    Discriminator(_tensor_kind),
+]
+
+
+class CheckpointEntry(Record):
+    """`{checkpoint: gpt2/, rename: {...}}`: the long form of the initialiser `checkpoint(...)`."""
+
+    checkpoint: Text
+    prefix: Text | None = None
+    rename: dict[str, Text] = Field(default_factory=dict)
+    transpose: TransposeNode = Field(default_factory=list)
+    split: dict[str, PartsNode] = Field(default_factory=dict)
+    stack: dict[str, PartsNode] = Field(default_factory=dict)
+    skip: list[SelectorText] = Field(default_factory=list)
+
+
+InitNode = Annotated[
+    Annotated[ExpressionText, Tag("@short")] | Annotated[CheckpointEntry, Tag("@long")],
+    Discriminator(_tensor_kind),
+]
+InitRule = dict[str, InitNode]
 """One `selector: initializer`."""
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from compiler.program import InitRule, PlacementRule, Rules, SelectorRule, ShareGroup
+from compiler.resolve.checkpoint_form import read_long_form
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.document import Document, PlacementEntry, RuleBearer
 from spec_schema.grammar import parse_expression
@@ -66,8 +67,9 @@ def _selector(scalar: Scalar) -> SelectorRule:
 
 
 def _init(key: Scalar, value: Node) -> InitRule:
-    assert isinstance(value, Scalar)
-    return InitRule(parse_selector(key.text, key.span), parse_expression(value), key.span)
+    assert isinstance(value, Scalar | Entries)
+    expression = read_long_form(value) if isinstance(value, Entries) else parse_expression(value)
+    return InitRule(parse_selector(key.text, key.span), expression, key.span)
 
 
 def _share(key: Scalar, value: Node) -> ShareGroup:
