@@ -24,7 +24,7 @@ class Relay(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         for place, layer in enumerate(self):
             if place in self.moves:
-                x = x.to([*layer.parameters(), *layer.buffers()][0].device)
+                x = x.to([*layer.parameters(), *layer.buffers(), x][0].device)
             x = layer(x)
         return x
 '''
@@ -83,13 +83,16 @@ class ClassMoves:
         return self._to(move, made) if move is not None else made
 
     def _to(self, move: Move, made: ast.expr) -> ast.expr:
-        device = ast.Attribute(self._follow(move.follow), "device", ast.Load())
+        device = ast.Attribute(self._follow(move.follow, made), "device", ast.Load())
         if move.form == "tensor":
             return call(ast.Attribute(made, "to", ast.Load()), device)
         each = call(ast.Attribute(name("each"), "to", ast.Load()), device)
         items = ast.ListComp(each, [ast.comprehension(ast.Name("each", ast.Store()), made, [], 0)])
         return call("tuple", items) if move.form == "tuple" else items
 
-    def _follow(self, follow: Follow) -> ast.expr:
+    def _follow(self, follow: Follow, value: ast.expr) -> ast.expr:
         tree: ast.expr = copy_tree(ast.parse(follow.text, mode="eval").body)
-        return tree if follow.own else self.translate(tree)
+        tree = tree if follow.own else self.translate(tree)
+        if not follow.layer:
+            return tree
+        return call("next", call(ast.Attribute(tree, "parameters", ast.Load())), copy_tree(value))

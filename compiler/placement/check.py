@@ -25,7 +25,7 @@ from compiler.infer.cells import Cell
 from compiler.infer.combine import combine_values
 from compiler.infer.engine import Engine
 from compiler.infer.infer import Inferred, meta_device, modes
-from compiler.infer.placed import Owned, Placed, map_tensors, placed_in, put
+from compiler.infer.placed import Owned, Placed, map_tensors, place_of, placed_in, put
 from compiler.infer.states import BlockState, Chain, Leaf, Operation, State
 from compiler.placement.moves import Follow, Moves, Slot
 from compiler.placement.places import Places, places
@@ -235,11 +235,26 @@ class PlacedEngine(Engine):
         return value
 
     def _to_layer(self, state: BlockState, at: int, cell: Cell, value: Any, place: Span) -> Any:
-        target = self.target(cell.state, value)
+        target = self.target(cell.state, value) or place_of(value)
         if target is None:
             return value
-        follows = [Follow(True, f"{text_of(state, (cell.name,))}{suffix}") for suffix in self.suffixes(cell)]
+        layer = text_of(state, (cell.name,))
+        follows = [Follow(True, f"{layer}{suffix}") for suffix in self.suffixes(cell)]
+        if self.tells(cell.state):
+            follows.append(Follow(True, layer, layer=True))
         return self.send(Slot(group_key(state), "layer", at), value, target, follows, place)
+
+    def tells(self, state: State) -> bool:
+        """Say whether the first parameter of a layer, or the lack of any, says where its inputs have to be."""
+        match state:
+            case Leaf():
+                assert state.module is not None
+                return any(True for _ in state.module.parameters()) or not any(
+                    True for _ in state.module.buffers()
+                )
+            case Chain():
+                return self.places[state].home is not None and all(map(self.tells, state.states))
+        return not self.places[state].devices
 
     def suffixes(self, cell: Cell) -> list[str]:
         """Return how the first tensor of a layer is written behind the layer's name."""

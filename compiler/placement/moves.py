@@ -28,11 +28,13 @@ class Slot(NamedTuple):
 class Follow(NamedTuple):
     """An expression that is on the device to move to.
 
-    `own` says that it starts at `self` of the class; otherwise it is in the words of the program.
+    `own` says that it starts at `self` of the class; otherwise it is in the words of the program. `layer` says that
+    it is a layer, whose parameters tell; one without any leaves the value where it is.
     """
 
     own: bool
     text: str
+    layer: bool = False
 
 
 @dataclass(eq=False)

@@ -33,20 +33,28 @@ class PlacedInterpreter(Interpreter):
 
     def inputs(self, node: ast.Call, cell: Cell) -> tuple[list[Any], dict[str, Any]]:
         arguments, keywords = super().inputs(node, cell)
-        target = self.engine.target(cell.state, [*arguments, *keywords.values()])
-        if target is None:
-            return arguments, keywords
+        values = [*arguments, *keywords.values()]
+        target = self.engine.target(cell.state, values)
+        written = [*node.args, *(keyword.value for keyword in node.keywords)]
         called = ast.unparse(node.func)
         follows = [Follow(False, f"{called}{suffix}") for suffix in self.engine.suffixes(cell)]
-        written = [*node.args, *(keyword.value for keyword in node.keywords)]
-        values = [*arguments, *keywords.values()]
-        if not follows:
-            follows = self._follows(written, values, target)
-        sent = [self._send(w, v, target, follows) for w, v in zip(written, values, strict=True)]
+        if target is not None and not follows:
+            follows = self._follows(written, target)
+        sent = [
+            self._send(w, v, target or place_of(v), [*follows, *self._layer_follow(w, called, cell)])
+            for w, v in zip(written, values, strict=True)
+        ]
         return sent[: len(arguments)], dict(zip(keywords, sent[len(arguments) :], strict=True))
 
-    def _send(self, written: ast.AST, value: Any, target: str, follows: Sequence[Follow]) -> Any:
+    def _layer_follow(self, written: ast.AST, called: str, cell: Cell) -> list[Follow]:
+        """Return the layer as what its input follows, if its parameters tell where it is in every copy."""
+        tells = isinstance(written, ast.Name) and self.engine.tells(cell.state)
+        return [Follow(False, called, layer=True)] if tells else []
+
+    def _send(self, written: ast.AST, value: Any, target: str | None, follows: Sequence[Follow]) -> Any:
         """Note that the value of an expression has to be on a device; return it there."""
+        if target is None:
+            return value
         if isinstance(written, ast.List | ast.Tuple) and len(written.elts) == len(value):
             items = [self._send(w, v, target, follows) for w, v in zip(written.elts, value, strict=True)]
             return type(value)(items)
@@ -55,7 +63,7 @@ class PlacedInterpreter(Interpreter):
         slot = Slot(group_key(self.state), "value", position(written))
         return self.engine.send(slot, value, target, follows, self.source.span(written))
 
-    def _follows(self, written: Sequence[ast.AST], values: Sequence[Any], target: str) -> list[Follow]:
+    def _follows(self, written: Sequence[ast.AST], target: str) -> list[Follow]:
         """Return what is on a device: names among the operands, then tensors of the block."""
         names = [n for w in written for n in ast.walk(w) if isinstance(n, ast.Name)]
         bound = {n.id for n in names if isinstance(n.ctx, ast.Store)}
@@ -132,7 +140,7 @@ class PlacedInterpreter(Interpreter):
             if any(tensor.place != target for tensor in tensors):
                 raise self.engine.mix(f"`{what}`", tensors, self.source.span(node))
             return target, arguments, keywords
-        follows = self._follows(written, values, target)
+        follows = self._follows(written, target)
         sent = [self._send(w, v, target, follows) for w, v in zip(written, values, strict=True)]
         return target, sent[: len(arguments)], dict(zip(keywords, sent[len(arguments) :], strict=True))
 
