@@ -321,10 +321,23 @@ PlacementNode = Annotated[
 ]
 
 
+class ConditionalGroup(Record):
+    """`{if: expr, then: [selector, selector]}`: a group of those who share, where the condition holds."""
+
+    if_: ExpressionText = Field(alias="if")
+    then: list[SelectorText]
+
+
+GroupNode = Annotated[
+    Annotated[list[SelectorText], Tag("@short")] | Annotated[ConditionalGroup, Tag("@long")],
+    Discriminator(_tensor_kind),
+]
+
+
 class RuleBearer(Record):
     """What may hold rules: a spec, or a block."""
 
-    share: dict[str, list[SelectorText]] = Field(default_factory=dict)
+    share: dict[str, GroupNode] = Field(default_factory=dict)
     init: list[InitRule] = Field(default_factory=list)
     freeze: list[SelectorText] = Field(default_factory=list)
 

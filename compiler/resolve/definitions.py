@@ -72,7 +72,7 @@ class DefinitionReader:
         rules = Rules()
         if isinstance(body, doc.Body):
             variables = self._variables(body)
-            rules = read_rules(body, self.problems)
+            rules = read_rules(body, self.scope, self.problems)
             content: BlockBody = self._module(body)
         else:
             content = self._content(body)

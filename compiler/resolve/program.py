@@ -266,7 +266,7 @@ def _model(
     reader = DefinitionReader(title, (), scope, place, names)
     model = reader.read(document.model)
     problems.extend(reader.problems)
-    own = read_rules(document, problems)
+    own = read_rules(document, scope, problems)
     merged = type(own)(
         (*model.rules.init, *own.init),
         (*model.rules.share, *own.share),

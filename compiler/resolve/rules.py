@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
-from compiler.program import InitRule, PlacementRule, Rules, SelectorRule, ShareGroup
+from compiler.program import InitRule, PlacementRule, Rules, Scope, SelectorRule, ShareGroup
 from compiler.resolve.checkpoint_form import read_long_form
+from compiler.resolve.values import check_names
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.document import Document, PlacementEntry, RuleBearer
+from spec_schema.evaluate import evaluate
 from spec_schema.grammar import parse_expression
 from spec_schema.reader import Entries, Items, Node, Scalar
 from spec_schema.selectors import parse_selector
@@ -18,10 +20,10 @@ from spec_schema.tensors import DTYPES
 T = TypeVar("T")
 
 
-def read_rules(bearer: RuleBearer, problems: list[Diagnostic]) -> Rules:
+def read_rules(bearer: RuleBearer, scope: Scope, problems: list[Diagnostic]) -> Rules:
     """Return the rules of a spec or block, noting what is wrong in `problems`."""
     init = [_attempt(problems, partial(_init, *pair)) for pair in _pairs(bearer, "init")]
-    share = [_attempt(problems, partial(_share, *pair)) for pair in _entries(bearer, "share")]
+    share = [_attempt(problems, partial(_share, *pair, scope)) for pair in _entries(bearer, "share")]
     freeze = [_attempt(problems, partial(_selector, scalar)) for scalar in bearer.freeze]
     placement: list[PlacementRule | None] = []
     if isinstance(bearer, Document):
@@ -35,7 +37,7 @@ def _found(values: Iterable[T | None]) -> tuple[T, ...]:
     return tuple(value for value in values if value is not None)
 
 
-def _attempt(problems: list[Diagnostic], read: Callable[[], T]) -> T | None:
+def _attempt(problems: list[Diagnostic], read: Callable[[], T | None]) -> T | None:
     try:
         return read()
     except SpecError as error:
@@ -72,10 +74,28 @@ def _init(key: Scalar, value: Node) -> InitRule:
     return InitRule(parse_selector(key.text, key.span), expression, key.span)
 
 
-def _share(key: Scalar, value: Node) -> ShareGroup:
-    assert isinstance(value, Items)
-    selectors = tuple(_selector(item) for item in value if isinstance(item, Scalar))
+def _share(key: Scalar, value: Node, scope: Scope) -> ShareGroup | None:
+    """Return a group of those who share; None where its condition does not hold."""
+    group = value["then"] if isinstance(value, Entries) else value
+    assert isinstance(group, Items)
+    selectors = tuple(_selector(item) for item in group if isinstance(item, Scalar))
+    if isinstance(value, Entries) and not _holds(value["if"], scope):
+        return None
     return ShareGroup(key.text, selectors, key.span)
+
+
+def _holds(written: Node, scope: Scope) -> bool:
+    """Say whether a condition over the variables of the spec holds.
+
+    Raises:
+        SpecError: it names something else, or cannot be computed.
+    """
+    assert isinstance(written, Scalar)
+    condition = parse_expression(written)
+    problems = check_names(condition, scope.variables, scope)
+    if problems:
+        raise SpecError(problems)
+    return bool(evaluate(condition, scope.variables))
 
 
 def _placement(key: Scalar, entry: Scalar | PlacementEntry) -> PlacementRule:
