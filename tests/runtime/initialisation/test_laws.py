@@ -9,13 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from compiler.catalogue.initializer_table import INITIALIZER_ARGUMENTS, RANDOM_INITIALIZERS, initializer_names
+import compiler
+from compiler.catalogue.initializer_table import (
+    INITIALIZER_ARGUMENTS,
+    RANDOM_INITIALIZERS,
+    REQUIRED,
+    initializer_names,
+)
 from runtime.initializers import INITIALIZERS, mixture, zero_row
 from runtime.random import Draws
 
@@ -118,6 +125,22 @@ def test_half_precision_is_single_precision_rounded(name: str, dtype: torch.dtyp
 def test_every_random_law_is_tested() -> None:
     assert set(INITIALIZERS) == set(initializer_names())
     assert {name for name, _, _ in (*LAWS, *BITS)} == RANDOM_INITIALIZERS
+
+
+def written(name: str) -> str:
+    """An initialiser with its arguments, as the documentation writes it."""
+    arguments = []
+    for argument, default in INITIALIZER_ARGUMENTS[name].items():
+        value = f"{default:g}" if isinstance(default, float) else repr(default)
+        arguments.append(argument if default is REQUIRED else f"{argument}={value}")
+    return f"`{name}({', '.join(arguments)})`" if arguments else f"`{name}`"
+
+
+def test_the_documentation_lists_every_initialiser_with_its_arguments() -> None:
+    text = (Path(compiler.__file__).parents[1] / "docs" / "language.md").read_text()
+    listed = text.partition("### init")[2].partition("* a number")[0]
+    for name in initializer_names():
+        assert written(name) in listed
 
 
 def test_positional_order_is_torchs() -> None:
