@@ -98,7 +98,7 @@ def _structure(canonical: Canonical) -> Mapping[str, Any]:
 
 
 def _changes(one: Any, other: Any, path: tuple[str, ...]) -> Iterator[str]:
-    if one == other:
+    if _text(one) == _text(other):  # `true` is not 1
         return
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for key in {**one, **other}:
@@ -110,7 +110,7 @@ def _changes(one: Any, other: Any, path: tuple[str, ...]) -> Iterator[str]:
         for at, (a, b) in enumerate(zip(one, other, strict=True)):
             yield from _changes(a, b, (*path, str(at)))
     elif isinstance(one, list) and isinstance(other, list):
-        yield f"{'.'.join(path)}: {len(one)} items → {len(other)} items"
+        yield f"{'.'.join(path)}: {_count(one)} → {_count(other)}"
     else:
         yield f"{'.'.join(path)}: {_short(one)} → {_short(other)}"
 
@@ -119,6 +119,14 @@ def _value(mapping: Mapping[str, Any], key: str) -> str:
     return _short(mapping[key]) if key in mapping else "nothing"
 
 
+def _count(items: Sequence[Any]) -> str:
+    return "1 item" if len(items) == 1 else f"{len(items)} items"
+
+
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = _text(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

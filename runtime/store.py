@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -278,7 +279,7 @@ def load_into(
     own = artifact_of(model)
     saved = read_saved(path, digest)
     _note_format(saved)
-    artifact = own if saved.canonical == own.canonical else saved.artifact(plugins)
+    artifact = own if json.dumps(saved.canonical) == json.dumps(own.canonical) else saved.artifact(plugins)
     saved.check(artifact)
     lines = tensor_lines(saved.manifest(artifact), of_model(model), "in the file", "in the model")
     if lines:
