@@ -39,6 +39,11 @@ def _way_to(names: Sequence[str], rewriting: Rewriting, loose: Sequence[str]) ->
     found = next((f for name in names if (f := _prefix(name, list(rewriting.headers)))), None)
     if found and not rewriting.surgery.prefix:
         return f"give `prefix='{found}'`"
+    outer = next(
+        (name.removesuffix(f".{each}") for name in names for each in loose if name.endswith(f".{each}")), None
+    )
+    if outer:
+        return f"put them there: `rename={{'/': '{outer}'}}`"
     for name in names:
         near = did_you_mean(name, loose)
         if near:

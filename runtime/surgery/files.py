@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,8 +51,7 @@ class Checkpoint:
     """As the caller named it."""
     index: Path | None
     shards: tuple[Shard, ...]
-    _open: dict[str, Any] = field(default_factory=dict)
-    _stack: ExitStack = field(default_factory=ExitStack)
+    _open: dict[Path, Any] = field(default_factory=dict)
 
     @property
     def headers(self) -> dict[str, Header]:
@@ -67,15 +65,10 @@ class Checkpoint:
     def read(self, name: str) -> Tensor:
         """Return a tensor whose values are still in the file: copy what is to be kept."""
         shard = next(shard for shard in self.shards if name in shard.headers)
-        key = str(shard.path)
-        if key not in self._open:
-            self._open[key] = self._stack.enter_context(safe_open(shard.path, framework="pt"))
-        tensor: Tensor = self._open[key].get_tensor(name)
+        if shard.path not in self._open:
+            self._open[shard.path] = safe_open(shard.path, framework="pt")
+        tensor: Tensor = self._open[shard.path].get_tensor(name)
         return tensor
-
-    def close(self) -> None:
-        self._open.clear()
-        self._stack.close()
 
 
 def open_checkpoint(path: Path) -> Checkpoint:

@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -69,17 +68,16 @@ def save_like(model: nn.Module, path: str | Path, like: str | Path, leave: Seque
         checkpoint = open_checkpoint(Path(like))
     except CheckpointError as error:
         raise FileError("\n".join([error.message, *error.notes])) from None
-    with closing(checkpoint):
-        plan = plan_loads(
-            artifact.plan, uses, dict.fromkeys({u.surgery.path for u in uses}, checkpoint.headers)
-        )
-        _check_left(artifact, plan, leave, checkpoint)
-        source = _Source(plan, checkpoint, _state(model))
-        if checkpoint.path.is_dir() or checkpoint.index is not None:
-            files = _write_folder(Path(path), source)
-        else:
-            write_whole(path, partial(source.write, checkpoint.shards[0]))
-            files = (str(path),)
+    plan = plan_loads(
+        artifact.plan, uses, dict.fromkeys({u.surgery.path for u in uses}, checkpoint.headers)
+    )
+    _check_left(artifact, plan, leave, checkpoint)
+    source = _Source(plan, checkpoint, _state(model))
+    if checkpoint.path.is_dir() or checkpoint.index is not None:
+        files = _write_folder(Path(path), source)
+    else:
+        write_whole(path, partial(source.write, checkpoint.shards[0]))
+        files = (str(path),)
     written = sum(name in source.back for name in checkpoint.headers)
     return Written(written, len(checkpoint.headers) - written, files)
 
