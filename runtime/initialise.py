@@ -82,7 +82,7 @@ class FirstValues:
         if row.initialisation is not None:
             return self._drawn(row, row.initialisation)
         assert isinstance(owner, Leaf)
-        return self.own.tensor(owner, row.source).to(row.dtype)
+        return self.own.tensor(owner, row.source).to(row.dtype, copy=True)
 
     def _drawn(self, row: PlanRow, initialisation: Initialisation) -> Tensor:
         scope = self.artifact.program.scope
@@ -166,7 +166,9 @@ class RuntimeSource:
         return draws
 
     def _registered(self, name: str, arguments: Mapping[str, Any], draws: Draws) -> Tensor:
-        """Call a plugin's initialiser. Torch's global generator is seeded too, for one that draws from it.
+        """Call a plugin's initialiser, and copy what it may keep.
+
+        Torch's global generator is seeded too, for one that draws from it.
 
         Raises:
             ValueError: it returns no tensor of the shape.
@@ -181,7 +183,7 @@ class RuntimeSource:
             raise ValueError(
                 f"{name} returned a tensor of shape {list(made.shape)}, not {list(self.row.shape)}"
             )
-        return made.detach().to("cpu", self.row.dtype)
+        return made.detach().to("cpu", self.row.dtype, copy=True)
 
 
 def _ignoring(part: Callable[[], Tensor]) -> Callable[[Draws], Tensor]:

@@ -93,6 +93,21 @@ class Wavering(nn.Module):
 def careless(shape: tuple[int, ...], *, generator: Generator) -> Tensor:
     return torch.randn(shape).requires_grad_()
 
+KEPT = torch.ones(3, 3)
+
+@initializer
+def kept(shape: tuple[int, ...], *, generator: Generator) -> Tensor:
+    return KEPT
+
+@layer
+class Keeping(nn.Module):
+    def __init__(self, in_features: int) -> None:
+        super().__init__()
+        self.p = nn.Parameter(KEPT)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.p
+
 @initializer
 def small(shape: tuple[int, ...], *, generator: Generator) -> Tensor:
     return torch.zeros(1)
@@ -198,6 +213,16 @@ def test_an_initialiser_that_draws_from_the_global_generator(plugin: str) -> Non
     assert torch.equal(first["0.weight"], again["0.weight"])
     assert not torch.equal(first["0.weight"], first["1.weight"])
     assert not torch.equal(first["0.weight"], other["0.weight"])
+
+
+def test_what_a_plugin_keeps_is_copied(plugin: str) -> None:
+    """Two parameters would else lie in one place, and be trained as one."""
+    model = build(plugin, "[Linear(3), Linear(3), Keeping, Keeping]", "init: [{weight: kept}]\n")
+    parameters = [model.get_parameter(name) for name in ("0.weight", "1.weight", "2.p", "3.p")]
+    with torch.no_grad():
+        for number, parameter in enumerate(parameters):
+            parameter.fill_(number)
+        assert [float(parameter[0, 0]) for parameter in parameters] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
