@@ -43,7 +43,7 @@ def holding(tensors: Shapes, init: str, more: str = "") -> Artifact:
             tree.setdefault(".".join(parts[:depth]), {})[part] = shape if depth == len(parts) - 1 else None
     blocks = "".join(f"  {_title(path)}:\n{_body(path, tree[path])}" for path in tree if path)
     return compiler.compile_text(
-        "spec: 1\nname: holder\ninputs: {x: 'float[2]'}\n"
+        "spec: 1\nname: holder\ninputs: {given: 'float[2]'}\n"
         f"{more}{'blocks:' if blocks else ''}\n{blocks}model:\n{_body('', tree[''])}init:\n{init}"
     )
 
@@ -53,10 +53,10 @@ def _body(path: str, entries: Mapping[str, Sequence[int] | None]) -> str:
     parameters = [f"{name}: 'float{list(shape)}'" for name, shape in entries.items() if shape is not None]
     inner = [name for name, shape in entries.items() if shape is None]
     layers = [f"{name}: {_title(f'{path}.{name}'.strip('.'))}" for name in inner]
-    terms = [f"{name}(x)" if shape is None else f"{name}.sum()" for name, shape in entries.items()]
+    terms = [f"{name}(given)" if shape is None else f"{name}.sum()" for name, shape in entries.items()]
     return (
         f"    parameters: {{{', '.join(parameters)}}}\n    layers: {{{', '.join(layers)}}}\n"
-        f"    forward: |\n      return x + {' + '.join(terms)}\n"
+        f"    forward{'(given)' if path else ''}: |\n      return given + {' + '.join(terms)}\n"
     )
 
 
