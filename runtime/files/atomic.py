@@ -11,7 +11,8 @@ import fcntl
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -33,17 +34,17 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], T]) -> T:
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         raise FileExistsError(errno.EEXIST, "is no ordinary file", str(path))
-    try:
+    with _explaining(path, "nothing was written"):
         _make_folder(target.parent)
+        sweep(target.parent)
         folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            sweep(target.parent)
+    try:
+        with _explaining(path, "nothing was written"):
             result = _replace(target, write)
+        with _explaining(path, "it is written, but may not survive a power cut"):
             sync_folder(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise _explained(error, path) from error
+    finally:
+        os.close(folder)
     return result
 
 
@@ -55,16 +56,12 @@ def sweep(folder: Path) -> None:
 
 
 def sync_folder(folder: int) -> None:
-    """Make the names in a folder durable.
-
-    Raises:
-        OSError: the file is in its place, and may not survive a power cut.
-    """
+    """Make the names in an open folder durable."""
     try:
         os.fsync(folder)
     except OSError as error:
         if error.errno != errno.EINVAL:  # the file system has no such thing
-            raise OSError(error.errno, f"is written, but not durable yet: {error.strerror}") from error
+            raise
 
 
 def _replace(target: Path, write: Callable[[BinaryIO], T]) -> T:
@@ -89,7 +86,7 @@ def _create(folder: Path, mode: int) -> tuple[int, Path]:
     while True:
         path = folder / f".blockprint-{secrets.token_hex(8)}.tmp"
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
-        _lock(handle, 0)
+        _lock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
             return handle, path
         os.close(handle)  # swept before it was locked
@@ -101,7 +98,7 @@ def _remove_stale(path: Path) -> None:
     except OSError:
         return  # in its place by now, or somebody else's
     try:
-        if _lock(handle, fcntl.LOCK_NB) and os.path.samestat(os.fstat(handle), path.stat()):
+        if _lock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB) and os.path.samestat(os.fstat(handle), path.stat()):
             path.unlink()
     except FileNotFoundError:
         return  # in its place by now
@@ -109,10 +106,10 @@ def _remove_stale(path: Path) -> None:
         os.close(handle)
 
 
-def _lock(handle: int, wait: int) -> bool:
+def _lock(handle: int, operation: int) -> bool:
     """Whether a file could be locked: not if it is locked already, or the file system has no locks."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | wait)
+        fcntl.flock(handle, operation)
     except OSError:
         return False
     return True
@@ -129,11 +126,12 @@ def _make_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _explained(error: OSError, path: str | Path) -> OSError:
-    """Return an error that names the file that was meant, not the temporary one."""
-    if error.errno is None:
-        return error
-    reason = error.strerror or "failed"
-    if not reason.startswith("is written"):
-        reason = f"{reason}; nothing was written"
-    return OSError(error.errno, reason, str(path))
+@contextmanager
+def _explaining(path: str | Path, outcome: str) -> Iterator[None]:
+    """Let an error of the system name the file that was meant, not the temporary one, and say what came of it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, f"{error.strerror}; {outcome}", str(path)) from error

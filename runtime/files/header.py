@@ -63,7 +63,7 @@ def write_header(metadata: str, forms: Iterable[tuple[str, torch.dtype, tuple[in
     """Return the length and the header for tensors that stand in this order. `metadata` is a JSON object.
 
     Raises:
-        ValueError: a name is no text that UTF-8 can hold, or stands for the metadata.
+        ValueError: a name is no text that UTF-8 can hold, or stands for the metadata; or there is too much of it.
         TypeError: safetensors has no name for a dtype.
     """
     entries, at = {}, 0
@@ -79,6 +79,10 @@ def write_header(metadata: str, forms: Iterable[tuple[str, torch.dtype, tuple[in
     comma = "," if entries else ""
     text = f'{{"{METADATA}":{metadata}{comma}{listed[1:]}'.encode()
     text += b" " * (-(8 + len(text)) % ALIGNMENT)
+    if len(text) > LONGEST:
+        raise ValueError(
+            f"the header takes {len(text):,} bytes, and {LONGEST:,} is what a safetensors file may have"
+        )
     return len(text).to_bytes(8, "little") + text
 
 

@@ -12,6 +12,7 @@ import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -35,6 +36,9 @@ KEY = "blockprint"
 """The one key of the metadata."""
 FORMAT = 2
 """The version of the format. The first one had no digest."""
+
+EARLIER = {"blockprint-tensors/1", "blockprint-checkpoint/1"}
+"""First formats of what is no model."""
 
 START = f'{{"{METADATA}":{{"{KEY}":"{{\\"digest\\":\\"'.encode()
 """How the header of every sealed file begins: the digest follows."""
@@ -139,6 +143,12 @@ def read_sealed(path: str | Path, kind: str, otherwise: str, digest: str | None 
         OSError: it cannot be read.
     """
     contents = read_file(path, digest)
+    earlier = EARLIER & {*contents.metadata, contents.metadata.get("format")}
+    if earlier:
+        raise FileError(
+            f"{path} is of the format {earlier.pop()}, which had no digest and is read no more: "
+            "load it with Blockprint 0.1.0, or what tensors are in it with safetensors"
+        )
     if contents.about.get("kind") != kind:
         raise FileError(f"{path} {otherwise}")
     return contents
@@ -153,7 +163,7 @@ def read_file(path: str | Path, digest: str | None = None, values: bool = True) 
         FileError: it is damaged, no safetensors file, of a newer format, or has not the `digest` that is expected.
         OSError: it cannot be read.
     """
-    with open(path, "rb") as stream:
+    with open(path, "rb", opener=_open) as stream:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise FileError(f"{path} is no ordinary file: copy it to one")
@@ -162,6 +172,10 @@ def read_file(path: str | Path, digest: str | None = None, values: bool = True) 
         has = f"has the digest {contents.digest}" if contents.digest else "has no digest"
         raise FileError(f"{path} {has}, and {digest} is expected: it is not the file that is meant")
     return contents
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe without a writer would else never be opened
 
 
 def check_digest(text: str) -> str:
@@ -190,7 +204,11 @@ class _Reader:
     name: str
     sealed: bool = False
     digest: blake3 = field(default_factory=blake3)
-    scratch: memoryview = field(default_factory=lambda: memoryview(bytearray(CHUNK)))
+
+    @cached_property
+    def scratch(self) -> memoryview:
+        """Memory for what is not kept."""
+        return memoryview(bytearray(CHUNK))
 
     @property
     def verdict(self) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.comparison import collapsed, spec_lines, tensor_lines
@@ -39,6 +39,7 @@ def test_names_that_differ_in_a_number_are_one_text(names: list[str], texts: lis
 parts = st.sampled_from(["h", "w", *map(str, range(12)), "00"])
 
 
+@settings(max_examples=100)
 @given(st.lists(st.lists(parts, min_size=1, max_size=4).map(".".join), unique=True))
 def test_every_name_is_in_one_text(names: list[str]) -> None:
     assert sorted(name for members in collapsed(names).values() for name in members) == sorted(names)

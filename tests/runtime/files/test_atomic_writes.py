@@ -192,7 +192,7 @@ def test_a_folder_that_cannot_be_synced_is_said(tmp_path: Path, monkeypatch: pyt
         original(handle)
 
     monkeypatch.setattr(os, "fsync", lambda handle: fail(handle, errno.EIO))
-    with pytest.raises(OSError, match="is written, but not durable yet"):
+    with pytest.raises(OSError, match="it is written, but may not survive a power cut"):
         write_whole(path, put(NEW))
     assert path.read_bytes() == NEW
     monkeypatch.setattr(os, "fsync", lambda handle: fail(handle, errno.EINVAL))

@@ -13,6 +13,7 @@ from subprocess import PIPE
 import pytest
 from torch import Tensor
 
+import compiler
 import runtime
 from runtime.store import read_saved
 
@@ -35,6 +36,7 @@ import compiler, runtime
 
 spec, path = sys.argv[1:]
 model = runtime.build(compiler.compile_text(spec), device="cpu")
+print(runtime.save(model, path), flush=True)
 for line in sys.stdin:  # a saver for each line, which says when it is done, and may be killed after a time
     mark, delay = line.split()
     saver = os.fork()
@@ -60,6 +62,7 @@ class Savers:
         assert process.stdin is not None
         assert process.stdout is not None
         self.input, self.output = process.stdin, process.stdout
+        self.digest = self.output.readline().strip()
         self.seconds = min(self._timed() for _ in range(4))
 
     def _timed(self) -> float:
@@ -85,6 +88,11 @@ def savers(folder: Path) -> Iterator[Savers]:
     command = [sys.executable, "-c", SERVER, SPEC, str(folder / "model.safetensors")]
     with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, cwd=ROOT) as process:
         yield Savers(process)
+
+
+def test_another_process_writes_the_same_bytes(savers: Savers, tmp_path: Path) -> None:
+    model = runtime.build(compiler.compile_text(SPEC), device="cpu")
+    assert runtime.save(model, tmp_path / "model") == savers.digest
 
 
 def mark_of(tensors: Mapping[str, Tensor]) -> int:

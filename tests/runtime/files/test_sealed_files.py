@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -346,8 +347,28 @@ def test_a_newer_format_is_refused_by_name() -> None:
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="is no ordinary file"):
         read_file("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileError, match="is no ordinary file"):
+        read_file(tmp_path / "pipe")
     with pytest.raises(IsADirectoryError):
         read_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"blockprint-tensors/1": '"x"'}, {"format": "blockprint-checkpoint/1", "state": "{}"}]
+)
+def test_first_formats_of_tensors_and_checkpoints_are_refused_by_name(
+    metadata: dict[str, str], tmp_path: Path
+) -> None:
+    save_file({"x": torch.zeros(3)}, tmp_path / "file", metadata)
+    with pytest.raises(FileError, match=r"is of the format blockprint-\w+/1, .* is read no more"):
+        read_sealed(tmp_path / "file", "test", "is none")
+
+
+def test_a_header_that_no_reader_accepts_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.files.header.LONGEST", 100)
+    with pytest.raises(ValueError, match="the header takes"):
+        sealed()
 
 
 json_values = st.recursive(
