@@ -319,6 +319,12 @@ def reads_checkpoint(expression: Expression) -> bool:
     return any(isinstance(n, ast.Name) and n.id == CHECKPOINT for n in ast.walk(expression.tree))
 
 
+def draws(expression: Expression, names: Mapping[str, object], registered: Mapping[str, object]) -> bool:
+    """Say whether an initialiser draws values, so that they are others for another seed."""
+    used = {n.id for n in ast.walk(expression.tree) if isinstance(n, ast.Name)} - names.keys()
+    return not used.isdisjoint({MIXTURE, *RANDOM_INITIALIZERS, *registered})
+
+
 def check_initialisation(
     expression: Expression,
     names: Mapping[str, object],

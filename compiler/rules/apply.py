@@ -11,7 +11,7 @@ from torch import nn
 
 from compiler.infer.infer import Inferred
 from compiler.infer.states import BlockState, Leaf
-from compiler.initialisation import check_initialisation, reads_checkpoint
+from compiler.initialisation import check_initialisation, draws, reads_checkpoint
 from compiler.placement.rules import Sites, site_problems, sites
 from compiler.plan import Decision, Initialisation, Plan, PlanRow, Tie, meta
 from compiler.program import InitRule, PlacementRule, SelectorRule, ShareGroup
@@ -117,6 +117,7 @@ class RuleApplier:
         row, winner = (written or winners)[0]
         self._conflicts(written)
         self._check(row, winner)
+        self._check_saved(owner, winner)
         self.losers.update((c.value, (r, c)) for r, found in by_row for c in found if c is not winner)
         decisions = [
             Decision("init", c.text, None if c.default else c.place, c is winner)
@@ -211,6 +212,20 @@ class RuleApplier:
             known = {(problem.code, problem.span) for problem in self.problems}
             found = self._init_problems(row, winner)
             self.problems.extend(problem for problem in found if (problem.code, problem.span) not in known)
+
+    def _check_saved(self, owner: TensorRow, winner: Candidate) -> None:
+        """Report what is drawn and not saved: a model that is loaded would be another one."""
+        registered = self.inferred.program.scope.plugins.initializers
+        if owner.persistent or not draws(winner.value, winner.names, registered):
+            return
+        self.problems.append(
+            Diagnostic(
+                "bad-initializer",
+                f"`{owner.name}` is not saved, and would be drawn anew when the model is loaded",
+                winner.place,
+                help="leave out `persistent: false`, or compute its `value`",
+            )
+        )
 
     def _check_losers(self) -> None:
         """Check the rules that decide nothing too, but for what depends on the tensor that they lose."""

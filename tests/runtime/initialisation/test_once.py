@@ -129,3 +129,25 @@ def test_loading_draws_nothing(artifact: Artifact, tmp_path: Path, monkeypatch: 
     made = generators(monkeypatch)
     runtime.load(tmp_path / "model.safetensors", device="cpu")
     assert made == []
+
+
+UNSAVED = """
+spec: 1
+inputs: {x: "float[2, 4]"}
+model:
+  buffers:
+    passing: {tensor: "float[4]", init: "INIT", persistent: false}
+  forward: return x + passing
+"""
+
+
+@pytest.mark.parametrize("init", ["normal", "2 * uniform(0, 1)", "mixture([0.5, 1], [0.5, 0])"])
+def test_what_is_drawn_is_saved(init: str) -> None:
+    """It would be drawn anew on load, by another seed perhaps."""
+    with pytest.raises(compiler.SpecError, match="`passing` is not saved"):
+        compiler.compile_text(UNSAVED.replace("INIT", init))
+
+
+@pytest.mark.parametrize("init", ["ones", "0.5", "arange(4) / 2"])
+def test_what_follows_from_the_spec_need_not_be_saved(init: str) -> None:
+    compiler.compile_text(UNSAVED.replace("INIT", init))
