@@ -73,7 +73,7 @@ class FirstValues:
                 not the tensor that it should be.
         """
         with _sealed(self.artifact.inferred.engine.dtype):
-            return self._values(row)
+            return self._values(row).contiguous()
 
     def _values(self, row: PlanRow) -> Tensor:
         owner, entry = row.source.owner, row.source.entry

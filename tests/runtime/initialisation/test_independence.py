@@ -289,6 +289,7 @@ def test_surroundings(artifact: Artifact, expected: dict[str, Tensor], surroundi
     with SURROUNDINGS[surrounding]():
         found = values(artifact)
     assert_same(found, expected)
+    assert not any(value.is_inference() for value in found.values()), "a model that could not be trained"
 
 
 def test_the_global_generator_and_threads_stay_as_they_are(artifact: Artifact) -> None:
