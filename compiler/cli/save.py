@@ -12,7 +12,7 @@ from compiler.cli.console import out, status
 from compiler.cli.options import OutputFormat, Plugins
 from compiler.cli.outcome import Format, UsageProblem
 from compiler.cli.selection import read_selector
-from compiler.cli.subject import check_file, nearest
+from compiler.cli.subject import Subject, check_file, nearest
 
 Model = Annotated[
     Path, typer.Argument(metavar="MODEL", show_default=False, help="A model file that `run` saved.")
@@ -59,6 +59,8 @@ def save(
     configuration and all else that stands beside the weights.
     """
     check_file(model)
+    if not Subject(model).is_model:
+        raise UsageProblem(f"`{model}` is no saved model", "`run SPEC --save FILE` makes one")
     if not like.exists():
         near = nearest(like)
         raise UsageProblem(f"there is no checkpoint `{like}`", f"did you mean `{near}`?" if near else None)

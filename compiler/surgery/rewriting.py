@@ -111,7 +111,7 @@ class Rewriting:
     def _check_skips(self) -> None:
         for skip in self.surgery.skips:
             if not any(map(skip.pattern.match, self.headers)):
-                self._matches_nothing("skip", skip.pattern, skip.place, list(self.headers), about_names=False)
+                self._matches_nothing("skip", skip.pattern, skip.place, list(self.headers))
 
     def _check_prefix(self, inside: Sequence[str]) -> None:
         prefix = self.surgery.prefix
@@ -130,11 +130,12 @@ class Rewriting:
             )
         )
 
-    def _matches_nothing(
-        self, what: str, pattern: Pattern, place: Span, names: Sequence[str], about_names: bool = True
-    ) -> None:
+    def _matches_nothing(self, what: str, pattern: Pattern, place: Span, names: Sequence[str]) -> None:
+        is_name = what in ("skip", "rename")
+        if self.headers and not (names and (is_name or self.names_are_known)):
+            return  # it follows from what is reported already
         near = nearest_pattern(pattern, names)
-        self.names_are_known &= not about_names
+        self.names_are_known &= what in ("skip", "transpose")
         self.problems.append(
             Diagnostic(
                 "checkpoint-pattern",
@@ -164,7 +165,7 @@ class Rewriting:
         for rule in self.surgery.transposes:
             names = [name for name in self.recipes if rule.pattern.match(name)]
             if not names:
-                self._matches_nothing("transpose", rule.pattern, rule.place, list(self.recipes), False)
+                self._matches_nothing("transpose", rule.pattern, rule.place, list(self.recipes))
             for name in names:
                 rank = len(self.shape(name))
                 dims = rule.dims or ((1, 0) if rank == 2 else tuple(range(rank)) if rank < 2 else ())

@@ -111,7 +111,8 @@ def _check_left(artifact: Artifact, plan: LoadPlan, leave: Sequence[str], checkp
             raise FileError(f"`{text}` names no tensor of {artifact.name}")
     dropped = [row.name for row in artifact.plan.rows if _is_learnt(row) and row.name not in written | left]
     if dropped:
-        lines = [f"`{shown(checkpoint.path)}` has no place for {len(dropped):,} tensors of {artifact.name}"]
+        count = "1 tensor" if len(dropped) == 1 else f"{len(dropped):,} tensors"
+        lines = [f"`{shown(checkpoint.path)}` has no place for {count} of {artifact.name}"]
         raise FileError("\n".join([*lines, *dropped, "`leave` them out by name, to write the rest"]))
 
 

@@ -97,7 +97,7 @@ def test_a_save_that_fails_leaves_nothing(folder: Path, monkeypatch: pytest.Monk
 
 def test_a_tensor_that_has_no_place_is_not_dropped_in_silence(folder: Path) -> None:
     model = loaded(holding({**MODEL, "head": [3]}, INIT + "  - head: ones\n"), folder)
-    with pytest.raises(runtime.FileError, match="has no place for 1 tensors of Holder\nhead"):
+    with pytest.raises(runtime.FileError, match="has no place for 1 tensor of Holder\nhead"):
         runtime.save_like(model, folder / "back", folder / "checkpoint")
     with pytest.raises(runtime.FileError, match="`haed` names no tensor"):
         runtime.save_like(model, folder / "back", folder / "checkpoint", leave=["haed"])
