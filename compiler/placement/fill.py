@@ -92,7 +92,7 @@ def _atoms(plan: Plan) -> list[Atom]:
         if planned.device != AUTO:
             continue
         earlier = next((a for n in planned.names for a in atoms.values() if n in a.names), None)
-        atom = atoms.setdefault(_holder(row), earlier or Atom(_holder(row)))
+        atom = atoms.setdefault(holder(row), earlier or Atom(holder(row)))
         if earlier is not None and earlier is not atom:
             _merge(atoms, earlier, atom)
             atom = earlier
@@ -107,7 +107,7 @@ def _merge(atoms: dict[Path, Atom], earlier: Atom, later: Atom) -> None:
     atoms.update({path: earlier for path, atom in atoms.items() if atom is later})
 
 
-def _holder(row: TensorRow) -> Path:
+def holder(row: TensorRow) -> Path:
     """Return the path of the layer of the catalogue, or of the block, that a tensor belongs to."""
     inner = 1 if row.module is None else len(row.torch_steps) - 1
     return tuple(step[0] for step in row.steps[: len(row.steps) - inner])
