@@ -36,7 +36,7 @@ def settle(artifact: Artifact, chosen: Devices, allow_large: bool = False) -> Ar
         chosen = {"/": chosen}
     settled = place(artifact, chosen) if chosen else artifact
     target_devices(settled.plan)
-    return _spread(settled, allow_large)
+    return spread(settled, allow_large)
 
 
 def target_devices(plan: Plan) -> dict[str, torch.device]:
@@ -63,8 +63,12 @@ def _target(row: PlanRow) -> torch.device:
         ) from None
 
 
-def _spread(artifact: Artifact, allow_large: bool) -> Artifact:
-    """Spread what is on `auto` over the accelerators, if it takes more than the first of them has."""
+def spread(artifact: Artifact, allow_large: bool) -> Artifact:
+    """Return the model with what is on `auto` spread over the accelerators, if it takes more than the first has.
+
+    Raises:
+        SpecError: there is too little memory on all of them, and that is not allowed.
+    """
     taken = bytes_per_device(artifact.plan.rows)
     rooms = accelerator_rooms(taken)
     if len(rooms) < 2 or taken.get(AUTO, 0) <= rooms[0][1]:

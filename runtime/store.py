@@ -32,6 +32,7 @@ from runtime.manifest import (
     plan_digest,
     saved_rows,
 )
+from runtime.placement import Devices
 from runtime.ties import differing_ties
 
 KIND = "model"
@@ -148,7 +149,7 @@ class Saved:
         """Return the tensors of the file under all the names that an artifact gives them."""
         return of_plan(artifact.plan, self.dtypes)
 
-    def model(self, device: str | None = None, plugins: Iterable[str | Plugin] = ()) -> nn.Module:
+    def model(self, device: Devices = None, plugins: Iterable[str | Plugin] = ()) -> nn.Module:
         """Return the model; see `load`."""
         artifact = self.artifact(plugins)
         first_values = FirstValues(artifact)  # a buffer that is not persistent is computed again
@@ -240,7 +241,7 @@ def read_artifact(
 
 def load(
     path: str | Path,
-    device: str | None = None,
+    device: Devices = None,
     plugins: Iterable[str | Plugin] = (),
     digest: str | None = None,
 ) -> nn.Module:

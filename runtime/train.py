@@ -18,6 +18,7 @@ from typing import Any
 from torch import nn
 
 from compiler.artifact import Artifact
+from runtime.placement import Devices
 from spec_schema.diagnostics import refuse
 
 
@@ -55,7 +56,7 @@ def train(
     artifact: Artifact,
     *,
     seed: int = 0,
-    device: str | None = None,
+    device: Devices = None,
     out: str | Path = "out",
     epochs: int | None = None,
     resume: str | Path | None = None,

@@ -67,11 +67,12 @@ OutputFormat = Annotated[
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="What all random values follow from.")]
 Device = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        metavar="NAME",
+        metavar="[SELECTOR=]NAME",
         show_default=False,
-        help="Where to run: auto, cpu, cuda:0, ... instead of where the spec says.",
+        help="Where to run, instead of where the spec says: auto, cpu, cuda:0, ... for the whole model, or for a "
+        "part, as in encoder=cuda:0. May be given several times.",
     ),
 ]
 AllowLarge = Annotated[

@@ -26,6 +26,7 @@ from compiler.cli.options import (
     Spec,
 )
 from compiler.cli.outcome import Format, UsageProblem, program_name
+from compiler.cli.placing import check_devices, read_devices
 from compiler.cli.subject import Subject, check_file
 from compiler.cli.summary import print_summary, read_summary
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from compiler.artifact import Artifact
     from compiler.plan import PlanRow
+    from runtime.placement import Devices
     from runtime.train import Trained
 
 OUT = Path("out")
@@ -88,17 +90,18 @@ def run(
         if file is not None:
             check_file(file)
     check_target(save, spec)
-    check_device(device)
+    devices = read_devices(device)
+    check_devices(devices)
     if subject.is_model:
         _refuse_training_options(out, epochs, resume, is_model=True)
-        model = subject.model(device)
+        model = subject.model(devices)
         print_forward(model, seed, format)
     elif (artifact := subject.artifact()).training is None:
         _refuse_training_options(out, epochs, resume, is_model=False)
-        model = _build(subject, artifact, seed, device, allow_large)
+        model = _build(subject, artifact, seed, devices, allow_large)
         print_forward(model, seed, format)
     else:
-        options = {"seed": seed, "device": device, "out": out or OUT, "epochs": epochs, "resume": resume}
+        options = {"seed": seed, "device": devices, "out": out or OUT, "epochs": epochs, "resume": resume}
         model = _train(artifact, {**options, "allow_large": allow_large}, format).model
     if save is not None:
         from runtime.store import save as write
@@ -119,18 +122,6 @@ def check_target(path: Path | None, spec: Path) -> None:
         raise UsageProblem(f"`{path}` is no ordinary file")
     if path.exists() and path.samefile(spec):
         raise UsageProblem(f"`{path}` is the spec itself, and would be overwritten", "name another file")
-
-
-def check_device(name: str | None) -> None:
-    """Make sure that there is such a device. UsageProblem, with those that there are, otherwise."""
-    if name is None:
-        return
-    from runtime.devices import resolve_device
-
-    try:
-        resolve_device(name)
-    except ValueError as error:
-        raise UsageProblem(str(error)) from None
 
 
 def _refuse_training_options(
@@ -214,9 +205,7 @@ def _number(value: Any) -> str:
 # --- building -------------------------------------------------------------------------------------------
 
 
-def _build(
-    subject: Subject, artifact: Artifact, seed: int, device: str | None, allow_large: bool
-) -> nn.Module:
+def _build(subject: Subject, artifact: Artifact, seed: int, device: Devices, allow_large: bool) -> nn.Module:
     from runtime.build import build
 
     with filling(artifact) as on_row:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from compiler.artifact import Artifact
+    from runtime.placement import Devices
     from runtime.store import Saved
 
 MODEL_SUFFIX = ".safetensors"
@@ -111,7 +112,7 @@ class Subject:
             err().print(f"note: {self.path} {NO_DIGEST}", soft_wrap=True)
         return saved
 
-    def model(self, device: str | None) -> nn.Module:
+    def model(self, device: Devices) -> nn.Module:
         """Load a saved model; see `saved`."""
         return self.saved(values=True).model(device, self.plugins or ())
 

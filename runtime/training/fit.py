@@ -29,6 +29,7 @@ from compiler.training.section import Measure, Training, make_metric
 from runtime.build import build
 from runtime.classes import emitted_module
 from runtime.files.header import FileError
+from runtime.placement import Devices, settle, target_devices
 from runtime.store import save
 from runtime.train import Interrupted, Trained
 from runtime.training.checkpoints import (
@@ -57,7 +58,7 @@ class Fit:
     artifact: Artifact
     training: Training
     seed: int
-    device: str | None
+    device: Devices
     out: Path
     epochs: int | None
     """The number of epochs that the caller wants instead of the spec's length."""
@@ -75,8 +76,9 @@ class Fit:
 
     def run(self, resume: str | Path | None, progress: bool) -> Trained:
         """Train, and save the model."""
+        settled = self._on_one_device()
         with torch.random.fork_rng(), quiet():
-            model = build(self.artifact, self.seed, self.device, self.folder, self.allow_large)
+            model = build(settled, self.seed, None, self.folder, self.allow_large)
             device = next(model.parameters()).device
             task, batches = self._task(model, device)
             epochs = -(-self.length // batches) if self.by_step else self.length
@@ -102,6 +104,20 @@ class Fit:
             trainer.current_epoch,
             trainer.global_step,
         )
+
+    def _on_one_device(self) -> Artifact:
+        """Return the model on its device, or refuse one on several: the trainer would put it all on one of them."""
+        settled = settle(self.artifact, self.device, self.allow_large)
+        names = [str(device) for device in dict.fromkeys(target_devices(settled.plan).values())]
+        if len(names) > 1:
+            raise refuse(
+                "several-devices",
+                f"a model is trained on one device, and this one is on {' and '.join(names)}",
+                self.training.data.span,
+                label="trained here",
+                help=f"choose one with `--device`, such as `--device {names[0]}`",
+            )
+        return settled
 
     def _evaluate(self, trainer: L.Trainer, learner: Learner) -> None:
         """Evaluate a model for which no epoch was left; the others were evaluated after their last."""
