@@ -150,8 +150,7 @@ class RuntimeSource:
         return INITIALIZERS[name](self.row.shape, self.row.dtype, draws, **arguments)
 
     def mix(self, parts: Sequence[tuple[float, Callable[[], Tensor]]], branch: Sequence[int]) -> Tensor:
-        made = [(weight, _ignoring(part)) for weight, part in parts]
-        return mixture(self.row.shape, self.row.dtype, self._branch(branch), made)
+        return mixture(self.row.shape, self.row.dtype, self._branch(branch), parts)
 
     def checkpoint(self, surgery: Surgery) -> Tensor:
         return self.checkpoints.value(surgery, self.row)
@@ -184,8 +183,3 @@ class RuntimeSource:
                 f"{name} returned a tensor of shape {list(made.shape)}, not {list(self.row.shape)}"
             )
         return made.detach().to("cpu", self.row.dtype, copy=True)
-
-
-def _ignoring(part: Callable[[], Tensor]) -> Callable[[Draws], Tensor]:
-    """Adapt a part whose draws are told apart by the expression that it stands in."""
-    return lambda _: part()

@@ -34,24 +34,23 @@ class Initializer(Protocol):
 
 
 def mixture(
-    shape: Shape, dtype: torch.dtype, draws: Draws, parts: Sequence[tuple[float, Callable[[Draws], Tensor]]]
+    shape: Shape, dtype: torch.dtype, draws: Draws, parts: Sequence[tuple[float, Callable[[], Tensor]]]
 ) -> Tensor:
     """Each element comes from part i with the probability of that part's weight.
 
-    `parts` holds weights and functions that draw a tensor which broadcasts to `shape`, each from the `Draws`
-    that it is given, a branch of `draws`. Raises ValueError if a weight is negative, or if they do not sum to
-    1 within 1e-6.
+    `parts` holds weights and functions that give a tensor which broadcasts to `shape`, each from draws of its
+    own: `draws` choose between them. Raises ValueError if a weight is negative, or if they do not sum to 1
+    within 1e-6.
     """
     weights = [weight for weight, _ in parts]
     if not all(weight >= 0 for weight in weights) or not abs(math.fsum(weights) - 1) <= 1e-6:
         raise ValueError(f"the weights of a mixture are not negative and sum to 1, not {weights}")
-    used = [(index, *part) for index, part in enumerate(parts) if part[0] > 0]
-    bounds = torch.tensor([weight for _, weight, _ in used], dtype=torch.float64, device="cpu").cumsum(0)[:-1]
+    used = [part for part in parts if part[0] > 0]
+    bounds = torch.tensor([weight for weight, _ in used], dtype=torch.float64, device="cpu").cumsum(0)[:-1]
     choice = torch.bucketize(draws.uniform(shape, dtype=torch.float64), bounds, right=True)
     result = torch.empty(shape, dtype=dtype, device="cpu")
-    for position, (index, _, draw) in enumerate(used):
-        values = draw(draws.branch(index)).to(dtype)
-        result = torch.where(choice == position, values, result)
+    for position, (_, values) in enumerate(used):
+        result = torch.where(choice == position, values().to(dtype), result)
     return result
 
 

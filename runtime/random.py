@@ -112,15 +112,10 @@ class Draws:
             raise ValueError(f"a position in a tensor is 0 or more, not {start}")
         return replace(self, start=start)
 
-    def next_stream(self) -> Draws:
-        """The next stream of the same parameter."""
-        return replace(self, stream=self.stream + 1)
-
     def branch(self, index: int) -> Draws:
-        """A stream for part `index` of this draw, whose own `next_stream` and `branch` meet no other's.
+        """A stream for part `index` of this draw, whose own branches meet no other's.
 
-        The streams of a mixture's parts, and of the terms of an expression, are branches: a part may itself
-        use any number of streams.
+        The streams of the terms of an expression are branches: each may itself use any number of streams.
         """
         digest = hashlib.blake2b(f"{FORMAT}:branch:{self.stream}:{index}".encode(), digest_size=8).digest()
         return replace(self, stream=int.from_bytes(digest, "big") >> 1)

@@ -123,24 +123,15 @@ def test_whatever_differs_gives_independent_values() -> None:
         Draws(0, "b"),
         Draws(0, "a "),
         Draws(0, "0:a"),
-        base.next_stream(),
         base.branch(0),
         base.branch(1),
-        base.branch(0).next_stream(),
-        base.next_stream().branch(0),
         base.branch(0).branch(0),
+        base.branch(1).branch(0),
     ]
     values = [draws.normal((2000,)) for draws in (base, *others)]
     values.append(base.normal((CHUNK + 2000,))[CHUNK:])
     for one, other in itertools.combinations(values, 2):
         assert abs(float(torch.corrcoef(torch.stack([one, other]))[0, 1])) < 0.1
-
-
-def test_streams_are_counted() -> None:
-    draws = Draws(3, "w")
-    assert draws.stream == 0
-    assert draws.next_stream() == Draws(3, "w", 1)
-    assert 0 <= draws.branch(5).stream < 2**63
 
 
 def test_the_scheme_is_fixed() -> None:
