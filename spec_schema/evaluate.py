@@ -228,6 +228,8 @@ class Evaluator:
         operand = self.value(node.operand)
         if isinstance(node.op, ast.Not):
             return not self.truth(node.operand, operand)
+        if isinstance(node.op, ast.USub) and isinstance(operand, float) and math.isinf(operand):
+            return -operand  # `inf` is no number of a spec, but a constant of torch, and so is `-inf`
         return self.apply(node, SYMBOLS[type(node.op)], UNARY[type(node.op)], operand)
 
     def _value_BoolOp(self, node: ast.BoolOp) -> Any:

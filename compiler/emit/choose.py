@@ -139,8 +139,10 @@ class Chooser:
             return None
         if one is None:
             one = self._extra(first, wanted)
-        test = ast.Compare(name(self.loops[-1].variable), [ast.Eq()], [ast.Constant(0)])
-        return ast.IfExp(test, one, two)
+        index = name(self.loops[-1].variable)
+        if {_truth(one), _truth(two)} == {True, False}:
+            return ast.Compare(index, [ast.Eq() if _truth(one) else ast.Gt()], [ast.Constant(0)])
+        return ast.IfExp(ast.Compare(index, [ast.Eq()], [ast.Constant(0)]), one, two)
 
     def _affine(
         self, pairs: list[tuple[Any, Case]], candidates: Sequence[Candidate], wanted: str
@@ -216,3 +218,9 @@ def _plain(value: Any) -> Any:
 
 def _same(a: object, b: object) -> bool:
     return type(a) is type(b) and a == b
+
+
+def _truth(expression: ast.expr) -> bool | None:
+    """Return what `True` or `False` says; None for any other expression."""
+    value = expression.value if isinstance(expression, ast.Constant) else None
+    return value if isinstance(value, bool) else None

@@ -90,7 +90,9 @@ class ClassEmitter:
     # The constructor.
 
     def _constructor(self, made: list[ast.stmt]) -> ast.FunctionDef:
-        used = {n.id for s in made for n in ast.walk(s) if isinstance(n, ast.Name)}
+        stored_reads = {read for title in self.attributes for read in self._read_by_variable(title)}
+        self._constructor_reads |= stored_reads
+        used = {n.id for s in made for n in ast.walk(s) if isinstance(n, ast.Name)} | stored_reads
         start: list[ast.stmt] = []
         first_super = made and isinstance(self.definition.body, SequenceBody | ResidualBody | ParallelBody)
         if not first_super:
@@ -114,7 +116,9 @@ class ClassEmitter:
         return translator.translate(parameter.default.tree)
 
     def _annotation(self, title: str) -> ast.expr | None:
-        return _annotation_of([state.values[title] for state in self.states])
+        default = self._default(title)
+        missing = [None] if isinstance(default, ast.Constant) and default.value is None else []
+        return _annotation_of([*(state.values[title] for state in self.states), *missing])
 
     def _variables(self, used: set[str]) -> list[ast.stmt]:
         """Return the statements for the block's variables that the constructor reads."""
@@ -124,10 +128,16 @@ class ClassEmitter:
             local = self._local(title)
             if title not in self.values or local not in needed:
                 continue
-            expression = self.nodes.expression(self.definition.variables[title])
-            needed |= {n.id for n in ast.walk(expression) if isinstance(n, ast.Name)}
-            statements.insert(0, assign(local, expression))
+            needed |= self._read_by_variable(title)
+            statements.insert(0, assign(local, self.nodes.expression(self.definition.variables[title])))
         return statements
+
+    def _read_by_variable(self, title: str) -> set[str]:
+        """Return the names that the expression of a variable reads; none for an argument."""
+        if title not in self.definition.variables:
+            return set()
+        expression = self.nodes.expression(self.definition.variables[title])
+        return {n.id for n in ast.walk(expression) if isinstance(n, ast.Name)}
 
     def _stored(self, title: str) -> ast.expr:
         """Return what an attribute for `forward` is set to."""

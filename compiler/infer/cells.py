@@ -98,13 +98,8 @@ class Cell:
         )
 
     def _tensor_of_leaf(self, state: Leaf, name: str, place: Span) -> Tensor:
-        if state.module is None:
-            raise refuse(
-                "not-yet-shaped",
-                f"`{self.name}` has no shape before its first call",
-                place,
-                help=f"call it first, or write its size: `{state.layer.name}(..., {_deferred(state)})`",
-            )
+        state = state if state.module is not None else self._shaped(state, place)
+        assert state.module is not None
         tensors = {**dict(state.module.named_parameters()), **dict(state.module.named_buffers())}
         if name not in tensors:
             near = did_you_mean(name, tensors)
@@ -117,6 +112,20 @@ class Cell:
             )
         return tensors[name].detach()
 
+    def _shaped(self, state: Leaf, place: Span) -> Leaf:
+        """Return a layer that is read before its first call: all of its sizes must be written."""
+        missing = [a.name for a in state.layer.arguments if a.deferred and a.name not in state.values]
+        if missing:
+            raise refuse(
+                "not-yet-shaped",
+                f"`{self.name}` has no shape before its first call",
+                place,
+                help=f"call it first, or write its size: `{state.layer.name}(..., {missing[0]}=...)`",
+            )
+        shaped = self.engine.leaves.shape(state, place)
+        self.state = shaped
+        return shaped
+
     def freeze(self) -> State:
         """Return the state after all calls."""
         if self._parts is None:
@@ -128,8 +137,3 @@ class Cell:
         assert isinstance(self.state, BlockState)
         children = dict(zip(self.state.children, states, strict=True))
         return self.engine.with_children(self.state, children)
-
-
-def _deferred(state: Leaf) -> str:
-    names = [each.name for each in state.layer.arguments if each.deferred]
-    return f"{names[0]}=..." if names else "..."

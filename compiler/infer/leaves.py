@@ -45,6 +45,10 @@ class Leaves:
             refused = self._wrong_inputs(state, inputs, keywords, place)
             raise SpecError([refused or self._leaf_refused(state, inputs, error, place)]) from None
 
+    def shape(self, state: Leaf, place: Span) -> Leaf:
+        """Return a layer that no call has reached, and whose sizes are all written, with its tensors."""
+        return self._shape_leaf(state, [], place)
+
     def _check_dtypes(self, state: Leaf, inputs: Sequence[Any], place: Span) -> None:
         """Refuse an input that the parameters are not multiplied with: on the meta device torch lets it pass."""
         parameters = state.module.parameters() if state.module is not None else ()

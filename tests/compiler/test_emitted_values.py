@@ -1,0 +1,112 @@
+"""Compile-time values in emitted source: variables of a block, `inf`, defaults, and what differs in the first copy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import compiler
+from compiler import Artifact
+
+
+def emitted(text: str) -> tuple[Artifact, nn.Module]:
+    made = compiler.compile_text(text)
+    namespace: dict[str, Any] = {"__name__": "model"}
+    exec(compile(made.source, "model.py", "exec"), namespace)
+    model = namespace[made.name]()
+    assert isinstance(model, nn.Module)
+    return made, model
+
+
+def test_a_variable_that_another_one_reads_and_the_program_too() -> None:
+    _, model = emitted("""
+spec: 1
+inputs: {x: "float[batch, 4]"}
+blocks:
+  Sum(base):
+    vars: {twice: 2 * base, more: twice + 1, most: more * twice}
+    forward: |
+      return x + twice + most
+model: [Sum(3), Sum(5)]
+""")
+    assert torch.equal(model(torch.zeros(1, 4)), torch.full((1, 4), 6.0 + 42 + 10 + 110))
+
+
+def test_infinity_with_its_sign() -> None:
+    made, model = emitted("""
+spec: 1
+inputs: {x: "float[batch, 4]"}
+blocks:
+  Hide(value=-inf):
+    forward: |
+      return x.masked_fill(x < 0, value).masked_fill(x > 1, -inf)
+model: [Hide, Hide(inf)]
+""")
+    given = torch.tensor([[-1.0, 0.0, 1.0, 2.0]])
+    first, second = model.children()
+    assert torch.equal(first(given), torch.tensor([[-torch.inf, 0.0, 1.0, -torch.inf]]))
+    assert torch.equal(second(torch.tensor([-1.0, 0.0])), torch.tensor([torch.inf, 0.0]))
+    assert "value: float = -torch.inf" in made.source
+
+
+def test_a_default_of_none_is_in_the_annotation() -> None:
+    made, _ = emitted("""
+spec: 1
+inputs: {x: "float[batch, 4]"}
+blocks:
+  Scale(factor=None):
+    forward: |
+      return x if factor is None else x * factor
+model: [Scale(2.0), Scale(3.0)]
+""")
+    assert "factor: float | None = None" in made.source
+
+
+@pytest.mark.parametrize(("written", "parameters"), [("index == 0", 2), ("index > 0", 4)])
+def test_the_first_copy_differs_by_a_truth(written: str, parameters: int) -> None:
+    made, model = emitted(f"""
+spec: 1
+inputs: {{x: "float[batch, 4]"}}
+blocks:
+  Layer(flag):
+    layers: {{fc: Linear(4)}}
+    forward: |
+      return fc(x) if flag else x
+  Stack(layer):
+    - {{repeat: 3, of: layer({written})}}
+model: [Stack(Layer)]
+""")
+    assert f"Layer(flag={written}) for index in range(3)" in made.source
+    assert len(list(model.parameters())) == parameters
+
+
+READS = """
+spec: 1
+inputs: {x: "int64[batch]"}
+model:
+  layers:
+    words: LAYER
+    never: Embedding(5, 8)
+  forward: |
+    table = words.weight
+    return table[x] + words(PLACE)
+"""
+
+
+def test_a_layer_whose_sizes_are_written_is_read_before_its_first_call() -> None:
+    _, model = emitted(READS.replace("LAYER", "Embedding(5, 8)").replace("PLACE", "x"))
+    assert list(model.state_dict()) == ["words.weight"]
+    x = torch.tensor([1, 3])
+    assert torch.equal(model(x), 2 * model.get_parameter("words.weight")[x])
+    _, model = emitted(READS.replace("LAYER", "Linear(8, in_features=8)").replace("PLACE", "table[x]"))
+    assert list(model.state_dict()) == ["words.weight", "words.bias"]
+
+
+def test_one_whose_sizes_follow_from_its_input_is_not() -> None:
+    with pytest.raises(compiler.SpecError) as caught:
+        emitted(READS.replace("LAYER", "Linear(8)").replace("PLACE", "table[x]"))
+    (problem,) = caught.value.diagnostics
+    assert (problem.code, "Linear(..., in_features=...)" in str(problem.help)) == ("not-yet-shaped", True)
