@@ -166,6 +166,15 @@ MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 Values = dict[str, Tensor]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """The models are so small that threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @cache
 def compiled(text: str) -> Artifact:
     return compiler.compile_text(text)
@@ -478,4 +487,5 @@ class Models(RuleBasedStateMachine):
 
 
 TestModels: Callable[..., Any] = Models.TestCase
-TestModels.settings = settings(max_examples=settings().max_examples * 2 // 5, stateful_step_count=30)  # type: ignore[attr-defined]
+# Hypothesis gives up some runs before the end; three fifths leave 200 whole ones of 500 examples.
+TestModels.settings = settings(max_examples=settings().max_examples * 3 // 5, stateful_step_count=30)  # type: ignore[attr-defined]
