@@ -87,12 +87,13 @@ def ways(recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...]]]:
             step = "transposed" if dims == (1, 0) else f"dims in the order {', '.join(map(str, dims))}"
             yield from ((name, (*steps, step)) for name, steps in ways(of))
         case Part(of, dim, start, size):
-            place = f"[{start}]" if size is None else f"[{start}:{start + size}]"
-            yield from ((name, (*steps, f"{place} of dim {dim}")) for name, steps in ways(of))
+            place = f"{start}" if size is None else f"{start}:{start + size}"
+            step = f"[{':, ' * dim}{place}]"
+            yield from ((name, (*steps, step)) for name, steps in ways(of))
         case Joined(parts, dim, new):
-            how = "stacked" if new else "joined"
+            how = ("stacked" if new else "joined") + (f" along dim {dim}" if dim else "")
             for number, part in enumerate(parts, 1):
-                step = f"{how} along dim {dim}, {number} of {len(parts)}"
+                step = f"{how}, {number} of {len(parts)}"
                 yield from ((name, (*steps, step)) for name, steps in ways(part))
 
 

@@ -12,7 +12,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from compiler.surgery.rewriting import Header
-from runtime.files.header import LONGEST, read_header, strict_json
+from runtime.files.header import LONGEST, FileError, read_header, strict_json
+from runtime.files.sealed import KEY, read_file
 from spec_schema.suggest import did_you_mean
 
 SUFFIX = ".safetensors"
@@ -42,6 +43,11 @@ class Shard:
     metadata: Mapping[str, str]
     headers: Mapping[str, Header]
 
+    @property
+    def is_sealed(self) -> bool:
+        """Whether it is a file of Blockprint's own, whose header speaks of its values."""
+        return any(key.startswith(KEY) for key in self.metadata)
+
 
 @dataclass(eq=False)
 class Checkpoint:
@@ -63,9 +69,15 @@ class Checkpoint:
         return self.shards[0].path.parent
 
     def read(self, name: str) -> Tensor:
-        """Return a tensor whose values are still in the file: copy what is to be kept."""
+        """Return a tensor whose values are still in the file: copy what is to be kept.
+
+        Raises:
+            CheckpointError: the file is a saved model of Blockprint, and its digest says that it is damaged.
+        """
         shard = next(shard for shard in self.shards if name in shard.headers)
         if shard.path not in self._open:
+            if shard.is_sealed:
+                _check_digest(shard.path)
             self._open[shard.path] = safe_open(shard.path, framework="pt")
         tensor: Tensor = self._open[shard.path].get_tensor(name)
         return tensor
@@ -83,6 +95,13 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if file.name.endswith(".json"):
         return Checkpoint(path, file, tuple(_sharded(file)))
     return Checkpoint(path, None, (_shard(file),))
+
+
+def _check_digest(path: Path) -> None:
+    try:
+        read_file(path, values=False)
+    except FileError as error:
+        raise _broken(f"`{shown(path)}` is damaged", str(error).removeprefix(f"{path} ")) from None
 
 
 def shown(path: Path) -> str:
@@ -141,6 +160,8 @@ def _other_format(path: Path) -> CheckpointError:
 
 def _shard(path: Path) -> Shard:
     """Read the header of one file, and nothing else of it."""
+    if not path.is_file():
+        raise _broken(f"`{shown(path)}` is no ordinary file")
     with path.open("rb") as stream:
         first = stream.read(8)
         length = int.from_bytes(first, "little")

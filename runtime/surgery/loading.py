@@ -50,8 +50,14 @@ class CheckpointValues:
             SpecError: a file or a tensor does not fit, or names that are one tensor have different values.
         """
         plan, checkpoints = self._opened()
-        load = plan.of(surgery, row)
-        read = checkpoints[surgery.path].read
+        load, checkpoint = plan.of(surgery, row), checkpoints[surgery.path]
+
+        def read(name: str) -> Tensor:
+            try:
+                return checkpoint.read(name)
+            except CheckpointError as error:
+                raise SpecError([_located(error, surgery)]) from None
+
         names = list(load.recipes)
         value = evaluate(load.recipes[names[0]], read)
         for name in names[1:]:
@@ -76,11 +82,14 @@ def _open_all(surgeries: Mapping[str, Surgery], home: Path) -> dict[str, Checkpo
         try:
             found[path] = open_checkpoint(home / path)
         except CheckpointError as error:
-            place = surgery.path_place
-            problems.append(Diagnostic(error.code, error.message, place, notes=error.notes, help=error.help))
+            problems.append(_located(error, surgery))
     if problems:
         raise SpecError(problems)
     return found
+
+
+def _located(error: CheckpointError, surgery: Surgery) -> Diagnostic:
+    return Diagnostic(error.code, error.message, surgery.path_place, notes=error.notes, help=error.help)
 
 
 def _same(load: Load, surgery: Surgery, first: str, value: Tensor, second: str, other: Tensor) -> None:

@@ -68,9 +68,12 @@ def save_like(model: nn.Module, path: str | Path, like: str | Path, leave: Seque
         checkpoint = open_checkpoint(Path(like))
     except CheckpointError as error:
         raise FileError("\n".join([error.message, *error.notes])) from None
-    plan = plan_loads(
-        artifact.plan, uses, dict.fromkeys({u.surgery.path for u in uses}, checkpoint.headers)
-    )
+    if any(shard.is_sealed for shard in checkpoint.shards):
+        raise FileError(
+            f"`{shown(checkpoint.path)}` is a saved model of Blockprint, and no checkpoint of somebody else\n"
+            "its header vouches for its own spec and values: write the model with `runtime.save`"
+        )
+    plan = plan_loads(artifact.plan, uses, dict.fromkeys({u.surgery.path for u in uses}, checkpoint.headers))
     _check_left(artifact, plan, leave, checkpoint)
     source = _Source(plan, checkpoint, _state(model))
     if checkpoint.path.is_dir() or checkpoint.index is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import re
 import subprocess
 import sys
 import traceback
@@ -42,7 +43,7 @@ def artifact(path: Path) -> Artifact:
 
 
 def needs_checkpoint(path: Path) -> bool:
-    return "checkpoint(" in (ROOT / path).read_text()
+    return re.search(r"\bcheckpoint[(:]", (ROOT / path).read_text()) is not None
 
 
 def sample_inputs(made: Artifact, seed: int = 0) -> tuple[Tensor, ...]:

@@ -51,10 +51,10 @@ def test_every_tensor_has_a_line(cli: Call, spec: Path) -> None:
     rows = [line.split("  ") for line in lines[4:] if "m." in line or "mask" in line]
     cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
     assert cells == [
-        ["m.q.weight", "float32[3, 3]", "transposed, joined along dim 0, 1 of 2", "qkv.weight"],
-        ["m.k.weight", "float32[3, 3]", "transposed, joined along dim 0, 2 of 2", "qkv.weight"],
-        ["m.q.bias", "float64[3]", "joined along dim 0, 1 of 2, to float32", "qkv.bias"],
-        ["m.k.bias", "float64[3]", "joined along dim 0, 2 of 2, to float32", "qkv.bias"],
+        ["m.q.weight", "float32[3, 3]", "transposed, joined, 1 of 2", "qkv.weight"],
+        ["m.k.weight", "float32[3, 3]", "transposed, joined, 2 of 2", "qkv.weight"],
+        ["m.q.bias", "float64[3]", "joined, 1 of 2, to float32", "qkv.bias"],
+        ["m.k.bias", "float64[3]", "joined, 2 of 2, to float32", "qkv.bias"],
         ["m.out.weight", "float32[6, 3]", "transposed", "out.weight"],
         ["m.out.bias", "float64[3]", "to float32", "out.bias"],
         ["mask", "float32[2, 2]", "skipped by /mask"],
@@ -70,7 +70,7 @@ def test_it_fits_the_terminal(cli: Call, spec: Path, width: int) -> None:
 
 def test_short_and_json_say_the_same(cli: Call, spec: Path) -> None:
     short = cli("load-plan", spec, "--format", "short").stdout.splitlines()
-    assert short[0] == "m.q.weight -> qkv.weight: transposed, joined along dim 0, 1 of 2"
+    assert short[0] == "m.q.weight -> qkv.weight: transposed, joined, 1 of 2"
     assert short[-1] == "mask: skipped by /mask"
     (rule,) = json.loads(cli("load-plan", spec, "--format", "json").stdout)
     assert (rule["path"], rule["file"], rule["line"]) == ("theirs.safetensors", str(spec), 13)
@@ -79,7 +79,7 @@ def test_short_and_json_say_the_same(cli: Call, spec: Path) -> None:
         "source": "m.q.weight",
         "source_shape": [3, 3],
         "source_dtype": "float32",
-        "steps": ["transposed", "joined along dim 0, 1 of 2"],
+        "steps": ["transposed", "joined, 1 of 2"],
         "target": "qkv.weight",
         "target_names": ["qkv.weight"],
         "target_shape": [6, 3],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
+import compiler
+import runtime
 from runtime.surgery.files import CheckpointError, open_checkpoint
 from tests.runtime.surgery.conftest import counted, holding, loaded, refused, write
 
@@ -179,7 +182,6 @@ def test_what_is_wrong_with_several_files_is_said_of_each(tmp_path: Path) -> Non
 
 
 def test_compiling_opens_nothing_and_a_plan_no_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import runtime
     import runtime.surgery.files as files
 
     artifact = holding({"a": [2, 3], "b": [4], "c": [1]}, "  - /: checkpoint('.')\n")
@@ -194,3 +196,25 @@ def test_compiling_opens_nothing_and_a_plan_no_value(tmp_path: Path, monkeypatch
     model = loaded(artifact, tmp_path)
     assert sorted(path.name for path in opened) == ["model-1.safetensors", "model-2.safetensors"]
     assert all(torch.equal(model.get_parameter(name), TENSORS[name]) for name in TENSORS)
+
+
+def test_a_flipped_bit_in_a_model_of_our_own_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "ours.safetensors"
+    runtime.save(loaded(holding({"w": [2]}, "  - w: ones\n"), tmp_path), path)
+    reader = holding({"w": [2]}, "  - w: checkpoint('ours.safetensors')\n")
+    assert loaded(reader, tmp_path).w.tolist() == [1, 1]
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    runtime.load_plan(reader, tmp_path)
+    with pytest.raises(compiler.SpecError) as caught:
+        loaded(reader, tmp_path)
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.message) == ("checkpoint-broken", f"`{path}` is damaged")
+    assert found.span is not None
+    assert found.span.text == "'ours.safetensors'"
+
+
+def test_what_is_no_ordinary_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.safetensors")
+    assert "no ordinary file" in why(tmp_path)

@@ -147,3 +147,10 @@ def test_parts_that_went_to_several_rules_are_not_put_together(tmp_path: Path) -
     assert (model.a.tolist(), model.b.tolist()) == ([0, 1], [2, 3])
     with pytest.raises(runtime.FileError, match="`ab` is taken in parts by several rules"):
         runtime.save_like(model, tmp_path / "back", tmp_path / "file")
+
+
+def test_a_file_that_vouches_for_its_values_is_not_imitated(tmp_path: Path) -> None:
+    runtime.save(loaded(holding({"w": [2]}, "  - w: ones\n"), tmp_path), tmp_path / "ours.safetensors")
+    model = loaded(holding({"w": [2]}, "  - w: checkpoint('ours.safetensors')\n"), tmp_path)
+    with pytest.raises(runtime.FileError, match="is a saved model of Blockprint"):
+        runtime.save_like(model, tmp_path / "back.safetensors", tmp_path / "ours.safetensors")
