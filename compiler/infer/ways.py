@@ -63,6 +63,7 @@ def disagreement(
     labels = [Label(source.span(second[0]), f"{_form(second[1])} here")]
     if test is not None and test not in (first[0], second[0]):
         labels.append(Label(source.span(test), "this depends on data"))
+    one_device = place_of(first[1]) == place_of(second[1])
     return refuse(
         "ways-disagree",
         f"{what} is {_form(first[1])} on one way and {_form(second[1])} on another",
@@ -70,6 +71,7 @@ def disagreement(
         label=f"{_form(first[1])} here",
         labels=tuple(labels),
         notes=("where data decides, every way must lead to one shape and dtype",),
+        help=None if one_device else "end every way on one device: `y.to(x)` puts `y` where `x` is",
     )
 
 
