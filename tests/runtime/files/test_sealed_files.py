@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from runtime.files.header import DTYPES, FileError
 from runtime.files.sealed import (
@@ -24,6 +24,7 @@ from runtime.files.sealed import (
     DIGITS,
     PLACE,
     Contents,
+    _stored,
     check_digest,
     read_file,
     read_sealed,
@@ -150,6 +151,12 @@ def test_what_is_read_is_no_view_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"\xff" * (tmp_path / "file").stat().st_size)
     assert_equal(found, TENSORS)
     assert all(tensor.data_ptr() % 64 == 0 for tensor in found.values())
+
+
+def test_nothing_is_copied_that_need_not_be() -> None:
+    tensor = torch.arange(6.0)
+    assert _stored(tensor).data_ptr() == tensor.data_ptr()
+    assert _stored(nn.Parameter(tensor)).data_ptr() == tensor.data_ptr()
 
 
 @pytest.mark.parametrize("name", ["__metadata__", "\ud800"])
