@@ -172,6 +172,15 @@ class _Reader:
             node = inner
         return self.source.span(node)
 
+    def value_at(self, name: str, key: str, number: int = 0) -> Span:
+        """Return the place of what is written behind a key of an argument; in a list, of one item."""
+        argument = next((k.value for k in self.node.keywords if k.arg == name), None)
+        value = _behind(argument, key)
+        value = _behind(value, "parts") or value
+        if isinstance(value, ast.List | ast.Tuple) and number < len(value.elts):
+            value = value.elts[number]
+        return self.at(name, key) if value is None else self.source.span(value)
+
     # One entry.
 
     def skip(self, number: int, value: Any) -> Skip:
@@ -181,7 +190,8 @@ class _Reader:
     def rename(self, key: str, value: Any) -> Rename:
         place = self.at("rename", key)
         pattern = parse_pattern(key, place)
-        return Rename(pattern, parse_template(self.text(value, "rename", key), pattern, place), place)
+        template = parse_template(self.text(value, "rename", key), pattern, self.value_at("rename", key))
+        return Rename(pattern, template, place)
 
     def transpose(self, key: str | int, value: Any) -> Transpose:
         place = self.at("transpose", key)
@@ -196,14 +206,20 @@ class _Reader:
         place = self.at("split", key)
         pattern = parse_pattern(key, place)
         texts, dim = self._parts(value, "split", key)
-        return Split(pattern, tuple(parse_template(text, pattern, place) for text in texts), dim, place)
+        return Split(pattern, self._templates(texts, pattern, "split", key), dim, place)
 
     def stack(self, key: str, value: Any) -> Stack:
         place = self.at("stack", key)
         texts, dim = self._parts(value, "stack", key)
-        pattern = parse_pattern(texts[0], place)
-        others = tuple(parse_template(text, pattern, place) for text in texts[1:])
+        pattern = parse_pattern(texts[0], self.value_at("stack", key))
+        others = self._templates(texts, pattern, "stack", key, 1)
         return Stack(pattern, others, parse_template(key, pattern, place), dim, place)
+
+    def _templates(
+        self, texts: list[str], pattern: Pattern, name: str, key: str, first: int = 0
+    ) -> tuple[Template, ...]:
+        numbers = range(first, len(texts))
+        return tuple(parse_template(texts[at], pattern, self.value_at(name, key, at)) for at in numbers)
 
     def _parts(self, value: Any, name: str, key: str) -> tuple[list[str], int]:
         dim: object = 0
@@ -229,6 +245,16 @@ def _inside(node: ast.AST, key: str | int) -> ast.AST | None:
     if isinstance(node, ast.List | ast.Tuple) and isinstance(key, int) and key < len(node.elts):
         return None if any(isinstance(each, ast.Starred) for each in node.elts) else node.elts[key]
     return None
+
+
+def _behind(node: ast.AST | None, key: str) -> ast.AST | None:
+    """Return the value of a key of a mapping that is written out."""
+    if not isinstance(node, ast.Dict):
+        return None
+    pairs = zip(node.keys, node.values, strict=True)
+    return next(
+        (value for each, value in pairs if isinstance(each, ast.Constant) and each.value == key), None
+    )
 
 
 def bind_arguments(

@@ -81,7 +81,9 @@ def test_what_fits_is_loaded(folder: Path) -> None:
         ("prefix='m.', stack={'a': {'parts': ['b', 'c'], 'dim': -1}}", "checkpoint-argument", "'a'", ["whole number"]),
         ("prefix='m.', transpose={'a': [1, 2]}", "checkpoint-argument", "'a'", ["counted from 0"]),
         ("prefix='m.', skip=['a b']", "bad-selector", "'a b'", []),
-        ("prefix='m.', rename={'a': 'b*'}", "checkpoint-argument", "'a'", ["stands for nothing"]),
+        ("prefix='m.', rename={'a': 'b*'}", "checkpoint-argument", "'b*'", ["stands for nothing"]),
+        ("prefix='m.', split={'a': ['b', 'c*']}", "checkpoint-argument", "'c*'", ["stands for nothing"]),
+        ("prefix='m.', stack={'a': {'parts': ['b', '**']}}", "checkpoint-argument", "'**'", ["stands for nothing"]),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(
