@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from spec_schema.diagnostics import refuse
 from spec_schema.selectors import PART, TOKEN, parse_selector
@@ -87,9 +88,14 @@ def parse_pattern(text: str, span: Span | None) -> Pattern:
         SpecError: the text is no selector.
     """
     selector = parse_selector(text, span)
+    return _pattern(selector.text, selector.anchored)
+
+
+@lru_cache(maxsize=1024)
+def _pattern(text: str, anchored: bool) -> Pattern:
     components: list[re.Pattern[str] | None] = []
     wildcards: list[Wildcard] = []
-    for part in _parts(selector.text):
+    for part in _parts(text):
         if part == ANY_DEPTH:
             components.append(None)
             wildcards.append(Wildcard(True, ()))
@@ -97,7 +103,7 @@ def parse_pattern(text: str, span: Span | None) -> Pattern:
         tokens = list(TOKEN.finditer(part))
         components.append(re.compile("".join(map(_capturing, tokens))))
         wildcards += [Wildcard(False, _choices(token)) for token in tokens if token[3] is None]
-    return Pattern(selector.text, selector.anchored, tuple(components), tuple(wildcards))
+    return Pattern(text, anchored, tuple(components), tuple(wildcards))
 
 
 def _parts(text: str) -> list[str]:

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from compiler.artifact import Artifact
 from compiler.initialisation import DrySource, InitEvaluator, reads_checkpoint
-from compiler.plan import PlanRow
+from compiler.plan import Initialisation, PlanRow
 from compiler.surgery.arguments import Surgery
 from compiler.surgery.plan import Use
+from spec_schema.grammar import Expression
 
 
 class _Noting(DrySource):
@@ -30,14 +31,25 @@ class _Noting(DrySource):
 def checkpoint_uses(artifact: Artifact) -> list[Use]:
     """Return each tensor of a model that is read from a checkpoint, with the call that says how."""
     registered: Mapping[str, Any] = artifact.program.scope.plugins.initializers
+    known: dict[tuple[Expression, str], list[Surgery]] = {}
     uses = []
     for row in artifact.plan.rows:
         found = row.initialisation
         if found is None or not reads_checkpoint(found.expression):
             continue
-        source = _Noting(row)
-        with torch.device("meta"):
-            InitEvaluator(found.expression, found.names, row.shape, source, registered).result()
+        key = (
+            found.expression,
+            repr(sorted(found.names.items())),
+        )  # what a call says does not depend on the tensor
+        if key not in known:
+            known[key] = _calls(row, found, registered)
         scope = "".join(f"{step[0]}." for step in found.scope)
-        uses += [Use(row, surgery, scope) for surgery in source.calls.values()]
+        uses += [Use(row, surgery, scope) for surgery in known[key]]
     return uses
+
+
+def _calls(row: PlanRow, initialisation: Initialisation, registered: Mapping[str, Any]) -> list[Surgery]:
+    source = _Noting(row)
+    with torch.device("meta"):
+        InitEvaluator(initialisation.expression, initialisation.names, row.shape, source, registered).result()
+    return list(source.calls.values())
