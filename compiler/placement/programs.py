@@ -140,7 +140,9 @@ class PlacedInterpreter(Interpreter):
             if any(tensor.place != target for tensor in tensors):
                 raise self.engine.mix(f"`{what}`", tensors, self.source.span(node))
             return target, arguments, keywords
-        follows = self._follows(written, target)
+        decides = [any(each is (kept or tensors)[0] for each in placed_in(value)) for value in values]
+        deciding = [w for w, first in zip(written, decides, strict=True) if first]
+        follows = self._follows([*deciding, *written], target)
         sent = [self._send(w, v, target, follows) for w, v in zip(written, values, strict=True)]
         return target, sent[: len(arguments)], dict(zip(keywords, sent[len(arguments) :], strict=True))
 
