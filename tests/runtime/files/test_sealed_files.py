@@ -209,8 +209,10 @@ def test_other_damage_is_noticed() -> None:
             opened(damaged)
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_cut_off() -> None:
+def test_a_file_that_changes_while_it_is_read_is_noticed() -> None:
     data = sealed()
+    with pytest.raises(FileError, match="something follows its end"):
+        unseal(io.BytesIO(data + b"more"), len(data), "file")
     with pytest.raises(FileError, match="it is cut off"):
         unseal(io.BytesIO(data[:-5]), len(data), "file")
 
@@ -276,6 +278,10 @@ HOSTILE = {
     "too many sizes": framed({"x": entry(shape=[1] * 10_000)}, FOUR),
     "a shape that does not fit": framed({"x": entry(shape=[2])}, FOUR),
     "offsets that overlap": framed({"x": entry(), "y": entry()}, FOUR),
+    "offsets that overlap beside a hole": framed(
+        {"x": entry(), "y": entry(), "z": entry(offsets=[8, 12])}, bytes(12)
+    ),
+    "more data than any memory holds": framed({"x": entry(shape=[2**50], offsets=[0, 2**52])}, FOUR),
     "offsets with a hole": framed({"x": entry(), "y": entry(offsets=[8, 12])}, bytes(12)),
     "offsets that begin late": framed({"x": entry(offsets=[4, 8])}, bytes(8)),
     "offsets beyond the end": framed({"x": entry(shape=[2], offsets=[0, 8])}, FOUR),
