@@ -33,6 +33,7 @@ MIXTURE = "mixture"
 CHECKPOINT = "checkpoint"
 DRAWN = "w"
 SPECIAL = (MIXTURE, CHECKPOINT, DRAWN)
+NUMBERS: Mapping[str, float] = {"pi": math.pi, "inf": math.inf}
 FIXED = frozenset(INITIALIZER_ARGUMENTS) - RANDOM_INITIALIZERS
 """The initialisers that draw nothing."""
 
@@ -111,6 +112,8 @@ class InitEvaluator(Evaluator):
             return self._first_draw(node)
         if node.id not in self.names and self._is_initializer(node.id):
             return self._draw(node, node.id, [], {})
+        if node.id not in self.names and node.id in NUMBERS:
+            return NUMBERS[node.id]
         return super()._value_Name(node)
 
     def _first_draw(self, node: ast.Name) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import compiler
+import runtime
 from compiler import Artifact
 
 
@@ -110,3 +111,19 @@ def test_one_whose_sizes_follow_from_its_input_is_not() -> None:
         emitted(READS.replace("LAYER", "Linear(8)").replace("PLACE", "table[x]"))
     (problem,) = caught.value.diagnostics
     assert (problem.code, "Linear(..., in_features=...)" in str(problem.help)) == ("not-yet-shaped", True)
+
+
+def test_pi_and_infinity_in_an_initialiser() -> None:
+    made = compiler.compile_text("""
+spec: 1
+inputs: {x: "float[batch, 4]"}
+model:
+  parameters:
+    angle: {tensor: "float[4]", init: arange(4) * pi / 2}
+    mask: {tensor: "float[2]", init: "where(arange(2) > 0, -inf, 0.0)"}
+  forward: |
+    return x + angle, mask
+""")
+    model = runtime.build(made, device="cpu")
+    assert torch.equal(model.get_parameter("angle"), torch.arange(4) * torch.pi / 2)
+    assert torch.equal(model.get_parameter("mask"), torch.tensor([0.0, -torch.inf]))
