@@ -11,6 +11,7 @@ from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.document import NODE_KEYS, Document, strangers
 from spec_schema.names import name_problem
 from spec_schema.reader import Entries, Items, Node, Scalar
+from spec_schema.scalars import shorten
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
@@ -134,7 +135,8 @@ class _Place:
 
 def _first_line(span: Span) -> Span:
     length = len(span.text.split("\n")[0].rstrip())
-    return span.part(0, max(length, 1))
+    end = min(span.start + max(length, 1), len(span.file.text))
+    return Span(span.file, span.start, end)
 
 
 def _wrong_type(place: _Place, wanted: str) -> Diagnostic:
@@ -151,7 +153,7 @@ def _unknown_key(key: Scalar, known: list[str]) -> Diagnostic:
     near = did_you_mean(key.text, known)
     return Diagnostic(
         "unknown-key",
-        f"there is no key `{key.text}` here",
+        f"there is no key `{shorten(key.text)}` here",
         key.span,
         notes=() if near else (f"keys here: {', '.join(known)}",),
         help=f"did you mean `{near}`?" if near else None,

@@ -1,0 +1,102 @@
+"""The valid specs that hostile ones are made of: those of `specs/`, and the whole specs in the documentation."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from compiler.catalogue.plugins import Registry
+from compiler.load import DiskFiles
+from compiler.pipeline import registry
+from spec_schema.limits import DEFAULT_LIMITS
+from spec_schema.plain import plain, to_json, to_yaml
+from spec_schema.reader import read_bytes
+
+ROOT = Path(__file__).parents[2]
+SPECS = ROOT / "specs"
+FENCE = re.compile(r"^```yaml\n(spec: 1\n(?:(?!```).*\n)*)```$(?!\n\n?```text)", re.MULTILINE)
+"""A whole spec, and below it no diagnostics that refuse it."""
+IMPORTED = re.compile(r"^import:", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Original:
+    """A valid spec. `main` is what is compiled; `changed` is the file that is changed, relative to its folder."""
+
+    main: Path
+    changed: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.main.relative_to(ROOT)} {self.changed}"
+
+    @property
+    def preset(self) -> str | None:
+        return "tiny" if self.changed == self.main.name and "\n  tiny:" in self.text else None
+
+
+@cache
+def originals() -> list[Original]:
+    """Return every valid spec, in an order that does not depend on the file system."""
+    found = []
+    for path in sorted(SPECS.rglob("*.yaml")):
+        text = path.read_text()
+        main = path if "\nmodel:" in text else user_of(path)
+        found.append(Original(main, str(path.relative_to(main.parent)), text))
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        whole = [each for each in FENCE.findall(path.read_text()) if "\nmodel:" in each]
+        stand_alone = [each for each in whole if not IMPORTED.search(each) and "requires:" not in each]
+        found.extend(Original(path, path.name, text) for text in stand_alone)
+    return found
+
+
+def user_of(library: Path) -> Path:
+    """Return a spec that imports a file of blocks."""
+    users = (path for path in sorted(SPECS.rglob("*.yaml")) if f"{library.name}:" in path.read_text())
+    return next(users)
+
+
+@cache
+def document(original: Original) -> Any:
+    """Return the plain values of an original. Copy them before you change them."""
+    return plain(read_bytes(original.text.encode(), original.changed, DEFAULT_LIMITS))
+
+
+@cache
+def plugins() -> Registry:
+    return registry(sorted(str(path) for path in SPECS.rglob("plugins/*.py")))
+
+
+@cache
+def bytes_of(files: DiskFiles, path: str) -> tuple[bytes, str]:
+    return files.read(path)
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The files of an original with other bytes in place of one of them."""
+
+    original: Original
+    data: bytes
+    json: bool = False
+
+    @property
+    def main(self) -> str:
+        """The name of the file to compile; a JSON text is told by the name of its file."""
+        return "spec.json" if self.json else self.original.main.name
+
+    def read(self, path: str) -> tuple[bytes, str]:
+        changed = self.main if self.json else self.original.changed
+        if path == changed:
+            return self.data, path
+        return bytes_of(DiskFiles(self.original.main), path)
+
+
+def written(original: Original, value: Any, json: bool = False) -> Changed:
+    """Return the files of an original with another document in it. Only a main file can be written as JSON."""
+    json = json and original.changed == original.main.name
+    text = to_json(value) if json else to_yaml(value)
+    return Changed(original, text.encode("utf-8", "surrogatepass"), json)
