@@ -18,6 +18,9 @@ from spec_schema.diagnostics import refuse
 MEMORY_SHARE = 0.8
 """Of the memory of a device: what the tensors of a model may take."""
 
+LARGER = 1.25
+"""By how much the memory of all accelerators is overestimated, again and again, for a model that may not fit."""
+
 Devices = str | Mapping[str, str] | None
 """One device for the whole model, or `{selector: device}`: the caller's rules, after those of the spec."""
 
@@ -74,8 +77,9 @@ def spread(artifact: Artifact, allow_large: bool) -> Artifact:
     if len(rooms) < 2 or taken.get(AUTO, 0) <= rooms[0][1]:
         return artifact
     assigned = fill(artifact.plan, rooms)
-    if assigned is None and allow_large:
-        assigned = fill(artifact.plan, [*rooms[:-1], (rooms[-1][0], float("inf"))])
+    while assigned is None and allow_large:
+        rooms = [(name, max(room, 1) * LARGER) for name, room in rooms]
+        assigned = fill(artifact.plan, rooms)
     if assigned is None:
         total = sum(room for _, room in rooms)
         raise refuse(

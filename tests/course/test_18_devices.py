@@ -100,12 +100,17 @@ def test_parts_are_placed_by_rules_of_which_the_later_ones_win() -> None:
     assert model(drawn(2, 3)).device.type == "cpu"
 
 
-def test_parts_on_two_devices_are_refused_with_both_rules() -> None:
-    with pytest.raises(compiler.SpecError) as caught:
-        compiler.compile_text(BY_PART.replace("- head: cpu", "- head: cuda:1"))
-    (found,) = caught.value.diagnostics
-    assert found.code == "several-devices"
-    assert found.span.line == 15
+def test_values_move_between_parts_on_two_devices() -> None:
+    artifact = compiler.compile_text(BY_PART.replace("- head: cpu", "- head: meta"))
+    model = runtime.build(artifact)
+    assert {name: each.device.type for name, each in model.named_parameters()} == {
+        "features.weight": "cpu",
+        "features.bias": "cpu",
+        "head.weight": "meta",
+        "head.bias": "meta",
+    }
+    assert model(drawn(2, 3)).is_meta
+    assert artifact.source.count(".to(") == 1
 
 
 def test_tensors_that_a_model_makes_are_on_the_device_of_its_inputs() -> None:
@@ -149,3 +154,10 @@ def test_parts_of_a_model_on_the_accelerator() -> None:
     model = runtime.build(artifact)
     assert {str(each.device) for each in model.parameters()} == {name}
     assert str(model(drawn(2, 3).to(name)).device) == name
+
+
+@accelerator
+def test_parts_on_the_cpu_and_on_the_accelerator() -> None:
+    name = str(resolve_device("auto"))
+    model = runtime.build(compiler.compile_text(BY_PART.replace("- head: cpu", f"- head: {name}")))
+    assert str(model(drawn(2, 3)).device) == name
