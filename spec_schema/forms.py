@@ -118,10 +118,14 @@ WAYS_OUT: dict[type[ast.AST], str] = {
 }
 
 
-def form_problem(source: Source, node: ast.AST, allowed: tuple[type[ast.AST], ...]) -> Diagnostic | None:
+def form_problem(
+    source: Source, node: ast.AST, allowed: tuple[type[ast.AST], ...], is_index: bool
+) -> Diagnostic | None:
     """Return what is wrong with the form of one node, leaving its children to themselves."""
     if isinstance(node, ast.Expr):
         return _thrown_away(source, node)
+    if isinstance(node, ast.Constant) and node.value is Ellipsis and not is_index:
+        return _not_in_language(source, node, "`...` outside of an index")
     if not isinstance(node, allowed + OPERATORS + CONTEXTS):
         what = DESCRIPTIONS.get(type(node), f"`{type(node).__name__}`")
         return _not_in_language(source, node, what, WAYS_OUT.get(type(node)))

@@ -160,17 +160,20 @@ def form_problems(
     """
     problems: list[Diagnostic] = []
     count = 0
-    stack = [(root, 0) for root in reversed(roots)]
+    stack = [(root, 0, False) for root in reversed(roots)]
     while stack:
-        node, depth = stack.pop()
+        node, depth, is_index = stack.pop()
         count += 1
         _check_size(source, node, depth, count, limits)
-        problem = form_problem(source, node, allowed)
+        problem = form_problem(source, node, allowed, is_index)
         if problem:
             problems.append(problem)
             continue
         below = depth + 1 if isinstance(node, ast.expr) else depth
-        stack.extend((child, below) for child in reversed(list(ast.iter_child_nodes(node))))
+        index = node.slice if isinstance(node, ast.Subscript) else None
+        within = is_index and isinstance(node, ast.Tuple)
+        children = reversed(list(ast.iter_child_nodes(node)))
+        stack.extend((child, below, within or child is index) for child in children)
     return problems
 
 
