@@ -286,3 +286,15 @@ def test_the_order_of_renames_survives_a_file(folder: Path) -> None:
     again = runtime.load(folder / "model.safetensors", device="cpu")
     runtime.save_like(again, folder / "back.safetensors", folder / "file.safetensors")
     assert (folder / "back.safetensors").read_bytes() == (folder / "file.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "prefix='n.', skip=['head'], rename={'norm': 'norm'}, transpose=['fc'], split={'fc': ['a', 'b']}",
+        "prefix='m.', skip=['head'], rename={'nrm': 'norm'}, stack={'x': ['y', 'z']}, transpose=['w']",
+        "prefix='m.', skip=['head'], split={'fcc': ['a', 'b']}, stack={'fc': ['a', 'b']}",
+    ],
+)
+def test_what_follows_from_a_mistake_is_not_reported(arguments: str, folder: Path) -> None:
+    assert [each.code for each in refused(holding(MODEL, rule(arguments)), folder)] == ["checkpoint-pattern"]
