@@ -184,7 +184,7 @@ def _expand_block(table: Table, state: BlockState, steps: tuple[Step, ...]) -> N
 def _expand_leaf(table: Table, state: Leaf, steps: tuple[Step, ...]) -> None:
     if state.module is None:
         return
-    for inner, module in state.module.named_modules():
+    for inner, module in state.module.named_modules(remove_duplicate=False):
         own = _inner_steps(state.module, inner)
         if inner:
             table.modules.append(ModuleRow((*steps, *own), None, module))

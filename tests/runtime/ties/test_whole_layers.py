@@ -200,3 +200,38 @@ def test_an_embedding_is_used_as_the_head_in_the_program() -> None:
     model, tied = runtime.build(made, device="cpu"), build("words")
     tied.load_state_dict({**model.state_dict(), "head.weight": model.get_parameter("embedding.weight")})
     assert torch.equal(model(*inputs(made)), tied(*inputs(made)))
+
+
+PLUGIN = """
+from compiler.plugins import layer
+from torch import Tensor, nn
+
+@layer
+class Own(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(size, size), nn.Linear(size, size)
+        self.b.weight = self.a.weight
+        self.again = self.a
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.again(self.b(self.a(x)))
+"""
+
+
+def test_what_a_layer_of_a_plugin_shares_inside(tmp_path: Path) -> None:
+    plugin = tmp_path / "own.py"
+    plugin.write_text(PLUGIN)
+    text = (
+        "spec: 1\nrequires: [own]\ninputs: {x: 'float[batch, 4]'}\nmodel:\n  - one: Own(4)\n  - two: Own(4)\n"
+    )
+    text += "share: {bias: [one.b.bias, two.b.bias]}\n"
+    made = compiler.compile_text(text, plugins=[str(plugin)])
+    model = runtime.build(made, device="cpu")
+    assert frozenset({"two.a.weight", "two.b.weight", "two.again.weight"}) in planned(made)
+    model.load_state_dict({name: t.clone() for name, t in model.state_dict().items()}, assign=True)
+    runtime.save(model, tmp_path / "model.safetensors")
+    loaded = runtime.load(tmp_path / "model.safetensors", device="cpu", plugins=[str(plugin)])
+    for each in (model, loaded):
+        assert sharing(each) == planned(made)
+        assert len(list(each.parameters())) == 5
