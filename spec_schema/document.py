@@ -159,10 +159,9 @@ class NamedItem(RootModel[dict[Identifier, "LayerNode"]]):
     @model_validator(mode="wrap")
     @classmethod
     def _keep_source(cls, data: Any, handler: Any) -> Any:
-        model = _placed(cls, data, handler, Entries, "a layer")
-        if len(data) != 1:
+        if isinstance(data, Entries) and len(data) != 1:  # what its keys say does not matter then
             raise PydanticCustomError("item-keys", "an item of a sequence is one layer, or one `name: layer`")
-        return model
+        return _placed(cls, data, handler, Entries, "a layer")
 
     @property
     def name(self) -> Scalar:

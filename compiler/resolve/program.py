@@ -45,7 +45,7 @@ def resolve(loaded: Loaded, plugins: Registry) -> ResolvedProgram:
     problems: list[Diagnostic] = []
     scope = _resolve_file(loaded, plugins, problems, {})
     inputs, sizes, size_spans = _inputs(loaded, scope, problems)
-    model = _model(loaded, scope, inputs, problems)
+    model = _model(loaded, scope, problems)
     missing = _requirements(loaded, plugins)
     if missing:
         problems = [*missing, *(problem for problem in problems if problem.code not in REGISTERED)]
@@ -205,7 +205,7 @@ def _inputs(
     given = loaded.document.keys_of("dims")
     for name, size in loaded.document.dims.items():
         place = given[name].span
-        if name not in sizes:
+        if name not in sizes and len(inputs) == len(loaded.document.inputs):  # else it may be of a refused one
             near = did_you_mean(name, sizes)
             problems.append(
                 Diagnostic(
@@ -234,9 +234,7 @@ def _symbols(tensor: TensorType, scope: Scope) -> list[tuple[str, Span]]:
     ]
 
 
-def _model(
-    loaded: Loaded, scope: Scope, inputs: tuple[ModelInput, ...], problems: list[Diagnostic]
-) -> Definition | None:
+def _model(loaded: Loaded, scope: Scope, problems: list[Diagnostic]) -> Definition | None:
     document = loaded.document
     if document.model is None:
         problems.append(
@@ -248,7 +246,7 @@ def _model(
             )
         )
         return None
-    if not inputs and not document.inputs:
+    if not document.inputs:
         problems.append(
             Diagnostic(
                 "missing-key",
@@ -259,7 +257,7 @@ def _model(
         )
         return None
     place = document.at("model")
-    names = tuple(Input(entry.name, None, entry.type.span) for entry in inputs)
+    names = tuple(Input(name, None, text.span) for name, text in document.inputs.items())
     title = loaded.title
     if title in scope.block_names:
         title += "Model"
@@ -306,7 +304,7 @@ def _single_input(model: Definition, inputs: tuple[Input, ...]) -> list[Diagnost
             for entry in model.inputs
             if entry.name not in declared
         ]
-    if len(inputs) < 2:  # none is left where the only one was refused
+    if len(inputs) < 2:
         return []
     return [
         Diagnostic(
