@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from compiler.catalogue.operation_table import FACTORIES
 from compiler.emit.groups import ClassGroup, class_groups, group_key
 from compiler.emit.rules import path
 from compiler.infer.cells import Cell
@@ -30,6 +31,7 @@ from compiler.infer.states import BlockState, Chain, Leaf, Operation, State
 from compiler.placement.moves import Follow, Moves, Slot
 from compiler.placement.places import Places, places
 from compiler.placement.programs import PlacedInterpreter
+from compiler.placement.rules import AUTO
 from compiler.plan import Plan
 from compiler.program import Item, ModuleBody, ParallelBody, ResidualBody, SequenceBody
 from compiler.resolve.nodes import reuses
@@ -46,14 +48,18 @@ SHOWN = 64
 def find_moves(inferred: Inferred, plan: Plan) -> Moves:
     """Return where values move in a model whose tensors are on several devices.
 
+    A block that makes tensors and has none, nor gets any, makes them on the CPU: that is one device too.
+
     Raises:
         SpecError: an operation would get operands on two devices.
     """
-    if len({row.device for row in plan.rows}) < 2:
+    groups = class_groups(inferred.root)
+    devices = {row.device for row in plan.rows} or {AUTO}
+    if devices == {CPU} or (len(devices) < 2 and not any(map(_makes_on_the_cpu, groups.values()))):
         return Moves()
     where = places(plan)
     engine = PlacedEngine(inferred.engine.limits, inferred.engine.plugins, inferred.engine.dtype)
-    engine.groups = class_groups(inferred.root)
+    engine.groups = groups
     root = engine.locate(inferred.root, where)
     start = input_device(plan)
     with meta_device(torch.float32):
@@ -69,7 +75,16 @@ def find_moves(inferred: Inferred, plan: Plan) -> Moves:
 def input_device(plan: Plan) -> str:
     """Return where the inputs of a model are: with its first parameter, or its first buffer if it has none."""
     rows = sorted(plan.rows, key=lambda row: row.kind != "parameter")
-    return rows[0].device
+    return rows[0].device if rows else AUTO
+
+
+def _makes_on_the_cpu(group: ClassGroup) -> bool:
+    """Say whether a program makes tensors with nothing that says where."""
+    body = group.definition.body
+    if group.device_source is not None or not isinstance(body, ModuleBody) or body.program is None:
+        return False
+    calls = [n for s in body.program.body for n in ast.walk(s) if isinstance(n, ast.Call)]
+    return any(ast.unparse(call.func) in FACTORIES for call in calls)
 
 
 class PlacedCell(Cell):

@@ -272,3 +272,24 @@ placement: [{/: cpu}, {net.2: 'cuda:1'}, {h.1: 'cuda:1'}]
     assert torch.equal(torch.fx.symbolic_trace(model)(x), wanted)
     assert torch.equal(torch.export.export(model, (x,)).module()(x), wanted)
     assert torch.equal(torch.compile(model, fullgraph=True, backend="eager")(x), wanted)
+
+
+def test_what_a_block_makes_of_nothing_is_on_the_cpu_and_moves_where_it_is_used() -> None:
+    text = """
+spec: 1
+inputs: {x: "float[batch, 8]"}
+blocks:
+  Mask(width):
+    forward(count): |
+      return ones(count, width)
+model:
+  layers: {f: Linear(8), mask: Mask(8)}
+  forward: |
+    return f(x) * mask(1)
+placement: [{/: DEVICE}]
+"""
+    artifact = compiler.compile_text(text.replace("DEVICE", "'cuda:0'"))
+    assert "return self.f(x) * self.mask(1).to(x.device)" in artifact.source
+    assert forward(artifact).moves == {("cpu", FIRST): 1}
+    assert ".to(" in compiler.compile_text(text.replace("DEVICE", "auto")).source
+    assert ".to(" not in compiler.compile_text(text.replace("DEVICE", "cpu")).source
