@@ -1,0 +1,54 @@
+"""The specs of the zoo are the models of `transformers`: to the last name, tie, output and gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from parity import Entry, InDouble, built, default_dtype, differences, draw, load_both_ways, stand_alone
+from torch import nn
+from transformers_entries import ENTRIES
+
+from compiler import Artifact
+
+FULL = [(entry, preset) for entry in ENTRIES for preset in entry.full]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=str)
+class TestParity:
+    @pytest.mark.parametrize("make", [built, stand_alone], ids=["built", "stand-alone"])
+    def test_in_float32(self, entry: Entry, make: Callable[[Artifact], nn.Module]) -> None:
+        model, reference = make(entry.artifact()).eval(), draw(entry.small()).eval()
+        load_both_ways(model, reference)
+        found = differences(model, reference, entry, torch.float32)
+        assert found.outputs < 1e-5
+        assert found.gradients < 1e-5
+
+    def test_in_float64(self, entry: Entry) -> None:
+        with default_dtype(torch.float64), InDouble():
+            reference = draw(entry.small()).eval()
+        with default_dtype(torch.float64):
+            model = stand_alone(entry.artifact()).eval()
+            load_both_ways(model, reference)
+            found = differences(model, reference, entry, torch.float64)
+        assert found.outputs < 1e-10
+        assert found.gradients < 1e-10
+
+    def test_while_training(self, entry: Entry) -> None:
+        """From one seed both drop the same values: they draw equally often, in one order."""
+        model, reference = built(entry.artifact()).train(), draw(entry.small(attention="sdpa")).train()
+        load_both_ways(model, reference)
+        found = differences(model, reference, entry, torch.float32)
+        assert found.outputs < 1e-5
+        assert found.gradients < 1e-5
+
+
+@pytest.mark.parametrize(("entry", "preset"), FULL, ids=lambda value: str(value) or "full")
+def test_at_full_size(entry: Entry, preset: str) -> None:
+    artifact = entry.artifact(preset or None)
+    with torch.device("meta"):
+        model, reference = stand_alone(artifact), entry.full[preset]()
+    shapes = {name: p.shape for name, p in model.named_parameters()}
+    assert shapes == {name: p.shape for name, p in reference.named_parameters()}
+    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in reference.parameters())
