@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from torch import nn
 
 from compiler.plan import Plan
+from runtime.stand_in import StandIn
 
 TRAIN = "train"
 """The method that puts a module, and all modules inside, into training or evaluation mode."""
@@ -19,7 +18,7 @@ def keep_statistics(model: nn.Module, plan: Plan) -> None:
     """
     for name in plan.frozen_modules:
         module = model.get_submodule(name)
-        setattr(module, TRAIN, partial(stay_in_evaluation, module))
+        setattr(module, TRAIN, StandIn(stay_in_evaluation, module))
 
 
 def stay_in_evaluation(module: nn.Module, mode: bool = True) -> nn.Module:

@@ -12,7 +12,6 @@ setting another tensor or layer in a place, is ended.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from compiler.plan import Plan
+from runtime.stand_in import StandIn
 
 APPLY = "_apply"
 """The method of a module through which all conversions go: `to`, `half`, `cuda`, `to_empty`, `share_memory`."""
@@ -33,7 +33,7 @@ def keep_ties(model: nn.Module, plan: Plan) -> None:
     """Let each module that holds several names of one tensor keep them one."""
     for module in _holders(model, plan):
         module.register_load_state_dict_pre_hook(load_as_one)  # type: ignore[no-untyped-call]
-        setattr(module, APPLY, partial(apply_as_one, module))
+        setattr(module, APPLY, StandIn(apply_as_one, module))
 
 
 def differing_ties(model: nn.Module, plan: Plan) -> list[str]:
