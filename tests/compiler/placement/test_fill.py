@@ -73,3 +73,16 @@ def test_what_has_a_device_stays_there() -> None:
     assert found is not None
     assert not any(name.startswith("h.0.") for name in found)
     assert "".join(found.values()) == "00011111"
+
+
+def test_layers_that_share_any_tensor_stay_together() -> None:
+    text = SPEC.replace("start: Linear(8, bias=False)", "start: Linear(8)").replace(
+        "end: Linear(8, bias=False)", "end: Linear(8)"
+    )
+    model = compiler.compile_text(text + "share: {tie: [start.bias, end.bias]}\n").plan
+    found = fill(model, [("0", 5 * LAYER), ("1", 9 * LAYER)])
+    assert found is not None
+    assert {name: device for name, device in found.items() if not name.startswith("h.")} == dict.fromkeys(
+        ["start.weight", "start.bias", "end.weight", "end.bias"], "0"
+    )
+    assert found["h.3.1.weight"] == "1"

@@ -293,3 +293,51 @@ placement: [{/: DEVICE}]
     assert forward(artifact).moves == {("cpu", FIRST): 1}
     assert ".to(" in compiler.compile_text(text.replace("DEVICE", "auto")).source
     assert ".to(" not in compiler.compile_text(text.replace("DEVICE", "cpu")).source
+
+
+PAIR = """
+spec: 1
+inputs: {x: "float[batch, 8]"}
+blocks:
+  Pair(skip=False):
+    layers: {a: Linear(8), b: Linear(8)}
+    forward: |
+      return BODY
+model: MODEL
+placement: [{/: 'cuda:0'}, RULES]
+"""
+
+
+def test_a_move_follows_what_is_right_in_every_copy() -> None:
+    text = PAIR.replace("BODY", "a(x) + b(x)").replace("MODEL", "[Linear(8), Pair, Pair]")
+    artifact = compiler.compile_text(text.replace("RULES", "{a: 'cuda:1'}"))
+    assert ".to(self.a.weight.device)" in artifact.source  # in the second copy `x` would do as well
+    assert forward(artifact).moves == {TO_SECOND: 3, TO_FIRST: 1}
+
+
+def test_nothing_is_right_in_every_copy() -> None:
+    text = PAIR.replace("BODY", "(x if skip else a(x)) + b(x)").replace("MODEL", "[Pair(True), Pair]")
+    with pytest.raises(
+        compiler.SpecError, match="nothing here is on the right device in every copy"
+    ) as caught:
+        compiler.compile_text(text.replace("RULES", "{'/0.b': 'cuda:1'}, {'/1.b': 'cuda:1'}"))
+    (found,) = caught.value.diagnostics
+    assert found.code == "device-mix"
+    assert "b(x)" in found.span.file.text[found.span.start : found.span.end]  # type: ignore[union-attr]
+
+
+def test_a_parameter_that_a_block_gets_is_not_taken_for_a_value() -> None:
+    with pytest.raises(compiler.SpecError, match="device-mix"):
+        compiler.compile_text("""
+spec: 1
+inputs: {x: "float[batch, 8]"}
+blocks:
+  Sum:
+    forward(x, y): |
+      return x + y
+model:
+  layers: {f: Linear(8), g: Linear(8), total: Sum}
+  forward: |
+    return total(f(x), total(f(x), g(x))) + total(f(x), g.weight[:2])
+placement: [{/: 'cuda:0'}, {g: 'cuda:1'}]
+""")
