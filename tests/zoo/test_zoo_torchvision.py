@@ -1,0 +1,77 @@
+"""The specs of the zoo are the models of `torchvision`: to the last name, output, gradient and statistic.
+
+That each one can be copied, compiled in one graph, exported and saved is tested in `tests/specs/test_every_spec.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from parity import Entry, built, differences, draw, largest_difference, load_both_ways, stand_alone
+from references import MissingReference
+from torch import nn
+from vision_entries import ENTRIES
+
+from compiler import Artifact
+
+FULL = [(entry, preset) for entry in ENTRIES for preset in entry.full]
+NAMES = [f"{entry}-{preset}".rstrip("-") for entry, preset in FULL]
+
+
+def reference_of(make: Callable[[], nn.Module]) -> nn.Module:
+    try:
+        return make()
+    except MissingReference as missing:
+        pytest.skip(str(missing))
+
+
+def statistics(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: b for name, b in model.named_buffers() if b.is_floating_point()}
+
+
+def small(entry: Entry) -> nn.Module:
+    """Return the reference with values of its own in all parameters and statistics."""
+    reference = draw(reference_of(entry.small))
+    generator = torch.Generator().manual_seed(2)
+    for name, buffer in statistics(reference).items():
+        if name.endswith(("running_mean", "running_var")):
+            buffer.add_(torch.rand(buffer.shape, generator=generator))
+    return reference
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=str)
+class TestParity:
+    @pytest.mark.parametrize("make", [built, stand_alone], ids=["built", "stand-alone"])
+    def test_in_float32(self, entry: Entry, make: Callable[[Artifact], nn.Module]) -> None:
+        model, reference = make(entry.artifact()).eval(), small(entry).eval()
+        load_both_ways(model, reference)
+        found = differences(model, reference, entry, torch.float32)
+        assert found.outputs < 1e-5
+        assert found.gradients < 1e-5
+
+    @pytest.mark.parametrize("train", [False, True], ids=["evaluating", "training"])
+    def test_in_float64(self, entry: Entry, train: bool) -> None:
+        """Training too: from one seed both drop the same values, and their statistics move alike."""
+        model = built(entry.artifact()).double().train(train)
+        reference = small(entry).double().train(train)
+        load_both_ways(model, reference)
+        found = differences(model, reference, entry, torch.float64)
+        assert found.outputs < 1e-10
+        assert found.gradients < 1e-10
+        ours, theirs = statistics(model), statistics(reference)
+        assert ours.keys() == theirs.keys()
+        assert all(largest_difference([ours[name]], [theirs[name]]) < 1e-10 for name in ours)
+
+
+@pytest.mark.parametrize(("entry", "preset"), FULL, ids=NAMES)
+def test_at_full_size(entry: Entry, preset: str) -> None:
+    """Every tensor of the published sizes, without memory for any."""
+    rows = entry.artifact(preset or None).plan.rows
+    with torch.device("meta"):
+        reference = reference_of(entry.full[preset])
+    ours = {name: row.shape for row in rows if row.persistent for name in row.names}
+    assert ours == {name: tuple(value.shape) for name, value in reference.state_dict().items()}
+    elements = sum(row.elements for row in rows if row.kind == "parameter")
+    assert elements == sum(p.numel() for p in reference.parameters())
