@@ -70,7 +70,7 @@ def text() -> dict[str, Tensor]:
 def padded() -> dict[str, Tensor]:
     seen = torch.ones(2, 16, dtype=torch.int64)
     seen[1, 11:] = 0
-    return {"input_ids": tokens(2, 16), "attention_mask": seen}
+    return {"input_ids": tokens(2, 16) * seen, "attention_mask": seen}
 
 
 def sentences() -> dict[str, Tensor]:
@@ -96,7 +96,9 @@ def image_and_texts() -> dict[str, Tensor]:
 
 def speech() -> dict[str, Tensor]:
     spectrogram = torch.randn(2, 10, 24, generator=torch.Generator().manual_seed(3))
-    return {"input_features": spectrogram, "decoder_input_ids": tokens(2, 12)}
+    words = tokens(2, 12)
+    words[1, 9:] = 98
+    return {"input_features": spectrogram, "decoder_input_ids": words}
 
 
 SIZES = (
