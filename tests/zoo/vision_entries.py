@@ -44,6 +44,40 @@ def resnet(block: str, depths: Sequence[int], **settings: int) -> nn.Module:
     return made
 
 
+def narrowed(name: str, by: int = 16) -> nn.Module:
+    """Return a model whose widths are written out in torchvision, with all of them divided."""
+    with torch.device("meta"):
+        wide = model(name, num_classes=10)
+    for path, layer in list(wide.named_modules()):
+        wide.set_submodule(path, narrow(layer, by)) if path else None
+    return wide
+
+
+def narrow(layer: nn.Module, by: int) -> nn.Module:
+    if isinstance(layer, nn.Conv2d):
+        channels = layer.in_channels // by or layer.in_channels
+        size: Any = (layer.kernel_size, layer.stride, layer.padding)
+        return nn.Conv2d(channels, layer.out_channels // by, *size)
+    if isinstance(layer, nn.BatchNorm2d):
+        return nn.BatchNorm2d(layer.num_features // by)
+    if isinstance(layer, nn.Linear):
+        return nn.Linear(layer.in_features // by, layer.out_features // by or layer.out_features)
+    return layer
+
+
+def densenet() -> nn.Module:
+    made: nn.Module = torchvision().models.DenseNet(4, (1, 2, 2, 1), 8, num_classes=10)
+    return made
+
+
+STAGES = [[1, 16, 1, 1], [2, 24, 2, 2], [3, 8, 2, 2]]
+"""Factor, width, copies and stride. torchvision rounds widths to multiples of 8."""
+
+
+def mobilenet_v2() -> nn.Module:
+    return model("mobilenet_v2", num_classes=10, inverted_residual_setting=STAGES)
+
+
 SIZES = {"": "resnet50", "resnet101": "resnet101", "resnet152": "resnet152"}
 BASIC = {"resnet18": "resnet18", "resnet34": "resnet34"}
 
@@ -61,4 +95,17 @@ ENTRIES: tuple[Entry, ...] = (
         {"resnext50": "resnext50_32x4d"},
         settings={"base": 64, "groups": 4, "group_width": 8},
     ),
+    entry("alexnet", partial(narrowed, "alexnet"), {"": "alexnet"}, size=96),
+    entry("vgg", partial(narrowed, "vgg16_bn"), {"": "vgg16_bn"}),
+    entry(
+        "densenet",
+        densenet,
+        {
+            "": "densenet121",
+            "densenet161": "densenet161",
+            "densenet169": "densenet169",
+            "densenet201": "densenet201",
+        },
+    ),
+    entry("mobilenet_v2", mobilenet_v2, {"": "mobilenet_v2"}),
 )
