@@ -44,25 +44,28 @@ def resnet(block: str, depths: Sequence[int], **settings: int) -> nn.Module:
     return made
 
 
-def narrowed(name: str, by: int = 16) -> nn.Module:
+CLASSES = 10
+
+
+def narrowed(name: str, by: int = 16, **settings: Any) -> nn.Module:
     """Return a model whose widths are written out in torchvision, with all of them divided."""
     with torch.device("meta"):
-        wide = model(name, num_classes=10)
+        wide = model(name, num_classes=CLASSES, **settings)
     for path, layer in list(wide.named_modules()):
-        wide.set_submodule(path, narrow(layer, by)) if path else None
+        if isinstance(layer, nn.Conv2d | nn.BatchNorm2d | nn.Linear):
+            wide.set_submodule(path, narrow(layer, by))
     return wide
 
 
-def narrow(layer: nn.Module, by: int) -> nn.Module:
+def narrow(layer: nn.Conv2d | nn.BatchNorm2d | nn.Linear, by: int) -> nn.Module:
     if isinstance(layer, nn.Conv2d):
         channels = layer.in_channels // by or layer.in_channels
         size: Any = (layer.kernel_size, layer.stride, layer.padding)
-        return nn.Conv2d(channels, layer.out_channels // by, *size)
+        return nn.Conv2d(channels, layer.out_channels // by, *size, bias=layer.bias is not None)
     if isinstance(layer, nn.BatchNorm2d):
-        return nn.BatchNorm2d(layer.num_features // by)
-    if isinstance(layer, nn.Linear):
-        return nn.Linear(layer.in_features // by, layer.out_features // by or layer.out_features)
-    return layer
+        return nn.BatchNorm2d(layer.num_features // by, eps=layer.eps)
+    features = layer.out_features
+    return nn.Linear(layer.in_features // by, features if features == CLASSES else features // by)
 
 
 def densenet() -> nn.Module:
@@ -76,6 +79,21 @@ STAGES = [[1, 16, 1, 1], [2, 24, 2, 2], [3, 8, 2, 2]]
 
 def mobilenet_v2() -> nn.Module:
     return model("mobilenet_v2", num_classes=10, inverted_residual_setting=STAGES)
+
+
+def vit() -> nn.Module:
+    made: nn.Module = torchvision().models.VisionTransformer(
+        image_size=32, patch_size=8, num_layers=2, num_heads=4, hidden_dim=32, mlp_dim=128, num_classes=10
+    )
+    return made
+
+
+def convnext() -> nn.Module:
+    family = torchvision().models.convnext
+    rows = [(8, 12, 1), (12, 16, 2), (16, 24, 1), (24, None, 1)]
+    stages = [family.CNBlockConfig(*row) for row in rows]
+    made: nn.Module = family.ConvNeXt(stages, stochastic_depth_prob=0.1, num_classes=10)
+    return made
 
 
 SIZES = {"": "resnet50", "resnet101": "resnet101", "resnet152": "resnet152"}
@@ -108,4 +126,27 @@ ENTRIES: tuple[Entry, ...] = (
         },
     ),
     entry("mobilenet_v2", mobilenet_v2, {"": "mobilenet_v2"}),
+    entry(
+        "vit",
+        vit,
+        {"": "vit_b_16", "vit_b_32": "vit_b_32", "vit_l_16": "vit_l_16", "vit_l_32": "vit_l_32"},
+        size=32,
+    ),
+    entry(
+        "convnext",
+        convnext,
+        {
+            "": "convnext_tiny",
+            "small": "convnext_small",
+            "base": "convnext_base",
+            "large": "convnext_large",
+        },
+    ),
+    Entry(
+        "googlenet",
+        partial(narrowed, "googlenet", 8, init_weights=False),
+        partial(images, 64),
+        call,
+        {"": partial(model, "googlenet", init_weights=False)},
+    ),
 )
