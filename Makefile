@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+REFERENCE := $(VENV)/reference/.ready
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -22,7 +23,7 @@ help:
 run: $(READY)
 	$(BIN)/python -m compiler run specs/digits.yaml
 
-test: check
+test: check $(REFERENCE)
 	$(BIN)/python -m pytest -n auto
 
 check: lint types
@@ -50,6 +51,14 @@ $(READY): pyproject.toml constraints.txt
 	@$(PIP_INSTALL) "$$(grep '^torch==' constraints.txt)"
 	@echo "  2/2 the project and its other dependencies: about a minute"
 	@$(PIP_INSTALL) --quiet --editable '.[dev]'
+	@touch $@
+
+# A torchvision that fits another build of torch breaks what imports it, so that only the tests of the zoo may see this one.
+$(REFERENCE): $(READY) tests/zoo/references.txt
+	@echo "Fetching what specs/zoo is compared with"
+	@rm -rf $(@D)
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --target $(@D) \
+		--requirement tests/zoo/references.txt
 	@touch $@
 
 clean:
