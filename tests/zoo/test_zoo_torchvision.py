@@ -5,12 +5,15 @@ That each one can be copied, compiled in one graph, exported and saved is tested
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import references
 import torch
 from parity import Entry, built, differences, draw, largest_difference, load_both_ways, stand_alone
-from references import MissingReference
+from references import MissingReference, torchvision
 from torch import nn
 from vision_entries import ENTRIES
 
@@ -75,3 +78,16 @@ def test_at_full_size(entry: Entry, preset: str) -> None:
     assert ours == {name: tuple(value.shape) for name, value in reference.state_dict().items()}
     elements = sum(row.elements for row in rows if row.kind == "parameter")
     assert elements == sum(p.numel() for p in reference.parameters())
+
+
+def test_nothing_else_finds_the_reference() -> None:
+    """Packages that look for torchvision, and break on one of another build, do not see this one."""
+    visible = importlib.util.find_spec("torchvision")
+    reference_of(torchvision)
+    assert importlib.util.find_spec("torchvision") == visible
+
+
+def test_a_missing_reference_is_a_skip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(references, "FOLDER", tmp_path)
+    with pytest.raises(pytest.skip.Exception, match="make test"):
+        reference_of(torchvision.__wrapped__)
