@@ -5,7 +5,7 @@ for that is noted, in every instance of every block. How values move:
 
 * a layer of the catalogue, or a block, that has all its tensors on one device gets its inputs there;
 * an operation over values of several devices works where its parameters and buffers are, and where there is none
-  among them, where its first operand is;
+  among them, where its first operand that has a name is;
 * parameters and buffers, and what a program makes of them alone, never move.
 """
 

@@ -133,14 +133,18 @@ class PlacedInterpreter(Interpreter):
         kept = [tensor for tensor in tensors if tensor.owned is not None]
         if len({tensor.place for tensor in kept}) > 1:
             raise self.engine.mix(f"`{what}`", kept, self.source.span(node))
-        target = (kept or tensors)[0].place
         written = _written(node, len(arguments))
         values = [*arguments, *keywords.values()]
+        named = [
+            t for w, v in zip(written, values, strict=False) if isinstance(w, ast.Name) for t in placed_in(v)
+        ]
+        decider = (kept or named or tensors)[0]
+        target = decider.place
         if len(written) != len(values):
             if any(tensor.place != target for tensor in tensors):
                 raise self.engine.mix(f"`{what}`", tensors, self.source.span(node))
             return target, arguments, keywords
-        decides = [any(each is (kept or tensors)[0] for each in placed_in(value)) for value in values]
+        decides = [any(each is decider for each in placed_in(value)) for value in values]
         deciding = [w for w, first in zip(written, decides, strict=True) if first]
         follows = self._follows([*deciding, *written], target)
         sent = [self._send(w, v, target, follows) for w, v in zip(written, values, strict=True)]

@@ -205,7 +205,9 @@ def _inputs(
     given = loaded.document.keys_of("dims")
     for name, size in loaded.document.dims.items():
         place = given[name].span
-        if name not in sizes and len(inputs) == len(loaded.document.inputs):  # else it may be of a refused one
+        if name not in sizes and len(inputs) == len(
+            loaded.document.inputs
+        ):  # else it may be of a refused one
             near = did_you_mean(name, sizes)
             problems.append(
                 Diagnostic(

@@ -16,7 +16,19 @@ from typer.testing import Result
 from compiler.cli import subject
 from tests.compiler.cli.conftest import Call
 
-VERBS = ("run", "check", "summary", "emit", "explain", "params", "load-plan", "save", "layers", "devices", "bench")
+VERBS = (
+    "run",
+    "check",
+    "summary",
+    "emit",
+    "explain",
+    "params",
+    "load-plan",
+    "save",
+    "layers",
+    "devices",
+    "bench",
+)
 
 
 def process(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:

@@ -92,7 +92,18 @@ placement: [{/: 'cuda:0'}, {"RULE": 'cuda:1'}]
             "torch.zeros(8, device=y.device)",
             {TO_SECOND: 1},
         ),
-        ("return where(g(x) > 0, x, 0.0)", "g", "> 0, x.to(self.g.weight.device), 0.0)", {TO_SECOND: 2}),
+        (
+            "return where(g(x) > 0, x, 0.0)",
+            "g",
+            "> 0).to(x.device), x, 0.0)",
+            {TO_SECOND: 1, TO_FIRST: 1},
+        ),
+        (
+            "return g(x) + x",
+            "g",
+            "self.g(x.to(self.g.weight.device)).to(x.device) + x",
+            {TO_SECOND: 1, TO_FIRST: 1},
+        ),
     ],
 )
 def test_a_program(body: str, rule: str, written: str, moves: Moves) -> None:
