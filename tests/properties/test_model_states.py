@@ -11,7 +11,6 @@ import copy
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +28,7 @@ import compiler
 import runtime
 from compiler.artifact import Artifact
 from runtime.classes import root_class
+from tests.runtime.ties.tied_models import future
 
 LAYERS = """
 spec: 1
@@ -190,20 +190,6 @@ def twin(case: Case) -> nn.Module:
 @cache
 def built(case: Case, seed: int) -> nn.Module:
     return runtime.build(case.artifact, seed=seed, device="cpu")
-
-
-@contextmanager
-def future(flag: str | None) -> Iterator[None]:
-    """Switch on what torch plans for conversions."""
-    if flag is None:
-        yield
-        return
-    switch = getattr(torch.__future__, f"set_{flag}_module_params_on_conversion")
-    switch(True)
-    try:
-        yield
-    finally:
-        switch(False)
 
 
 def tensors(model: nn.Module) -> Values:

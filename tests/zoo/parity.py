@@ -6,8 +6,8 @@ table such as `transformers_entries.ENTRIES`; the tests take it from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -62,16 +62,6 @@ class InDouble(TorchFunctionMode):
 
 def _wide(value: Any) -> Any:
     return torch.float64 if value is torch.float32 else value
-
-
-@contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def stand_alone(artifact: Artifact) -> nn.Module:

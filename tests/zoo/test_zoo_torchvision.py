@@ -10,14 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import references
 import torch
-from parity import Entry, built, differences, draw, largest_difference, load_both_ways, stand_alone
-from references import MissingReference, torchvision
 from torch import nn
-from vision_entries import ENTRIES
 
 from compiler import Artifact
+from tests.zoo import references
+from tests.zoo.parity import Entry, built, differences, draw, largest_difference, load_both_ways, stand_alone
+from tests.zoo.references import MissingReference, torchvision
+from tests.zoo.vision_entries import ENTRIES
 
 FULL = [(entry, preset) for entry in ENTRIES for preset in entry.full]
 NAMES = [f"{entry}-{preset}".rstrip("-") for entry, preset in FULL]

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from parity import Entry, InDouble, built, default_dtype, differences, draw, load_both_ways, stand_alone
 from torch import nn
-from transformers_entries import ENTRIES
 
 from compiler import Artifact
+from compiler.infer.own_tensors import float_dtype
+from tests.zoo.parity import Entry, InDouble, built, differences, draw, load_both_ways, stand_alone
+from tests.zoo.transformers_entries import ENTRIES
 
 FULL = [(entry, preset) for entry in ENTRIES for preset in entry.full]
 
@@ -26,9 +27,9 @@ class TestParity:
         assert found.gradients < 1e-5
 
     def test_in_float64(self, entry: Entry) -> None:
-        with default_dtype(torch.float64), InDouble():
+        with float_dtype(torch.float64), InDouble():
             reference = draw(entry.small()).eval()
-        with default_dtype(torch.float64):
+        with float_dtype(torch.float64):
             model = stand_alone(entry.artifact()).eval()
             load_both_ways(model, reference)
             found = differences(model, reference, entry, torch.float64)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from parity import Entry
 from torch import Tensor, nn
+
+from tests.zoo.parity import Entry
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 transformers = pytest.importorskip("transformers")

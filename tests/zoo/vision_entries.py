@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from parity import Entry, tensors
-from references import torchvision
 from torch import Tensor, nn
+
+from tests.zoo.parity import Entry, tensors
+from tests.zoo.references import torchvision
 
 
 def model(name: str, **settings: Any) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Makes docs/zoo.md: `PYTHONPATH=.:tests/zoo python tests/zoo/zoo_table.py`."""
+"""Makes docs/zoo.md: `PYTHONPATH=. python tests/zoo/zoo_table.py`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import inspect
 import sys
 
 import torch
-from parity import ROOT, Entry, built, differences, draw, load_both_ways
 from torch import nn
-from vision_entries import ENTRIES
+
+from tests.zoo.parity import ROOT, Entry, built, differences, draw, load_both_ways
+from tests.zoo.vision_entries import ENTRIES
 
 HEAD = """# The zoo
 
@@ -17,7 +18,7 @@ both, and compares outputs and gradients. Lines are those that are neither blank
 classes of the reference with their docstrings. The difference is the largest one in float64 of outputs and gradients,
 in evaluation, with random weights at small sizes; 0 means that all bits agree.
 
-This table of the entries against torchvision is made by `PYTHONPATH=.:tests/zoo python tests/zoo/zoo_table.py`.
+This table of the entries against torchvision is made by `PYTHONPATH=. python tests/zoo/zoo_table.py`.
 
 | spec | preset | parameters | lines of the spec | lines of the reference | largest difference |
 |---|---|---|---|---|---|

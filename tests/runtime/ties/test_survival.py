@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from tests.runtime.ties.tied_models import (
     artifact,
     build,
     equal,
+    future,
     inputs,
     planned,
     sharing,
@@ -27,17 +27,6 @@ from tests.runtime.ties.tied_models import (
 )
 
 every = pytest.mark.parametrize("name", list(TIED))
-
-
-@contextmanager
-def future(flag: str) -> Iterator[None]:
-    """Switch on what torch plans for conversions: parameters are overwritten, or swapped."""
-    switch = getattr(torch.__future__, f"set_{flag}_module_params_on_conversion")
-    switch(True)
-    try:
-        yield
-    finally:
-        switch(False)
 
 
 def untied(model: nn.Module) -> dict[str, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -134,3 +136,17 @@ def inputs(made: Artifact, seed: int = 0) -> list[Tensor]:
         else torch.randint(0, 11, x.shape, generator=generator)
         for x in made.inferred.inputs.values()
     ]
+
+
+@contextmanager
+def future(flag: str | None) -> Iterator[None]:
+    """Switch on what torch plans for conversions: parameters are overwritten, or swapped. None for as it is now."""
+    if flag is None:
+        yield
+        return
+    switch = getattr(torch.__future__, f"set_{flag}_module_params_on_conversion")
+    switch(True)
+    try:
+        yield
+    finally:
+        switch(False)
