@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Iterable
 
 import torch
 from torch import nn
 
-from tests.zoo.parity import ROOT, Entry, built, differences, draw, load_both_ways
-from tests.zoo.vision_entries import ENTRIES
+from compiler.infer.own_tensors import float_dtype
+from tests.zoo import transformers_entries, vision_entries
+from tests.zoo.parity import ROOT, Entry, InDouble, differences, draw, load_both_ways, stand_alone
+from tests.zoo.references import visible
 
 HEAD = """# The zoo
 
@@ -18,8 +21,9 @@ both, and compares outputs and gradients. Lines are those that are neither blank
 classes of the reference with their docstrings. The difference is the largest one in float64 of outputs and gradients,
 in evaluation, with random weights at small sizes; 0 means that all bits agree.
 
-This table of the entries against torchvision is made by `PYTHONPATH=. python tests/zoo/zoo_table.py`.
-
+The tables are made by `PYTHONPATH=. python tests/zoo/zoo_table.py`.
+"""
+COLUMNS = """
 | spec | preset | parameters | lines of the spec | lines of the reference | largest difference |
 |---|---|---|---|---|---|
 """
@@ -38,28 +42,31 @@ def reference_lines(model: nn.Module) -> int:
 
 
 def row(entry: Entry) -> str:
-    reference = draw(entry.small()).double().eval()
-    model = built(entry.artifact()).double().eval()
-    load_both_ways(model, reference)
-    found = differences(model, reference, entry, torch.float64)
+    with float_dtype(torch.float64), InDouble():
+        reference = draw(entry.small()).eval()
+    with float_dtype(torch.float64):
+        model = stand_alone(entry.artifact()).eval()
+        load_both_ways(model, reference)
+        found = differences(model, reference, entry, torch.float64)
     spec = written((ROOT / f"specs/zoo/{entry.spec}.yaml").read_text())
     counts = []
     for preset in entry.full:
         parameters = sum(each.elements for each in entry.artifact(preset or None).plan.parameters)
         counts.append((preset or "—", f"{parameters:,}"))
     names, sizes = ("<br>".join(column) for column in zip(*counts, strict=True))
-    largest = max(found.outputs, found.gradients)
-    return f"| {entry.spec} | {names} | {sizes} | {spec} | {lines_of(reference)} | {largest:.1g} |\n"
-
-
-def lines_of(reference: nn.Module) -> int:
-    from references import visible
-
     with visible():
-        return reference_lines(reference)
+        lines = reference_lines(reference)
+    largest = max(found.outputs, found.gradients)
+    return f"| {entry} | {names} | {sizes} | {spec} | {lines} | {largest:.1g} |\n"
+
+
+def table(name: str, entries: Iterable[Entry]) -> str:
+    return f"\n## Against {name}\n{COLUMNS}{''.join(map(row, entries))}"
 
 
 if __name__ == "__main__":
-    table = "".join(row(entry) for entry in ENTRIES)
-    (ROOT / "docs/zoo.md").write_text(HEAD + table)
-    sys.stdout.write(table)
+    tables = table("torchvision", vision_entries.ENTRIES) + table(
+        "transformers", transformers_entries.ENTRIES
+    )
+    (ROOT / "docs/zoo.md").write_text(HEAD + tables)
+    sys.stdout.write(tables)

@@ -212,6 +212,11 @@ def test_an_interrupt_ends_with_130(cli: Call, mlp: Path, monkeypatch: pytest.Mo
 # --- as a process ---------------------------------------------------------------------------------------
 
 
+def heed_interrupts() -> None:
+    """A process that is started in the background by a shell ignores them, and so do its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_real_interrupt_ends_a_process_with_130(tmp_path: Path) -> None:
     endless = tmp_path / "endless.yaml"
     endless.write_text(
@@ -225,13 +230,20 @@ def test_a_real_interrupt_ends_a_process_with_130(tmp_path: Path) -> None:
         "from compiler.__main__ import main; main()"
     )
     child = subprocess.Popen(
-        [sys.executable, "-c", code, str(endless)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(endless)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
     )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "started\n"
-    time.sleep(0.3)
-    child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=30)
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "started\n"
+        time.sleep(0.3)
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=30)
+    finally:
+        child.kill()
     assert child.returncode == 130
     assert "Traceback" not in errors
 
