@@ -334,6 +334,7 @@ ZEROS = "0" * DIGITS
         ',"format":2,"kind":"test"',
         ',"format":2,"kind":' + "[" * 100_000,
         ',"format":NaN,"kind":"test"}',
+        ',"format":2,"kind":"test","more":NaN}',
     ],
 )
 def test_a_right_digest_does_not_make_it_believed(rest: str) -> None:
