@@ -24,7 +24,7 @@ run: $(READY)
 	$(BIN)/python -m compiler run specs/digits.yaml
 
 test: check $(REFERENCE)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: lint types
 
