@@ -90,9 +90,17 @@ class Table:
     def by_name(self) -> Mapping[str, TensorRow]:
         return {row.name: row for row in self.tensors}
 
+    @cached_property
+    def _inside(self) -> Mapping[tuple[Step, ...], list[TensorRow]]:
+        found: dict[tuple[Step, ...], list[TensorRow]] = {}
+        for row in self.tensors:
+            for length in range(len(row.steps) + 1):
+                found.setdefault(row.steps[:length], []).append(row)
+        return found
+
     def below(self, prefix: tuple[Step, ...]) -> list[TensorRow]:
         """Return the tensors inside a module."""
-        return [row for row in self.tensors if row.steps[: len(prefix)] == prefix]
+        return list(self._inside.get(prefix, ()))
 
 
 def expand(root: BlockState, limits: Limits) -> Table:
