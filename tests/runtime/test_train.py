@@ -493,6 +493,8 @@ def test_ctrl_c_leaves_a_whole_checkpoint_and_says_how_to_go_on(folder: Path) ->
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # A shell lets what it starts in the background ignore interrupts, and so do its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     checkpoint = folder / "out" / "tiny" / "checkpoint.safetensors"
     deadline = time.monotonic() + 60
