@@ -23,8 +23,8 @@ from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.evaluate import evaluate
 from spec_schema.limits import Limits
 
-SECONDS_FOR_NAMES = 5.0
-"""Of CPU: what it may take to name the dimensions in an error."""
+SECONDS_FOR_NAMES = 1.5
+"""Of CPU: what it may take to name the dimensions in an error, which is to be there within 2."""
 
 
 @dataclass(frozen=True, eq=False)
