@@ -57,11 +57,11 @@ def row(entry: Entry) -> str:
     with visible():
         lines = reference_lines(reference)
     largest = max(found.outputs, found.gradients)
-    return f"| {entry} | {names} | {sizes} | {spec} | {lines} | {largest:.1g} |\n"
+    return f"| {entry.spec} | {names} | {sizes} | {spec} | {lines} | {largest:.1g} |\n"
 
 
 def table(name: str, entries: Iterable[Entry]) -> str:
-    return f"\n## Against {name}\n{COLUMNS}{''.join(map(row, entries))}"
+    return f"\n## Against {name}\n{COLUMNS}{''.join(row(entry) for entry in entries if entry.full)}"
 
 
 if __name__ == "__main__":
