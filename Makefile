@@ -8,7 +8,7 @@ REFERENCE := $(VENV)/reference/.ready
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format types check clean
+.PHONY: help install run test lint format types check hostile clean
 
 help:
 	@echo "make run      train specs/digits.yaml and save the model"
@@ -17,6 +17,7 @@ help:
 	@echo "make format   let ruff mend what it can"
 	@echo "make types    mypy, strict"
 	@echo "make check    lint and types"
+	@echo "make hostile  mutated specs without end; goes on where it was stopped"
 	@echo "make clean    remove .venv, caches and build leftovers"
 	@echo "Each sets up .venv first if it is missing or out of date."
 
@@ -60,6 +61,9 @@ $(REFERENCE): $(READY) tests/zoo/references.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --target $(@D) \
 		--requirement tests/zoo/references.txt
 	@touch $@
+
+hostile: $(READY)
+	$(BIN)/python -m tests.hostile.endless
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
