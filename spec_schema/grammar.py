@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.forms import EXPRESSIONS, STATEMENTS, form_problem
@@ -65,6 +66,10 @@ class Expression(Source):
         return self.span(self.tree)
 
     def __str__(self) -> str:
+        return self._unparsed
+
+    @cached_property
+    def _unparsed(self) -> str:
         return ast.unparse(self.tree)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from compiler.catalogue.layers import layer_names
 from compiler.catalogue.operation_table import CONSTANTS
@@ -72,7 +73,8 @@ def free_names(value: ValueTree) -> set[str]:
     return found
 
 
-def _free(tree: ast.AST) -> dict[str, ast.Name]:
+@lru_cache(maxsize=4096)
+def _free(tree: ast.AST) -> Mapping[str, ast.Name]:
     """Return the free names of an expression, each with its first use; comprehension targets are not free."""
     bound = {
         node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
