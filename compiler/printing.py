@@ -24,10 +24,10 @@ from compiler.program import (
     Reuse,
     Rules,
     TensorEntry,
-    ValueTree,
 )
 from compiler.program import Sequence as SequenceNode
-from spec_schema.grammar import Expression, Program
+from compiler.resolve.values import text_of
+from spec_schema.grammar import Program
 from spec_schema.plain import to_yaml
 from spec_schema.source import Span
 
@@ -70,7 +70,7 @@ def _definition(kind: str, definition: Definition) -> Iterator[str]:
 
 def _inside(definition: Definition) -> Iterator[str]:
     for name, tree in definition.variables.items():
-        yield f"var {name} = {_value(tree)}"
+        yield f"var {name} = {text_of(tree)}"
     match definition.body:
         case ModuleBody() as body:
             yield from _module(body, [entry.name for entry in definition.inputs])
@@ -127,7 +127,7 @@ def _node(start: str, node: LayerNode) -> Iterator[str]:
             yield f"{start}sequence"
             yield from _indented(_items(node.items))
         case Repeat():
-            over = _value(node.over) + (f" as {', '.join(node.names)}" if node.names else "")
+            over = text_of(node.over) + (f" as {', '.join(node.names)}" if node.names else "")
             label = f", named {_template(node.label)}" if node.label else ""
             yield f"{start}repeat {over}{label}"
             yield from _indented(_node("", node.of))
@@ -146,11 +146,7 @@ def _call(call: Call) -> str:
 
 
 def _argument(argument: Argument) -> str:
-    return f"{argument.name}={_value(argument.value)}" if argument.name else _value(argument.value)
-
-
-def _value(tree: ValueTree) -> str:
-    return str(tree) if isinstance(tree, Expression) else f"[{', '.join(map(_value, tree))}]"
+    return f"{argument.name}={text_of(argument.value)}" if argument.name else text_of(argument.value)
 
 
 def _template(label: NameTemplate) -> str:

@@ -56,9 +56,8 @@ def build(
         return assemble(artifact, values)
 
 
-def assemble(artifact: Artifact, values: Values, device: Devices = None) -> nn.Module:
-    """Return a model whose tensors are what `values` gives for each row of the plan."""
-    artifact = settle(artifact, device)
+def assemble(artifact: Artifact, values: Values) -> nn.Module:
+    """Return a model, settled on devices, whose tensors are what `values` gives for each row of the plan."""
     there = target_devices(artifact.plan)
     cls = root_class(artifact)
     with torch.device("meta"):

@@ -32,7 +32,7 @@ from runtime.manifest import (
     plan_digest,
     saved_rows,
 )
-from runtime.placement import Devices
+from runtime.placement import Devices, settle
 from runtime.ties import differing_ties
 
 KIND = "model"
@@ -159,7 +159,7 @@ class Saved:
                 return self.tensors[row.name]
             return first_values(row).to(self.dtypes.get(row.name, row.dtype))
 
-        return assemble(artifact, value, device)
+        return assemble(settle(artifact, device), value)
 
 
 def _versions(versions: Mapping[str, object]) -> str:

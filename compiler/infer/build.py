@@ -29,7 +29,7 @@ from compiler.program import (
 from compiler.program import Sequence as SequenceNode
 from compiler.resolve.layer_names import check_layer_name
 from compiler.resolve.program import value_of
-from compiler.resolve.values import expressions_of, is_type
+from compiler.resolve.values import is_type, place_of
 from spec_schema.bounds import bindings
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.evaluate import evaluate
@@ -278,11 +278,7 @@ def _place_of(node: Repeat, index: int | None = None) -> Span:
     """Return where it says how often to repeat, or an item of that."""
     if isinstance(node.over, Expression):
         return node.over.place
-    parts = list(expressions_of(node.over[index])) if index is not None else []
-    if not parts:
-        return node.span
-    first, last = parts[0].place, parts[-1].place
-    return Span(first.file, first.start, last.end)
+    return (place_of(node.over[index]) if index is not None else None) or node.span
 
 
 def _bind_row(names: tuple[str, ...], row: object, span: Span) -> dict[str, object]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from compiler.artifact import Artifact
 from compiler.placement.rules import AUTO, Site, Sites, site_problems, sites
-from compiler.plan import Plan, PlanRow
+from compiler.plan import Decision, Plan, PlanRow
 from compiler.program import PlacementRule
 from compiler.rules.table import RuleScope
 from compiler.rules.unused import unused_rule
@@ -80,7 +80,7 @@ def fill_auto(artifact: Artifact, assigned: Mapping[str, str]) -> Artifact:
     return with_sites(artifact, found)
 
 
-def _decisions(row: PlanRow) -> list:  # type: ignore[type-arg]
+def _decisions(row: PlanRow) -> list[Decision]:
     return [decision for decision in row.decisions if decision.section == "placement"]
 
 

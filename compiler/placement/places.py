@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 from compiler.infer.placed import Owned
-from compiler.plan import Plan
+from compiler.plan import Decision, Plan
 from spec_schema.source import Span
 
 
@@ -71,6 +71,6 @@ def places(plan: Plan) -> Places:
     return root
 
 
-def placement_rule(decisions: tuple) -> Span | None:  # type: ignore[type-arg]
+def placement_rule(decisions: Iterable[Decision]) -> Span | None:
     """Return the place of the rule that placed a tensor."""
     return next((d.place for d in decisions if d.section == "placement" and d.won), None)

@@ -14,6 +14,7 @@ from spec_schema.document import LongCall
 from spec_schema.evaluate import FUNCTIONS, unknown_value
 from spec_schema.grammar import Expression, parse_expression
 from spec_schema.reader import Entries, Items, Node, Scalar
+from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
 
@@ -63,6 +64,17 @@ def expressions_of(value: ValueTree) -> Iterable[Expression]:
     else:
         for part in value:
             yield from expressions_of(part)
+
+
+def text_of(value: ValueTree) -> str:
+    """Return a value as it is written."""
+    return str(value) if isinstance(value, Expression) else f"[{', '.join(map(text_of, value))}]"
+
+
+def place_of(value: ValueTree) -> Span | None:
+    """Return where a value stands; None for an empty list."""
+    parts = list(expressions_of(value))
+    return Span(parts[0].place.file, parts[0].place.start, parts[-1].place.end) if parts else None
 
 
 def free_names(value: ValueTree) -> set[str]:

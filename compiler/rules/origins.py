@@ -27,9 +27,8 @@ from compiler.program import (
     Repeat,
     ValueTree,
 )
-from compiler.resolve.values import expressions_of, free_names
+from compiler.resolve.values import free_names, place_of, text_of
 from compiler.rules.table import TensorRow
-from spec_schema.grammar import Expression
 from spec_schema.selectors import Step
 from spec_schema.source import Span
 
@@ -268,19 +267,6 @@ def find_argument(call: Call, names: list[str], wanted: str) -> Argument | None:
         if name == wanted:
             return argument
     return None
-
-
-def text_of(value: ValueTree) -> str:
-    """Return a compile-time value as it is written."""
-    if isinstance(value, Expression):
-        return str(value)
-    return f"[{', '.join(map(text_of, value))}]"
-
-
-def place_of(value: ValueTree) -> Span | None:
-    """Return where a compile-time value stands."""
-    parts = list(expressions_of(value))
-    return Span(parts[0].place.file, parts[0].place.start, parts[-1].place.end) if parts else None
 
 
 # --- which argument of a layer of the catalogue decides which dimension

@@ -37,9 +37,7 @@ model:
     then: {layer: Linear, out_features: 10}
   - parallel: {left: Scale(dim), right: Scale(2)}
     combine: add
-  - MultiheadAttention(5 * 2)
 """
-SPEC = SPEC.replace("  - MultiheadAttention(5 * 2)\n", "")
 
 
 def origins(artifact: Artifact, name: str) -> list[list[str]]:
@@ -138,11 +136,9 @@ model:
 
 
 def test_the_dtype_and_its_line() -> None:
-    text = SPEC + "placement: [{/: {device: cpu, dtype: float64}}]\n"
-    origins = Origins(compiler.compile_text(text).inferred)
-    rows = origins.inferred.engine  # the engine has the dtype too
-    table = compiler.compile_text(text).plan.table.by_name
-    assert str(rows.dtype) == "torch.float64"
+    artifact = compiler.compile_text(SPEC + "placement: [{/: {device: cpu, dtype: float64}}]\n")
+    origins, table = Origins(artifact.inferred), artifact.plan.table.by_name
+    assert str(artifact.inferred.engine.dtype) == "torch.float64"
     assert _shown(origins.dtype(table["stem.weight"])) == "float64 @27"
     assert _shown(origins.dtype(table["6.left.gain"])) == "float64 @15"
     plain = compiler.compile_text(SPEC.replace("LayerNorm", "BatchNorm1d"))

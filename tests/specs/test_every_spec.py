@@ -62,9 +62,11 @@ def build(path: Path, seed: int = 0) -> nn.Module:
     if not needs_checkpoint(path):
         return runtime.build(made, seed=seed, device="cpu").eval()
     from runtime.build import assemble
+    from runtime.placement import settle
 
     generator = torch.Generator().manual_seed(seed)
-    return assemble(made, lambda row: torch.randn(row.shape, generator=generator).to(row.dtype), "cpu").eval()
+    settled = settle(made, "cpu")
+    return assemble(settled, lambda row: torch.randn(row.shape, generator=generator).to(row.dtype)).eval()
 
 
 def tensors(value: Any) -> list[Tensor]:

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 import compiler
 import runtime
 from compiler import Artifact
+from compiler.infer.own_tensors import float_dtype
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,6 +63,16 @@ class InDouble(TorchFunctionMode):
 
 def _wide(value: Any) -> Any:
     return torch.float64 if value is torch.float32 else value
+
+
+def differences_in_double(entry: Entry) -> tuple[nn.Module, Differences]:
+    """Return the reference in float64, and how the stand-alone file with its weights differs from it."""
+    with float_dtype(torch.float64), InDouble():
+        reference = draw(entry.small()).eval()
+    with float_dtype(torch.float64):
+        model = stand_alone(entry.artifact()).eval()
+        load_both_ways(model, reference)
+        return reference, differences(model, reference, entry, torch.float64)
 
 
 def stand_alone(artifact: Artifact) -> nn.Module:

@@ -9,8 +9,15 @@ import torch
 from torch import nn
 
 from compiler import Artifact
-from compiler.infer.own_tensors import float_dtype
-from tests.zoo.parity import Entry, InDouble, built, differences, draw, load_both_ways, stand_alone
+from tests.zoo.parity import (
+    Entry,
+    built,
+    differences,
+    differences_in_double,
+    draw,
+    load_both_ways,
+    stand_alone,
+)
 from tests.zoo.transformers_entries import ENTRIES
 
 FULL = [(entry, preset) for entry in ENTRIES for preset in entry.full]
@@ -27,12 +34,7 @@ class TestParity:
         assert found.gradients < 1e-5
 
     def test_in_float64(self, entry: Entry) -> None:
-        with float_dtype(torch.float64), InDouble():
-            reference = draw(entry.small()).eval()
-        with float_dtype(torch.float64):
-            model = stand_alone(entry.artifact()).eval()
-            load_both_ways(model, reference)
-            found = differences(model, reference, entry, torch.float64)
+        _, found = differences_in_double(entry)
         assert found.outputs < 1e-10
         assert found.gradients < 1e-10
 

@@ -6,12 +6,10 @@ import inspect
 import sys
 from collections.abc import Iterable
 
-import torch
 from torch import nn
 
-from compiler.infer.own_tensors import float_dtype
 from tests.zoo import transformers_entries, vision_entries
-from tests.zoo.parity import ROOT, Entry, InDouble, differences, draw, load_both_ways, stand_alone
+from tests.zoo.parity import ROOT, Entry, differences_in_double
 from tests.zoo.references import visible
 
 HEAD = """# The zoo
@@ -42,12 +40,7 @@ def reference_lines(model: nn.Module) -> int:
 
 
 def row(entry: Entry) -> str:
-    with float_dtype(torch.float64), InDouble():
-        reference = draw(entry.small()).eval()
-    with float_dtype(torch.float64):
-        model = stand_alone(entry.artifact()).eval()
-        load_both_ways(model, reference)
-        found = differences(model, reference, entry, torch.float64)
+    reference, found = differences_in_double(entry)
     spec = written((ROOT / f"specs/zoo/{entry.spec}.yaml").read_text())
     counts = []
     for preset in entry.full:

@@ -16,6 +16,7 @@ import compiler
 import runtime
 from compiler.artifact import Artifact
 from runtime.build import assemble
+from runtime.placement import settle
 from runtime.random import CHUNK, Draws
 
 SPEC = """
@@ -118,7 +119,7 @@ def test_constructors_draw_nothing(artifact: Artifact) -> None:
     """The model is made on the meta device, where torch's own initialisation costs and changes nothing."""
     state = torch.get_rng_state()
     with RealDraws() as counted:
-        assemble(artifact, lambda row: torch.zeros(row.shape, dtype=row.dtype), "cpu")
+        assemble(settle(artifact, "cpu"), lambda row: torch.zeros(row.shape, dtype=row.dtype))
     assert counted.meta > 10
     assert counted.real == 0
     assert torch.equal(torch.get_rng_state(), state)
