@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from compiler.artifact import Artifact
-from tests.strategies.specs import call, sample_inputs
+from runtime.testing.strategies.specs import call, sample_inputs
 
 
 def same(a: Any, b: Any) -> bool:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 import compiler
 import runtime
+from runtime.testing.strategies.specs import Document, specs
 from spec_schema.plain import to_yaml
 from tests.properties.comparison import same, state
-from tests.strategies.specs import Document, specs
 
 UNRELATED = "unrelated"
 

@@ -14,8 +14,8 @@ import runtime
 from compiler.artifact import Artifact
 from compiler.infer.states import BlockState
 from compiler.infer.values import freeze
+from runtime.testing.strategies.specs import Document, call, sample_inputs, specs
 from spec_schema.plain import to_yaml
-from tests.strategies.specs import Document, call, sample_inputs, specs
 
 
 @given(specs())

@@ -13,10 +13,10 @@ import compiler
 import runtime
 from compiler.artifact import Artifact
 from compiler.infer.values import tensors_in
+from runtime.testing.strategies.specs import Document, call, sample_inputs, specs
+from runtime.testing.strategies.twins import original, untied
 from spec_schema.plain import to_yaml
 from tests.properties.comparison import same
-from tests.strategies.specs import Document, call, sample_inputs, specs
-from tests.strategies.twins import original, untied
 
 TOLERANCE = 1e-10
 

@@ -16,10 +16,10 @@ from compiler.artifact import Artifact
 from compiler.infer.states import BlockState
 from compiler.plan import Plan
 from compiler.rules.table import TensorRow
+from runtime.testing.strategies.sharing import Ties, draw_shares
+from runtime.testing.strategies.tensors import Draw, pick, rarely
 from spec_schema.plain import to_json
 from spec_schema.selectors import Step, parse_selector
-from tests.strategies.sharing import Ties, draw_shares
-from tests.strategies.tensors import Draw, pick, rarely
 
 Steps = tuple[Step, ...]
 

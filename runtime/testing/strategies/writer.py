@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.strategies.draft import Scope, fresh
-from tests.strategies.layers import Node, keeping, projection
-from tests.strategies.nodes import node
-from tests.strategies.tensors import Draw, Flow, Width, pick, rarely
+from runtime.testing.strategies.draft import Scope, fresh
+from runtime.testing.strategies.layers import Node, keeping, projection
+from runtime.testing.strategies.nodes import node
+from runtime.testing.strategies.tensors import Draw, Flow, Width, pick, rarely
 
 LAYERS = ("fc", "norm", "up", "mlp", "attn", "conv", "head", "proj", "mix", "gate")
 LOCALS = ("y", "z", "out", "a", "b", "skip")

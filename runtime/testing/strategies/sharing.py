@@ -9,8 +9,8 @@ from typing import Any
 from compiler.infer.states import BlockState, Chain, Leaf, Operation, State
 from compiler.infer.values import freeze
 from compiler.rules.table import ModuleRow, Table, TensorRow
+from runtime.testing.strategies.tensors import Draw, pick, rarely
 from spec_schema.selectors import Step, parse_selector
-from tests.strategies.tensors import Draw, pick, rarely
 
 Steps = tuple[Step, ...]
 LIMIT = 24

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.strategies.draft import atom, condition
-from tests.strategies.tensors import IMAGE, STEPS, Draw, Flow, pick, rarely
-from tests.strategies.writer import Writer
+from runtime.testing.strategies.draft import atom, condition
+from runtime.testing.strategies.tensors import IMAGE, STEPS, Draw, Flow, pick, rarely
+from runtime.testing.strategies.writer import Writer
 
 KEEPING = (
     *(

@@ -7,9 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.strategies.draft import Contract, Scope, condition, fresh, joined, number, total, width
-from tests.strategies.layers import Node, changing, count, keeping, projection
-from tests.strategies.tensors import FEATURES, IMAGE, Draw, Flow, Width, pick, rarely
+from runtime.testing.strategies.draft import Contract, Scope, condition, fresh, joined, number, total, width
+from runtime.testing.strategies.layers import Node, changing, count, keeping, projection
+from runtime.testing.strategies.tensors import FEATURES, IMAGE, Draw, Flow, Width, pick, rarely
 
 ITEMS = ("fc", "up", "act", "norm", "block", "mix", "down", "inner", "head", "stem", "conv", "proj")
 
@@ -160,7 +160,7 @@ def choice(draw: Draw, scope: Scope, flow: Flow, depth: int, keep: bool) -> tupl
 
 def block(draw: Draw, scope: Scope, flow: Flow, depth: int, keep: bool) -> tuple[Node, Flow]:
     """Draw the call of a block, of one that there is or of a new one."""
-    from tests.strategies.blocks import new_block
+    from runtime.testing.strategies.blocks import new_block
 
     fitting = [c for c in scope.draft.contracts if fits(c, flow, keep)]
     if fitting and not rarely(draw, 2):

@@ -6,13 +6,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.strategies.blocks import sequence_body
-from tests.strategies.draft import Scope, atom
-from tests.strategies.expressions import kept
-from tests.strategies.nodes import sequence
-from tests.strategies.programs import statements
-from tests.strategies.tensors import IMAGE, ROWS, STEPS, Draw, Flow, Width, pick, rarely
-from tests.strategies.writer import Writer
+from runtime.testing.strategies.blocks import sequence_body
+from runtime.testing.strategies.draft import Scope, atom
+from runtime.testing.strategies.expressions import kept
+from runtime.testing.strategies.nodes import sequence
+from runtime.testing.strategies.programs import statements
+from runtime.testing.strategies.tensors import IMAGE, ROWS, STEPS, Draw, Flow, Width, pick, rarely
+from runtime.testing.strategies.writer import Writer
 
 VOCABULARY = 5
 INPUTS = ("x", "value", "features", "extra", "image", "other")

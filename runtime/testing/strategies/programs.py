@@ -6,11 +6,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.strategies.draft import Scope, atom, condition
-from tests.strategies.expressions import conditions_on_data, expression, kept
-from tests.strategies.loops import LOOPS
-from tests.strategies.tensors import STEPS, Draw, Flow, Width, pick, rarely
-from tests.strategies.writer import Writer
+from runtime.testing.strategies.draft import Scope, atom, condition
+from runtime.testing.strategies.expressions import conditions_on_data, expression, kept
+from runtime.testing.strategies.loops import LOOPS
+from runtime.testing.strategies.tensors import STEPS, Draw, Flow, Width, pick, rarely
+from runtime.testing.strategies.writer import Writer
 
 OPTIONAL = ("context", "mask", "memory")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.strategies.draft import Argument, Contract, Draft, Scope, fresh, number
-from tests.strategies.layers import Node
-from tests.strategies.nodes import sequence
-from tests.strategies.programs import forward_body
-from tests.strategies.tensors import Draw, Flow, Width, pick, rarely
+from runtime.testing.strategies.draft import Argument, Contract, Draft, Scope, fresh, number
+from runtime.testing.strategies.layers import Node
+from runtime.testing.strategies.nodes import sequence
+from runtime.testing.strategies.programs import forward_body
+from runtime.testing.strategies.tensors import Draw, Flow, Width, pick, rarely
 
 NAMES = (
     "Block",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.strategies.draft import condition, number
-from tests.strategies.expressions import kept
-from tests.strategies.layers import Node, count
-from tests.strategies.nodes import node
-from tests.strategies.tensors import Draw, Flow, pick, rarely
-from tests.strategies.writer import Writer
+from runtime.testing.strategies.draft import condition, number
+from runtime.testing.strategies.expressions import kept
+from runtime.testing.strategies.layers import Node, count
+from runtime.testing.strategies.nodes import node
+from runtime.testing.strategies.tensors import Draw, Flow, pick, rarely
+from runtime.testing.strategies.writer import Writer
 
 
 def _copies(draw: Draw, writer: Writer, flow: Flow, least: int = 0) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from tests.strategies.tensors import Draw, Flow, Width, pick, rarely
+from runtime.testing.strategies.tensors import Draw, Flow, Width, pick, rarely
 
 HIDING = ("index", "self", "torch", "nn", "F", "math", "fx", "Tensor", "OrderedDict", "str", "object", "args")
 """Names that the emitted file uses itself, which a spec may use all the same."""

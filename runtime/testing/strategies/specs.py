@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from compiler.artifact import Artifact
-from tests.strategies.draft import Draft, Scope, fresh
-from tests.strategies.models import VOCABULARY, program_model, row_model
-from tests.strategies.rules import add_rules
-from tests.strategies.tensors import Draw, pick, rarely
+from runtime.testing.strategies.draft import Draft, Scope, fresh
+from runtime.testing.strategies.models import VOCABULARY, program_model, row_model
+from runtime.testing.strategies.rules import add_rules
+from runtime.testing.strategies.tensors import Draw, pick, rarely
 
 Document = dict[str, Any]
 

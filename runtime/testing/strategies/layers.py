@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.strategies.draft import Scope, number, width
-from tests.strategies.tensors import FEATURES, IMAGE, ROWS, STEPS, Draw, Flow, Width, pick, rarely
+from runtime.testing.strategies.draft import Scope, number, width
+from runtime.testing.strategies.tensors import FEATURES, IMAGE, ROWS, STEPS, Draw, Flow, Width, pick, rarely
 
 Node = Any
 """What stands in a layer position, as a plain value."""
