@@ -43,6 +43,8 @@ def add_rules(draw: Draw, document: dict[str, Any], shared: bool) -> None:
     for place in places:
         if shared or rarely(draw, 3):
             draw_shares(draw, place.body, place.instances, ties)
+    if ties.groups:
+        document.pop("presets", None)  # of another size, what is one here may not be alike
     for place in reversed(places):
         for _ in range(draw(st.integers(0, 2)) if artifact.plan.rows else 0):
             _rule(draw, place, artifact.plan, ties)
