@@ -1,7 +1,9 @@
 """What the compiler knows of a type of layer: its class, its arguments and where it comes from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from compiler.catalogue.hints import Hints
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,12 +38,16 @@ class Argument:
 
 @dataclass(frozen=True)
 class LayerType:
-    """A type of layer that a spec can name. ``source`` is "torch.nn" or the file of a plugin."""
+    """A type of layer that a spec can name.
+
+    ``source`` is "torch.nn" or the file of a plugin; ``hints`` help tests to draw its arguments and inputs.
+    """
 
     name: str
     cls: "type[nn.Module]"
     arguments: tuple[Argument, ...]
     source: str
+    hints: Hints = field(default_factory=Hints, compare=False)
 
     def argument(self, name: str) -> Argument | None:
         """The argument of that name, if the layer has one."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.catalogue.binding import Bound, Problem, ProblemKind, bind, reads_as_torch
 from compiler.catalogue.deferral import CannotInfer, infer, parse_rule, rule_for
 from compiler.catalogue.docstrings import first_paragraph
+from compiler.catalogue.hints import Hints
 from compiler.catalogue.layer_types import REQUIRED, Argument, LayerType, positional, torch_order
 
 if TYPE_CHECKING:
@@ -114,7 +115,11 @@ def layer_type(name: str) -> LayerType:
 
 
 def describe_layer(
-    cls: "type[nn.Module]", name: str, source: str, infer: Mapping[str, str] | None = None
+    cls: "type[nn.Module]",
+    name: str,
+    source: str,
+    infer: Mapping[str, str] | None = None,
+    hints: Hints | None = None,
 ) -> LayerType:
     """The arguments of a layer class. ``infer`` adds to the rules, or replaces them, for this class alone."""
     rules = dict(infer or {})
@@ -130,7 +135,7 @@ def describe_layer(
     unknown = sorted(set(rules) - {each.name for each in arguments})
     if unknown:
         raise ValueError(f"{name} has no argument {unknown[0]}")
-    return LayerType(name, cls, tuple(arguments), source)
+    return LayerType(name, cls, tuple(arguments), source, hints or Hints())
 
 
 def signature_of(cls: type) -> inspect.Signature:

@@ -14,10 +14,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Literal, TypeVar, cast, overload
 
+from compiler.catalogue.hints import Hints
 from compiler.catalogue.layer_types import LayerType
 
 __all__ = [
@@ -58,7 +60,8 @@ class Registration:
 
     kind: Kind
     name: str
-    options: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    infer: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    hints: Hints = field(default_factory=Hints, compare=False)
 
 
 @dataclass(frozen=True)
@@ -78,16 +81,23 @@ class Plugin:
 @overload
 def layer(target: T, /) -> T: ...
 @overload
-def layer(target: str | None = None, /, *, infer: Mapping[str, str] | None = None) -> Callable[[T], T]: ...
-def layer(target: Any = None, /, *, infer: Mapping[str, str] | None = None) -> Any:
+def layer(
+    target: str | None = None, /, *, infer: Mapping[str, str] | None = None, hints: Hints | None = None
+) -> Callable[[T], T]: ...
+def layer(
+    target: Any = None, /, *, infer: Mapping[str, str] | None = None, hints: Hints | None = None
+) -> Any:
     """Register an ``nn.Module`` with annotated arguments: ``@layer``, or ``@layer("Name", infer={...})``.
 
     ``infer`` says which sizes follow from the input: ``{"width": "x.shape[-1]"}``, with ``x`` for the first
     input and a number, counted from 0, for another one. Arguments with torch's names for such sizes
-    (``in_features``, ``in_channels``, ...) need no rule.
+    (``in_features``, ``in_channels``, ...) need no rule. ``hints`` are for ``test-layer``.
     """
-    options = {"infer": MappingProxyType(dict(infer))} if infer else {}
-    return _decorator("layer", target, options, _check_layer)
+
+    def registration(name: str) -> Registration:
+        return Registration("layer", name, MappingProxyType(dict(infer or {})), hints or Hints())
+
+    return _decorator(registration, target, _check_layer)
 
 
 @overload
@@ -96,7 +106,7 @@ def operation(target: T, /) -> T: ...
 def operation(target: str | None = None, /) -> Callable[[T], T]: ...
 def operation(target: Any = None, /) -> Any:
     """Register an annotated function of tensors, which must change none of its arguments."""
-    return _decorator("operation", target, {}, _check_function)
+    return _decorator(partial(Registration, "operation"), target, _check_function)
 
 
 @overload
@@ -105,7 +115,7 @@ def initializer(target: T, /) -> T: ...
 def initializer(target: str | None = None, /) -> Callable[[T], T]: ...
 def initializer(target: Any = None, /) -> Any:
     """Register an annotated function as an initialiser."""
-    return _decorator("initializer", target, {}, _check_function)
+    return _decorator(partial(Registration, "initializer"), target, _check_function)
 
 
 @overload
@@ -114,20 +124,17 @@ def dataset(target: T, /) -> T: ...
 def dataset(target: str | None = None, /) -> Callable[[T], T]: ...
 def dataset(target: Any = None, /) -> Any:
     """Register a data set: a class, or a function that returns one."""
-    return _decorator("dataset", target, {}, _check_dataset)
+    return _decorator(partial(Registration, "dataset"), target, _check_dataset)
 
 
 def _decorator(
-    kind: Kind,
-    target: Any,
-    options: Mapping[str, Mapping[str, str]],
-    check: Callable[[Any, Registration], None],
+    registered: Callable[[str], Registration], target: Any, check: Callable[[Any, Registration], None]
 ) -> Any:
     """The decorated object where the decorator is used bare, else the decorator that waits for it."""
 
     def mark(found: T) -> T:
         name = target if isinstance(target, str) else getattr(found, "__name__", "")
-        registration = Registration(kind, name, MappingProxyType(dict(options)))
+        registration = registered(name)
         check(found, registration)
         setattr(found, _MARK, registration)
         return found
@@ -146,7 +153,7 @@ def _check_layer(cls: Any, registration: Registration) -> None:
 
     parameters = signature_of(cls).parameters
     _check_annotations(f"layer {name}", parameters.values())
-    for argument, rule in registration.options.get("infer", {}).items():
+    for argument, rule in registration.infer.items():
         if argument not in parameters:
             raise TypeError(f"layer {name}: infer names {argument!r}, which is no argument of {_called(cls)}")
         _check_rule(name, argument, rule)
@@ -284,7 +291,7 @@ def _layer_type(name: str, cls: Any, source: str) -> LayerType:
     from compiler.catalogue.layers import describe_layer
 
     registration = cast(Registration, _mark_of(cls))
-    return describe_layer(cls, name, source, registration.options.get("infer"))
+    return describe_layer(cls, name, source, registration.infer, registration.hints)
 
 
 # --- several plugins ------------------------------------------------------------------------------------

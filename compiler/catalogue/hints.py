@@ -1,0 +1,36 @@
+"""What the signature of a layer cannot say of it, for tests that draw its arguments and inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, eq=False)
+class Hints:
+    """How to draw arguments and inputs for a layer, and what it does not promise.
+
+    Tensor types are those of specs. Their dimensions are expressions over the layer's arguments and over other
+    names, which stand for sizes that are drawn; `...` stands for up to two more dimensions.
+
+    Attributes:
+        inputs: A tensor type for each input that `forward` is given, or several to choose from:
+            `{"x": ["float[batch, in_features]", "float[batch, time, in_features]"]}`.
+        output: The type that comes out, or a list of types where several tensors do. The dimension `batch`
+            says where the items of a batch are; without it that is the first dimension.
+        arguments: What to draw for an argument: some values, or a Hypothesis strategy.
+        sizes: The smallest and largest size of a named dimension, if 1 to 4 does not serve.
+        values: The smallest value of an input and what it stays below, numbers or expressions:
+            `{"tokens": (0, "num_embeddings")}`.
+        where: Conditions that arguments and sizes must meet, as expressions: `["embed_dim % num_heads == 0"]`.
+        exceptions: Properties that the layer does not have, each with the reason.
+    """
+
+    inputs: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    output: str | Sequence[str] | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    values: Mapping[str, tuple[float | str, float | str]] = field(default_factory=dict)
+    where: Sequence[str] = ()
+    exceptions: Mapping[str, str] = field(default_factory=dict)
