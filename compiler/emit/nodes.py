@@ -302,9 +302,13 @@ class NodeEmitter:
         """Return `for index, (width, in_channels) in enumerate([...])`, with what the element needs of it."""
         over, titles = self._over(node, rows), [self._local(title) for title in node.names]
         if columns:
-            over = self._with_columns(over, rows, bool(titles), columns)
-            titles = [*titles, *columns]
+            read = any(isinstance(n, ast.Name) and n.id in titles for n in ast.walk(element))
+            titles = titles if read else []
+            over = self._with_columns(over, rows, len(titles), columns)
         targets: list[ast.expr] = [ast.Name(title, ast.Store()) for title in titles]
+        if len(targets) > 1 and isinstance(over, ast.Call):  # rows, zipped with columns
+            targets = [ast.Tuple(targets, ast.Store())]
+        targets += [ast.Name(title, ast.Store()) for title in columns]
         reads_index = any(isinstance(n, ast.Name) and n.id == loop for n in ast.walk(element))
         counter = ast.Name(loop, ast.Store())
         if not targets:
@@ -317,21 +321,18 @@ class NodeEmitter:
         return ast.comprehension(ast.Tuple([counter, row], ast.Store()), call("enumerate", over), [], 0)
 
     def _with_columns(
-        self, over: ast.expr, rows: Rows, named: bool, columns: Mapping[str, list[Any]]
+        self, over: ast.expr, rows: Rows, names: int, columns: Mapping[str, list[Any]]
     ) -> ast.expr:
         """Return the rows of a loop with more columns: as literals where the rows are literals, else zipped."""
         added = list(zip(*columns.values(), strict=True))
-        if not named:
+        if not names:
             return literal([row[0] if len(row) == 1 else row for row in added])
         try:
             written = ast.literal_eval(over)
         except ValueError:
             return call("zip", over, *map(literal, columns.values()))
         return literal(
-            [
-                (*(row if isinstance(row, tuple) else (row,)), *more)
-                for row, more in zip(written, added, strict=True)
-            ]
+            [(*(row if names > 1 else (row,)), *more) for row, more in zip(written, added, strict=True)]
         )
 
     def _over(self, node: Repeat, rows: Rows) -> ast.expr:
@@ -341,7 +342,7 @@ class NodeEmitter:
         if not node.names:
             return expression if isinstance(values[0], int) else call("len", expression)
         if isinstance(expression, ast.List) and all(value == values[0] for value in values):
-            return literal([tuple(row) if isinstance(row, list) else row for row in values[0]])
+            return literal([tuple(row) for row in values[0]] if len(node.names) > 1 else list(values[0]))
         return expression
 
     def _choice(self, node: Choice, pairs: Pairs) -> ast.expr:

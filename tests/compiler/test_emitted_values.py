@@ -127,3 +127,23 @@ model:
     model = runtime.build(made, device="cpu")
     assert torch.equal(model.get_parameter("angle"), torch.arange(4) * torch.pi / 2)
     assert torch.equal(model.get_parameter("mask"), torch.tensor([0.0, -torch.inf]))
+
+
+@pytest.mark.parametrize(
+    ("loop", "written"),
+    [
+        (
+            'repeat: [[0, 1], [1, 2, 3], [0]], as: chosen, of: "Linear(len(chosen))"',
+            "for chosen, in_features in [([0, 1], 4), ([1, 2, 3], 2), ([0], 3)]",
+        ),
+        (
+            'repeat: "[[i + 2, i > 0] for i in range(3)]", as: [width, bias], of: "Linear(width, bias=bias)"',
+            "for (width, bias), in_features in zip(",
+        ),
+    ],
+    ids=["one name for a row that is a list", "rows that are computed"],
+)
+def test_rows_of_a_loop_beside_inferred_sizes(loop: str, written: str) -> None:
+    made, model = emitted(f'{{spec: 1, inputs: {{x: "float[batch, 4]"}}, model: [{{{loop}}}]}}')
+    assert written in " ".join(made.source.split())
+    assert model(torch.zeros(2, 4)).shape == made.inferred.output.shape
