@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
 from spec_schema.diagnostics import refuse
 from spec_schema.source import Span
@@ -13,9 +13,14 @@ from spec_schema.source import Span
 Step = tuple[str, str]
 """One component of a dotted path: its name, and the type name of the module there ("" for a tensor)."""
 
+Positions = frozenset[int]
+"""Places of a pattern: how many of its components are behind."""
+
 TOKEN = re.compile(r"\*|\?|\{([\w,\-]+)\}|\[(!?(?:\w-\w|\w)+)\]|([\w\-]+)")
 _STARS = 4
 """In one component: matching takes time that grows with the power of their number."""
+_REMEMBERED = 10_000
+"""Steps, for one selector."""
 PART = re.compile(r"(?:\{[^{}]*\}|\[[^\[\]]*\]|[^.\[\]{}])+")
 
 
@@ -26,37 +31,67 @@ class Selector:
     text: str
     anchored: bool
     components: tuple[re.Pattern[str] | None, ...]
+    _after: dict[tuple[Positions, Step], Positions] = field(default_factory=dict, compare=False, repr=False)
+    """What a step leads to: the paths of a model are many, and made of few steps."""
 
     def matches(self, path: Sequence[Step]) -> bool:
         """Say whether the selector names this path, or a module around it.
 
         `path` leads from the block that holds the rule to a tensor or a module.
         """
-        pattern: tuple[re.Pattern[str] | None, ...] = (*self.components, None)
-        if not self.anchored:
-            pattern = (None, *pattern)
-        return _match(pattern, tuple(path))
+        at, end = self._start, len(self._pattern)
+        for step in path:
+            if end in at or not at:
+                break
+            at = self._step(at, step)
+        return end in at
 
     def names(self, path: Sequence[Step]) -> bool:
         """Say whether the selector ends exactly at this path."""
-        pattern = self.components if self.anchored else (None, *self.components)
-        return _match(pattern, tuple(path))
+        at = self._start
+        for step in path:
+            if not at:
+                break
+            at = self._step(at, step)
+        return len(self._pattern) in at
 
+    @cached_property
+    def _pattern(self) -> tuple[re.Pattern[str] | None, ...]:
+        return self.components if self.anchored else (None, *self.components)
 
-def _match(pattern: tuple[re.Pattern[str] | None, ...], path: tuple[Step, ...]) -> bool:
-    """Match a pattern with `**` against a path, a row of reachable positions at a time."""
-    reachable = {0}
-    for part in pattern:
-        if part is None:
-            reachable = set(range(min(reachable), len(path) + 1)) if reachable else set()
-        else:
-            reachable = {
-                at + 1
-                for at in reachable
-                if at < len(path)
-                and (part.fullmatch(path[at][0]) or (path[at][1] and part.fullmatch(path[at][1])))
-            }
-    return len(path) in reachable
+    @cached_property
+    def _start(self) -> Positions:
+        return self._with_stars({0})
+
+    def _step(self, at: Positions, step: Step) -> Positions:
+        """Return which places of the pattern may be reached behind one more step of a path."""
+        found = self._after.get((at, step))
+        if found is None:
+            if len(self._after) == _REMEMBERED:
+                self._after.clear()
+            found = self._after[at, step] = self._with_stars(self._beyond(at, step))
+        return found
+
+    def _beyond(self, at: Positions, step: Step) -> Iterator[int]:
+        name, kind = step
+        for place in at:
+            if place == len(self._pattern):
+                continue
+            part = self._pattern[place]
+            if part is None:
+                yield place
+            elif part.fullmatch(name) or (kind and part.fullmatch(kind)):
+                yield place + 1
+
+    def _with_stars(self, places: Iterable[int]) -> Positions:
+        """Add the places behind each `**`, which may stand for nothing."""
+        found = set[int]()
+        for place in places:
+            found.add(place)
+            while place < len(self._pattern) and self._pattern[place] is None:
+                place += 1
+                found.add(place)
+        return frozenset(found)
 
 
 @lru_cache(maxsize=4096)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -43,10 +43,11 @@ Order = tuple[tuple[str, Item], ...]
 
 @dataclass
 class Builder:
-    """Builds the states of nodes. Blocks with equal arguments share one state."""
+    """Builds the states of nodes. What is alike shares one state: blocks, layers, and rows of them."""
 
     limits: Limits
     blocks: dict[Hashable, BlockState] = field(default_factory=dict)
+    shared: dict[Hashable, State] = field(default_factory=dict)
     depth: int = 0
     copies_deep: int = 1
     built: int = 0
@@ -60,9 +61,9 @@ class Builder:
             case Call():
                 return self._call(node, values)
             case SequenceNode():
-                return self._chain(node, node.items, values)
+                return self._chain(node, self.items(node.items, values)[0])
             case Repeat():
-                return self._repeat(node, values)
+                return self._chain(node, dict(self.copies(node, 0, values)))
             case Choice():
                 return self._choice(node, values)
             case Inline():
@@ -102,18 +103,25 @@ class Builder:
     def from_call(self, node: Call, given: Given) -> State:
         """Return the state of a call whose arguments are evaluated."""
         if node.kind == "operation":
-            return Operation(node, node.target, given.positional, given.keywords)
+            key = (node, freeze(given.positional), freeze(dict(given.keywords)))
+            return self.share(key, lambda: Operation(node, node.target, given.positional, given.keywords))
         if node.kind == "block":
             definition = node.scope.blocks[node.target]
             return self.instantiate(definition, self._bind_block(definition, node, given), node)
         return self._leaf(node, given)
 
-    def _leaf(self, node: Call, given: Given) -> Leaf:
+    def share(self, key: Hashable, make: Callable[[], State]) -> State:
+        """Return the state of a key, made if there is none yet: what is alike is inferred once."""
+        if key not in self.shared:
+            self.shared[key] = make()
+        return self.shared[key]
+
+    def _leaf(self, node: Call, given: Given) -> State:
         layer = node.scope.plugins.layers.get(node.target) or layer_type(node.target)
         bound = bind(layer, given.positional, given.keywords)
         if bound.problem is not None:
             raise SpecError([layer_problem(layer, bound.problem, node, given)])
-        return Leaf(layer, node, bound.values)
+        return self.share((node, freeze(dict(bound.values))), lambda: Leaf(layer, node, bound.values))
 
     def _bind_block(self, definition: Definition, node: Call, given: Given) -> dict[str, object]:
         problems = block_argument_problems(definition, node, given)
@@ -171,9 +179,9 @@ class Builder:
 
     # Rows of layers.
 
-    def _chain(self, node: SequenceNode, items: Sequence[Item], values: Values) -> Chain:
-        built, _ = self.items(items, values)
-        return Chain(node, tuple(built), tuple(built.values()))
+    def _chain(self, node: SequenceNode | Repeat, built: Mapping[str, State]) -> State:
+        names, states = tuple(built), tuple(built.values())
+        return self.share((node, names, states), lambda: Chain(node, names, states))
 
     def items(self, items: Sequence[Item], values: Values) -> tuple[dict[str, State], Order]:
         """Return the states of the items of a list, with the copies of a repeat spliced in, and their order."""
@@ -203,10 +211,6 @@ class Builder:
             yield from self.copies(item.node, position, values)
         else:
             yield item.name or str(position), self.build(item.node, values)
-
-    def _repeat(self, node: Repeat, values: Values) -> Chain:
-        copies = list(self.copies(node, 0, values))
-        return Chain(node, tuple(name for name, _ in copies), tuple(state for _, state in copies))
 
     def copies(self, node: Repeat, first: int, values: Values) -> Iterator[tuple[str, State]]:
         """Yield the name and the state of each copy; unnamed ones are numbered from `first`."""

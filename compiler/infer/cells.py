@@ -46,9 +46,16 @@ class Cell:
                 place,
                 help=f"call its items: `for layer in {self.name}: x = layer(x, ...)`",
             )
-        value = inputs[0]
-        for part in self.parts(place):
-            value = part.call([value], {}, self.engine.place_of(part.state) or place, part.name)
+        key = self.engine.key(self.state, inputs, {}) if self._parts is None else None
+        if key is None or key not in self.engine.steps:
+            value = inputs[0]
+            for part in self.parts(place):
+                value = part.call([value], {}, self.engine.place_of(part.state) or place, part.name)
+            if key is None:
+                return value
+            self.engine.steps[key] = self.freeze(), value
+        self.state, value = self.engine.steps[key]
+        self._parts = None
         return value
 
     def parts(self, place: Span) -> list[Cell]:

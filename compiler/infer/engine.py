@@ -70,7 +70,7 @@ class Engine:
         self, state: State, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span, where: str
     ) -> tuple[State, Any]:
         """Call a layer: return its state after the call, and its output."""
-        key = self._key(state, inputs, keywords)
+        key = self.key(state, inputs, keywords)
         if key is not None and key in self.steps:
             return self.steps[key]
         if self.out_of_time():
@@ -80,7 +80,8 @@ class Engine:
             self.steps[key] = result
         return result
 
-    def _key(self, state: State, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Hashable | None:
+    def key(self, state: State, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Hashable | None:
+        """Return the key of a call, under which its outcome is remembered; None if an input is a layer."""
         try:
             return (state, self.training, freeze(list(inputs)), freeze(dict(keywords)))
         except TypeError:

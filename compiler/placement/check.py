@@ -327,8 +327,8 @@ class PlacedEngine(Engine):
         run.state = state
         return run
 
-    def _key(self, state: State, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Hashable | None:
-        key = super()._key(state, inputs, keywords)
+    def key(self, state: State, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Hashable | None:
+        key = super().key(state, inputs, keywords)
         owned = tuple(tensor.owned for tensor in placed_in([*inputs, *keywords.values()]))
         return (key, owned) if key is not None else None
 
