@@ -59,8 +59,14 @@ class Translator(ast.NodeTransformer):
         arguments = [self.visit(argument) for argument in node.args]
         keywords = [ast.keyword(k.arg, self.visit(k.value)) for k in node.keywords]
         if isinstance(function, ast.Name):
-            return ast.Call(self._function(function.id), arguments, keywords)
+            return self.builtin(function.id, arguments, keywords)
         return ast.Call(self.visit(function), arguments, keywords)
+
+    def builtin(self, title: str, arguments: list[ast.expr], keywords: list[ast.keyword]) -> ast.expr:
+        """Return the call of a function of numbers. A linter wants to know of `zip` that it may end early."""
+        if title == "zip" and not keywords:
+            keywords = [ast.keyword("strict", ast.Constant(False))]
+        return ast.Call(self._function(title), arguments, keywords)
 
     def _function(self, title: str) -> ast.expr:
         if title in MATH:

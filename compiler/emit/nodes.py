@@ -330,7 +330,7 @@ class NodeEmitter:
         try:
             written = ast.literal_eval(over)
         except ValueError:
-            return call("zip", over, *map(literal, columns.values()))
+            return call("zip", over, *map(literal, columns.values()), strict=ast.Constant(True))
         return literal(
             [(*(row if names > 1 else (row,)), *more) for row, more in zip(written, added, strict=True)]
         )

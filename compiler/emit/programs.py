@@ -74,7 +74,7 @@ class ProgramTranslator(Translator):
         if title is None:
             return ast.Call(self.visit(node.func), arguments, keywords)
         if self._is_builtin(title, node):
-            return ast.Call(self._function(title), arguments, keywords)
+            return self.builtin(title, arguments, keywords)
         given = {keyword.arg for keyword in keywords}
         if title in FACTORIES and "device" not in given and self.device is not None:
             keywords.append(ast.keyword("device", self.device))
