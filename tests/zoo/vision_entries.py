@@ -23,20 +23,20 @@ def call(reference: nn.Module, *inputs: Tensor) -> Sequence[Tensor]:
     return tensors(reference(*inputs))
 
 
-def images(size: int) -> tuple[Tensor]:
-    return (torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0)),)
+def images(*size: int) -> tuple[Tensor]:
+    return (torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0)),)
 
 
 def entry(
     spec: str,
     small: Callable[[], nn.Module],
     full: Mapping[str, str],
-    size: int = 64,
+    size: tuple[int, int] = (64, 64),
     settings: Mapping[str, Any] | None = None,
 ) -> Entry:
     """Return an entry whose full sizes are functions of torchvision by name."""
     makers = {preset: partial(model, name) for preset, name in full.items()}
-    return Entry(spec, small, partial(images, size), call, makers, settings or {})
+    return Entry(spec, small, partial(images, *size), call, makers, settings or {})
 
 
 def resnet(block: str, depths: Sequence[int], **settings: int) -> nn.Module:
@@ -97,6 +97,30 @@ def convnext() -> nn.Module:
     return made
 
 
+def mobilenet_v3() -> nn.Module:
+    family = torchvision().models.mobilenetv3
+    rows = [(16, 3, 16, 16, True, "RE", 2), (16, 3, 72, 24, False, "RE", 1), (24, 5, 96, 24, True, "HS", 1)]
+    stages = [family.InvertedResidualConfig(*row, dilation=1, width_mult=1) for row in rows]
+    made: nn.Module = family.MobileNetV3(stages, last_channel=32, num_classes=10)
+    return made
+
+
+def efficientnet() -> nn.Module:
+    """Widths that are rounded up, and down, and up since down is too far; depths that are rounded up."""
+    family = torchvision().models.efficientnet
+    rows = [(1, 3, 1, 8, 8, 1), (2, 5, 2, 8, 12, 2), (2, 3, 1, 12, 16, 1)]
+    stages = [family.MBConvConfig(*row, width_mult=1.5, depth_mult=1.2) for row in rows]
+    made: nn.Module = family.EfficientNet(stages, dropout=0.2, num_classes=10)
+    return made
+
+
+def swin() -> nn.Module:
+    made: nn.Module = torchvision().models.SwinTransformer(
+        [4, 4], 8, [2, 1, 2, 1], [2, 4, 8, 16], [4, 4], stochastic_depth_prob=0.2, num_classes=10
+    )
+    return made
+
+
 SIZES = {"": "resnet50", "resnet101": "resnet101", "resnet152": "resnet152"}
 BASIC = {"resnet18": "resnet18", "resnet34": "resnet34"}
 
@@ -114,7 +138,7 @@ ENTRIES: tuple[Entry, ...] = (
         {"resnext50": "resnext50_32x4d"},
         settings={"base": 64, "groups": 4, "group_width": 8},
     ),
-    entry("alexnet", partial(narrowed, "alexnet"), {"": "alexnet"}, size=96),
+    entry("alexnet", partial(narrowed, "alexnet"), {"": "alexnet"}, size=(96, 96)),
     entry("vgg", partial(narrowed, "vgg16_bn"), {"": "vgg16_bn"}),
     entry(
         "densenet",
@@ -131,7 +155,7 @@ ENTRIES: tuple[Entry, ...] = (
         "vit",
         vit,
         {"": "vit_b_16", "vit_b_32": "vit_b_32", "vit_l_16": "vit_l_16", "vit_l_32": "vit_l_32"},
-        size=32,
+        size=(32, 32),
     ),
     entry(
         "convnext",
@@ -143,10 +167,17 @@ ENTRIES: tuple[Entry, ...] = (
             "large": "convnext_large",
         },
     ),
+    entry("mobilenet_v3", mobilenet_v3, {"": "mobilenet_v3_small", "large": "mobilenet_v3_large"}),
+    entry(
+        "efficientnet",
+        efficientnet,
+        {"": "efficientnet_b0", **{f"b{size}": f"efficientnet_b{size}" for size in range(1, 8)}},
+    ),
+    entry("swin", swin, {"": "swin_t", "small": "swin_s", "base": "swin_b"}, size=(76, 44)),
     Entry(
         "googlenet",
         partial(narrowed, "googlenet", 8, init_weights=False),
-        partial(images, 64),
+        partial(images, 64, 64),
         call,
         {"": partial(model, "googlenet", init_weights=False)},
     ),
