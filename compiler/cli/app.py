@@ -22,6 +22,7 @@ from compiler.cli.params import params
 from compiler.cli.run import run
 from compiler.cli.save import save
 from compiler.cli.summary import summary
+from compiler.cli.test_layer import test_layer
 
 EXAMPLES = {
     "run specs/digits.yaml": "train on its data, and save",
@@ -70,7 +71,7 @@ app = typer.Typer(
     f"Blockprint's own ({DEBUG} shows the traceback).",
 )
 
-VERBS = (run, check, summary, emit, explain, params, load_plan, save, layers, devices, bench)
+VERBS = (run, check, summary, emit, explain, params, load_plan, save, layers, test_layer, devices, bench)
 
 for verb in VERBS:
     app.command()(verb)

@@ -1,1 +1,27 @@
-"""A kit of property tests for layers, and the Hypothesis strategies that it draws from."""
+"""A kit of property tests for layers, and the Hypothesis strategies that it draws from.
+
+`layer_tests` makes tests for pytest, `check_layer` gives verdicts; `python -m compiler test-layer` prints them.
+"""
+
+from compiler.catalogue.hints import Hints
+from runtime.testing.check import check_layer, check_property
+from runtime.testing.outcome import Failure, Property, Result, Verdict
+from runtime.testing.properties import PROPERTIES
+from runtime.testing.subject import HintError, Subject, subject_of, subjects_at
+from runtime.testing.suite import layer_tests
+
+__all__ = [
+    "PROPERTIES",
+    "Failure",
+    "HintError",
+    "Hints",
+    "Property",
+    "Result",
+    "Subject",
+    "Verdict",
+    "check_layer",
+    "check_property",
+    "layer_tests",
+    "subject_of",
+    "subjects_at",
+]

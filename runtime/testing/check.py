@@ -1,0 +1,149 @@
+"""Properties tried on examples of a layer, and the smallest example that breaks one."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Flaky, Unsatisfiable
+
+from runtime.testing.case import Case
+from runtime.testing.causes import likely_cause
+from runtime.testing.outcome import Failure, Property, Result, Skip, Verdict
+from runtime.testing.properties import PROPERTIES
+from runtime.testing.strategies.cases import cases
+from runtime.testing.subject import HintError, Subject
+from spec_schema.suggest import did_you_mean
+
+EXAMPLES = 30
+BASIC = "runs"
+"""The property without which the others say nothing."""
+_QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
+
+
+def check_layer(subject: Subject, examples: int = EXAMPLES, seed: int | None = None) -> Iterator[Verdict]:
+    """Yield the verdict on each property of a layer, as soon as it is known.
+
+    The same examples are drawn each time, unless a `seed` is given. Where the layer does not run, nothing else
+    is tried.
+
+    Raises:
+        HintError: what the layer takes is not known, or a hint is wrong.
+    """
+    drawn = cases(subject)
+    broken = False
+    for each in properties_of(subject).values():
+        reason = subject.hints.exceptions.get(each.name)
+        if reason is not None:
+            yield Verdict(each, Result.excepted, reason=reason)
+        elif broken:
+            yield Verdict(each, Result.silent, reason="it does not run")
+        else:
+            verdict = check_property(each, drawn, examples, seed)
+            broken = each.name == BASIC and verdict.result == Result.fails
+            yield verdict
+
+
+def properties_of(subject: Subject) -> dict[str, Property]:
+    """Return all properties; HintError where a hint excepts one that there is not."""
+    for name in subject.hints.exceptions:
+        if name not in PROPERTIES:
+            near = did_you_mean(name, PROPERTIES)
+            help = f"did you mean `{near}`?" if near else f"there are: {', '.join(PROPERTIES)}"
+            raise HintError(f"{subject.layer.name}: hints.exceptions name `{name}`; {help}")
+    return PROPERTIES
+
+
+def check_property(
+    property: Property, drawn: st.SearchStrategy[Case], examples: int = EXAMPLES, seed: int | None = None
+) -> Verdict:
+    """Try one property on examples, and return the smallest that breaks it if there is one."""
+    trial = _Trial(property)
+    try:
+        _run(trial, drawn, min(examples, property.examples), seed)
+    except (Failure, Flaky):
+        return Verdict(property, Result.fails, trial.tried, case=trial.broken, failure=trial.failure)
+    except Unsatisfiable:
+        return Verdict(property, Result.silent, reason="no arguments were found that the constructor takes")
+    if trial.tried == 0:
+        return Verdict(property, Result.silent, reason=trial.reason)
+    return Verdict(property, Result.holds, trial.tried)
+
+
+class _Trial:
+    """Tries a property on one example after the other."""
+
+    def __init__(self, property: Property) -> None:
+        self.property = property
+        self.tried = 0
+        self.reason: str | None = None
+        self.broken: Case | None = None
+        self.failure: Failure | None = None
+
+    def __call__(self, case: Case) -> None:
+        try:
+            self.property.check(case)
+        except Skip as skip:
+            self.reason = str(skip)
+        except Exception as error:
+            self.broken, self.failure = case, _explained(error, case, self.property)
+            raise self.failure from error
+        else:
+            self.tried += 1
+
+
+def _explained(error: Exception, case: Case, property: Property) -> Failure:
+    """Return a failure with its likely cause: a failed check, or whatever the layer raises."""
+    failure = (
+        error if isinstance(error, Failure) else Failure(f"it raises {type(error).__name__}: {_line(error)}")
+    )
+    return Failure(failure.message, likely_cause(case.subject.layer.cls, property.name) or failure.cause)
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+
+
+LONGEST = 300
+"""Characters of a message that is not ours."""
+
+
+def _run(
+    trial: Callable[[Case], None], drawn: st.SearchStrategy[Case], examples: int, seed: int | None
+) -> None:
+    @settings(
+        max_examples=examples,
+        derandomize=seed is None,
+        database=None,
+        deadline=None,
+        report_multiple_bugs=False,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=_QUIET,
+        verbosity=Verbosity.quiet,
+    )
+    @given(drawn)
+    def property(case: Case) -> None:
+        trial(case)
+
+    if seed is not None:
+        property = hypothesis.seed(seed)(property)
+    with warnings.catch_warnings(), _without_logs():
+        warnings.simplefilter("ignore")
+        property()
+
+
+@contextmanager
+def _without_logs() -> Iterator[None]:
+    """Keep torch from logging what it raises as well."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,142 @@
+"""Which tensors a layer takes: the types that hints give, or those that a trial finds."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from compiler.catalogue.deferral import CannotInfer, dimension_of, parse_rule
+from runtime.testing.subject import HintError, Subject
+from spec_schema.diagnostics import SpecError
+from spec_schema.evaluate import FUNCTIONS
+from spec_schema.grammar import Expression, parse_expression
+from spec_schema.limits import DEFAULT_LIMITS
+from spec_schema.plain import to_json
+from spec_schema.reader import Scalar, read_text
+from spec_schema.tensors import TensorType, parse_tensor
+
+BATCH = "batch"
+MORE = "..."
+RANKS = (2, 3, 4, 5, 1)
+"""Numbers of dimensions that are tried, the likeliest first."""
+DTYPES = ("float", "int64")
+
+
+@dataclass(frozen=True)
+class Form:
+    """A tensor type for each input that `forward` gets."""
+
+    types: Mapping[str, TensorType]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}: {each}" for name, each in self.types.items())
+
+    @property
+    def rank(self) -> int:
+        """The number of dimensions of the first input."""
+        return max((len(each.dimensions) for each in list(self.types.values())[:1]), default=0)
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the first input."""
+        return max((each.dtype for each in list(self.types.values())[:1]), default="")
+
+    def names(self) -> list[str]:
+        """Return the names in the dimensions, in the order in which they come."""
+        parts = [part for each in self.types.values() for part in each.dimensions]
+        return list(dict.fromkeys(name for part in parts for name in names_in(part)))
+
+
+def names_in(expression: Expression) -> list[str]:
+    """Return the names of values in an expression."""
+    found = [node.id for node in ast.walk(expression.tree) if isinstance(node, ast.Name)]
+    return [name for name in found if name not in FUNCTIONS]
+
+
+def hinted_forms(subject: Subject) -> list[Form]:
+    """Return every choice of the types that the hints give.
+
+    Raises:
+        HintError: a type is none, or an input that `forward` needs has none.
+    """
+    hints = subject.hints.inputs
+    missing = [name for name in subject.required_inputs() if name not in hints]
+    if missing:
+        raise HintError(f"{subject.layer.name}: hints.inputs lack `{missing[0]}`, which `forward` needs")
+    choices = [list(_expanded([given] if isinstance(given, str) else given)) for given in hints.values()]
+    return [
+        Form({name: tensor_type(subject, text) for name, text in zip(hints, texts, strict=True)})
+        for texts in itertools.product(*choices)
+    ]
+
+
+def tensor_type(subject: Subject, text: str) -> TensorType:
+    """Read a tensor type of a hint; HintError if it is none."""
+    try:
+        return parse_tensor(scalar(text))
+    except SpecError as error:
+        raise HintError(f"{subject.layer.name}: `{text}`: {error.diagnostics[0].message}") from None
+
+
+def condition(subject: Subject, text: str) -> Expression:
+    """Read an expression of a hint; HintError if it is none."""
+    try:
+        return parse_expression(scalar(text))
+    except SpecError as error:
+        raise HintError(f"{subject.layer.name}: `{text}`: {error.diagnostics[0].message}") from None
+
+
+def scalar(text: str) -> Scalar:
+    """Return a text as the reader of specs would."""
+    found = read_text(to_json(text), "hints.json", DEFAULT_LIMITS)
+    assert isinstance(found, Scalar)
+    return found
+
+
+def possible_forms(subject: Subject) -> Iterator[Form]:
+    """Yield forms to try where there are no hints: each rank and dtype, alike for all inputs.
+
+    A size that follows from an input is the dimension of it that the rule names; the first dimension is the batch.
+    """
+    for dtype, rank in itertools.product(DTYPES, RANKS):
+        dimensions = _dimensions(subject, rank)
+        if dimensions is not None:
+            yield Form(
+                {
+                    name: tensor_type(subject, f"{dtype}[{', '.join(sizes)}]")
+                    for name, sizes in dimensions.items()
+                }
+            )
+
+
+def _dimensions(subject: Subject, rank: int) -> dict[str, list[str]] | None:
+    """Return the dimensions of each input, None where a rule names one that there is not."""
+    inputs = subject.required_inputs()
+    names = [BATCH, *(f"size{number}" for number in range(1, rank))] if rank > 1 else ["size"]
+    found = {name: list(names) for name in inputs}
+    for argument in subject.layer.arguments:
+        if argument.deferred is None:
+            continue
+        rule = parse_rule(argument.deferred)
+        try:
+            at = dimension_of(subject.layer, argument.name, rule, rank)
+        except CannotInfer:
+            return None
+        if rule.input_index >= len(inputs) or not -rank <= at < rank:
+            return None
+        found[inputs[rule.input_index]][at] = argument.name
+    return found
+
+
+def _expanded(texts: Sequence[str]) -> Iterator[str]:
+    """Replace `...` by none, one and two dimensions."""
+    for text in texts:
+        if MORE not in text:
+            yield text
+            continue
+        for count in range(3):
+            more = ", ".join(f"more{number}" for number in range(1, count + 1))
+            yield re.sub(r",\s*\.\.\.", f", {more}" if more else "", text)

@@ -1,0 +1,98 @@
+"""The layer under test: where it comes from, what its signature says, and what hints add to that."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from torch import nn
+
+from compiler.catalogue.hints import Hints
+from compiler.catalogue.layer_types import LayerType
+from compiler.catalogue.layers import layer_names, layer_type
+from compiler.catalogue.plugins import Plugin, load_plugin, plugin_of_layer
+from runtime.testing.torch_layers import HINTS
+from spec_schema.suggest import did_you_mean
+
+MANY = 20
+"""Names that are not listed any more."""
+
+
+class HintError(ValueError):
+    """A layer cannot be tested as it is: a hint is wrong, or one is missing."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A layer under test. `plugin` is what a spec needs to name it, None for a layer of torch."""
+
+    layer: LayerType
+    hints: Hints
+    plugin: Plugin | None = None
+
+    def __post_init__(self) -> None:
+        self._check("inputs", self.hints.inputs, list(self.forward_parameters()))
+        self._check("arguments", self.hints.arguments, [each.name for each in self.layer.arguments])
+
+    def _check(self, what: str, given: Iterable[str], known: list[str]) -> None:
+        for name in given:
+            if name not in known:
+                near = did_you_mean(name, known)
+                there = f"did you mean `{near}`?" if near else f"there are: {', '.join(known) or 'none'}"
+                raise HintError(f"{self.layer.name}: hints.{what} name `{name}`; {there}")
+
+    def forward_parameters(self) -> dict[str, inspect.Parameter]:
+        """Return what `forward` takes, without `self` and what hides behind stars."""
+        hidden = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        found = inspect.signature(self.layer.cls.forward).parameters.values()
+        return {each.name: each for each in list(found)[1:] if each.kind not in hidden}
+
+    def required_inputs(self) -> list[str]:
+        """Return the inputs that `forward` cannot do without."""
+        return [n for n, each in self.forward_parameters().items() if each.default is each.empty]
+
+
+def subject_of(cls: type[nn.Module], hints: Hints | None = None) -> Subject:
+    """Return a layer class as a subject: one of torch, or one that `@layer` registers.
+
+    Raises:
+        PluginError: it is neither.
+    """
+    if cls.__module__.startswith("torch.nn.") and cls.__name__ in layer_names():
+        return torch_subject(cls.__name__, hints)
+    plugin = plugin_of_layer(cls)
+    (layer,) = plugin.layers.values()
+    return Subject(layer, hints or layer.hints, plugin)
+
+
+def torch_subject(name: str, hints: Hints | None = None) -> Subject:
+    """Return a layer of torch by its name."""
+    return Subject(layer_type(name), hints or HINTS.get(name, Hints()))
+
+
+def subjects_at(reference: str) -> list[Subject]:
+    """Return what `file.py:Layer`, `file.py` (all layers that it registers) or `Linear` names.
+
+    Raises:
+        HintError: there is no such layer.
+        PluginError: the file does not load.
+    """
+    place, colon, name = reference.rpartition(":") if ":" in reference else (reference, "", "")
+    if not colon and not place.endswith(".py"):
+        return [torch_subject(_known(place, layer_names(), "torch has no layer"))]
+    plugin = load_plugin(place)
+    names = [_known(name, plugin.layers, f"{place} registers no layer")] if colon else list(plugin.layers)
+    if not names:
+        raise HintError(f"{place} registers no layer: mark one with @layer")
+    return [Subject(plugin.layers[each], plugin.layers[each].hints, plugin) for each in names]
+
+
+def _known(name: str, names: Collection[str], message: str) -> str:
+    if name in names:
+        return name
+    near = did_you_mean(name, names)
+    listed = (
+        f"there are: {', '.join(names)}" if len(names) < MANY else "write `file.py:Layer` for one of your own"
+    )
+    raise HintError(f"{message} `{name}`; {f'did you mean `{near}`?' if near else listed}")
