@@ -6,7 +6,7 @@
 from compiler.catalogue.hints import Hints
 from runtime.testing.check import check_layer, check_property
 from runtime.testing.outcome import Failure, Property, Result, Verdict
-from runtime.testing.properties import PROPERTIES
+from runtime.testing.properties.table import PROPERTIES
 from runtime.testing.subject import HintError, Subject, subject_of, subjects_at
 from runtime.testing.suite import layer_tests
 

@@ -15,7 +15,7 @@ from hypothesis.errors import Flaky, Unsatisfiable
 from runtime.testing.case import Case
 from runtime.testing.causes import likely_cause
 from runtime.testing.outcome import Failure, Property, Result, Skip, Verdict
-from runtime.testing.properties import PROPERTIES
+from runtime.testing.properties.table import PROPERTIES
 from runtime.testing.strategies.cases import cases
 from runtime.testing.subject import HintError, Subject
 from spec_schema.suggest import did_you_mean

@@ -11,19 +11,6 @@ from compiler.artifact import Artifact
 from runtime.testing.strategies.specs import call, sample_inputs
 
 
-def same(a: Any, b: Any) -> bool:
-    """Say whether two outputs are equal in every bit that counts: NaN is NaN."""
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        if a.shape != b.shape or a.dtype != b.dtype:
-            return False
-        return bool(((a == b) | (a.isnan() & b.isnan())).all())
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b)
-
-
 def outputs(model: nn.Module, artifact: Artifact) -> list[Any]:
     """Return what a model gives in evaluation and, after that, in training."""
     inputs = sample_inputs(artifact)

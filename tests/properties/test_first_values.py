@@ -10,9 +10,10 @@ from torch import Tensor
 
 import compiler
 import runtime
+from runtime.testing.comparison import same
 from runtime.testing.strategies.specs import Document, specs
 from spec_schema.plain import to_yaml
-from tests.properties.comparison import same, state
+from tests.properties.comparison import state
 
 UNRELATED = "unrelated"
 

@@ -19,10 +19,11 @@ from compiler.placement.place import devices_of, with_sites
 from compiler.placement.rules import Site, site_problems
 from runtime.build import build
 from runtime.classes import root_class
+from runtime.testing.comparison import same
 from runtime.testing.strategies.specs import call, sample_inputs, specs
 from spec_schema.plain import to_yaml
 from tests.compiler.placement.stand_in import FIRST, SECOND, Forward, forward, put
-from tests.properties.comparison import same, state
+from tests.properties.comparison import state
 
 REFUSALS = {"device-mix", "share-conflict", "ways-disagree"}
 

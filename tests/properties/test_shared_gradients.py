@@ -13,10 +13,10 @@ import compiler
 import runtime
 from compiler.artifact import Artifact
 from compiler.infer.values import tensors_in
+from runtime.testing.comparison import same
 from runtime.testing.strategies.specs import Document, call, sample_inputs, specs
 from runtime.testing.strategies.twins import original, untied
 from spec_schema.plain import to_yaml
-from tests.properties.comparison import same
 
 TOLERANCE = 1e-10
 

@@ -15,9 +15,10 @@ import compiler
 import runtime
 from compiler.infer.own_tensors import float_dtype
 from compiler.rules.dtype import default_dtype
+from runtime.testing.comparison import same
 from runtime.testing.strategies.specs import Document, specs
 from spec_schema.plain import to_yaml
-from tests.properties.comparison import outputs, same, sharing, trainable
+from tests.properties.comparison import outputs, sharing, trainable
 
 ALLOWED = {"torch", "collections", "math", "einops"}
 

@@ -12,9 +12,10 @@ from torch import nn
 import compiler
 import runtime
 from compiler.artifact import Artifact
+from runtime.testing.comparison import same
 from runtime.testing.strategies.specs import Document, specs
 from spec_schema.plain import to_yaml
-from tests.properties.comparison import outputs, same, sharing, state, trainable
+from tests.properties.comparison import outputs, sharing, state, trainable
 
 
 @given(specs())
