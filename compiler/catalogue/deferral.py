@@ -88,15 +88,15 @@ def _size(layer: LayerType, name: str, rule: SizeRule, inputs: Sequence[object])
     shape: Any = getattr(inputs[index], "shape", None)
     if shape is None:
         raise CannotInfer(name, index, f"input {index + 1} is no tensor")
-    dimension = _dimension(layer, name, rule, len(shape))
+    dimension = dimension_of(layer, name, rule, len(shape))
     if not -len(shape) <= dimension < len(shape):
         raise CannotInfer(name, index, f"input {index + 1} has only {len(shape)} dimensions")
     size: int = shape[dimension]
     return size
 
 
-def _dimension(layer: LayerType, name: str, rule: SizeRule, ndim: int) -> int:
-    """The number of the dimension that a rule means, for an input with so many."""
+def dimension_of(layer: LayerType, name: str, rule: SizeRule, ndim: int) -> int:
+    """The number of the dimension that a rule means, for an input with so many; CannotInfer if there is none."""
     if isinstance(rule.dimension, int):
         return rule.dimension
     rank = spatial_rank(layer.cls)

@@ -208,9 +208,7 @@ def _called(found: Any) -> str:
 def load_plugin(reference: str) -> Plugin:
     """Load a plugin: a ``.py`` file, an entry point of the group ``blockprint.plugins``, or a module."""
     module = _load_module(reference)
-    name = getattr(module, "NAME", None) or _stem(module)
-    if not isinstance(name, str):
-        raise PluginError(f"the plugin {reference}: NAME is no text")
+    name = _name_of(module, reference)
     found: dict[Kind, dict[str, Any]] = {"layer": {}, "operation": {}, "initializer": {}, "dataset": {}}
     for member in vars(module).values():
         registration = _mark_of(member)
@@ -221,6 +219,28 @@ def load_plugin(reference: str) -> Plugin:
     source = getattr(module, "__file__", None) or reference
     layers = {each: _layer_type(each, cls, source) for each, cls in found["layer"].items()}
     return Plugin(name, layers, found["operation"], found["initializer"], found["dataset"])
+
+
+def plugin_of_layer(cls: type) -> Plugin:
+    """Return a plugin of one layer alone, by the name of the plugin that its module is.
+
+    Raises:
+        PluginError: the class is not registered by ``@layer``.
+    """
+    registration = _mark_of(cls)
+    if registration is None or registration.kind != "layer":
+        raise PluginError(f"{_called(cls)} is no registered layer: mark it with @layer")
+    module = sys.modules[cls.__module__]
+    source = getattr(module, "__file__", None) or module.__name__
+    name = registration.name
+    return Plugin(_name_of(module, source), {name: _layer_type(name, cls, source)})
+
+
+def _name_of(module: ModuleType, reference: str) -> str:
+    name = getattr(module, "NAME", None) or _stem(module)
+    if not isinstance(name, str):
+        raise PluginError(f"the plugin {reference}: NAME is no text")
+    return name
 
 
 def _load_module(reference: str) -> ModuleType:
