@@ -61,7 +61,7 @@ class Expression(Source):
         """Return an expression for a node inside this one."""
         return Expression(self.scalar, self.text, self.start, tree)
 
-    @property
+    @cached_property
     def place(self) -> Span:
         return self.span(self.tree)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from spec_schema.diagnostics import refuse
@@ -13,85 +13,90 @@ from spec_schema.source import Span
 Step = tuple[str, str]
 """One component of a dotted path: its name, and the type name of the module there ("" for a tensor)."""
 
-Positions = frozenset[int]
-"""Places of a pattern: how many of its components are behind."""
+Pattern = tuple[re.Pattern[str] | None, ...]
+"""The components of a selector; `None` stands for `**`."""
 
 TOKEN = re.compile(r"\*|\?|\{([\w,\-]+)\}|\[(!?(?:\w-\w|\w)+)\]|([\w\-]+)")
 _STARS = 4
 """In one component: matching takes time that grows with the power of their number."""
-_REMEMBERED = 10_000
-"""Steps, for one selector."""
+REMEMBERED = 10_000
+"""Steps, from one place of a selector."""
 PART = re.compile(r"(?:\{[^{}]*\}|\[[^\[\]]*\]|[^.\[\]{}])+")
 
 
 @dataclass(frozen=True)
 class Selector:
-    """A parsed selector. `components` are patterns; `None` stands for `**`."""
+    """A parsed selector."""
 
     text: str
     anchored: bool
-    components: tuple[re.Pattern[str] | None, ...]
-    _after: dict[tuple[Positions, Step], Positions] = field(default_factory=dict, compare=False, repr=False)
-    """What a step leads to: the paths of a model are many, and made of few steps."""
+    components: Pattern
 
     def matches(self, path: Sequence[Step]) -> bool:
         """Say whether the selector names this path, or a module around it.
 
         `path` leads from the block that holds the rule to a tensor or a module.
         """
-        at, end = self._start, len(self._pattern)
+        at = self._start
         for step in path:
-            if end in at or not at:
+            if at.is_end or not at.places:
                 break
-            at = self._step(at, step)
-        return end in at
+            at = at[step]
+        return at.is_end
 
     def names(self, path: Sequence[Step]) -> bool:
         """Say whether the selector ends exactly at this path."""
         at = self._start
         for step in path:
-            if not at:
+            if not at.places:
                 break
-            at = self._step(at, step)
-        return len(self._pattern) in at
+            at = at[step]
+        return at.is_end
 
     @cached_property
-    def _pattern(self) -> tuple[re.Pattern[str] | None, ...]:
-        return self.components if self.anchored else (None, *self.components)
+    def _start(self) -> _Reached:
+        pattern = self.components if self.anchored else (None, *self.components)
+        return _Reached(pattern, {0}, {})
 
-    @cached_property
-    def _start(self) -> Positions:
-        return self._with_stars({0})
 
-    def _step(self, at: Positions, step: Step) -> Positions:
-        """Return which places of the pattern may be reached behind one more step of a path."""
-        found = self._after.get((at, step))
-        if found is None:
-            if len(self._after) == _REMEMBERED:
-                self._after.clear()
-            found = self._after[at, step] = self._with_stars(self._beyond(at, step))
-        return found
+class _Reached(dict[Step, "_Reached"]):
+    """How far a path has come: the components of a pattern that may be behind it, and where each step leads from here.
 
-    def _beyond(self, at: Positions, step: Step) -> Iterator[int]:
-        name, kind = step
-        for place in at:
-            if place == len(self._pattern):
-                continue
-            part = self._pattern[place]
+    The paths of a model are many and made of few steps, so that where a step leads is remembered.
+    """
+
+    def __init__(self, pattern: Pattern, places: Iterable[int], all: dict[frozenset[int], _Reached]) -> None:
+        super().__init__()
+        self.pattern = pattern
+        self.places = _with_stars(pattern, places)
+        self.is_end = len(pattern) in self.places
+        self.all = all
+
+    def __missing__(self, step: Step) -> _Reached:
+        if len(self) == REMEMBERED:
+            self.clear()
+        after = _Reached(self.pattern, self._beyond(*step), self.all)
+        self[step] = self.all.setdefault(after.places, after)
+        return self[step]
+
+    def _beyond(self, name: str, kind: str) -> Iterator[int]:
+        for place in self.places - {len(self.pattern)}:
+            part = self.pattern[place]
             if part is None:
                 yield place
             elif part.fullmatch(name) or (kind and part.fullmatch(kind)):
                 yield place + 1
 
-    def _with_stars(self, places: Iterable[int]) -> Positions:
-        """Add the places behind each `**`, which may stand for nothing."""
-        found = set[int]()
-        for place in places:
+
+def _with_stars(pattern: Pattern, places: Iterable[int]) -> frozenset[int]:
+    """Add the places behind each `**`, which may stand for nothing."""
+    found = set[int]()
+    for place in places:
+        found.add(place)
+        while place < len(pattern) and pattern[place] is None:
+            place += 1
             found.add(place)
-            while place < len(self._pattern) and self._pattern[place] is None:
-                place += 1
-                found.add(place)
-        return frozenset(found)
+    return frozenset(found)
 
 
 @lru_cache(maxsize=4096)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from compiler.catalogue.layers import LayerType
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
@@ -48,6 +49,10 @@ class ModuleEmitter:
         self.rows: dict[int, dict[str, PlanRow]] = {}
         for row in self.plan.rows:
             self.rows.setdefault(id(row.source.owner), {})[row.source.steps[-1][0]] = row
+        self.first_scopes = {s.state.definition: s.steps for s in reversed(self.plan.table.scopes)}
+        self.ties: dict[tuple[Step, ...], list[Tie]] = {}
+        for tie in self.plan.ties:
+            self.ties.setdefault(tie.scope, []).append(tie)
 
     def emit(self) -> ast.Module:
         """Return the tree of the whole file."""
@@ -157,20 +162,32 @@ class ModuleEmitter:
 
     def ties_of(self, group: ClassGroup) -> list[Tie]:
         """Return the ties that the rules of a block make in its first instance."""
-        scopes = [s.steps for s in self.plan.table.scopes if s.state.definition is group.definition]
-        return [tie for tie in self.plan.ties if scopes and tie.scope == scopes[0]]
+        first = self.first_scopes.get(group.definition)
+        return self.ties.get(first, []) if first is not None else []
 
     def frozen_paths(self) -> list[tuple[Step, ...]]:
         """Return the frozen parameters, whole modules where all inside is frozen."""
         frozen = {row.name for row in self.plan.parameters if not row.trainable}
-        found: list[tuple[Step, ...]] = []
-        for module in self.plan.table.modules:
-            inside = [r for r in self.plan.table.below(module.steps) if r.kind == "parameter"]
-            whole = inside and all(self.plan.by_name[r.name].name in frozen for r in inside)
-            if whole and module.steps and not any(module.steps[: len(f)] == f for f in found):
-                found.append(module.steps)
-        single = [r.steps for r in self.plan.table.tensors if r.name in frozen and r.kind == "parameter"]
-        return [*found, *[s for s in single if not any(s[: len(f)] == f for f in found)]]
+        table, found = self.plan.table, dict[tuple[Step, ...], None]()
+        if not frozen:
+            return []
+        rows = [
+            (row.kind == "parameter", self.plan.by_name[row.name].name in frozen) for row in table.tensors
+        ]
+        parameters = list(accumulate((is_one for is_one, _ in rows), initial=0))
+        hit = list(accumulate((is_one and is_frozen for is_one, is_frozen in rows), initial=0))
+        for module in table.modules[1:]:
+            _, inside = table.inside[module.steps]
+            count = parameters[inside.stop] - parameters[inside.start]
+            if count and hit[inside.stop] - hit[inside.start] == count and not _within(module.steps, found):
+                found[module.steps] = None
+        single = [r.steps for r in table.tensors if r.name in frozen and r.kind == "parameter"]
+        return [*found, *[steps for steps in single if not _within(steps, found)]]
+
+
+def _within(steps: tuple[Step, ...], found: Container[tuple[Step, ...]]) -> bool:
+    """Say whether a path is one of those found, or inside of one."""
+    return any(steps[:length] in found for length in range(len(steps) + 1))
 
 
 def emit_tree(inferred: Inferred, plan: Plan, moves: Moves) -> ast.Module:

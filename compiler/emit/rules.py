@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from compiler.emit.groups import ClassGroup
@@ -31,24 +32,24 @@ def rule_statements(module: ModuleEmitter, group: ClassGroup) -> list[ast.stmt]:
 
 def _ties(state: BlockState, ties: Sequence[Tie]) -> list[ast.stmt]:
     statements: list[ast.stmt] = []
-    remaining = list(ties)
-    while remaining:
-        row = _row(remaining)
+    at = 0
+    while at < len(ties):
+        row = _row(ties, at)
         if len(row) > 2:
             statements.append(_loop(state, row))
         else:
-            row = remaining[:1]
+            row = row[:1]
             owner, alias = path(state, row[0].owner), path(state, row[0].alias)
             statements.append(ast.Assign([as_store(alias)], owner))
-        remaining = remaining[len(row) :]
+        at += len(row)
     return statements
 
 
-def _row(ties: Sequence[Tie]) -> list[Tie]:
-    """Return the ties at the start whose aliases count up in one component, with one owner."""
-    first = ties[0]
+def _row(ties: Sequence[Tie], start: int) -> list[Tie]:
+    """Return the ties from `start` on whose aliases count up in one component, with one owner."""
+    first = ties[start]
     row = [first]
-    for tie in ties[1:]:
+    for tie in islice(ties, start + 1, None):
         if tie.owner != first.owner or len(tie.alias) != len(first.alias):
             break
         differing = [at for at, (a, b) in enumerate(zip(first.alias, tie.alias, strict=True)) if a[0] != b[0]]
@@ -92,16 +93,12 @@ def path(state: State, steps: Sequence[Step], replaced: dict[int, ast.expr] | No
 
 def _place(state: State | None, title: str) -> int:
     """Return the place of a numbered item among the items of its sequence."""
-    if isinstance(state, Chain):
-        return state.names.index(title)
-    if isinstance(state, BlockState):
-        return list(state.children).index(title)
-    return int(title)
+    return state.places[title] if isinstance(state, Chain | BlockState) else int(title)
 
 
 def _child(state: State | None, title: str) -> State | None:
-    if isinstance(state, Chain) and title in state.names:
-        return state.states[state.names.index(title)]
+    if isinstance(state, Chain) and title in state.places:
+        return state.states[state.places[title]]
     if isinstance(state, BlockState):
         return state.children.get(title)
     return None

@@ -260,9 +260,9 @@ class Builder:
             raise refuse(
                 "bad-repeat", "`as` names the items of a list, and this is a number", span, help=help
             )
-        rows = [None] * count if isinstance(over, int) else list(over)
-        places = [_place_of(node, index) for index in range(count)]
-        return [{"index": k, **_bind_row(node.names, row, places[k])} for k, row in enumerate(rows)]
+        if isinstance(over, int) or not node.names:
+            return [{"index": k} for k in range(count)]
+        return [{"index": k, **_bind_row(node, row, k)} for k, row in enumerate(over)]
 
     def _choice(self, node: Choice, values: Values) -> State:
         if self.decide(node, values):
@@ -285,13 +285,13 @@ def _place_of(node: Repeat, index: int | None = None) -> Span:
     return (place_of(node.over[index]) if index is not None else None) or node.span
 
 
-def _bind_row(names: tuple[str, ...], row: object, span: Span) -> dict[str, object]:
-    if not names:
-        return {}
+def _bind_row(node: Repeat, row: object, index: int) -> dict[str, object]:
+    names = node.names
     if len(names) == 1:
         return {names[0]: row}
     if not isinstance(row, list | tuple) or len(row) != len(names):
-        raise refuse("bad-repeat", f"`as` has {len(names)} names, and this item is {show(row)}", span)
+        message = f"`as` has {len(names)} names, and this item is {show(row)}"
+        raise refuse("bad-repeat", message, _place_of(node, index))
     return dict(zip(names, row, strict=True))
 
 

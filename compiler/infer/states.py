@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from torch import Tensor, nn
 
@@ -55,6 +56,11 @@ class Chain:
     names: tuple[str, ...]
     states: tuple[State, ...]
 
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """The place of each layer in the row, by its name."""
+        return {name: at for at, name in enumerate(self.names)}
+
 
 @dataclass(frozen=True, eq=False)
 class BlockState:
@@ -76,6 +82,11 @@ class BlockState:
     """The inputs of the first call, from which sizes of parameters may be taken."""
     output: object = None
     called: bool = False
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """The place of each layer among the children, by its name."""
+        return {name: at for at, name in enumerate(self.children)}
 
     def __repr__(self) -> str:
         return f"BlockState({self.definition.name}, {dict(self.arguments)})"

@@ -49,6 +49,8 @@ def sites(
 
     A name that no rule matches follows the other names of its tensor.
     """
+    if not rules:
+        return dict.fromkeys((row.name for row in table.tensors), Site(AUTO, []))
     found = {row.name: _site(row, rules, note) for row in table.tensors}
     for group in groups:
         placed = next((found[name] for name in group if found[name].decisions), None)

@@ -30,6 +30,8 @@ def disagreements(group: Group) -> Iterator[Diagnostic]:
 
 def frozen_in_part(group: Group, frozen: Mapping[str, Sequence[Decision]]) -> Diagnostic | None:
     """Return the contradiction of a shared tensor that is frozen under some of its names, or None."""
+    if not frozen:
+        return None
     hit = [row.name for row in group.rows if row.name in frozen]
     others = [row.name for row in group.rows if row.name not in frozen]
     if not hit or not others:
@@ -59,6 +61,8 @@ def _conflict(message: str, row: TensorRow, owner: TensorRow, help_text: str) ->
 
 def _same_value(one: TensorRow, other: TensorRow) -> bool:
     """Say whether two buffers are computed alike, or not at all."""
+    if one.entry is other.entry and one.owner is other.owner:
+        return True
     trees = [_trees(row) for row in (one, other)]
     if [ast.dump(tree) for tree in trees[0]] != [ast.dump(tree) for tree in trees[1]]:
         return False

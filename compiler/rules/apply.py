@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -53,6 +53,8 @@ class RuleApplier:
     checked: set[Any] = field(default_factory=set)
     used: set[object] = field(default_factory=set)
     defaults: dict[Any, InitRule | None] = field(default_factory=dict)
+    names: dict[Any, Mapping[str, object]] = field(default_factory=dict)
+    """Of an init rule for one tensor of a layer: they are the same in all places where the layer is."""
     losers: dict[Expression, tuple[TensorRow, Candidate]] = field(default_factory=dict)
     """Init rules that a later one overrules, each with a tensor that it matches."""
 
@@ -62,26 +64,20 @@ class RuleApplier:
         groups, ties = resolve_shares(self.table, scopes, self.problems, self.used)
         frozen = self._frozen(scopes)
         placed = self._placement(groups)
-        rows = [self._row(group, scopes, frozen, placed) for group in groups]
+        rows = [self._row(group, frozen, placed) for group in groups]
         self._check_losers()
         self._report_unused(scopes)
         if self.problems:
             raise SpecError(self.problems)
-        return Plan(tuple(rows), tuple(ties), self._frozen_statistics(scopes), self.table)
+        return Plan(tuple(rows), tuple(ties), self._frozen_statistics(), self.table)
 
     # One row.
 
-    def _row(
-        self,
-        group: Group,
-        scopes: Sequence[RuleScope],
-        frozen: Mapping[str, list[Decision]],
-        placed: Sites,
-    ) -> PlanRow:
+    def _row(self, group: Group, frozen: Mapping[str, list[Decision]], placed: Sites) -> PlanRow:
         owner = group.rows[0]
         shape, dtype = meta(owner.tensor)
         self.problems.extend(disagreements(group))
-        initialisation, decisions = self._initialisation(group, scopes)
+        initialisation, decisions = self._initialisation(group)
         shares = [Decision("share", rule.name, rule.span) for rule in group.rules]
         trainable = self._trainable(group, frozen)
         device, placements = placed[owner.name]
@@ -101,13 +97,11 @@ class RuleApplier:
 
     # Initialisation.
 
-    def _initialisation(
-        self, group: Group, scopes: Sequence[RuleScope]
-    ) -> tuple[Initialisation | None, list[Decision]]:
+    def _initialisation(self, group: Group) -> tuple[Initialisation | None, list[Decision]]:
         owner = group.rows[0]
         if owner.entry is not None and owner.entry.value is not None:
             return None, [Decision("value", str(owner.entry.name), owner.entry.span)]
-        by_row = [(row, self._candidates(row, scopes)) for row in group.rows]
+        by_row = [(row, self._candidates(row)) for row in group.rows]
         winners = [(row, found[-1]) for row, found in by_row if found]
         written = [(row, candidate) for row, candidate in winners if not candidate.default]
         own = isinstance(owner.owner, Leaf) and not by_row[0][1]  # no rule, and a constructor that makes it
@@ -126,7 +120,7 @@ class RuleApplier:
         ]
         return Initialisation(winner.value, winner.names, winner.scope), decisions
 
-    def _candidates(self, row: TensorRow, scopes: Sequence[RuleScope]) -> list[Candidate]:
+    def _candidates(self, row: TensorRow) -> list[Candidate]:
         found = []
         default = self._default(row)
         if default is not None:
@@ -135,10 +129,8 @@ class RuleApplier:
             assert isinstance(row.owner, BlockState)
             own = RuleScope(row.steps[:-1], row.owner.definition.rules, row.owner)
             found.append(self._candidate(row, row.entry.init, str(row.entry.init), row.entry.span, own))
-        for scope in scopes:
+        for scope in row.scopes:
             inner = row.steps[len(scope.steps) :]
-            if row.steps[: len(scope.steps)] != scope.steps:
-                continue
             for rule in scope.rules.init:
                 if rule.selector.matches(inner) and (row.persistent or not reads_checkpoint(rule.value)):
                     self.used.add(rule)
@@ -163,8 +155,10 @@ class RuleApplier:
         self, row: TensorRow, value: Expression, text: str, place: Span, scope: RuleScope | None
     ) -> Candidate:
         """Return a candidate; `scope` is None for a default rule, which sees the names of the layer alone."""
-        names = scope_names(row, value, scope.state.values if scope else {})
-        return Candidate(value, text, place, names, scope is None, scope.steps if scope else ())
+        key = (value, row.owner, row.torch_steps or row.steps[-1], scope.state if scope else None)
+        if key not in self.names:
+            self.names[key] = scope_names(row, value, scope.state.values if scope else {})
+        return Candidate(value, text, place, self.names[key], scope is None, scope.steps if scope else ())
 
     def _missing(self, row: TensorRow) -> None:
         if isinstance(row.owner, Leaf) and (row.kind == "buffer" or not row.of_torch):
@@ -183,6 +177,8 @@ class RuleApplier:
         """Report rules that give one shared tensor different first values."""
         for row, candidate in written[1:]:
             first_row, first = written[0]
+            if candidate.value is first.value and candidate.names is first.names:
+                continue
             differing = differing_names(first.names, candidate.names)
             same_text = str(candidate.value) == str(first.value)
             if same_text and not differing:
@@ -206,7 +202,7 @@ class RuleApplier:
             )
 
     def _check(self, row: TensorRow, winner: Candidate) -> None:
-        key = (winner.value, tuple(row.tensor.shape), str(sorted(winner.names.items(), key=str)))
+        key = (winner.value, tuple(row.tensor.shape), id(winner.names))
         if key not in self.checked:
             self.checked.add(key)
             known = {(problem.code, problem.span) for problem in self.problems}
@@ -249,13 +245,13 @@ class RuleApplier:
 
     def _frozen(self, scopes: Sequence[RuleScope]) -> dict[str, list[Decision]]:
         frozen: dict[str, list[Decision]] = {}
-        for scope, rule in _scoped(scopes, lambda s: s.rules.freeze):
-            for row in self.table.tensors:
-                if row.steps[: len(scope.steps)] == scope.steps and rule.selector.matches(
-                    row.steps[len(scope.steps) :]
-                ):
-                    self.used.add(rule)
-                    frozen.setdefault(row.name, []).append(Decision("freeze", rule.selector.text, rule.span))
+        for scope in scopes:
+            for rule in scope.rules.freeze:
+                for row in self.table.below(scope.steps):
+                    if rule.selector.matches(row.steps[len(scope.steps) :]):
+                        self.used.add(rule)
+                        decision = Decision("freeze", rule.selector.text, rule.span)
+                        frozen.setdefault(row.name, []).append(decision)
         return frozen
 
     def _trainable(self, group: Group, frozen: Mapping[str, list[Decision]]) -> bool:
@@ -266,18 +262,18 @@ class RuleApplier:
             self.problems.append(found)  # once for all tensors of two layers
         return not any(row.name in frozen for row in group.rows)
 
-    def _frozen_statistics(self, scopes: Sequence[RuleScope]) -> tuple[str, ...]:
+    def _frozen_statistics(self) -> tuple[str, ...]:
         """Return the frozen modules that have running statistics, which training would change."""
-        names = []
-        for module in self.table.modules:
-            if not _has_statistics(module.module):
-                continue
-            for scope, rule in _scoped(scopes, lambda s: s.rules.freeze):
-                inner = (*module.steps[len(scope.steps) :], (STATISTICS, ""))
-                if module.steps[: len(scope.steps)] == scope.steps and rule.selector.matches(inner):
-                    names.append(module.name)
-                    break
-        return tuple(names)
+        modules = (module for module in self.table.modules if _has_statistics(module.module))
+        return tuple(module.name for module in modules if self._freezes_statistics(module))
+
+    def _freezes_statistics(self, module: ModuleRow) -> bool:
+        steps = (*module.steps, (STATISTICS, ""))
+        return any(
+            rule.selector.matches(steps[len(scope.steps) :])
+            for scope in module.scopes
+            for rule in scope.rules.freeze
+        )
 
     # Placement.
 
@@ -319,12 +315,6 @@ def _with_init(row: TensorRow) -> str:
 
 def _has_statistics(module: nn.Module | None) -> bool:
     return module is not None and getattr(module, STATISTICS, None) is not None
-
-
-def _scoped(
-    scopes: Sequence[RuleScope], rules: Callable[[RuleScope], Iterable[SelectorRule]]
-) -> list[tuple[RuleScope, SelectorRule]]:
-    return [(scope, rule) for scope in scopes for rule in rules(scope)]
 
 
 def scope_names(row: TensorRow, value: Expression, values: Mapping[str, object]) -> dict[str, object]:

@@ -56,15 +56,8 @@ class _Sharing:
 
     def _targets(self, scope: RuleScope, rule: SelectorRule) -> list[Place]:
         depth = len(scope.steps)
-        places: list[Place] = [*self.table.modules, *self.table.tensors]
-        found = [
-            p
-            for p in places
-            if len(p.steps) > depth
-            and p.steps[:depth] == scope.steps
-            and rule.selector.names(p.steps[depth:])
-        ]
-        return sorted(found, key=_by_name)
+        inside: list[Place] = [*self.table.modules_below(scope.steps), *self.table.below(scope.steps)]
+        return sorted((p for p in inside if rule.selector.names(p.steps[depth:])), key=_by_name)
 
     def _tie(
         self,
@@ -97,6 +90,8 @@ class _Sharing:
     ) -> list[tuple[TensorRow, TensorRow]] | None:
         """Return the tensors that become one, or report why they cannot and return None."""
         one, two = _tensors(self.table, first), _tensors(self.table, second)
+        if isinstance(first, ModuleRow) and isinstance(second, ModuleRow) and first.state is second.state:
+            return list(zip(one, two, strict=True))
         relative_one = {row.steps[len(first.steps) :]: row for row in one}
         relative_two = {row.steps[len(second.steps) :]: row for row in two}
         names_one = [tuple(step[0] for step in steps) for steps in relative_one]
@@ -224,10 +219,10 @@ def _form(row: TensorRow) -> str:
 
 def _own_groups(table: Table) -> dict[str, Group]:
     """Return each tensor alone, but for one that a layer holds under several names: its constructor shares it."""
-    made: dict[object, Group] = {}
+    made: dict[tuple[ModuleRow, int], Group] = {}
     groups = {}
     for row in table.tensors:
-        group = made.setdefault((row.layer_steps, id(row.tensor)), Group([]))
+        group = made.setdefault((row.layer, id(row.tensor)), Group([])) if row.layer else Group([])
         group.rows.append(row)
         groups[row.name] = group
     return groups

@@ -15,8 +15,18 @@ from spec_schema.limits import Limits
 from spec_schema.selectors import Step
 from spec_schema.source import Span
 
+NOTHING = range(0), range(0)
 TORCH = "torch.nn."
 """What the modules of torch's layers begin with."""
+
+
+@dataclass(frozen=True, eq=False)
+class RuleScope:
+    """A block instance that holds rules, with the depth of its path."""
+
+    steps: tuple[Step, ...]
+    rules: Rules
+    state: BlockState
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +34,9 @@ class Place:
     """A module or a tensor at its path. `steps` lead to it from the root."""
 
     steps: tuple[Step, ...]
-
-    @cached_property
-    def name(self) -> str:
-        return ".".join(step[0] for step in self.steps)
+    name: str
+    scopes: tuple[RuleScope, ...]
+    """The blocks with rules that it is inside of, or that it is, the innermost first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,36 +55,17 @@ class TensorRow(Place):
     kind: str
     persistent: bool
     owner: Leaf | BlockState
-    module: nn.Module | None
-    """The module of torch that holds it, inside a layer of the catalogue."""
-    torch_steps: tuple[Step, ...]
-    """The path within the layer of the catalogue, with torch's own types."""
-    entry: TensorEntry | None
     span: Span
-
-    @property
-    def layer_steps(self) -> tuple[Step, ...]:
-        """The path of the layer of the catalogue that holds it; its own path, for a tensor of a block."""
-        return self.steps[: len(self.steps) - max(len(self.torch_steps) - 1, 0)]
-
-    @cached_property
-    def of_torch(self) -> bool:
-        """Whether it is a tensor of torch's own layers alone: neither of a plugin's class, nor inside one."""
-        module = self.owner.module if isinstance(self.owner, Leaf) else None
-        for name, _ in self.torch_steps[1:]:
-            if module is None or not type(module).__module__.startswith(TORCH):
-                return False
-            module = module._modules.get(name)
-        return bool(self.torch_steps)
-
-
-@dataclass(frozen=True, eq=False)
-class RuleScope:
-    """A block instance that holds rules, with the depth of its path."""
-
-    steps: tuple[Step, ...]
-    rules: Rules
-    state: BlockState
+    entry: TensorEntry | None = None
+    """Where a block declares it."""
+    layer: ModuleRow | None = None
+    """The layer of the catalogue that it is inside of, None for a tensor of a block."""
+    module: nn.Module | None = None
+    """The module of torch that holds it, inside a layer of the catalogue."""
+    torch_steps: tuple[Step, ...] = ()
+    """The path within the layer of the catalogue, with torch's own types."""
+    of_torch: bool = False
+    """Whether it is a tensor of torch's own layers alone: neither of a plugin's class, nor inside one."""
 
 
 @dataclass(eq=False)
@@ -85,22 +75,22 @@ class Table:
     modules: list[ModuleRow] = field(default_factory=list)
     tensors: list[TensorRow] = field(default_factory=list)
     scopes: list[RuleScope] = field(default_factory=list)
+    inside: dict[tuple[Step, ...], tuple[range, range]] = field(default_factory=dict)
+    """Which modules and tensors are inside a module: they stand in a row. It is the first of its modules."""
 
     @cached_property
     def by_name(self) -> Mapping[str, TensorRow]:
         return {row.name: row for row in self.tensors}
 
-    @cached_property
-    def _inside(self) -> Mapping[tuple[Step, ...], list[TensorRow]]:
-        found: dict[tuple[Step, ...], list[TensorRow]] = {}
-        for row in self.tensors:
-            for length in range(len(row.steps) + 1):
-                found.setdefault(row.steps[:length], []).append(row)
-        return found
-
     def below(self, prefix: tuple[Step, ...]) -> list[TensorRow]:
         """Return the tensors inside a module."""
-        return list(self._inside.get(prefix, ()))
+        _, tensors = self.inside.get(prefix, NOTHING)
+        return self.tensors[tensors.start : tensors.stop]
+
+    def modules_below(self, prefix: tuple[Step, ...]) -> list[ModuleRow]:
+        """Return the modules inside a module, without itself."""
+        modules, _ = self.inside.get(prefix, NOTHING)
+        return self.modules[modules.start + 1 : modules.stop]
 
 
 def expand(root: BlockState, limits: Limits) -> Table:
@@ -118,7 +108,7 @@ def expand(root: BlockState, limits: Limits) -> Table:
             notes=(f"the limit is {limits.modules:,} modules",),
         )
     table = Table()
-    _expand(table, root, ())
+    _Expansion(table).state(root, Place((), "", ()))
     return table
 
 
@@ -152,90 +142,122 @@ def _type(state: State) -> str:
     return ""
 
 
-def _expand(table: Table, state: State, steps: tuple[Step, ...]) -> None:
-    table.modules.append(ModuleRow(steps, state, state.module if isinstance(state, Leaf) else None))
-    match state:
-        case Leaf():
-            _expand_leaf(table, state, steps)
-        case Chain():
-            for name, child in zip(state.names, state.states, strict=True):
-                _expand(table, child, (*steps, (name, _type(child))))
-        case BlockState():
-            _expand_block(table, state, steps)
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A module inside a layer of the catalogue, or the layer itself: its own tensors, and what is inside it."""
+
+    step: Step
+    module: nn.Module
+    of_torch: bool
+    tensors: tuple[tuple[tuple[Step, ...], Tensor, str, bool], ...]
+    """The path from the layer with torch's own types, the value, the kind, and whether it is saved."""
+    parts: tuple[Part, ...]
 
 
-def _expand_block(table: Table, state: BlockState, steps: tuple[Step, ...]) -> None:
-    rules = state.definition.rules
-    if rules.init or rules.share or rules.freeze or rules.placement:
-        table.scopes.append(RuleScope(steps, rules, state))
-    body = state.definition.body
-    if isinstance(body, ModuleBody):
-        for name, tensor in state.tensors.items():
-            entry = body.tensors[name]
-            table.tensors.append(
-                TensorRow(
-                    (*steps, (name, "")),
-                    tensor,
-                    entry.kind,
-                    entry.persistent,
-                    state,
-                    None,
-                    (),
-                    entry,
-                    entry.span,
+def _part(
+    module: nn.Module, name: str = "", around: tuple[Step, ...] = (), torch_around: bool = True
+) -> Part:
+    of_torch = torch_around and type(module).__module__.startswith(TORCH)
+    step = (name, type(module).__name__)
+    steps = (*around, step)
+    parameters = [(name, each, "parameter", True) for name, each in module._parameters.items()]
+    unsaved = module._non_persistent_buffers_set
+    buffers = [(name, each, "buffer", name not in unsaved) for name, each in module._buffers.items()]
+    tensors = [
+        ((*steps, (name, "")), tensor, kind, saved)
+        for name, tensor, kind, saved in (*parameters, *buffers)
+        if tensor is not None
+    ]
+    inner = [(name, child) for name, child in module._modules.items() if child is not None]
+    parts = [_part(child, name, steps, of_torch) for name, child in inner]
+    return Part(step, module, of_torch, tuple(tensors), tuple(parts))
+
+
+@dataclass(eq=False)
+class _Expansion:
+    """Fills a table."""
+
+    table: Table
+    layers: dict[Leaf, Part] = field(default_factory=dict)
+
+    def state(self, state: State, at: Place) -> None:
+        """Add a layer and all that is inside it."""
+        before = self._size()
+        if isinstance(state, BlockState) and _has_any(state.definition.rules):
+            scope = RuleScope(at.steps, state.definition.rules, state)
+            self.table.scopes.append(scope)
+            at = Place(at.steps, at.name, (scope, *at.scopes))
+        module = state.module if isinstance(state, Leaf) else None
+        row = ModuleRow(at.steps, at.name, at.scopes, state, module)
+        self.table.modules.append(row)
+        match state:
+            case Leaf(module=nn.Module() as module):
+                if state not in self.layers:
+                    self.layers[state] = _part(module)
+                self._part(self.layers[state], state, row, row)
+            case Chain():
+                for name, child in zip(state.names, state.states, strict=True):
+                    self.state(child, _inside(at, (name, _type(child))))
+            case BlockState():
+                self._block(state, at)
+        self._note(at, before)
+
+    def _block(self, state: BlockState, at: Place) -> None:
+        body = state.definition.body
+        if isinstance(body, ModuleBody):
+            for name, tensor in state.tensors.items():
+                entry, own = body.tensors[name], _inside(at, (name, ""))
+                row = TensorRow(
+                    own.steps,
+                    own.name,
+                    own.scopes,
+                    tensor=tensor,
+                    kind=entry.kind,
+                    persistent=entry.persistent,
+                    owner=state,
+                    entry=entry,
+                    span=entry.span,
                 )
+                self.table.tensors.append(row)
+        for name, child in used_children(state):
+            self.state(child, _inside(at, (name, _type(child))))
+
+    def _part(self, part: Part, leaf: Leaf, layer: ModuleRow, at: Place) -> None:
+        for steps, tensor, kind, saved in part.tensors:
+            own = _inside(at, steps[-1])
+            row = TensorRow(
+                own.steps,
+                own.name,
+                own.scopes,
+                tensor=tensor,
+                kind=kind,
+                persistent=saved,
+                owner=leaf,
+                span=leaf.node.span,
+                layer=layer,
+                module=part.module,
+                torch_steps=steps,
+                of_torch=part.of_torch,
             )
-    for name, child in used_children(state):
-        _expand(table, child, (*steps, (name, _type(child))))
+            self.table.tensors.append(row)
+        for inner in part.parts:
+            before, place = self._size(), _inside(at, inner.step)
+            self.table.modules.append(ModuleRow(place.steps, place.name, place.scopes, None, inner.module))
+            self._part(inner, leaf, layer, place)
+            self._note(place, before)
+
+    def _size(self) -> tuple[int, int]:
+        return len(self.table.modules), len(self.table.tensors)
+
+    def _note(self, at: Place, before: tuple[int, int]) -> None:
+        modules, tensors = map(range, before, self._size())
+        self.table.inside[at.steps] = modules, tensors
 
 
-def _expand_leaf(table: Table, state: Leaf, steps: tuple[Step, ...]) -> None:
-    if state.module is None:
-        return
-    for inner, module in state.module.named_modules(remove_duplicate=False):
-        own = _inner_steps(state.module, inner)
-        if inner:
-            table.modules.append(ModuleRow((*steps, *own), None, module))
-        torch_steps = (("", type(state.module).__name__), *own)
-        for name, parameter in module._parameters.items():
-            if parameter is not None:
-                step = (name, "")
-                table.tensors.append(
-                    TensorRow(
-                        (*steps, *own, step),
-                        parameter,
-                        "parameter",
-                        True,
-                        state,
-                        module,
-                        (*torch_steps, step),
-                        None,
-                        state.node.span,
-                    )
-                )
-        for name, buffer in module._buffers.items():
-            if buffer is not None:
-                step = (name, "")
-                persistent = name not in module._non_persistent_buffers_set
-                table.tensors.append(
-                    TensorRow(
-                        (*steps, *own, step),
-                        buffer,
-                        "buffer",
-                        persistent,
-                        state,
-                        module,
-                        (*torch_steps, step),
-                        None,
-                        state.node.span,
-                    )
-                )
+def _inside(around: Place, step: Step) -> Place:
+    name = f"{around.name}.{step[0]}" if around.name else step[0]
+    return Place((*around.steps, step), name, around.scopes)
 
 
-def _inner_steps(root: nn.Module, path: str) -> tuple[Step, ...]:
-    steps: list[Step] = []
-    module = root
-    for part in path.split(".") if path else []:
-        module = module._modules[part]  # type: ignore[assignment]
-        steps.append((part, type(module).__name__))
-    return tuple(steps)
+def _has_any(rules: Rules) -> bool:
+    return bool(rules.init or rules.share or rules.freeze or rules.placement)

@@ -51,7 +51,7 @@ def nearest_selector(text: str, scope: RuleScope, table: Table) -> tuple[str, in
     Each component that no path has is replaced by the nearest name or type there is.
     """
     depth = len(scope.steps)
-    paths = [row.steps[depth:] for row in table.tensors if row.steps[:depth] == scope.steps]
+    paths = [row.steps[depth:] for row in table.below(scope.steps)]
     known = {word for path in paths for step in path for word in step if word}
     components = text.removeprefix("/").split(".")
     mended = [c if c in known or set(c) & set("*?[{") else did_you_mean(c, known) or c for c in components]
