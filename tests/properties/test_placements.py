@@ -67,12 +67,12 @@ def _at(artifact: Artifact, depth: int, devices: Iterator[str]) -> Artifact:
 
 
 def _runs(artifact: Artifact) -> Forward | None:
-    """Return a forward on one device, None for what stand-ins cannot do."""
+    """Return a forward on one device, None for what stand-ins cannot do: torch has none for an LSTM without bias."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of cuDNN, which is not there
             return forward(artifact)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, AttributeError) as error:
         event(f"no stand-in: {type(error).__name__}")
         return None
 
