@@ -23,12 +23,11 @@ from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.plain import plain, to_yaml
 from spec_schema.reader import read_file
 from spec_schema.render import render_full, render_json, render_short
+from tests.hostile.places import Place, at, places
 
 SPECS = Path(__file__).parents[1] / "specs"
 PATHS = sorted(path for path in SPECS.rglob("*.yaml") if path.parent.name != "zoo")
 PLUGINS = sorted(str(path) for path in SPECS.rglob("plugins/*.py"))
-
-Place = tuple[str | int, ...]
 
 VALUES: list[Any] = [
     *(
@@ -74,18 +73,6 @@ def document(path: Path) -> Any:
 @cache
 def plugins() -> Registry:
     return registry(PLUGINS)
-
-
-def places(value: Any, here: Place = ()) -> list[Place]:
-    """Return the places of a value and of everything inside it."""
-    keys: Any = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    return [here, *(inner for key in keys for inner in places(value[key], (*here, key)))]
-
-
-def at(value: Any, place: Place) -> Any:
-    for step in place:
-        value = value[step]
-    return value
 
 
 def texts(value: str) -> st.SearchStrategy[str]:

@@ -7,16 +7,14 @@ neither compiled nor refused in its place is kept in `out/hostile/`, and the exi
 from __future__ import annotations
 
 import json
-import resource
 import sys
-import time
 import traceback
 from collections import Counter
 from typing import Any
 
 from tests.hostile.mutators import mutant
 from tests.hostile.originals import ROOT, Changed, originals
-from tests.hostile.trials import attempt, check_shown
+from tests.hostile.trials import Outcome, attempt, check_shown
 
 STATE = ROOT / "out" / "hostile.json"
 CRASHES = ROOT / "out" / "hostile"
@@ -24,16 +22,11 @@ TOTAL = 1_000_000
 SAVED_EVERY = 1_000
 SLOW = 2.0
 LARGE = 300
-"""Megabytes that one mutant may add to the most that the process ever had."""
+"""Megabytes."""
 FRESH: dict[str, Any] = {
     "next": 0, "codes": {}, "compiled": 0, "cpu_seconds": 0.0, "slowest": [0.0, ""], "largest": [0, ""],
     "slow": [], "large": [], "crashes": [],
 }  # fmt: skip
-
-
-def peak() -> int:
-    """Return the most memory that the process had, in megabytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def run(total: int) -> dict[str, Any]:
@@ -52,7 +45,7 @@ def run(total: int) -> dict[str, Any]:
 
 def attempt_one(state: dict[str, Any], codes: Counter[str], original: Any, number: int) -> None:
     done, files = mutant(original, number)
-    title, before, started = f"{done} of {original}, number {number}", peak(), time.process_time()
+    title = f"{done} of {original}, number {number}"
     try:
         outcome = attempt(files, original.preset)
         check_shown(outcome.diagnostics)
@@ -61,7 +54,7 @@ def attempt_one(state: dict[str, Any], codes: Counter[str], original: Any, numbe
     else:
         codes.update({found.code for found in outcome.diagnostics})
         state["compiled"] += not outcome.diagnostics
-    measure(state, title, time.process_time() - started, peak() - before)
+        measure(state, title, outcome)
 
 
 def keep(state: dict[str, Any], title: str, data: bytes) -> None:
@@ -73,7 +66,8 @@ def keep(state: dict[str, Any], title: str, data: bytes) -> None:
     print(f"{title}: see {place}.txt", flush=True)
 
 
-def measure(state: dict[str, Any], title: str, seconds: float, megabytes: int) -> None:
+def measure(state: dict[str, Any], title: str, outcome: Outcome) -> None:
+    seconds, megabytes = outcome.seconds, outcome.megabytes
     state["cpu_seconds"] += seconds
     state["slowest"] = max(state["slowest"], [seconds, title])
     state["largest"] = max(state["largest"], [megabytes, title])
@@ -90,7 +84,7 @@ def save(state: dict[str, Any]) -> None:
     fresh.replace(STATE)
     print(
         f"{state['next']:,} mutants, {state['compiled']:,} compiled, {len(state['crashes'])} crashed, "
-        f"{state['cpu_seconds']:.0f} s of CPU, slowest {state['slowest'][0]:.2f} s, {peak()} MB at most",
+        f"{state['cpu_seconds']:.0f} s of CPU, slowest {state['slowest'][0]:.2f} s, largest {state['largest'][0]} MB",
         flush=True,
     )
 

@@ -188,7 +188,7 @@ def edits(original: Original, kind: Callable[[Original], Iterator[Edit]]) -> lis
 
 def fault(original: Original, number: int) -> Fault | None:
     """Return a fault of an original, or None if it has no place for the kind that was drawn."""
-    draw = Random(f"fault {original} {number}")
+    draw = Random(f"fault {original.text} {number}")
     found = edits(original, draw.choice(KINDS))
     if not found:
         return None

@@ -9,8 +9,7 @@ from random import Random
 from typing import Any
 
 from tests.hostile.originals import Changed, Original, document, originals, written
-
-Place = tuple[str | int, ...]
+from tests.hostile.places import at, places
 
 WORDS = (
     *(
@@ -171,18 +170,6 @@ PIECES = (
 
 DONORS = [original for original in originals() if original.main.parent.name == "course"]
 """Specs of which others get parts: a closed list, so that a new spec does not change the mutants of the others."""
-
-
-def places(value: Any, here: Place = ()) -> list[Place]:
-    """Return the places of a value and of everything inside it."""
-    keys: Any = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    return [here, *(inner for key in keys for inner in places(value[key], (*here, key)))]
-
-
-def at(value: Any, place: Place) -> Any:
-    for step in place:
-        value = value[step]
-    return value
 
 
 # Changes of the document.
@@ -410,7 +397,7 @@ def mutant(original: Original, number: int) -> tuple[str, Changed]:
 
     It depends on the original and the number alone, not on which other specs there are.
     """
-    draw = Random(f"{original} {number}")
+    draw = Random(f"{original.text} {number}")
     if draw.random() < 0.3:
         chosen = draw.choices(OF_TEXTS, k=draw.choice([1, 1, 2]))
         data = original.text.encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,9 +30,12 @@ class Original:
     main: Path
     changed: str
     text: str
+    line: int | None = None
+    """Where it starts, if it is an example in a document."""
 
     def __str__(self) -> str:
-        return f"{self.main.relative_to(ROOT)} {self.changed}"
+        place = f":{self.line}" if self.line else "" if self.changed == self.main.name else f" {self.changed}"
+        return f"{self.main.relative_to(ROOT)}{place}"
 
     @property
     def preset(self) -> str | None:
@@ -47,10 +51,17 @@ def originals() -> list[Original]:
         main = path if "\nmodel:" in text else user_of(path)
         found.append(Original(main, str(path.relative_to(main.parent)), text))
     for path in sorted((ROOT / "docs").glob("*.md")):
-        whole = [each for each in FENCE.findall(path.read_text()) if "\nmodel:" in each]
-        stand_alone = [each for each in whole if not IMPORTED.search(each) and "requires:" not in each]
-        found.extend(Original(path, path.name, text) for text in stand_alone)
+        found.extend(examples(path))
     return found
+
+
+def examples(path: Path) -> Iterator[Original]:
+    """Yield the specs in a document that need no other file."""
+    document = path.read_text()
+    for fence in FENCE.finditer(document):
+        text = fence[1]
+        if "\nmodel:" in text and "requires:" not in text and not IMPORTED.search(text):
+            yield Original(path, path.name, text, document.count("\n", 0, fence.start(1)) + 1)
 
 
 def user_of(library: Path) -> Path:

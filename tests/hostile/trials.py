@@ -11,6 +11,7 @@ from compiler.pipeline import compile_files
 from spec_schema.diagnostics import Diagnostic
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.render import render_full, render_json, render_short
+from tests.hostile.memory import Peak
 from tests.hostile.originals import Changed, plugins
 
 EMPTY = Diagnostic("empty", "refused without a reason", None)
@@ -18,15 +19,16 @@ EMPTY = Diagnostic("empty", "refused without a reason", None)
 
 @dataclass(frozen=True)
 class Outcome:
-    """`diagnostics` are empty if it compiled; `seconds` are of CPU."""
+    """`diagnostics` are empty if it compiled; `seconds` are of CPU, `megabytes` what it took at most."""
 
     diagnostics: tuple[Diagnostic, ...]
     seconds: float
+    megabytes: int
 
 
 def attempt(files: Changed, preset: str | None = None) -> Outcome:
     """Compile up to the emitted tree: shapes on meta, no weights. Whatever is no `SpecError` is let through."""
-    started = time.process_time()
+    peak, started = Peak(), time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -34,7 +36,7 @@ def attempt(files: Changed, preset: str | None = None) -> Outcome:
             found: tuple[Diagnostic, ...] = ()
         except compiler.SpecError as error:
             found = error.diagnostics or (EMPTY,)
-    return Outcome(found, time.process_time() - started)
+    return Outcome(found, time.process_time() - started, peak.megabytes())
 
 
 def check_shown(diagnostics: tuple[Diagnostic, ...]) -> None:
