@@ -22,11 +22,11 @@ TRAINING = (False, True)
 def reach(case: Case) -> None:
     """In both modes every parameter, and every input of real numbers, gets a gradient."""
     for mode in TRAINING:
-        layer, values = case.make().train(mode), _followed(case.values())
+        layer, values = case.make().train(mode), followed_inputs(case.values())
         followed = _wanted(layer, values)
         if not followed:
             raise Skip("it has nothing that could get a gradient")
-        loss = _loss(call(layer, values))
+        loss = loss_of(call(layer, values))
         if not loss.requires_grad:
             raise Failure(
                 f"no gradient reaches {_listed(followed)}", "the output is cut off from all of them"
@@ -38,7 +38,7 @@ def reach(case: Case) -> None:
 
 def gradcheck(case: Case) -> None:
     """In float64, evaluating, the gradients are those that finite differences give."""
-    layer, values = case.make().double(), _followed(case.values(wide=True))
+    layer, values = case.make().double(), followed_inputs(case.values(wide=True))
     followed = _wanted(layer, values)
     if not followed:
         raise Skip("it has nothing that could get a gradient")
@@ -63,10 +63,10 @@ def shared(case: Case) -> None:
     apart = [copy.deepcopy(layer), copy.deepcopy(layer)]
     if not any(each.requires_grad for each in layer.parameters()):
         raise Skip("it has no parameters")
-    together = _loss(call(layer, first, seed=1)) + _loss(call(layer, second, seed=2))
+    together = loss_of(call(layer, first, seed=1)) + loss_of(call(layer, second, seed=2))
     ours = _gradients_by_name(layer, together)
     theirs = [
-        _gradients_by_name(each, _loss(call(each, values, seed)))
+        _gradients_by_name(each, loss_of(call(each, values, seed)))
         for each, values, seed in zip(apart, (first, second), (1, 2), strict=True)
     ]
     for name, gradient in ours.items():
@@ -78,7 +78,8 @@ def shared(case: Case) -> None:
             )
 
 
-def _followed(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def followed_inputs(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return inputs, those of real or complex numbers with their gradient followed."""
     real = {name: each.is_floating_point() or each.is_complex() for name, each in values.items()}
     return {name: each.requires_grad_() if real[name] else each for name, each in values.items()}
 
@@ -89,7 +90,7 @@ def _wanted(layer: nn.Module, values: Mapping[str, Tensor]) -> dict[str, Tensor]
     return {name: each for name, each in tensors.items() if each.requires_grad and each.numel()}
 
 
-def _loss(output: Any) -> Tensor:
+def loss_of(output: Any) -> Tensor:
     """Return a number that depends on every element of an output, on each in its own way."""
     total = torch.zeros(())
     for tensor in tensors_in(output):

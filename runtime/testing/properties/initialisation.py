@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 import compiler
 import runtime
@@ -10,6 +11,7 @@ from compiler.artifact import Artifact
 from runtime.testing.case import Case, call, fixed_random
 from runtime.testing.comparison import difference
 from runtime.testing.outcome import Failure
+from runtime.testing.properties.gradients import followed_inputs, loss_of
 from spec_schema.plain import to_yaml
 
 
@@ -50,17 +52,28 @@ class _filled_memory:
         torch.use_deterministic_algorithms(self.before)
 
 
+def _reached(model: nn.Module, case: Case) -> list[str]:
+    """Return the inputs that a gradient reaches."""
+    values = followed_inputs(case.values())
+    followed = {name: each for name, each in values.items() if each.requires_grad}
+    loss = loss_of(call(model, values))
+    if not loss.requires_grad:
+        return []
+    gradients = torch.autograd.grad(loss, list(followed.values()), allow_unused=True)
+    return [name for name, each in zip(followed, gradients, strict=True) if each is not None]
+
+
 def freeze(case: Case) -> None:
     """Frozen by a rule, a layer stays as it is in training too, and lets gradients through."""
     model = runtime.build(artifact_of(case, freeze=["layer"]), seed=case.seed).train()
     before = {name: each.clone() for name, each in model.state_dict().items()}
-    values = case.values()
-    for each in values.values():
-        each.requires_grad_(each.is_floating_point() or each.is_complex())
     trained = [name for name, each in model.named_parameters() if each.requires_grad]
     if trained:
         raise Failure(f"`{trained[0]}` is trained in spite of `freeze`")
-    call(model, values)
+    if _reached(model, case) != _reached(case.make().train(), case):
+        raise Failure(
+            f"frozen, gradients reach {_reached(model, case)}, else {_reached(case.make().train(), case)}"
+        )
     for name, each in model.state_dict().items():
         if (found := difference(before[name], each, exact=True)) is not None:
             raise Failure(f"frozen, `{name}` changes: from and to {found}")

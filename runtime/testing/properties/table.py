@@ -24,7 +24,7 @@ PROPERTIES: dict[str, Property] = {
         Property("dtype", "it works in another dtype", moves.dtype),
         Property("device", "it works on another device", moves.device),
         Property("initialisation", "name and seed give the first values", initialisation.by_name, 10),
-        Property("freeze", "frozen, it stays as it is", initialisation.freeze, 10),
+        Property("freeze", "frozen, it stays, and gradients pass", initialisation.freeze, 10),
         Property("spec", "as a spec, and loaded, it is the same", specs.spec, 10),
         Property("export", "torch.export gives the same", graphs.export, 3),
         Property("compile", "torch.compile gives the same", graphs.compile, 3),
