@@ -89,12 +89,19 @@ def built(artifact: Artifact) -> nn.Module:
 
 
 def draw(model: nn.Module) -> nn.Module:
-    """Give every parameter values of its own, norms and biases too: what is all alike tells no mistake."""
+    """Give every parameter and statistic values of its own: what is all alike tells no mistake."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+        for name, statistic in statistics(model).items():
+            if name.endswith(("running_mean", "running_var")):
+                statistic.add_(torch.rand(statistic.shape, generator=generator))
     return model
+
+
+def statistics(model: nn.Module) -> dict[str, Tensor]:
+    return {name: b for name, b in model.named_buffers() if b.is_floating_point()}
 
 
 def load_both_ways(model: nn.Module, reference: nn.Module) -> None:

@@ -1,0 +1,83 @@
+"""The specs of the zoo are the modules that one writes by hand: to the last name, output, gradient and statistic.
+
+That each one can be copied, compiled in one graph, exported and saved is tested in `tests/specs/test_every_spec.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+from compiler import Artifact
+from compiler.cli.app import app
+from tests.zoo.classic_entries import ENTRIES
+from tests.zoo.parity import (
+    ROOT,
+    Entry,
+    built,
+    differences,
+    differences_in_double,
+    draw,
+    largest_difference,
+    load_both_ways,
+    stand_alone,
+    statistics,
+)
+
+
+def shapes(model: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in model.state_dict().items()}
+
+
+def layers(model: nn.Module) -> dict[str, str]:
+    """Return the layers of torch that hold tensors, with what they say of strides, dilations and the like."""
+    named = model.named_modules()
+    return {name: repr(m) for name, m in named if m._parameters and type(m).__module__.startswith("torch.")}
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=str)
+class TestParity:
+    @pytest.mark.parametrize("make", [built, stand_alone], ids=["built", "stand-alone"])
+    def test_in_float32(self, entry: Entry, make: Callable[[Artifact], nn.Module]) -> None:
+        model, reference = make(entry.artifact()).eval(), draw(entry.small()).eval()
+        load_both_ways(model, reference)
+        found = differences(model, reference, entry, torch.float32)
+        assert found.outputs < 1e-5
+        assert found.gradients < 1e-5
+
+    def test_in_float64(self, entry: Entry) -> None:
+        _, found = differences_in_double(entry)
+        assert found.outputs < 1e-10
+        assert found.gradients < 1e-10
+
+    def test_while_training(self, entry: Entry) -> None:
+        """From one seed both draw the same values, and their statistics move alike."""
+        model, reference = built(entry.artifact()).double().train(), draw(entry.small()).double().train()
+        load_both_ways(model, reference)
+        found = differences(model, reference, entry, torch.float64)
+        assert found.outputs < 1e-10
+        assert found.gradients < 1e-10
+        ours, theirs = statistics(model), statistics(reference)
+        assert ours.keys() == theirs.keys()
+        assert all(largest_difference([ours[name]], [theirs[name]]) < 1e-10 for name in ours)
+
+    def test_at_full_size(self, entry: Entry) -> None:
+        """Every tensor and layer of the sizes of the paper, without memory for any."""
+        artifact = entry.artifact(None)
+        with torch.device("meta"):
+            model, reference = stand_alone(artifact), entry.full[""]()
+        assert shapes(model) == shapes(reference)
+        assert layers(model) == layers(reference)
+        elements = sum(row.elements for row in artifact.plan.parameters)
+        assert elements == sum(p.numel() for p in reference.parameters())
+
+    def test_run(self, entry: Entry) -> None:
+        spec = str(ROOT / f"specs/zoo/{entry.spec}.yaml")
+        result = CliRunner().invoke(app, ["run", spec, "--preset", "tiny", "--format", "json"])
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["outputs"]
