@@ -7,6 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Recipe:
+    """A layer of torch as an argument of a layer: `Recipe("GELU", {"approximate": "tanh"})`."""
+
+    layer: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return it as a spec writes it."""
+        given = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
+        return f"{self.layer}({given})"
+
+
 @dataclass(frozen=True, eq=False)
 class Hints:
     """How to draw arguments and inputs for a layer, and what it does not promise.
@@ -16,10 +29,11 @@ class Hints:
 
     Attributes:
         inputs: A tensor type for each input that `forward` is given, or several to choose from:
-            `{"x": ["float[batch, in_features]", "float[batch, time, in_features]"]}`.
-        output: The type that comes out, or a list of types where several tensors do. The dimension `batch`
-            says where the items of a batch are; without it that is the first dimension.
-        arguments: What to draw for an argument: some values, or a Hypothesis strategy.
+            `{"x": ["float[batch, in_features]", "float[batch, time, in_features]"]}`. None among them leaves an
+            input out. The dimension that is `batch` says where the items of a batch are.
+        output: The type that comes out, or a list of types where several tensors do. What comes out without a
+            dimension `batch` is not expected to have items.
+        arguments: What to draw for an argument: some values, or a Hypothesis strategy. A layer is a `Recipe`.
         sizes: The smallest and largest size of a named dimension, if 1 to 4 does not serve.
         values: The smallest value of an input and what it stays below, numbers or expressions:
             `{"tokens": (0, "num_embeddings")}`.
@@ -27,7 +41,7 @@ class Hints:
         exceptions: Properties that the layer does not have, each with the reason.
     """
 
-    inputs: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    inputs: Mapping[str, str | Sequence[str | None]] = field(default_factory=dict)
     output: str | Sequence[str] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from compiler.catalogue.hints import Recipe
 from compiler.infer.own_tensors import dtype_of
 from runtime.testing.subject import Subject
 from spec_schema.plain import to_yaml
@@ -60,12 +61,16 @@ class Case:
     def make(self, seed: int | None = None) -> nn.Module:
         """Construct the layer, evaluating, with parameters that are random through and through."""
         with fixed_random(self.seed if seed is None else seed):
-            layer = self.subject.layer.cls(**self.inferred, **self.written)
+            layer = self.construct()
             with torch.no_grad():
                 for parameter in layer.parameters():
                     if parameter.is_floating_point() or parameter.is_complex():
                         parameter.add_(torch.randn_like(parameter), alpha=STIR)
         return layer.eval()
+
+    def construct(self) -> nn.Module:
+        """Construct the layer as it is, with the random numbers and the device that apply."""
+        return self.subject.layer.cls(**self.inferred, **_constructed(self.written))
 
     def values(self, more: int = 0, wide: bool = False) -> dict[str, Tensor]:
         """Return the inputs. `more` gives other ones; `wide` ones have twice the precision."""
@@ -105,25 +110,15 @@ class Case:
         for at, name in enumerate(self.inputs):
             yield name if places[at] == name else f"{name}={name}"
 
-    def of_batch(self, size: int) -> Case:
-        """Return the same example with so many items in its batch."""
-        shapes = {
-            name: each
-            if each.batch is None
-            else replace(each, shape=(*each.shape[: each.batch], size, *each.shape[each.batch + 1 :]))
-            for name, each in self.inputs.items()
-        }
-        return replace(self, inputs=shapes)
-
     def __repr__(self) -> str:
         given = ", ".join(f"{name}: {each}" for name, each in self.inputs.items())
         return f"{self.text} on {given}"
 
 
 def call(layer: nn.Module, values: Mapping[str, Tensor], seed: int = 0) -> Any:
-    """Call a layer, with the same random numbers each time."""
+    """Call a layer on copies of values, with the same random numbers each time."""
     with fixed_random(seed):
-        return layer(**values)
+        return layer(**{name: each.clone() for name, each in values.items()})
 
 
 @contextmanager
@@ -132,6 +127,14 @@ def fixed_random(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
+
+
+def _constructed(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments with the layers that recipes stand for."""
+    return {
+        name: getattr(nn, each.layer)(**_constructed(each.arguments)) if isinstance(each, Recipe) else each
+        for name, each in arguments.items()
+    }
 
 
 def _literal(value: Any) -> str:

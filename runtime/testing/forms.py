@@ -68,7 +68,9 @@ def hinted_forms(subject: Subject) -> list[Form]:
         raise HintError(f"{subject.layer.name}: hints.inputs lack `{missing[0]}`, which `forward` needs")
     choices = [list(_expanded([given] if isinstance(given, str) else given)) for given in hints.values()]
     return [
-        Form({name: tensor_type(subject, text) for name, text in zip(hints, texts, strict=True)})
+        Form(
+            {n: tensor_type(subject, text) for n, text in zip(hints, texts, strict=True) if text is not None}
+        )
         for texts in itertools.product(*choices)
     ]
 
@@ -131,10 +133,10 @@ def _dimensions(subject: Subject, rank: int) -> dict[str, list[str]] | None:
     return found
 
 
-def _expanded(texts: Sequence[str]) -> Iterator[str]:
+def _expanded(texts: Sequence[str | None]) -> Iterator[str | None]:
     """Replace `...` by none, one and two dimensions."""
     for text in texts:
-        if MORE not in text:
+        if text is None or MORE not in text:
             yield text
             continue
         for count in range(3):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from spec_schema.evaluate import evaluate
 from spec_schema.tensors import TensorType
 
 EVALUATING, TRAINING = False, True
+FEWEST = 2
+"""Items of a batch that could meet each other."""
 
 
 def runs(case: Case) -> None:
@@ -34,7 +36,7 @@ def shapes(case: Case) -> None:
     for mode in (EVALUATING, TRAINING):
         real = call(case.make().train(mode), case.values())
         with torch.device("meta"):
-            layer = case.subject.layer.cls(**case.inferred, **case.written).train(mode)
+            layer = case.construct().train(mode)
         meta = layer.to("meta")(**{name: each.to("meta") for name, each in case.values().items()})
         if form(meta) != form(real):
             raise Failure(f"{form(meta)} on the meta device, and {form(real)} on the CPU")
@@ -60,10 +62,13 @@ def output_types(case: Case) -> list[TensorType]:
 
 
 def inputs(case: Case) -> None:
-    """No input is changed in place."""
+    """No input is changed in place, unless `inplace=True` asks for that."""
+    if case.names.get("inplace") is True:
+        raise Skip("`inplace=True` asks for the change")
     for mode in (EVALUATING, TRAINING):
-        values = case.values()
-        call(case.make().train(mode), values)
+        layer, values = case.make().train(mode), case.values()
+        with fixed_random(0):
+            layer(**values)
         for name, before in case.values().items():
             found = difference(before, values[name], exact=True)
             if found is not None:
@@ -100,7 +105,7 @@ def random_state(case: Case) -> None:
     """Neither constructor nor forward seeds a generator, and none but torch's is drawn from."""
     layer, values = case.make().train(), case.values()
     works: dict[str, Callable[[], object]] = {
-        "the constructor": lambda: case.subject.layer.cls(**case.inferred, **case.written),
+        "the constructor": case.construct,
         "forward": lambda: layer(**values),
     }
     for what, work in works.items():
@@ -141,20 +146,23 @@ def batch(case: Case) -> None:
     for item in range(sizes.pop()):
         alone = {n: t.narrow(places[n], item, 1) if n in places else t for n, t in values.items()}
         items.append(tensors_in(call(layer, alone)))
-    for number, (tensor, at) in enumerate(zip(whole, _batches(case, len(whole)), strict=True)):
-        if at is None or not items:
-            continue
-        parts = [each[number] for each in items if number < len(each)]
-        if any(part.ndim <= at or part.shape[at] != 1 for part in parts):
-            raise Failure(f"one item alone gives {form(parts)}, and the batch {form(tensor)}")
-        found = difference(tensor, torch.cat(parts, dim=at))
-        if found is not None:
-            raise Failure(f"in the batch and alone an item gives {found}", "items of a batch meet each other")
+    types = output_types(case)
+    for number, tensor in enumerate(whole):
+        if not types or BATCH in map(str, types[number].dimensions):
+            _check_items(tensor, [each[number] for each in items if number < len(each)])
 
 
-def _batches(case: Case, count: int) -> list[int | None]:
-    """Return, for each tensor that comes out, the dimension of the items of a batch."""
-    types = [[str(part) for part in each.dimensions] for each in output_types(case)]
-    if not types:
-        return [0] * count
-    return [names.index(BATCH) if BATCH in names else None for names in types]
+def _check_items(whole: Tensor, items: Sequence[Tensor]) -> None:
+    """Compare what a batch gives with what its items give, along the dimension in which those are smaller."""
+    if len(items) < FEWEST:
+        return
+    one = items[0]
+    smaller = [at for at, size in enumerate(whole.shape) if at >= one.ndim or one.shape[at] != size]
+    at = smaller[0] if smaller else None
+    if at is None or any(
+        each.ndim != whole.ndim or each.shape[at] * len(items) != whole.shape[at] for each in items
+    ):
+        raise Failure(f"one item alone gives {form(one)}, and the batch {form(whole)}")
+    found = difference(whole, torch.cat(list(items), dim=at))
+    if found is not None:
+        raise Failure(f"in the batch and alone an item gives {found}", "items of a batch meet each other")

@@ -46,7 +46,7 @@ def gradcheck(case: Case) -> None:
     def function(*tensors: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(followed, tensors, strict=True))
         state = {name: given.get(name, each) for name, each in layer.named_parameters()}
-        arguments = {name: given.get(name, each) for name, each in values.items()}
+        arguments = {name: given.get(name, each).clone() for name, each in values.items()}
         output = functional_call(layer, state, (), arguments)
         return tuple(t for t in tensors_in(output) if t.requires_grad)
 

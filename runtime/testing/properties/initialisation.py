@@ -10,7 +10,7 @@ import runtime
 from compiler.artifact import Artifact
 from runtime.testing.case import Case, call, fixed_random
 from runtime.testing.comparison import difference
-from runtime.testing.outcome import Failure
+from runtime.testing.outcome import Failure, Skip
 from runtime.testing.properties.gradients import followed_inputs, loss_of
 from spec_schema.plain import to_yaml
 
@@ -65,6 +65,8 @@ def _reached(model: nn.Module, case: Case) -> list[str]:
 
 def freeze(case: Case) -> None:
     """Frozen by a rule, a layer stays as it is in training too, and lets gradients through."""
+    if not list(case.make().parameters()):
+        raise Skip("it has no parameters")
     model = runtime.build(artifact_of(case, freeze=["layer"]), seed=case.seed).train()
     before = {name: each.clone() for name, each in model.state_dict().items()}
     trained = [name for name, each in model.named_parameters() if each.requires_grad]

@@ -17,6 +17,7 @@ from runtime.testing.strategies.tensors import Draw
 from runtime.testing.subject import HintError, Subject
 from spec_schema.diagnostics import SpecError
 from spec_schema.evaluate import evaluate
+from spec_schema.tensors import TensorType
 
 SIZES = (1, 4)
 TRIED = 4
@@ -69,11 +70,17 @@ def with_inputs(case: Case, form: Form) -> Case | None:
         shape = tuple(evaluate(part, case.names) for part in each.dimensions)
         if any(type(size) is not int or size < 0 for size in shape):
             return None
-        texts = [str(part) for part in each.dimensions]
-        hinted = bool(case.subject.hints.inputs)
-        batch = texts.index(BATCH) if BATCH in texts else None if hinted or not texts else 0
-        inputs[name] = Input(each.dtype, shape, batch, *_bounds(case, name))
+        inputs[name] = Input(each.dtype, shape, _batch(case, each, shape), *_bounds(case, name))
     return Case(case.subject, case.written, case.inferred, inputs, case.sizes, case.seed)
+
+
+def _batch(case: Case, tensor: TensorType, shape: tuple[int, ...]) -> int | None:
+    """Return the dimension of the items of a batch: the first that grows with it."""
+    if BATCH not in case.sizes:
+        return None
+    more = {**case.names, BATCH: case.sizes[BATCH] + 1}
+    grows = [evaluate(part, more) > size for part, size in zip(tensor.dimensions, shape, strict=True)]
+    return grows.index(True) if True in grows else None
 
 
 def _bounds(case: Case, name: str) -> tuple[float | None, float | None]:
