@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
+
+Types: TypeAlias = Mapping[str, str | Sequence[str | None]]
+"""A tensor type for each input, or several to choose from."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,7 +33,8 @@ class Hints:
     Attributes:
         inputs: A tensor type for each input that `forward` is given, or several to choose from:
             `{"x": ["float[batch, in_features]", "float[batch, time, in_features]"]}`. None among them leaves an
-            input out. The dimension that is `batch` says where the items of a batch are.
+            input out. The dimension that is `batch` says where the items of a batch are. Where types go together,
+            a list of such mappings to choose from.
         output: The type that comes out, or a list of types where several tensors do. What comes out without a
             dimension `batch` is not expected to have items.
         arguments: What to draw for an argument: some values, or a Hypothesis strategy. A layer is a `Recipe`.
@@ -38,10 +42,12 @@ class Hints:
         values: The smallest value of an input and what it stays below, numbers or expressions:
             `{"tokens": (0, "num_embeddings")}`.
         where: Conditions that arguments and sizes must meet, as expressions: `["embed_dim % num_heads == 0"]`.
-        exceptions: Properties that the layer does not have, each with the reason.
+            An input that is no argument or size is true where it is given.
+        exceptions: Properties that the layer does not have, each with the reason; or that it has not under a
+            condition: `{"gradcheck if sparse": "the gradient is sparse"}`.
     """
 
-    inputs: Mapping[str, str | Sequence[str | None]] = field(default_factory=dict)
+    inputs: Types | Sequence[Types] = field(default_factory=dict)
     output: str | Sequence[str] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)

@@ -56,7 +56,8 @@ class Case:
     def names(self) -> dict[str, Any]:
         """The values that expressions of hints may name."""
         defaults = {each.name: each.default for each in self.subject.layer.arguments}
-        return {**defaults, **self.sizes, **self.inferred, **self.written}
+        given = {name: name in self.inputs for name in self.subject.forward_parameters()}
+        return {**given, **defaults, **self.sizes, **self.inferred, **self.written}
 
     def make(self, seed: int | None = None) -> nn.Module:
         """Construct the layer, evaluating, with parameters that are random through and through."""

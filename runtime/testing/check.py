@@ -14,10 +14,11 @@ from hypothesis.errors import Flaky, Unsatisfiable
 
 from runtime.testing.case import Case
 from runtime.testing.causes import likely_cause
+from runtime.testing.forms import is_met
 from runtime.testing.outcome import Failure, Property, Result, Skip, Verdict
 from runtime.testing.properties.table import PROPERTIES
 from runtime.testing.strategies.cases import cases
-from runtime.testing.subject import HintError, Subject
+from runtime.testing.subject import UNDER, HintError, Subject
 from spec_schema.suggest import did_you_mean
 
 EXAMPLES = 30
@@ -38,7 +39,7 @@ def check_layer(subject: Subject, examples: int = EXAMPLES, seed: int | None = N
     drawn = cases(subject)
     broken = False
     for each in properties_of(subject).values():
-        reason = subject.hints.exceptions.get(each.name)
+        reason = subject.exception(each.name)
         if reason is not None:
             yield Verdict(each, Result.excepted, reason=reason)
         elif broken:
@@ -51,7 +52,7 @@ def check_layer(subject: Subject, examples: int = EXAMPLES, seed: int | None = N
 
 def properties_of(subject: Subject) -> dict[str, Property]:
     """Return all properties; HintError where a hint excepts one that there is not."""
-    for name in subject.hints.exceptions:
+    for name in (key.partition(UNDER)[0] for key in subject.hints.exceptions):
         if name not in PROPERTIES:
             near = did_you_mean(name, PROPERTIES)
             help = f"did you mean `{near}`?" if near else f"there are: {', '.join(PROPERTIES)}"
@@ -86,6 +87,9 @@ class _Trial:
         self.failure: Failure | None = None
 
     def __call__(self, case: Case) -> None:
+        if (reason := _exception(case, self.property)) is not None:
+            self.reason = reason
+            return
         try:
             self.property.check(case)
         except Skip as skip:
@@ -95,6 +99,14 @@ class _Trial:
             raise self.failure from error
         else:
             self.tried += 1
+
+
+def _exception(case: Case, property: Property) -> str | None:
+    """Return why the hints except a property for an example, if they do."""
+    for text, reason in case.subject.exceptions_under_conditions(property.name).items():
+        if is_met(case.subject, "exceptions", text, case.names):
+            return reason
+    return None
 
 
 def _explained(error: Exception, case: Case, property: Property) -> Failure:

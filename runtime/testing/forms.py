@@ -7,11 +7,13 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from compiler.catalogue.deferral import CannotInfer, dimension_of, parse_rule
+from compiler.catalogue.hints import Types
 from runtime.testing.subject import HintError, Subject
 from spec_schema.diagnostics import SpecError
-from spec_schema.evaluate import FUNCTIONS
+from spec_schema.evaluate import FUNCTIONS, evaluate
 from spec_schema.grammar import Expression, parse_expression
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.plain import to_json
@@ -50,9 +52,9 @@ class Form:
         return list(dict.fromkeys(name for part in parts for name in names_in(part)))
 
 
-def names_in(expression: Expression) -> list[str]:
+def names_in(given: Expression) -> list[str]:
     """Return the names of values in an expression."""
-    found = [node.id for node in ast.walk(expression.tree) if isinstance(node, ast.Name)]
+    found = [node.id for node in ast.walk(given.tree) if isinstance(node, ast.Name)]
     return [name for name in found if name not in FUNCTIONS]
 
 
@@ -62,17 +64,17 @@ def hinted_forms(subject: Subject) -> list[Form]:
     Raises:
         HintError: a type is none, or an input that `forward` needs has none.
     """
-    hints = subject.hints.inputs
-    missing = [name for name in subject.required_inputs() if name not in hints]
+    return [form for types in subject.input_types for form in _choices(subject, types)]
+
+
+def _choices(subject: Subject, types: Types) -> Iterator[Form]:
+    missing = [name for name in subject.required_inputs() if name not in types]
     if missing:
         raise HintError(f"{subject.layer.name}: hints.inputs lack `{missing[0]}`, which `forward` needs")
-    choices = [list(_expanded([given] if isinstance(given, str) else given)) for given in hints.values()]
-    return [
-        Form(
-            {n: tensor_type(subject, text) for n, text in zip(hints, texts, strict=True) if text is not None}
-        )
-        for texts in itertools.product(*choices)
-    ]
+    given = [list(_expanded([each] if isinstance(each, str) else each)) for each in types.values()]
+    for texts in itertools.product(*given):
+        chosen = {name: text for name, text in zip(types, texts, strict=True) if text is not None}
+        yield Form({name: tensor_type(subject, text) for name, text in chosen.items()})
 
 
 def tensor_type(subject: Subject, text: str) -> TensorType:
@@ -83,7 +85,15 @@ def tensor_type(subject: Subject, text: str) -> TensorType:
         raise HintError(f"{subject.layer.name}: `{text}`: {error.diagnostics[0].message}") from None
 
 
-def condition(subject: Subject, text: str) -> Expression:
+def is_met(subject: Subject, what: str, text: str, names: Mapping[str, Any]) -> bool:
+    """Say whether a condition of a hint is met; HintError if it is no expression over the names."""
+    try:
+        return bool(evaluate(expression(subject, text), names))
+    except SpecError as error:
+        raise HintError(f"{subject.layer.name}: hints.{what}: {error.diagnostics[0].message}") from None
+
+
+def expression(subject: Subject, text: str) -> Expression:
     """Read an expression of a hint; HintError if it is none."""
     try:
         return parse_expression(scalar(text))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
-from compiler.catalogue.hints import Hints
+from compiler.catalogue.hints import Hints, Types
 from compiler.catalogue.layer_types import LayerType
 from compiler.catalogue.layers import layer_names, layer_type
 from compiler.catalogue.plugins import Plugin, load_plugin, plugin_of_layer
 from runtime.testing.torch_layers import HINTS
 from spec_schema.suggest import did_you_mean
 
+UNDER = " if "
+"""Stands between a property and the condition under which it is excepted."""
 MANY = 20
 """Names that are not listed any more."""
 
@@ -32,7 +34,8 @@ class Subject:
     plugin: Plugin | None = None
 
     def __post_init__(self) -> None:
-        self._check("inputs", self.hints.inputs, list(self.forward_parameters()))
+        for types in self.input_types:
+            self._check("inputs", types, list(self.forward_parameters()))
         self._check("arguments", self.hints.arguments, [each.name for each in self.layer.arguments])
 
     def _check(self, what: str, given: Iterable[str], known: list[str]) -> None:
@@ -41,6 +44,21 @@ class Subject:
                 near = did_you_mean(name, known)
                 there = f"did you mean `{near}`?" if near else f"there are: {', '.join(known) or 'none'}"
                 raise HintError(f"{self.layer.name}: hints.{what} name `{name}`; {there}")
+
+    @property
+    def input_types(self) -> list[Types]:
+        """The mappings of types that the hints give, to choose from."""
+        given = self.hints.inputs
+        return [given] if isinstance(given, Mapping) else list(given)
+
+    def exception(self, property: str) -> str | None:
+        """Return why the hints except a property, None where they do not, or not always."""
+        return self.hints.exceptions.get(property)
+
+    def exceptions_under_conditions(self, property: str) -> dict[str, str]:
+        """Return the conditions under which the hints except a property, each with the reason."""
+        parts = ((key.partition(UNDER), reason) for key, reason in self.hints.exceptions.items())
+        return {condition: reason for (name, _, condition), reason in parts if condition and name == property}
 
     def forward_parameters(self) -> dict[str, inspect.Parameter]:
         """Return what `forward` takes, without `self` and what hides behind stars."""

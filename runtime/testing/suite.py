@@ -34,7 +34,7 @@ def layer_tests(
 
     @pytest.mark.parametrize("property", properties_of(tried.subject).values(), ids=lambda each: each.name)
     def test(property: Property) -> None:
-        reason = tried.subject.hints.exceptions.get(property.name)
+        reason = tried.subject.exception(property.name)
         if reason is not None:
             pytest.skip(reason)
         verdict = check_property(property, tried.cases, examples)

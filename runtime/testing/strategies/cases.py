@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from compiler.catalogue.layer_types import REQUIRED, Argument
 from runtime.testing.case import Case, Input, call
-from runtime.testing.forms import BATCH, Form, condition, hinted_forms, possible_forms
+from runtime.testing.forms import BATCH, Form, expression, hinted_forms, is_met, possible_forms
 from runtime.testing.strategies.arguments import arguments
 from runtime.testing.strategies.tensors import Draw
 from runtime.testing.subject import HintError, Subject
-from spec_schema.diagnostics import SpecError
 from spec_schema.evaluate import evaluate
 from spec_schema.tensors import TensorType
 
@@ -88,7 +87,7 @@ def _bounds(case: Case, name: str) -> tuple[float | None, float | None]:
     if given is None:
         return None, None
     low, high = (
-        evaluate(condition(case.subject, each), case.names) if isinstance(each, str) else each
+        evaluate(expression(case.subject, each), case.names) if isinstance(each, str) else each
         for each in given
     )
     return low, high
@@ -96,12 +95,8 @@ def _bounds(case: Case, name: str) -> tuple[float | None, float | None]:
 
 def _allowed(case: Case) -> bool:
     """Say whether the conditions of the hints are met, and the constructor takes the arguments."""
-    try:
-        if not all(evaluate(condition(case.subject, text), case.names) for text in case.subject.hints.where):
-            return False
-    except SpecError as error:
-        reason = error.diagnostics[0].message
-        raise HintError(f"{case.subject.layer.name}: hints.where: {reason}") from None
+    if not all(is_met(case.subject, "where", text, case.names) for text in case.subject.hints.where):
+        return False
     try:
         case.make()
     except REFUSALS:
