@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky, Unsatisfiable
 
 from runtime.testing.case import Case
-from runtime.testing.causes import likely_cause
+from runtime.testing.causes import likely_cause, place_of
 from runtime.testing.forms import is_met
 from runtime.testing.outcome import Failure, Property, Result, Skip, Verdict
 from runtime.testing.properties.table import PROPERTIES
@@ -111,10 +111,14 @@ def _exception(case: Case, property: Property) -> str | None:
 
 def _explained(error: Exception, case: Case, property: Property) -> Failure:
     """Return a failure with its likely cause: a failed check, or whatever the layer raises."""
-    failure = (
-        error if isinstance(error, Failure) else Failure(f"it raises {type(error).__name__}: {_line(error)}")
-    )
-    return Failure(failure.message, likely_cause(case.subject.layer.cls, property.name) or failure.cause)
+    cls = case.subject.layer.cls
+    if isinstance(error, Failure):
+        message, cause = error.message, error.cause
+    else:
+        place = place_of(error, cls)
+        raised = f"it raises {type(error).__name__}" + (f" ({place})" if place else "")
+        message, cause = f"{raised}: {_line(error)}", None
+    return Failure(message, likely_cause(cls, property.name) or cause)
 
 
 def _line(error: Exception) -> str:

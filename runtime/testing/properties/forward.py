@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from compiler.infer.own_tensors import dtype_of
 from compiler.infer.values import tensors_in
 from runtime.testing.case import Case, call, fixed_random
 from runtime.testing.comparison import difference, form
@@ -19,6 +20,8 @@ from spec_schema.evaluate import evaluate
 from spec_schema.tensors import TensorType
 
 EVALUATING, TRAINING = False, True
+FLOAT = "float"
+"""The dtype of a hint that means the model's."""
 FEWEST = 2
 """Items of a batch that could meet each other."""
 
@@ -38,21 +41,25 @@ def shapes(case: Case) -> None:
         with torch.device("meta"):
             layer = case.construct().train(mode)
         meta = layer.to("meta")(**{name: each.to("meta") for name, each in case.values().items()})
+        when = "training" if mode == TRAINING else "evaluating"
         if form(meta) != form(real):
-            raise Failure(f"{form(meta)} on the meta device, and {form(real)} on the CPU")
-        _check_output(case, real)
+            raise Failure(f"{when}, it gives {form(meta)} on the meta device, and {form(real)} on the CPU")
+        if wrong := _unlike_hints(case, real):
+            raise Failure(f"{when}, it gives {wrong}")
 
 
-def _check_output(case: Case, output: Any) -> None:
-    """Compare an output with the types that the hints give."""
+def _unlike_hints(case: Case, output: Any) -> str | None:
+    """Return how an output differs from the types that the hints give, None where it does not."""
     given = output_types(case)
     tensors = tensors_in(output)
     if given and len(given) != len(tensors):
-        raise Failure(f"{form(output)}, where the hints say {', '.join(map(str, given))}")
+        return f"{form(output)}, where the hints say {', '.join(map(str, given))}"
     for wanted, tensor in zip(given, tensors, strict=False):
         sizes = [evaluate(part, case.names) for part in wanted.dimensions]
-        if list(tensor.shape) != sizes:
-            raise Failure(f"{form(tensor)}, where the hints say {wanted}: {sizes}")
+        dtype = torch.float32 if wanted.dtype == FLOAT else dtype_of(wanted.dtype)
+        if list(tensor.shape) != sizes or tensor.dtype != dtype:
+            return f"{form(tensor)}, where the hints say {wanted}: {sizes}"
+    return None
 
 
 def output_types(case: Case) -> list[TensorType]:

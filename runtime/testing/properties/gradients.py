@@ -33,7 +33,9 @@ def reach(case: Case) -> None:
             )
         for name, found in zip(followed, _gradients(loss, followed), strict=True):
             if found is None:
-                raise Failure(f"no gradient reaches `{name}`")
+                raise Failure(
+                    f"no gradient reaches `{name}`", "the output does not depend on it, or is cut off"
+                )
 
 
 def gradcheck(case: Case) -> None:
