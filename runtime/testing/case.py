@@ -139,7 +139,7 @@ def _constructed(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _literal(value: Any) -> str:
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         return f"[{', '.join(map(_literal, value))}]"
     return repr(value)
 

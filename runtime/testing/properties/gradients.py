@@ -113,7 +113,7 @@ def _gradients_by_name(layer: nn.Module, loss: Tensor) -> dict[str, Tensor]:
     parameters = {name: each for name, each in layer.named_parameters() if each.requires_grad}
     found = _gradients(loss, parameters) if loss.requires_grad else [None] * len(parameters)
     return {
-        name: torch.zeros_like(each) if gradient is None else gradient
+        name: torch.zeros_like(each) if gradient is None else gradient.to_dense()
         for (name, each), gradient in zip(parameters.items(), found, strict=True)
     }
 

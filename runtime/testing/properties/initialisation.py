@@ -57,7 +57,7 @@ def _reached(model: nn.Module, case: Case) -> list[str]:
     values = followed_inputs(case.values())
     followed = {name: each for name, each in values.items() if each.requires_grad}
     loss = loss_of(call(model, values))
-    if not loss.requires_grad:
+    if not followed or not loss.requires_grad:
         return []
     gradients = torch.autograd.grad(loss, list(followed.values()), allow_unused=True)
     return [name for name, each in zip(followed, gradients, strict=True) if each is not None]
