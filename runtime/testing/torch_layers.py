@@ -124,7 +124,8 @@ def average_pool(rank: int) -> Hints:
 
 
 def norm_pool(rank: int) -> Hints:
-    arguments = {"norm_type": [1, 2, 3], "kernel_size": numbers(rank, 1, 2), "stride": numbers(rank, 1, 2)}
+    size = numbers(rank, 1, 2) if rank > 1 else st.sampled_from([1, 2])
+    arguments = {"norm_type": [1.0, 2.0, 4.0], "kernel_size": size, "stride": size}
     return Hints({"input": images(rank)}, arguments=arguments, sizes=sides(rank, 2, 3))
 
 
@@ -174,12 +175,28 @@ POOLING = {
 
 SEVERAL = {"batch": (2, 4)}
 """Torch refuses to train on one value for each channel."""
+IN_TRAINING = (
+    "runs",
+    "shapes",
+    "inputs",
+    "training",
+    "random_state",
+    "state_dict",
+    "gradients",
+    "device",
+    "freeze",
+)
+OF_THE_BATCH = "without running statistics it takes those of the batch, also when evaluating"
 ON_GPU = f"on the CPU it refuses to train ({ISSUES.replace('issues', 'pull')}/78078)"
 
 
 def batch_norm(rank: int) -> Hints:
     flat = ["float[batch, num_features]"] if rank == 1 else []
-    return Hints({"input": [*images(rank, "num_features")[:1], *flat]}, sizes=SEVERAL)
+    return Hints(
+        {"input": [*images(rank, "num_features")[:1], *flat]},
+        sizes=SEVERAL,
+        exceptions={"batch if not track_running_stats": OF_THE_BATCH},
+    )
 
 
 def instance_norm(rank: int) -> Hints:
@@ -192,15 +209,24 @@ NORMALISATION = {
     "SyncBatchNorm": Hints(
         {"input": "float[batch, num_features, ...]"},
         sizes=SEVERAL,
-        exceptions=dict.fromkeys(
-            ("runs", "shapes", "inputs", "training", "random_state", "state_dict", "gradients", "device"),
-            ON_GPU,
-        ),
+        exceptions={"batch if not track_running_stats": OF_THE_BATCH, **dict.fromkeys(IN_TRAINING, ON_GPU)},
     ),
     "GroupNorm": Hints(
-        {"input": "float[batch, num_channels, ...]"}, arguments={"num_groups": [1, 2, 3]}, sizes=SEVERAL
+        {"input": "float[batch, num_channels, ...]"},
+        arguments={"num_groups": [1, 2, 3]},
+        where=["num_channels > num_groups"],
     ),
-    "CrossMapLRN2d": Hints({"input": images(2)[:1]}, arguments={"size": [1, 2, 3]}),
+    "CrossMapLRN2d": Hints(
+        {"input": images(2)[:1]},
+        arguments={"size": [1, 2, 3]},
+        exceptions={
+            **{
+                f"{name} if size == 1": "its backward raises for a size of 1"
+                for name in ("gradients", "gradcheck")
+            },
+            "compile": "it resizes its result, which torch.compile does not follow",
+        },
+    ),
     "LocalResponseNorm": Hints({"input": "float[batch, channels, size1, ...]"}),
 }
 
@@ -249,6 +275,9 @@ RECURRENCE = {
 
 # Attention
 
+WITHOUT_VALUES = ("shapes", "device", "initialisation", "freeze", "spec", "export", "compile")
+"""The properties whose checks know of an input its type alone."""
+
 WIDTHS = st.sampled_from([2, 4])
 PARTS: Mapping[str, Any] = {
     "nhead": [1, 2],
@@ -274,7 +303,17 @@ def stack(recipe: str, inputs: Mapping[str, Any], argument: str) -> Hints:
     given = {"d_model": 4, "nhead": 2, "dim_feedforward": 3, "batch_first": True}
     layers = [Recipe(recipe, given), Recipe(recipe, {**given, "norm_first": True, "activation": "gelu"})]
     norms = [None, Recipe("LayerNorm", {"normalized_shape": 4})]
-    return Hints(inputs, arguments={argument: layers, "num_layers": [1, 2], "norm": norms})
+    return Hints(
+        inputs,
+        arguments={argument: layers, "num_layers": [1, 2], "norm": norms},
+        exceptions=looks_at(list(inputs)[-1]),
+    )
+
+
+def looks_at(mask: str) -> dict[str, str]:
+    """Return what a stack with a mask does not promise."""
+    reason = f"it asks whether the numbers of `{mask}` are causal ({ISSUES.replace('issues', 'pull')}/91171)"
+    return {f"{name} if {mask}": reason for name in WITHOUT_VALUES}
 
 
 ATTENTION = {
@@ -343,7 +382,8 @@ ATTENTION = {
             **PARTS,
             **{f"num_{part}_layers": st.just(1) for part in ("encoder", "decoder")},
         },
-        where=["nhead < 3", "num_encoder_layers + num_decoder_layers < 3", "dim_feedforward < 4"],
+        where=["num_encoder_layers + num_decoder_layers == 2", "dim_feedforward == 3"],
+        exceptions=looks_at("tgt_mask"),
     ),
 }
 
@@ -353,7 +393,8 @@ ATTENTION = {
 ROWS = {
     "gradcheck if padding_idx is not None": "the row of `padding_idx` is not trained",
     "gradcheck if scale_grad_by_freq": "gradients are divided by how often a row is used, as asked for",
-    "gradcheck if sparse": "sparse gradients are not compared",
+    "gradcheck if sparse": "gradcheck takes no sparse gradients",
+    "compile if sparse": "torch.compile takes no sparse gradients",
 }
 RENORMALISED = {
     f"{property} if max_norm is not None": "it shortens the rows that it uses in place, also when evaluating"
@@ -395,11 +436,17 @@ TABLES = {
             "div_value": [1.0, 2.0],
         },
         values={"target_": (0, "n_classes")},
+        exceptions={
+            "gradients": "a cluster that no target is in gets no gradient",
+            **dict.fromkeys(
+                WITHOUT_VALUES, f"it looks at which clusters the targets are in ({ISSUES}/194765)"
+            ),
+        },
     ),
     "LinearCrossEntropyLoss": Hints(
         {"input": "float[batch, in_features]", "target": "int64[batch]"},
         ["float[]"],
-        arguments={"reduction": ["mean", "sum"], "out_features": [[]], "ignore_index": [None, 0]},
+        arguments={"reduction": ["mean", "sum"], "out_features": [[]], "ignore_index": [None, -100]},
         values={"target": (0, "num_classes")},
     ),
 }
@@ -407,14 +454,16 @@ TABLES = {
 
 # Shapes, and the rest
 
-RESIZED = {"size": st.none() | numbers(2, 1, 3), "scale_factor": [None, 2, 0.5, [2.0, 1.5]]}
+RESIZED = {"size": st.none() | numbers(2, 1, 3), "scale_factor": [None, 2, 0.5, (2.0, 1.5)]}
 ONE_OF = "(size is None) != (scale_factor is None)"
 
 
 def along(*inputs: str) -> Hints:
     """Return the hints of a layer that works along a dimension which is not that of the batch."""
     return Hints(
-        dict.fromkeys(inputs, "float[batch, 2 * channels, 2 * length]"), arguments={"dim": [1, 2, -1]}
+        dict.fromkeys(inputs, "float[batch, 2 * channels, 2 * length]"),
+        arguments={"dim": [1, 2, -1]},
+        exceptions={"batch if dim is None": "without `dim`, that is the first of three dimensions"},
     )
 
 
