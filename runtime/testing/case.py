@@ -124,9 +124,12 @@ def call(layer: nn.Module, values: Mapping[str, Tensor], seed: int = 0) -> Any:
 
 @contextmanager
 def fixed_random(seed: int) -> Iterator[None]:
-    """Seed torch's global generator for a while, and put it back."""
+    """Seed torch's global generator for a while, and put it back.
+
+    That of the CPU: `torch.manual_seed` is slow, for it notes the stack for each other device.
+    """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         yield
 
 

@@ -10,7 +10,7 @@ from hypothesis import Phase, assume, find, settings
 from hypothesis import strategies as st
 
 from compiler.catalogue.layer_types import REQUIRED, Argument
-from runtime.testing.case import Case, Input, call
+from runtime.testing.case import Case, Input, call, fixed_random
 from runtime.testing.forms import BATCH, Form, expression, hinted_forms, is_met, possible_forms
 from runtime.testing.strategies.arguments import arguments
 from runtime.testing.strategies.tensors import Draw
@@ -98,7 +98,8 @@ def _allowed(case: Case) -> bool:
     if not all(is_met(case.subject, "where", text, case.names) for text in case.subject.hints.where):
         return False
     try:
-        case.make()
+        with fixed_random(0):
+            case.construct()
     except REFUSALS:
         return False
     except Exception:
