@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from spec_schema.bounds import kind
+from spec_schema.clock import stage
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.document import Document
 from spec_schema.limits import DEFAULT_LIMITS, Limits
@@ -86,6 +87,7 @@ class Loaded:
         return name if name[:1].isalpha() and not keyword.iskeyword(name) else f"Model{name}"
 
 
+@stage("load")
 def load(
     path: str,
     files: Files,

@@ -12,6 +12,7 @@ from compiler.artifact import Artifact, Canonical, canonical
 from compiler.catalogue.plugins import Plugin, Registry, import_name, load_plugin
 from compiler.load import BundledFiles, DiskFiles, Files, Loaded, Settings, load
 from compiler.resolve.program import resolve
+from spec_schema.clock import check_time, stage, timed
 from spec_schema.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -75,19 +76,23 @@ def compile_files(
     path: str, files: Files, settings: Settings | None, preset: str | None, plugins: Registry, limits: Limits
 ) -> Artifact:
     """Compile a spec that `files` hold, and check how it is to be trained."""
-    artifact = compile_model(path, files, settings, preset, plugins, limits)
-    _ = artifact.training  # refuses a wrong section; a saved model loads without that look
-    return artifact
+    with timed(limits.compile_seconds):
+        artifact = compile_model(path, files, settings, preset, plugins, limits)
+        _ = artifact.training  # refuses a wrong section; a saved model loads without that look
+        return artifact
 
 
 def compile_model(
     path: str, files: Files, settings: Settings | None, preset: str | None, plugins: Registry, limits: Limits
 ) -> Artifact:
     """Compile the model of a spec that `files` hold: the whole pipeline."""
-    loaded = load(path, files, settings, preset, limits)
-    program = resolve(loaded, plugins)
-    inferred = infer(program, limits)
-    return emit(loaded, inferred, limits)
+    with timed(limits.compile_seconds):
+        loaded = load(path, files, settings, preset, limits)
+        program = resolve(loaded, plugins)
+        inferred = infer(program, limits)
+        artifact = emit(loaded, inferred, limits)
+        check_time(program.model.span)
+        return artifact
 
 
 def infer(program: ResolvedProgram, limits: Limits) -> Inferred:
@@ -108,6 +113,7 @@ def emit(loaded: Loaded, inferred: Inferred, limits: Limits) -> Artifact:
     )
 
 
+@stage("emit")
 def emit_source(inferred: Inferred, plan: Plan) -> ast.Module:
     """Check the placement, and return the tree of the emitted source."""
     from compiler.emit.module import emit_tree

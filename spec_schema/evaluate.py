@@ -10,9 +10,11 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from spec_schema.bounds import bindings, failure, kind, problem, would_be_too_large
+from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.grammar import Expression, Source
 from spec_schema.limits import DEFAULT_LIMITS, Limits
@@ -100,6 +102,10 @@ T = TypeVar("T")
 _ITEMS_PER_STEP = 100
 
 
+LOOKED_AFTER = 64
+"""Steps between two looks at the clock, which take longer than a step."""
+
+
 class Budget:
     """Counts the steps of one evaluation, so that none goes on for ever."""
 
@@ -109,6 +115,8 @@ class Budget:
 
     def spend(self, source: Source, node: ast.AST) -> None:
         self.left -= 1
+        if self.left % LOOKED_AFTER == 0:
+            check_time(partial(source.span, node))
         if self.left < 0:
             raise refuse(
                 "too-many-steps",

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.forms import EXPRESSIONS, STATEMENTS, form_problem
 from spec_schema.limits import DEFAULT_LIMITS, Limits
@@ -100,6 +101,7 @@ def parse_expression(
             notes=(f"the limit is {limits.expression:,}",),
             help="move parts of it into `vars`",
         )
+    check_time(scalar.span)
     tree = parse(scalar, text, start, "eval")
     assert isinstance(tree, ast.Expression)
     expression = Expression(scalar, text, start, tree.body)
@@ -114,6 +116,7 @@ def parse_program(scalar: Scalar, limits: Limits = DEFAULT_LIMITS) -> Program:
         SpecError: as `parse_expression`, or a way through the program returns nothing.
     """
     text = scalar.text
+    check_time(scalar.span)
     tree = parse(scalar, text, 0, "exec")
     assert isinstance(tree, ast.Module)
     program = Program(scalar, text, 0, tuple(tree.body))

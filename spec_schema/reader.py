@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.events import Event, too_deep
 from spec_schema.json_events import json_events
@@ -180,6 +182,7 @@ class _Builder:
         return Span(self.file, start, end)
 
     def _take(self, event: Event) -> None:
+        check_time(partial(self._span, event.start, event.end))
         if event.kind == "end":
             self._close(event)
             return

@@ -17,6 +17,7 @@ from compiler.cli.outcome import Format
 from compiler.cli.run import check_target
 from compiler.cli.subject import Subject, check_file
 from compiler.resolve.program import resolve
+from spec_schema.clock import timed
 from spec_schema.limits import DEFAULT_LIMITS
 
 Stage = StrEnum("Stage", ["load", "resolve", "infer", "rules", "emit"])
@@ -64,6 +65,11 @@ def text_after(stage: Stage, subject: Subject) -> str:
     """
     if stage is Stage.emit or subject.is_model:
         return _of_artifact(stage, subject.artifact())
+    with timed(DEFAULT_LIMITS.compile_seconds):
+        return _after(stage, subject)
+
+
+def _after(stage: Stage, subject: Subject) -> str:
     loaded = subject.load()
     if stage is Stage.load:
         return printing.print_document(canonical(loaded))

@@ -38,6 +38,7 @@ from compiler.program import Sequence as SequenceNode
 from compiler.resolve.layer_names import MODULE_ATTRIBUTES
 from compiler.resolve.nodes import reuses
 from compiler.resolve.values import expressions_of, free_names
+from spec_schema.clock import check_time
 from spec_schema.grammar import Expression, Program
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class ClassEmitter:
 
     def emit(self) -> ast.ClassDef:
         """Return the class."""
+        check_time(self.definition.span)
         body = self.definition.body
         forward = self._forward()
         match body:

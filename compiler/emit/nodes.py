@@ -18,6 +18,7 @@ from compiler.infer.states import BlockState, Chain, Leaf, Operation, State
 from compiler.infer.values import Recipe
 from compiler.program import Call, Choice, Inline, Item, LayerNode, NameTemplate, Repeat, Reuse, ValueTree
 from compiler.program import Sequence as SequenceNode
+from spec_schema.clock import check_time
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import Expression
 from spec_schema.limits import DEFAULT_LIMITS
@@ -45,6 +46,7 @@ class NodeEmitter:
 
     def emit(self, node: LayerNode, pairs: Pairs) -> ast.expr:
         """Return the expression that makes the layer of a node, in every instance."""
+        check_time(node.span)
         match node:
             case Call():
                 return self._call(node, pairs)

@@ -31,6 +31,7 @@ from compiler.resolve.layer_names import check_layer_name
 from compiler.resolve.program import value_of
 from compiler.resolve.values import is_type, place_of
 from spec_schema.bounds import bindings
+from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import Expression
@@ -54,6 +55,7 @@ class Builder:
 
     def build(self, node: LayerNode, values: Values) -> State:
         """Return the state of a node under the compile-time values of its block."""
+        check_time(node.span)
         self.built += 1
         if self.built > self.limits.modules:
             raise self._too_many(f"more than {self.limits.modules:,} layers", node.span)

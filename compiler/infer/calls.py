@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +14,7 @@ from compiler.catalogue.operation_table import FUNCTIONS, METHODS
 from compiler.catalogue.operations import CallProblem, method_signature, operation, signature
 from compiler.infer.reasons import forms, refusal
 from compiler.infer.values import show, tensors_in
+from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.grammar import Source
 from spec_schema.suggest import did_you_mean
@@ -127,8 +129,7 @@ def attempt(
     keywords: Mapping[str, Any],
 ) -> Any:
     """Call a function of torch; what it refuses is located, with the shapes that it got."""
-    if run.engine.out_of_time():
-        raise run.engine.too_slow(run.source.span(node))
+    check_time(partial(run.source.span, node), run.engine.trail.notes)
     if name in _PRODUCTS:
         check_dtypes(run, node, name, *_named(node, [*arguments, *keywords.values()]))
     if name in _MANY and tensors_in(arguments):

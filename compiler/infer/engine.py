@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,7 +29,8 @@ from compiler.program import (
     ResidualBody,
     SequenceBody,
 )
-from spec_schema.diagnostics import Label, SpecError, refuse
+from spec_schema.clock import check_time
+from spec_schema.diagnostics import Label, refuse
 from spec_schema.evaluate import Budget
 from spec_schema.grammar import Expression, Program
 from spec_schema.limits import Limits
@@ -56,8 +56,6 @@ class Engine:
     trail: Trail = field(default_factory=Trail)
     number_calls: set[int] = field(default_factory=set)
     """The `ast` nodes, by identity, that call a function of numbers whose name is an operation too."""
-    started: float | None = field(default_factory=time.process_time)
-    """When inference began, by the CPU; None once it is done, so that what comes later is not timed."""
 
     def __post_init__(self) -> None:
         self.builder = Builder(self.limits)
@@ -73,8 +71,7 @@ class Engine:
         key = self.key(state, inputs, keywords)
         if key is not None and key in self.steps:
             return self.steps[key]
-        if self.out_of_time():
-            raise self.too_slow(place)
+        check_time(place, self.trail.notes)
         result = self._step(state, inputs, keywords, place, where)
         if key is not None:
             self.steps[key] = result
@@ -86,15 +83,6 @@ class Engine:
             return (state, self.training, freeze(list(inputs)), freeze(dict(keywords)))
         except TypeError:
             return None
-
-    def out_of_time(self) -> bool:
-        """Say whether inferring the shapes has taken too long."""
-        return self.started is not None and time.process_time() - self.started > self.limits.compile_seconds
-
-    def too_slow(self, place: Span) -> SpecError:
-        """Return the refusal of what was under way when the time was over."""
-        message = f"the shapes take more than {self.limits.compile_seconds:g} seconds to infer"
-        return refuse("too-slow", message, place, notes=self.trail.notes())
 
     def _step(
         self, state: State, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span, where: str

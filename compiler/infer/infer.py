@@ -19,6 +19,7 @@ from compiler.infer.states import BlockState
 from compiler.infer.symbols import symbolic_sizes
 from compiler.program import ModelInput, ModuleBody, ResolvedProgram
 from compiler.resolve.programs import MODE
+from spec_schema.clock import Clock, stage
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.evaluate import evaluate
 from spec_schema.limits import Limits
@@ -38,6 +39,7 @@ class Inferred:
     engine: Engine
 
 
+@stage("infer")
 def infer_shapes(program: ResolvedProgram, limits: Limits, dtype: torch.dtype = torch.float32) -> Inferred:
     """Run the program over meta tensors of the example sizes.
 
@@ -64,10 +66,10 @@ def _with_symbols(
     program: ResolvedProgram, limits: Limits, dtype: torch.dtype, error: SpecError
 ) -> SpecError:
     """Return the errors of a run over symbolic sizes if they are the same ones, else the given error."""
-    in_short = replace(limits, compile_seconds=min(limits.compile_seconds, SECONDS_FOR_NAMES))
+    clock = Clock(min(limits.compile_seconds, SECONDS_FOR_NAMES))
     try:
-        with symbolic_sizes(program.sizes) as symbols:
-            _infer(program, in_short, dtype, symbols)
+        with clock.running(), stage("infer"), symbolic_sizes(program.sizes) as symbols:
+            _infer(program, limits, dtype, symbols)
     except SpecError as symbolic:
         if _places(symbolic) == _places(error):
             return SpecError(map(_named, symbolic.diagnostics, error.diagnostics))
@@ -98,7 +100,6 @@ def _infer(
         for training in modes(program):
             engine.training = training
             root, output = _run(engine, root, inputs, program)
-    engine.started = None
     return Inferred(program, root, inputs, output, engine)
 
 

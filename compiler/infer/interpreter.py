@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,6 +25,7 @@ from compiler.infer.states import BlockState
 from compiler.infer.values import Undecided, same_form, show, tensors_in
 from compiler.infer.ways import Way, disagreement, merge
 from compiler.resolve.programs import ATTRIBUTES, MODE, NAMESPACES
+from spec_schema.clock import check_time
 from spec_schema.diagnostics import Label, SpecError, refuse
 from spec_schema.evaluate import FUNCTIONS, Budget, Evaluator
 from spec_schema.grammar import Source
@@ -83,8 +85,7 @@ class Interpreter(Evaluator):
         """Run statements; return what a `return` among them gives."""
         for statement in body:
             self.budget.spend(self.source, statement)
-            if self.engine.out_of_time():
-                raise self.engine.too_slow(self.source.span(statement))
+            check_time(partial(self.source.span, statement), self.engine.trail.notes)
             method = getattr(self, f"_run_{type(statement).__name__}")
             returned: Returned | None = method(statement)
             if returned is not None:

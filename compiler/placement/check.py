@@ -35,6 +35,7 @@ from compiler.placement.rules import AUTO
 from compiler.plan import Plan
 from compiler.program import Item, ModuleBody, ParallelBody, ResidualBody, SequenceBody
 from compiler.resolve.nodes import reuses
+from spec_schema.clock import stage
 from spec_schema.diagnostics import Label, SpecError, refuse
 from spec_schema.evaluate import Budget
 from spec_schema.grammar import Expression, Program
@@ -45,6 +46,7 @@ SHOWN = 64
 """Tensors of a block that are tried as what a value may follow."""
 
 
+@stage("placement")
 def find_moves(inferred: Inferred, plan: Plan) -> Moves:
     """Return where values move in a model whose tensors are on several devices.
 

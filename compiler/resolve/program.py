@@ -22,6 +22,7 @@ from compiler.resolve.definitions import DefinitionReader, default_inputs
 from compiler.resolve.rules import read_rules
 from compiler.resolve.signatures import read_signature
 from compiler.resolve.values import check_names, free_names, read_value
+from spec_schema.clock import stage
 from spec_schema.diagnostics import Diagnostic, Label, SpecError
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import Expression
@@ -36,6 +37,7 @@ REGISTERED = frozenset({"unknown-layer", "unknown-operation"})
 """Names that mean nothing here may be those of a plugin: while a required one is missing they are not reported."""
 
 
+@stage("resolve")
 def resolve(loaded: Loaded, plugins: Registry) -> ResolvedProgram:
     """Return the program of a loaded spec.
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from compiler.catalogue.layers import layer_names
 from compiler.catalogue.operation_table import CONSTANTS, METHODS
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.program import Scope
 from compiler.resolve.values import is_type
+from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, Label
 from spec_schema.evaluate import FUNCTIONS
 from spec_schema.forms import in_place
@@ -71,6 +73,7 @@ def check_program(program: Source, body: Iterable[ast.AST], names: ProgramNames)
     }
     checker = _Checker(program, names, frozenset(stored), list(_hiding(program, stored, names)))
     for root in roots:
+        check_time(partial(program.span, root))
         checker.visit(root)
     return sorted(checker.problems, key=lambda d: d.span.start if d.span else 0)
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from compiler.catalogue.layers import layer_names
 from compiler.catalogue.operation_table import CONSTANTS
 from compiler.program import Argument, Scope, ValueTree
+from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, refuse
 from spec_schema.document import LongCall
 from spec_schema.evaluate import FUNCTIONS, unknown_value
@@ -104,6 +105,7 @@ def check_names(value: ValueTree, known: Iterable[str], scope: Scope) -> list[Di
     known = set(known)
     problems = []
     for expression in expressions_of(value):
+        check_time(expression.scalar.span)
         for name, node in _free(expression.tree).items():
             if name in known or name in FUNCTIONS or name in CONSTANTS or is_type(name, scope):
                 continue

@@ -20,6 +20,7 @@ from compiler.rules.defaults import default_rules
 from compiler.rules.share import Group, resolve_shares
 from compiler.rules.table import ModuleRow, RuleScope, Table, TensorRow, expand
 from compiler.rules.unused import unused_rule
+from spec_schema.clock import check_time, stage
 from spec_schema.diagnostics import Diagnostic, Label, SpecError
 from spec_schema.grammar import Expression
 from spec_schema.limits import Limits
@@ -75,6 +76,7 @@ class RuleApplier:
 
     def _row(self, group: Group, frozen: Mapping[str, list[Decision]], placed: Sites) -> PlanRow:
         owner = group.rows[0]
+        check_time(owner.span)
         shape, dtype = meta(owner.tensor)
         self.problems.extend(disagreements(group))
         initialisation, decisions = self._initialisation(group)
@@ -247,6 +249,7 @@ class RuleApplier:
         frozen: dict[str, list[Decision]] = {}
         for scope in scopes:
             for rule in scope.rules.freeze:
+                check_time(rule.span)
                 for row in self.table.below(scope.steps):
                     if rule.selector.matches(row.steps[len(scope.steps) :]):
                         self.used.add(rule)
@@ -296,6 +299,7 @@ class RuleApplier:
             ]
             for rule in rules:
                 if rule not in self.used and rule not in seen and not _is_everything(rule):
+                    check_time(rule.span)
                     seen.add(rule)
                     self.problems.append(unused_rule(rule, scope, self.table))
 
@@ -358,6 +362,7 @@ def _fan(row: TensorRow, name: str) -> tuple[int] | None:
     return (fans[0 if name == "fan_in" else 1],)
 
 
+@stage("rules")
 def apply_rules(inferred: Inferred, limits: Limits) -> Plan:
     """Return the plan of an inferred model.
 

@@ -10,6 +10,7 @@ from compiler.program import SelectorRule, ShareGroup
 from compiler.rules.alike import difference
 from compiler.rules.table import ModuleRow, Place, RuleScope, Table, TensorRow
 from compiler.rules.unused import unused_selector
+from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, Label
 from spec_schema.selectors import Step
 
@@ -35,6 +36,7 @@ class _Sharing:
     def apply(self, scope: RuleScope, rule: ShareGroup) -> None:
         targets: list[tuple[Place, SelectorRule]] = []
         matched = True
+        check_time(rule.span)
         for selector in rule.selectors:
             found = self._targets(scope, selector)
             if not found:
@@ -52,6 +54,7 @@ class _Sharing:
             self.problems.append(_kinds_differ(targets[0], odd[0]))
             return
         for place, selector in targets[1:]:
+            check_time(rule.span)
             self._tie(scope, rule, targets[0], (place, selector))
 
     def _targets(self, scope: RuleScope, rule: SelectorRule) -> list[Place]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from compiler.infer.states import BlockState, Chain, Leaf, State
 from compiler.program import ModuleBody, Rules, TensorEntry
+from spec_schema.clock import check_time
 from spec_schema.diagnostics import refuse
 from spec_schema.limits import Limits
 from spec_schema.selectors import Step
@@ -108,7 +109,7 @@ def expand(root: BlockState, limits: Limits) -> Table:
             notes=(f"the limit is {limits.modules:,} modules",),
         )
     table = Table()
-    _Expansion(table).state(root, Place((), "", ()))
+    _Expansion(table, root).state(root, Place((), "", ()))
     return table
 
 
@@ -178,10 +179,12 @@ class _Expansion:
     """Fills a table."""
 
     table: Table
+    root: BlockState
     layers: dict[Leaf, Part] = field(default_factory=dict)
 
     def state(self, state: State, at: Place) -> None:
         """Add a layer and all that is inside it."""
+        check_time(self.root.definition.span)
         before = self._size()
         if isinstance(state, BlockState) and _has_any(state.definition.rules):
             scope = RuleScope(at.steps, state.definition.rules, state)

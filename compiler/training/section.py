@@ -16,6 +16,7 @@ from compiler.rules.unused import unused_selector
 from compiler.training.calls import Making, metrics, optimizers, read_making, schedules
 from compiler.training.objective import OUTPUT, Objective, check_scalar, read_objective, try_objective
 from compiler.training.source import DataSource, example_batch, read_source
+from spec_schema.clock import stage
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.document import Metric, Train
 from spec_schema.evaluate import evaluate
@@ -60,6 +61,7 @@ class Training:
     span: Span
 
 
+@stage("train")
 def read_training(inferred: Inferred, plan: Plan) -> Training | None:
     """Return the checked `train` section of a spec, or None if it has none.
 
