@@ -40,11 +40,10 @@ def likely_cause(cls: type[nn.Module], property: str) -> str | None:
     """Return what in the source of a layer is known to break a property, with its line."""
     nodes = list(_nodes(cls))
     called = [each for each in nodes if each[0] not in CONSTRUCTING]
-    for patterns, where in ((IN_CALLS, called), (ANYWHERE, nodes)):
-        for pattern in patterns.get(property, ()):
-            for name, node, place in where:
-                if (found := pattern(node)) is not None:
-                    return f"{found}, in `{name}` ({place})"
+    for pattern in PATTERNS.get(property, ()):
+        for name, node, place in called if pattern in IN_CALLS else nodes:
+            if (found := pattern(node)) is not None:
+                return f"{found}, in `{name}` ({place})"
     return None
 
 
@@ -73,8 +72,12 @@ def _nodes(cls: type[nn.Module]) -> Iterator[tuple[str, ast.AST, str]]:
             continue
         file = Path(inspect.getsourcefile(method) or "").name
         nodes = ast.walk(ast.parse(textwrap.dedent("".join(lines))))
-        for node in sorted(nodes, key=lambda each: getattr(each, "lineno", 0)):
+        for node in sorted(nodes, key=_position):
             yield name, node, f"{file}:{first + getattr(node, 'lineno', 1) - 1}"
+
+
+def _position(node: ast.AST) -> tuple[int, int]:
+    return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
 
 
 # --- gradients ---------------------------------------------------------------------------------------------
@@ -126,7 +129,7 @@ def _other_when_compiled(node: ast.AST) -> str | None:
 
 def _foreign_random(node: ast.AST) -> str | None:
     if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(RANDOM):
-        return f"`{ast.unparse(node.func)}` is not torch's generator"
+        return f"`{ast.unparse(node.func)}` is not torch's global generator"
     return None
 
 
@@ -296,33 +299,33 @@ def _names(node: ast.AST, keyword: str) -> bool:
     return isinstance(node, ast.Call) and any(each.arg == keyword for each in node.keywords)
 
 
-IN_CALLS: dict[str, tuple[Pattern, ...]] = {
+PATTERNS: dict[str, tuple[Pattern, ...]] = {
     "shapes": (_looks, _cut),
     "inputs": (_in_place,),
     "evaluation": (_dropout, _foreign_random, _keeps),
+    "training": (_foreign_random,),
+    "random_state": (_seed, _foreign_random),
     "batch": (_batch,),
-    "state_dict": (_keeps,),
+    "registration": (_plain_tensor, _plain_container),
+    "state_dict": (_not_persistent, _plain_tensor, _plain_container, _keeps, _keys),
+    "copy": (_bound,),
     "gradients": (_cut, _no_grad),
     "gradcheck": (_own_backward, _cut, _no_grad, _moved_dtype),
     "shared": (_keeps,),
-    "dtype": (_without_dtype,),
-    "device": (_without_device, _looks),
+    "dtype": (_plain_tensor, _plain_container, _without_dtype),
+    "device": (_plain_tensor, _plain_container, _without_device, _looks),
+    "initialisation": (_empty, _foreign_random, _looks),
     "freeze": (_keeps,),
-    "spec": (_looks, _cut),
+    "spec": (_keys, _looks, _cut),
     "export": (_looks, _other_when_compiled, _cut),
     "compile": (_looks, _other_when_compiled, _cut),
 }
-"""For each property what is known to break it where the layer is called."""
+"""For each property what is known to break it, the surest first."""
 
-ANYWHERE: dict[str, tuple[Pattern, ...]] = {
-    "training": (_foreign_random,),
-    "random_state": (_seed, _foreign_random),
-    "registration": (_plain_tensor, _plain_container),
-    "state_dict": (_not_persistent, _plain_tensor, _plain_container, _keys),
-    "copy": (_bound,),
-    "dtype": (_plain_tensor, _plain_container),
-    "device": (_plain_tensor, _plain_container),
-    "initialisation": (_empty, _foreign_random, _looks),
-    "spec": (_keys,),
-}
-"""For each property what is known to break it, in the constructor too."""
+IN_CALLS = frozenset(
+    (
+        *(_looks, _cut, _no_grad, _in_place, _dropout, _keeps, _batch),
+        *(_without_dtype, _without_device, _moved_dtype),
+    )
+)
+"""What breaks nothing in a constructor."""

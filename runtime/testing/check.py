@@ -126,6 +126,8 @@ def _line(error: Exception) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
+TRACE = "torch.__trace"
+"""A logger that torch hands its records to without asking for their level."""
 LONGEST = 300
 """Characters of a message that is not ours."""
 
@@ -157,9 +159,11 @@ def _run(
 @contextmanager
 def _without_logs() -> Iterator[None]:
     """Keep torch from logging what it raises as well."""
-    before = logging.root.manager.disable
+    before, trace = logging.root.manager.disable, logging.getLogger(TRACE)
     logging.disable(logging.CRITICAL)
+    trace.disabled = True
     try:
         yield
     finally:
         logging.disable(before)
+        trace.disabled = False
