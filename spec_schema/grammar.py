@@ -10,6 +10,7 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
@@ -45,11 +46,17 @@ class Source:
 
     def _offset(self, line: int, column: int) -> int:
         """Turn a position of `ast` (1-based line, column in UTF-8 bytes) into a character offset."""
-        lines = self.text.split("\n")
-        if line > len(lines):
+        if line > len(self._lines):
             return len(self.text)
-        before = sum(len(text) + 1 for text in lines[: line - 1])
-        return before + len(lines[line - 1].encode()[:column].decode(errors="ignore"))
+        start, text = self._lines[line - 1]
+        return start + len(text.encode()[:column].decode(errors="ignore"))
+
+    @cached_property
+    def _lines(self) -> list[tuple[int, str]]:
+        """The lines of the text, each with the offset at which it starts."""
+        lines = self.text.split("\n")
+        starts = accumulate((len(line) + 1 for line in lines), initial=0)
+        return list(zip(starts, lines, strict=False))
 
 
 @dataclass(frozen=True, eq=False)
