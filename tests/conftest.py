@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -23,3 +24,14 @@ for name, examples in (("quick", 50), ("ci", 500), ("long", 20_000)):
         suppress_health_check=SLOW,
     )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the slowest and the largest mutant of a spec took, wherever it ran."""
+    found = [dict(report.user_properties) for report in terminalreporter.getreports("passed")]
+    measured = [each for each in found if {"slowest", "largest"} <= each.keys()]
+    if measured:
+        seconds, slow = max(each["slowest"] for each in measured)
+        megabytes, large = max(each["largest"] for each in measured)
+        terminalreporter.write_line(f"slowest mutant: {seconds:.2f} s of CPU, {slow}")
+        terminalreporter.write_line(f"largest mutant: {megabytes} MB, {large}")

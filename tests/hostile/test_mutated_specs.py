@@ -5,37 +5,18 @@ The same mutants in each run. `make hostile` goes on to a million, see `endless.
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Callable
 
 import pytest
 
 from tests.hostile.mutators import mutant
-from tests.hostile.originals import ROOT, Changed, originals
+from tests.hostile.originals import Changed, originals
 from tests.hostile.trials import attempt, check_shown
 
 ITEMS, EACH = 20, 500
-SECONDS = 20.0
-"""Of CPU: what hangs. The promise is 2, on a machine that does nothing else; `endless.py` measures that."""
+SECONDS = 6.0
+"""Of CPU. The promise is 2, on a machine that does nothing else: a busy one takes up to three times as long."""
 MEGABYTES = 300
-
-GROWTH = """
-import resource
-from tests.hostile.mutators import mutant
-from tests.hostile.originals import Changed, originals
-from tests.hostile.trials import attempt
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-for original in originals():
-    attempt(Changed(original, original.text.encode()), original.preset)
-before = peak()
-for number in range(600):
-    original = originals()[number % len(originals())]
-    attempt(mutant(original, 10_000 + number)[1], original.preset)
-print(peak() - before)
-"""
 
 
 @pytest.mark.parametrize("original", originals(), ids=str)
@@ -46,23 +27,25 @@ def test_what_is_changed_was_valid(original: object) -> None:
 
 
 @pytest.mark.parametrize("item", range(ITEMS))
-def test_a_mutant_compiles_or_is_refused_in_its_place(item: int) -> None:
+def test_a_mutant_compiles_or_is_refused_in_its_place(
+    item: int, record_property: Callable[[str, object], None]
+) -> None:
     everyone = originals()
-    refused = 0
+    attempt(Changed(everyone[0], everyone[0].text.encode()))  # imports torch
+    refused, slowest, largest = 0, (0.0, ""), (0, "")
     for seed in range(item * EACH, (item + 1) * EACH):
         original, number = everyone[seed % len(everyone)], seed // len(everyone)
         done, files = mutant(original, number)
+        title = f"{done} of {original}, number {number}"
         try:
             outcome = attempt(files, original.preset)
             check_shown(outcome.diagnostics)
         except Exception as error:
-            raise AssertionError(f"{done} of {original}, number {number}:\n{files.data!r}") from error
-        assert outcome.seconds < SECONDS, f"{done} of {original}, number {number}"
+            raise AssertionError(f"{title}:\n{files.data!r}") from error
+        slowest, largest = max(slowest, (outcome.seconds, title)), max(largest, (outcome.megabytes, title))
         refused += bool(outcome.diagnostics)
+    record_property("slowest", slowest)
+    record_property("largest", largest)
+    assert slowest[0] < SECONDS, slowest[1]
+    assert largest[0] < MEGABYTES, largest[1]
     assert EACH * 0.6 < refused < EACH, "mutants that are all valid, or all wrong, try nothing"
-
-
-def test_mutants_take_little_memory() -> None:
-    command = [sys.executable, "-W", "ignore", "-c", GROWTH]
-    grown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert int(grown) < MEGABYTES
