@@ -38,6 +38,7 @@ class Hints:
         output: The type that comes out, or a list of types where several tensors do. What comes out without a
             dimension `batch` is not expected to have items.
         arguments: What to draw for an argument: some values, or a Hypothesis strategy. A layer is a `Recipe`.
+            An optional argument is left out at times, unless its default is not among the values.
         sizes: The smallest and largest size of a named dimension, if 1 to 4 does not serve.
         values: The smallest value of an input and what it stays below, numbers or expressions:
             `{"tokens": (0, "num_embeddings")}`.

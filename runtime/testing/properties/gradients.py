@@ -12,7 +12,7 @@ from torch.autograd.gradcheck import GradcheckError
 from torch.func import functional_call
 
 from compiler.infer.values import tensors_in
-from runtime.testing.case import Case, call
+from runtime.testing.case import Case, call, fixed_random
 from runtime.testing.comparison import difference
 from runtime.testing.outcome import Failure, Skip
 
@@ -49,7 +49,8 @@ def gradcheck(case: Case) -> None:
         given = dict(zip(followed, tensors, strict=True))
         state = {name: given.get(name, each) for name, each in layer.named_parameters()}
         arguments = {name: given.get(name, each).clone() for name, each in values.items()}
-        output = functional_call(layer, state, (), arguments)
+        with fixed_random(0):
+            output = functional_call(layer, state, (), arguments)
         return tuple(t for t in tensors_in(output) if t.requires_grad)
 
     try:

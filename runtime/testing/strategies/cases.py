@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ def _cases(
         strategy = values[argument.name]
         if argument.deferred is not None:
             inferred[argument.name] = draw(strategy if strategy is not None else st.integers(*SIZES))
-        elif strategy is not None and (argument.default is REQUIRED or draw(st.integers(0, 2)) == 2):
+        elif strategy is not None and (_is_needed(subject, argument) or draw(st.integers(0, 2)) == 2):
             written[argument.name] = draw(strategy)
     known = {each.name for each in subject.layer.arguments}
     sizes = {
@@ -60,6 +61,12 @@ def _cases(
     assume(case is not None and _allowed(case))
     assert case is not None
     return case
+
+
+def _is_needed(subject: Subject, argument: Argument) -> bool:
+    """Say whether an argument may not be left out: it has no default, or hints allow only other values."""
+    hint = subject.hints.arguments.get(argument.name)
+    return argument.default is REQUIRED or (isinstance(hint, Sequence) and argument.default not in hint)
 
 
 def with_inputs(case: Case, form: Form) -> Case | None:
@@ -158,7 +165,8 @@ def _trial(subject: Subject, form: Form) -> Exception | None:
     case = with_inputs(Case(subject, simple, inferred, {}, sizes), form)
     assert case is not None
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             call(case.make(), case.values())
     except Exception as error:
         return error

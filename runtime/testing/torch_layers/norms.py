@@ -4,23 +4,10 @@ from __future__ import annotations
 
 from compiler.catalogue.hints import Hints
 from runtime.testing.torch_layers.shapes import each_rank, images, sides
-from runtime.testing.torch_layers.upstream import pull
 
 SEVERAL = {"batch": (2, 4)}
 """Torch refuses to train on one value for each channel."""
-IN_TRAINING = (
-    "runs",
-    "shapes",
-    "inputs",
-    "training",
-    "random_state",
-    "state_dict",
-    "gradients",
-    "device",
-    "freeze",
-)
 OF_THE_BATCH = "without running statistics it takes those of the batch, also when evaluating"
-ON_GPU = f"on the CPU it refuses to train ({pull(78078)})"
 
 
 def batch_norm(rank: int) -> Hints:
@@ -42,7 +29,7 @@ NORMALISATION = {
     "SyncBatchNorm": Hints(
         {"input": "float[batch, num_features, ...]"},
         sizes=SEVERAL,
-        exceptions={"batch if not track_running_stats": OF_THE_BATCH, **dict.fromkeys(IN_TRAINING, ON_GPU)},
+        exceptions={"batch if not track_running_stats": OF_THE_BATCH},
     ),
     "GroupNorm": Hints(
         {"input": "float[batch, num_channels, ...]"},

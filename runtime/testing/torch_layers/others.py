@@ -17,7 +17,7 @@ ROWS = {
 }
 RENORMALISED = {
     f"{property} if max_norm is not None": "it shortens the rows that it uses in place, also when evaluating"
-    for property in ("evaluation", "gradcheck", "copy", "freeze")
+    for property in ("evaluation", "gradcheck", "freeze")
 }
 TABLES = {
     "Embedding": Hints(
@@ -65,7 +65,7 @@ TABLES = {
     "LinearCrossEntropyLoss": Hints(
         {"input": "float[batch, in_features]", "target": "int64[batch]"},
         ["float[]"],
-        arguments={"reduction": ["mean", "sum"], "out_features": [[]], "ignore_index": [None, -100]},
+        arguments={"reduction": ["mean", "sum"], "out_features": [()], "ignore_index": [None, -100]},
         values={"target": (0, "num_classes")},
     ),
 }
@@ -77,18 +77,17 @@ RESIZED = {"size": st.none() | numbers(2, 1, 3), "scale_factor": [None, 2, 0.5, 
 ONE_OF = "(size is None) != (scale_factor is None)"
 
 
-def along(*inputs: str) -> Hints:
-    """Return the hints of a layer that works along a dimension which is not that of the batch."""
-    return Hints(
-        dict.fromkeys(inputs, "float[batch, 2 * channels, 2 * length]"),
-        arguments={"dim": [1, 2, -1]},
-        exceptions={"batch if dim is None": "without `dim`, that is the first of three dimensions"},
-    )
+EVEN = "float[batch, 2 * channels, 2 * length]"
+FIRST = {"batch if dim is None": "without `dim`, it works along the first of three dimensions"}
 
 
 OTHERS = {
-    **{name: along("input") for name in ("Softmax", "LogSoftmax", "Softmin", "GLU")},
-    "CosineSimilarity": along("x1", "x2"),
+    **{
+        name: Hints({"input": EVEN}, arguments={"dim": [None, 1, 2, -1]}, exceptions=FIRST)
+        for name in ("Softmax", "LogSoftmax", "Softmin")
+    },
+    "GLU": Hints({"input": EVEN}, arguments={"dim": [-1, 1, 2]}),
+    "CosineSimilarity": Hints({"x1": EVEN, "x2": EVEN}, arguments={"dim": [1, 2, -1]}),
     "Softmax2d": Hints({"input": images(2)}),
     "PReLU": Hints({"input": ["float[batch, num_parameters, ...]"]}),
     "Flatten": Hints(
