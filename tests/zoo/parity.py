@@ -104,6 +104,12 @@ def statistics(model: nn.Module) -> dict[str, Tensor]:
     return {name: b for name, b in model.named_buffers() if b.is_floating_point()}
 
 
+def layers(model: nn.Module) -> dict[str, str]:
+    """Return the layers of torch that hold tensors, with what they say of strides, dilations and the like."""
+    named = model.named_modules()
+    return {name: repr(m) for name, m in named if m._parameters and type(m).__module__.startswith("torch.")}
+
+
 def load_both_ways(model: nn.Module, reference: nn.Module) -> None:
     """Load each strictly from the other, and compare what is a parameter, its shape, training and ties."""
     model.load_state_dict(reference.state_dict(), strict=True)
@@ -145,10 +151,20 @@ class Differences:
     gradients: float
 
 
-def differences(model: nn.Module, reference: nn.Module, entry: Entry, dtype: torch.dtype) -> Differences:
-    """Run both, backwards too from a random mixture of the outputs, and return how far apart they are."""
+def differences(
+    model: nn.Module,
+    reference: nn.Module,
+    entry: Entry,
+    dtype: torch.dtype,
+    forward: Callable[..., Any] | None = None,
+) -> Differences:
+    """Run both, backwards too from a random mixture of the outputs, and return how far apart they are.
+
+    `forward` is another way to call the model, such as a compiled one.
+    """
+    forward = model if forward is None else forward
     inputs = tuple(x.to(dtype) if x.is_floating_point() else x for x in entry.inputs())
-    ours = _run(lambda: tensors(model(*inputs)))
+    ours = _run(lambda: tensors(forward(*inputs)))
     with InDouble() if dtype is torch.float64 else nullcontext():
         theirs = _run(lambda: entry.call(reference, *inputs))
     gradients = {name: p.grad for name, p in reference.named_parameters()}

@@ -15,9 +15,20 @@ from torch import nn
 
 from compiler import Artifact
 from tests.zoo import references
-from tests.zoo.parity import Entry, built, differences, draw, largest_difference, load_both_ways, stand_alone
+from tests.zoo.parity import (
+    Entry,
+    built,
+    differences,
+    draw,
+    largest_difference,
+    layers,
+    load_both_ways,
+    stand_alone,
+    statistics,
+)
 from tests.zoo.references import MissingReference, torchvision
 from tests.zoo.vision_entries import ENTRIES
+from tests.zoo.zoo_table import recorded_parameters
 
 FULL = [(entry, preset) for entry in ENTRIES for preset in entry.full]
 NAMES = [f"{entry}-{preset}".rstrip("-") for entry, preset in FULL]
@@ -30,18 +41,8 @@ def reference_of(make: Callable[[], nn.Module]) -> nn.Module:
         pytest.skip(str(missing))
 
 
-def statistics(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: b for name, b in model.named_buffers() if b.is_floating_point()}
-
-
 def small(entry: Entry) -> nn.Module:
-    """Return the reference with values of its own in all parameters and statistics."""
-    reference = draw(reference_of(entry.small))
-    generator = torch.Generator().manual_seed(2)
-    for name, buffer in statistics(reference).items():
-        if name.endswith(("running_mean", "running_var")):
-            buffer.add_(torch.rand(buffer.shape, generator=generator))
-    return reference
+    return draw(reference_of(entry.small))
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=str)
@@ -67,17 +68,46 @@ class TestParity:
         assert ours.keys() == theirs.keys()
         assert all(largest_difference([ours[name]], [theirs[name]]) < 1e-10 for name in ours)
 
+    def test_compiled(self, entry: Entry) -> None:
+        """In one graph while training, too, as all models of torchvision can be."""
+        model, reference = built(entry.artifact()).double().train(), small(entry).double().train()
+        load_both_ways(model, reference)
+        torch._dynamo.reset()
+        graph = torch.compile(model, fullgraph=True, backend="eager")
+        found = differences(model, reference, entry, torch.float64, graph)
+        assert found.outputs < 1e-10
+        assert found.gradients < 1e-10
+
+    def test_exported(self, entry: Entry) -> None:
+        model, reference = built(entry.artifact()).double().train(), small(entry).double().train()
+        load_both_ways(model, reference)
+        inputs = tuple(x.double() for x in entry.inputs())
+        exported = torch.export.export(model, inputs).module()
+        found = differences(exported, reference, entry, torch.float64)
+        assert found.outputs < 1e-10
+        assert found.gradients < 1e-10
+
+
+def rates(model: nn.Module) -> dict[str, float]:
+    """Return with which probability values or whole residuals are dropped, by the layer that does so."""
+    found = {name: getattr(m, "p", getattr(m, "rate", 0)) for name, m in model.named_modules()}
+    return {name: rate for name, rate in found.items() if rate}
+
 
 @pytest.mark.parametrize(("entry", "preset"), FULL, ids=NAMES)
 def test_at_full_size(entry: Entry, preset: str) -> None:
-    """Every tensor of the published sizes, without memory for any."""
-    rows = entry.artifact(preset or None).plan.rows
+    """Every tensor and layer of the published sizes, without memory for any."""
+    artifact = entry.artifact(preset or None)
+    rows = artifact.plan.rows
     with torch.device("meta"):
-        reference = reference_of(entry.full[preset])
+        model, reference = stand_alone(artifact), reference_of(entry.full[preset])
+    assert layers(model) == layers(reference)
+    assert rates(model).items() <= rates(reference).items()
     ours = {name: row.shape for row in rows if row.persistent for name in row.names}
     assert ours == {name: tuple(value.shape) for name, value in reference.state_dict().items()}
     elements = sum(row.elements for row in rows if row.kind == "parameter")
     assert elements == sum(p.numel() for p in reference.parameters())
+    assert elements == recorded_parameters(entry)[preset]
 
 
 def test_nothing_else_finds_the_reference() -> None:

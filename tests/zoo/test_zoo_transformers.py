@@ -19,6 +19,7 @@ from tests.zoo.parity import (
     stand_alone,
 )
 from tests.zoo.transformers_entries import ENTRIES
+from tests.zoo.zoo_table import recorded_parameters
 
 FULL = [(entry, preset) for entry in ENTRIES for preset in entry.full]
 
@@ -54,4 +55,6 @@ def test_at_full_size(entry: Entry, preset: str) -> None:
         model, reference = stand_alone(artifact), entry.full[preset]()
     shapes = {name: p.shape for name, p in model.named_parameters()}
     assert shapes == {name: p.shape for name, p in reference.named_parameters()}
-    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in reference.parameters())
+    elements = sum(p.numel() for p in model.parameters())
+    assert elements == sum(p.numel() for p in reference.parameters())
+    assert elements == recorded_parameters(entry)[preset]
