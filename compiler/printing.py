@@ -23,6 +23,7 @@ from compiler.program import (
     ResolvedProgram,
     Reuse,
     Rules,
+    Splice,
     TensorEntry,
 )
 from compiler.program import Sequence as SequenceNode
@@ -114,17 +115,18 @@ def _program(program: Program) -> list[str]:
 
 def _items(items: Iterable[Item]) -> Iterator[str]:
     for item in items:
-        yield from _node(f"- {item.name}: " if item.name else "- ", item.node)
+        name = item.name or (_template(item.label) if item.label else None)
+        yield from _node(f"- {name}: " if name else "- ", item.node)
 
 
-def _node(start: str, node: LayerNode) -> Iterator[str]:
+def _node(start: str, node: LayerNode | Splice) -> Iterator[str]:
     match node:
         case Call():
             yield f"{start}{node.kind} {_call(node)}"
         case Reuse():
             yield f"{start}again {node.name}"
-        case SequenceNode():
-            yield f"{start}sequence"
+        case SequenceNode() | Splice():
+            yield f"{start}{'splice' if isinstance(node, Splice) else 'sequence'}"
             yield from _indented(_items(node.items))
         case Repeat():
             over = text_of(node.over) + (f" as {', '.join(node.names)}" if node.names else "")

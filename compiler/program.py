@@ -48,12 +48,32 @@ class Call:
 
 
 @dataclass(frozen=True, eq=False)
+class NameTemplate:
+    """`denselayer{index + 1}`: texts and expressions in turn."""
+
+    parts: tuple[str | Expression, ...]
+    span: Span
+
+    @property
+    def expressions(self) -> list[Expression]:
+        return [part for part in self.parts if isinstance(part, Expression)]
+
+
+@dataclass(frozen=True, eq=False)
 class Item:
-    """An item of a sequence; `name` is None for one that is named by its position."""
+    """An item of a sequence. One without a `name` or a `label` is named by its position."""
 
     name: str | None
     node: LayerNode
     span: Span
+    label: NameTemplate | None = None
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether it stands for any number of layers: copies, or what a splice holds."""
+        if self.name is not None or self.label is not None:
+            return False
+        return isinstance(self.node, Repeat) or (isinstance(self.node, Choice) and self.node.splices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +83,10 @@ class Sequence:
 
 
 @dataclass(frozen=True, eq=False)
-class NameTemplate:
-    """`denselayer{index + 1}`: texts and expressions in turn."""
+class Splice:
+    """Items that stand in the list around them, and in no list of their own."""
 
-    parts: tuple[str | Expression, ...]
+    items: tuple[Item, ...]
     span: Span
 
 
@@ -76,7 +96,7 @@ class Repeat:
 
     over: ValueTree
     names: tuple[str, ...]
-    of: LayerNode
+    of: LayerNode | Splice
     label: NameTemplate | None
     span: Span
     scope: Scope = field(repr=False)
@@ -84,10 +104,16 @@ class Repeat:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
+    """One of two ways; where items are spliced, both ways are splices."""
+
     condition: Expression
-    then: LayerNode
-    otherwise: LayerNode | None
+    then: LayerNode | Splice
+    otherwise: LayerNode | Splice | None
     span: Span
+
+    @property
+    def splices(self) -> bool:
+        return isinstance(self.then, Splice)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,7 @@ NODES: tuple[type[ast.AST], ...] = (
     ast.arg,
     ast.Expr,
     ast.Assign,
+    ast.AnnAssign,
     ast.Return,
     ast.If,
     ast.While,

@@ -66,6 +66,7 @@ Number = Annotated[Scalar, Kind("a number", int, float)]
 Flag = Annotated[Scalar, Kind("true or false", bool)]
 Plain = Annotated[Scalar, Kind("a text, a number, true, false or null", str, int, float, bool, type(None))]
 Identifier = Annotated[str, AfterValidator(_check_identifier)]
+ItemName = Annotated[str, AfterValidator(lambda name: name if "{" in name else _check_identifier(name))]
 
 
 def _placed(cls: type, data: Any, handler: Any, wanted: type[Entries] | type[Items], what: str) -> Any:
@@ -147,12 +148,13 @@ def node_kind(value: Any) -> str:
     if isinstance(value, Items):
         return "@sequence"
     if isinstance(value, Entries):
-        return next((f"@{key}" for key in NODE_KEYS if key in value), "@named")
+        kind = next((f"@{key}" for key in NODE_KEYS if key in value), "@named")
+        return f"{kind}-splice" if "splice" in value and kind in ("@repeat", "@if") else kind
     return "@call"
 
 
-class NamedItem(RootModel[dict[Identifier, "LayerNode"]]):
-    """`name: node`, an item of a sequence."""
+class NamedItem(RootModel[dict[ItemName, "LayerNode"]]):
+    """`name: node`, an item of a sequence. The name may be a template: `block{index + 1}`."""
 
     _source: Entries = PrivateAttr()
 
@@ -191,13 +193,28 @@ class SequenceNode(RootModel[list["LayerNode"]]):
         return self._source.span
 
 
-class Repeat(Record):
-    """`{repeat: N, of: node}`: independent copies, in a row."""
+class Copies(Record):
+    """What is made once for each of a number, or for each item of a list."""
 
     repeat: ExpressionText | list[Any]
-    of: LayerNode
     as_: Name | list[Name] | None = Field(None, alias="as")
+
+
+class Repeat(Copies):
+    """`{repeat: N, of: node}`: independent copies, in a row."""
+
+    of: LayerNode
     name: Text | None = None
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        return [*super().known_keys(), "splice"]
+
+
+class SplicedRepeat(Copies):
+    """`{repeat: N, splice: [node, node]}`: the items of a list, over and over, in the list around it."""
+
+    splice: SequenceNode
 
 
 class Parallel(Record):
@@ -214,12 +231,27 @@ class Residual(Record):
     combine: OperationText | None = None
 
 
-class Choice(Record):
-    """`{if: expr, then: node, else: node}`, decided at compile time."""
+class Decided(Record):
+    """What is decided at compile time."""
 
     if_: ExpressionText = Field(alias="if")
-    then: LayerNode
     else_: LayerNode | None = Field(None, alias="else")
+
+
+class Choice(Decided):
+    """`{if: expr, then: node, else: node}`."""
+
+    then: LayerNode
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        return [*super().known_keys(), "splice"]
+
+
+class SplicedChoice(Decided):
+    """`{if: expr, splice: [node, node], else: [node]}`: items of the list around it, or none."""
+
+    splice: SequenceNode
 
 
 class LongCall(Record):
@@ -244,9 +276,11 @@ LayerNode = Annotated[
     Annotated[LayerText, Tag("@call")]
     | Annotated[SequenceNode, Tag("@sequence")]
     | Annotated[Repeat, Tag("@repeat")]
+    | Annotated[SplicedRepeat, Tag("@repeat-splice")]
     | Annotated[Parallel, Tag("@parallel")]
     | Annotated[Residual, Tag("@residual")]
     | Annotated[Choice, Tag("@if")]
+    | Annotated[SplicedChoice, Tag("@if-splice")]
     | Annotated[LongCall, Tag("@layer")]
     | Annotated[NamedItem, Tag("@named")],
     Discriminator(node_kind),
@@ -379,9 +413,11 @@ BlockBody = Annotated[
     | Annotated[LayerText, Tag("@call")]
     | Annotated[SequenceNode, Tag("@sequence")]
     | Annotated[Repeat, Tag("@repeat")]
+    | Annotated[SplicedRepeat, Tag("@repeat-splice")]
     | Annotated[Parallel, Tag("@parallel")]
     | Annotated[Residual, Tag("@residual")]
     | Annotated[Choice, Tag("@if")]
+    | Annotated[SplicedChoice, Tag("@if-splice")]
     | Annotated[LongCall, Tag("@layer")],
     Discriminator(body_kind),
 ]

@@ -58,12 +58,11 @@ def _diagnostics(error: ValidationError, root: Node) -> list[Diagnostic]:
 
 def _without_slips(problems: list[Diagnostic], found: list[tuple[Scalar, list[str]]]) -> list[Diagnostic]:
     """Drop a missing key where a key that is misspelt is what was meant."""
-    meant = {(did_you_mean(key.text, known), id(known)) for key, known in found}
-    return [
-        p
-        for p in problems
-        if not any(p.code == "missing-key" and p.message == _missing(near) for near, _ in meant)
-    ]
+    meant = {did_you_mean(key.text, known) for key, known in found}
+    if "splice" in meant:
+        meant |= {"of", "then"}
+    slips = [_missing(near) for near in meant]
+    return [p for p in problems if not (p.code == "missing-key" and p.message in slips)]
 
 
 def _diagnostic(item: Any, root: Node) -> Diagnostic:
@@ -218,6 +217,7 @@ _EXAMPLES = {
     "placement": "placement: [{/: auto}]",
     "of": "of: Linear(10)",
     "then": "then: ReLU",
+    "splice": "splice: [Linear(10), ReLU]",
     "combine": "combine: cat(dim=1)",
     "rename": "rename: {attn.c_attn: attn.qkv}",
     "transpose": "transpose: [qkv.weight]",

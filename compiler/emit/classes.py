@@ -20,7 +20,7 @@ from compiler.emit.programs import ProgramTranslator, stored_names
 from compiler.emit.rules import rule_statements, train_method
 from compiler.emit.syntax import assign, call, class_, function, index, name, own, parameters
 from compiler.emit.tensors import TensorEmitter
-from compiler.infer.values import Recipe
+from compiler.infer.values import holds_recipe
 from compiler.program import (
     Call,
     Choice,
@@ -33,6 +33,7 @@ from compiler.program import (
     ResidualBody,
     Reuse,
     SequenceBody,
+    Splice,
 )
 from compiler.program import Sequence as SequenceNode
 from compiler.resolve.layer_names import MODULE_ATTRIBUTES
@@ -56,8 +57,10 @@ class ClassEmitter:
         self.values = self._plain_values()
         self.cases = [Case(state, state.values) for state in self.states]
         taken = {*self.values, *(self._layer_names())}
+        bound = {self._local(title) for node in self._nodes() for title in _bound_in(node)}
+        bound |= {self._local(title) for title in self.values}
         translator = Translator(module.names, self._literals(), self._renamed())
-        chooser = Chooser(group, taken)
+        chooser = Chooser(group, taken | bound, bound)
         self.nodes = NodeEmitter(module, group, translator, chooser, self._expressions(), set(self.values))
         self.attributes: dict[str, str] = {}
         inputs = {entry.name for entry in self.definition.inputs}
@@ -156,7 +159,7 @@ class ClassEmitter:
         """Return the names of the block's own compile-time values, without its recipes."""
         first = self.states[0]
         titles = [*first.arguments, *self.definition.variables]
-        return {title: None for title in titles if not _is_recipe(first.values[title])}
+        return {title: None for title in titles if not holds_recipe(first.values[title])}
 
     def _literals(self) -> dict[str, object]:
         own_names = {*self.states[0].arguments, *self.definition.variables}
@@ -172,56 +175,69 @@ class ClassEmitter:
         body = self.definition.body
         return {*body.layers, *body.tensors} if isinstance(body, ModuleBody) else set()
 
-    def _expressions(self) -> list[Expression]:
+    def _nodes(self) -> list[LayerNode]:
         body = self.definition.body
         match body:
             case ModuleBody():
-                nodes = list(body.layers.values())
+                return list(body.layers.values())
             case ParallelBody():
-                nodes = [item.node for item in body.branches]
+                return [item.node for item in body.branches]
             case SequenceBody() | ResidualBody():
-                nodes = [item.node for item in body.items]
-        found = [e for node in nodes for e in _expressions_in(node)]
-        allowed = {*self.values, *self._literals()}
-        return [e for e in found if free_names(e) and free_names(e) <= allowed]
+                return [item.node for item in body.items]
+
+    def _expressions(self) -> list[Expression]:
+        found = [e for node in self._nodes() for e in _expressions_in(node)]
+        return [e for e in found if free_names(e)]
 
     # Bodies.
 
     def _module_statements(self, body: ModuleBody) -> list[ast.stmt]:
         statements: list[ast.stmt] = TensorEmitter(self.module, self.nodes, self.group, self.cases).emit(body)
+        self.nodes.sink = statements
         for title, node in body.layers.items():
-            statements.extend(self._layer(title, node, body))
+            self._layer(title, node, body)
         self._constructor_reads = {n.id for s in statements for n in ast.walk(s) if isinstance(n, ast.Name)}
         return statements
 
-    def _layer(self, title: str, node: LayerNode, body: ModuleBody) -> list[ast.stmt]:
+    def _layer(self, title: str, node: LayerNode, body: ModuleBody) -> None:
         used = [state for state in self.states if body.program is None or title in state.used]
         if not used:
-            return []
+            return
         pairs = [(case, case.state.children[title]) for case in self.cases if case.state in used]
-        expression = self.nodes.emit(node, pairs)
+        with self.nodes.hinted(title), self.nodes.inner_statements() as made:
+            self.nodes.place(node, pairs, lambda layer: assign(own(title), layer))
         if len(used) < len(self.states):
             flags = [case.state in used for case in self.cases]
-            test = self.nodes.choose(flags, self.cases, f"has_{title}")
-            expression = ast.IfExp(test, expression, ast.Constant(None))
-        return [assign(own(title), expression)]
+            made = [self._only_if(self.nodes.choose(flags, self.cases, f"has_{title}"), title, made)]
+        for statement in made:
+            self.nodes.statement(statement)
+
+    def _only_if(self, test: ast.expr, title: str, made: list[ast.stmt]) -> ast.stmt:
+        """Return the statement that makes a layer where it is used, and elsewhere sets its name to None."""
+        (last,) = made[-1:]
+        if len(made) == 1 and isinstance(last, ast.Assign):
+            return assign(own(title), ast.IfExp(test, last.value, ast.Constant(None)))
+        return ast.If(test, made, [assign(own(title), ast.Constant(None))])
 
     def _sequence_statements(self, items: Sequence[Item]) -> tuple[str, list[ast.stmt]]:
         base, keywords = self.module.sequential(self.definition)
-        arguments = self.nodes.sequence_arguments(items, [(case, case.state) for case in self.cases])
-        statements: list[ast.stmt] = [_super_init(arguments, keywords)]
+        self.nodes.sink = statements = []
+        arguments = self.nodes.rows.arguments(items, [(case, case.state) for case in self.cases])
+        statements.append(_super_init(arguments, keywords))
         self._constructor_reads = {n.id for s in statements for n in ast.walk(s) if isinstance(n, ast.Name)}
         return base, statements
 
     def _parallel_statements(self, body: ParallelBody) -> tuple[str, list[ast.stmt]]:
+        self.nodes.sink = statements = []
         made = {
             title: self.nodes.emit(item.node, [(case, case.state.children[title]) for case in self.cases])
             for title, item in self.states[0].order
         }
         if all(item.name is None for item in body.branches):
-            return self.module.nn("ModuleList"), [_super_init([ast.List(list(made.values()), ast.Load())])]
-        items = ast.Dict([ast.Constant(t) for t in made], list(made.values()))
-        return self.module.nn("ModuleDict"), [_super_init([items])]
+            statements.append(_super_init([ast.List(list(made.values()), ast.Load())]))
+            return self.module.nn("ModuleList"), statements
+        statements.append(_super_init([ast.Dict([ast.Constant(t) for t in made], list(made.values()))]))
+        return self.module.nn("ModuleDict"), statements
 
     # Forward.
 
@@ -424,12 +440,6 @@ def _super_init(
     return ast.Expr(call(ast.Attribute(call("super"), "__init__", ast.Load()), *arguments, **keywords))
 
 
-def _is_recipe(value: object) -> bool:
-    if isinstance(value, list | tuple):
-        return any(_is_recipe(item) for item in value)
-    return isinstance(value, Recipe)
-
-
 def _annotation_of(values: Sequence[Any]) -> ast.expr | None:
     """Return the annotation of a constructor argument from the values that it takes."""
     names = list(dict.fromkeys("None" if value is None else type(value).__name__ for value in values))
@@ -454,17 +464,29 @@ def _named(title: str, values: Sequence[Any]) -> ast.expr:
     return name(title)
 
 
-def _expressions_in(node: LayerNode) -> list[Expression]:
-    """Return the compile-time expressions of a node that stand outside its repeats."""
+def _expressions_in(node: LayerNode | Splice) -> list[Expression]:
+    """Return the compile-time expressions of the arguments in a node."""
     match node:
         case Call():
             return [e for argument in node.arguments for e in expressions_of(argument.value)]
-        case SequenceNode():
-            return [e for item in node.items for e in _expressions_in(item.node)]
-        case Choice():
-            other = _expressions_in(node.otherwise) if node.otherwise else []
-            return [*_expressions_in(node.then), *other]
-        case Repeat():
-            return _expressions_in(node.of)
         case Inline() | Reuse():
             return []
+    return [e for part in _parts(node) for e in _expressions_in(part)]
+
+
+def _bound_in(node: LayerNode | Splice) -> set[str]:
+    """Return the names that the repeats in a node bind to rows."""
+    own = set(node.names) if isinstance(node, Repeat) else set()
+    return own.union(*map(_bound_in, _parts(node)))
+
+
+def _parts(node: LayerNode | Splice) -> list[LayerNode | Splice]:
+    """Return the nodes directly inside of one."""
+    match node:
+        case SequenceNode() | Splice():
+            return [item.node for item in node.items]
+        case Choice():
+            return [node.then, *([node.otherwise] if node.otherwise else [])]
+        case Repeat():
+            return [node.of]
+    return []

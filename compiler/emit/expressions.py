@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from compiler.catalogue.operation_table import CONSTANTS
@@ -12,6 +12,8 @@ from compiler.emit.syntax import dotted, literal, name
 from spec_schema.evaluate import BINARY, COMPARISONS
 
 MATH = {"floor", "ceil", "sqrt", "log"}
+NUMBERS: dict[str, Callable[..., Any]] = {"len": len, "max": max, "min": min, "sum": sum}
+"""Functions that are computed where all that they get is literal."""
 
 
 class Translator(ast.NodeTransformer):
@@ -66,7 +68,16 @@ class Translator(ast.NodeTransformer):
         """Return the call of a function of numbers. A linter wants to know of `zip` that it may end early."""
         if title == "zip" and not keywords:
             keywords = [ast.keyword("strict", ast.Constant(False))]
-        return ast.Call(self._function(title), arguments, keywords)
+        known = self._counted(title, arguments) if not keywords else None
+        return known or ast.Call(self._function(title), arguments, keywords)
+
+    def _counted(self, title: str, arguments: list[ast.expr]) -> ast.expr | None:
+        """Return the whole number that a function of literals gives."""
+        try:
+            value = NUMBERS[title](*map(ast.literal_eval, arguments))
+        except (KeyError, ValueError, TypeError, ArithmeticError):
+            return None
+        return literal(value) if type(value) is int else None
 
     def _function(self, title: str) -> ast.expr:
         if title in MATH:

@@ -12,6 +12,8 @@ from compiler.infer.states import BlockState, Chain, State
 from compiler.infer.values import Recipe
 from compiler.program import Definition, ModuleBody
 from compiler.rules.table import used_children
+from spec_schema.diagnostics import SpecError, refuse
+from spec_schema.source import Span
 
 SHORT = 8
 """Layers of a list that a `forward` calls one by one, if it must."""
@@ -108,3 +110,13 @@ def _blocks_in(state: State) -> Iterator[BlockState]:
     elif isinstance(state, Chain):
         for child in state.states:
             yield from _blocks_in(child)
+
+
+def several_classes(place: Span) -> SpecError:
+    """Return the refusal of copies that one loop cannot make."""
+    return refuse(
+        "several-classes",
+        "the copies of this block have different blocks as arguments",
+        place,
+        help="write a node of its own for each of them",
+    )

@@ -11,7 +11,7 @@ from compiler.catalogue.layers import LayerType
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.plugins import Registry, import_name
 from compiler.emit.classes import ClassEmitter
-from compiler.emit.groups import ClassGroup, class_groups, group_key
+from compiler.emit.groups import ClassGroup, class_groups, group_key, several_classes
 from compiler.emit.moves import RELAY, relay_class
 from compiler.emit.names import Globals
 from compiler.emit.syntax import call, class_, dotted, function, literal, name, own, parameters
@@ -21,7 +21,6 @@ from compiler.infer.states import BlockState
 from compiler.placement.moves import Moves
 from compiler.plan import Plan, PlanRow, Tie
 from compiler.program import Call, Inline
-from spec_schema.diagnostics import refuse
 from spec_schema.grammar import Expression
 from spec_schema.selectors import Step
 
@@ -99,12 +98,7 @@ class ModuleEmitter:
         """Return the class of instances that one node makes."""
         keys = {group_key(state) for state in states}
         if len(keys) > 1:
-            raise refuse(
-                "several-classes",
-                "the copies of this block have different blocks as arguments",
-                node.span,
-                help="write a node of its own for each of them",
-            )
+            raise several_classes(node.span)
         return self.groups[keys.pop()]
 
     def operation_class(self, operation: str) -> str:

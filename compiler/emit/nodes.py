@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from compiler.catalogue.layer_types import LayerType
 from compiler.catalogue.layers import positional, torch_order
-from compiler.emit.choose import Candidate, Case, Chooser, Loop
+from compiler.emit.branches import Branches
+from compiler.emit.choose import Candidate, Case, Chooser
 from compiler.emit.expressions import Translator
 from compiler.emit.groups import ClassGroup
-from compiler.emit.syntax import call, dotted, literal, name
-from compiler.infer.arguments import evaluate_value
-from compiler.infer.states import BlockState, Chain, Leaf, Operation, State
+from compiler.emit.listing import LAYERS
+from compiler.emit.loops import LoopHead
+from compiler.emit.rows import RowEmitter
+from compiler.emit.syntax import assign, call, dotted, name
+from compiler.infer.states import BlockState, Leaf, Operation, State
 from compiler.infer.values import Recipe
-from compiler.program import Call, Choice, Inline, Item, LayerNode, NameTemplate, Repeat, Reuse, ValueTree
+from compiler.program import Call, Choice, Inline, LayerNode, Repeat, Splice, ValueTree
 from compiler.program import Sequence as SequenceNode
+from compiler.resolve.values import free_names
 from spec_schema.clock import check_time
-from spec_schema.evaluate import evaluate
+from spec_schema.diagnostics import SpecError
+from spec_schema.evaluate import FUNCTIONS, evaluate
 from spec_schema.grammar import Expression
-from spec_schema.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
     from compiler.emit.module import ModuleEmitter
 
 Pairs = list[tuple[Case, State]]
-Rows = list[tuple[Case, list[tuple[str, State]]]]
-"""The children that one item of a sequence made, in each instance."""
+Ways = list[tuple[LayerNode | None, Pairs]]
+"""The branches of a condition that are taken, each with the instances that take it."""
+WIDE = 90
+"""Characters of a conditional expression, above which it is written as a statement."""
 
 
 @dataclass(eq=False)
@@ -43,6 +50,16 @@ class NodeEmitter:
     """The expressions of the class's layers, which an inferred size may equal."""
     ctor_names: set[str] = field(default_factory=set)
     """Names that an expression of the constructor may read: arguments and variables of the block."""
+    sink: list[ast.stmt] | None = None
+    """Where statements go that are needed first; None where there can be none."""
+    hint: str = LAYERS
+    """What a list of the layers at hand is called."""
+
+    def __post_init__(self) -> None:
+        self.branches = Branches(self.module.builder)
+        self.visible: set[str] = set(self.ctor_names)
+        self.rows = RowEmitter(self)
+        self.open_loops: list[LoopHead] = []
 
     def emit(self, node: LayerNode, pairs: Pairs) -> ast.expr:
         """Return the expression that makes the layer of a node, in every instance."""
@@ -50,10 +67,8 @@ class NodeEmitter:
         match node:
             case Call():
                 return self._call(node, pairs)
-            case SequenceNode():
-                return self._sequence(node, pairs)
-            case Repeat():
-                return self._repeat(node, pairs)
+            case SequenceNode() | Repeat():
+                return self.rows.sequence(node, pairs)
             case Choice():
                 return self._choice(node, pairs)
             case Inline():
@@ -140,7 +155,7 @@ class NodeEmitter:
             if argument.name is None and not keywords and len(args) == self._place(group, states[0], title):
                 args.append(expression)
             else:
-                keywords[self._local(title)] = expression
+                keywords[self.local(title)] = expression
         return call(name(group.title), *args, **keywords, **self._extras(group, states, cases))
 
     def _place(self, group: ClassGroup, state: BlockState, title: str) -> int:
@@ -156,7 +171,7 @@ class NodeEmitter:
             p.name for p in group.definition.parameters if not isinstance(states[0].arguments[p.name], Recipe)
         ]
         return {
-            self._local(title): self.choose([s.arguments[title] for s in states], cases, title)
+            self.local(title): self.choose([s.arguments[title] for s in states], cases, title)
             for title in titles
         }
 
@@ -188,180 +203,108 @@ class NodeEmitter:
         keywords = {a.name: self.expression(a.value) for a in node.arguments if a.name is not None}
         return call(name(title), *args, **keywords)
 
-    # Rows of layers.
+    # Conditions.
 
-    def _sequence(self, node: SequenceNode, pairs: Pairs) -> ast.expr:
-        cls, keywords = self.module.sequential(node)
-        return call(dotted(cls), *self.sequence_arguments(node.items, pairs), **keywords)
+    def place(self, node: LayerNode, pairs: Pairs, put: Callable[[ast.expr], ast.stmt]) -> None:
+        """Write the statements that make a layer; `put` says what becomes of it."""
+        ways = self._ways(node, pairs) if isinstance(node, Choice) else []
+        if len(ways) == 2:
+            assert isinstance(node, Choice)
+            if self.branches.in_node(node, [case.values for case, _ in pairs]):
+                self.statement(self._if(node, ways, put))
+                return
+        made = self.emit(node, pairs)
+        self.put(made, put)
 
-    def sequence_arguments(self, items: Sequence[Item], pairs: Pairs) -> list[ast.expr]:
-        """Return the arguments of `nn.Sequential` for the items of a list."""
-        rows = self._item_rows(items, pairs)
-        if all(_numbered(children) for children in (_children(state) for _, state in pairs)) and not any(
-            isinstance(item.node, Reuse) for item in items
-        ):
-            return [self._star(item, row) for item, row in rows]
-        entries = [self._entry(item, row) for item, row in rows if row and not isinstance(item.node, Reuse)]
-        self.module.names.used.add("OrderedDict")
-        return [call("OrderedDict", ast.List(entries, ast.Load()))]
+    def put(self, made: ast.expr, put: Callable[[ast.expr], ast.stmt]) -> None:
+        """Write the statement for a layer, or where it is one of two that are long, a condition with two."""
+        if is_wide(made):
+            self.statement(ast.If(made.test, [put(made.body)], [put(made.orelse)]))
+        else:
+            self.statement(put(made))
 
-    def _item_rows(self, items: Sequence[Item], pairs: Pairs) -> list[tuple[Item, Rows]]:
-        """Return, for each item, the children that it made in each instance."""
-        rows = []
-        positions = [0] * len(pairs)
-        for item in items:
-            row = []
-            for at, (case, state) in enumerate(pairs):
-                count = self._made(item, case)
-                made = list(_children(state))[positions[at] : positions[at] + count]
-                positions[at] += count
-                row.append((case, made))
-            rows.append((item, row))
-        return rows
+    def _if(self, node: Choice, ways: Ways, put: Callable[[ast.expr], ast.stmt]) -> ast.stmt:
+        bodies: list[list[ast.stmt]] = []
+        for branch, share in ways:
+            with self.inner_statements() as body:
+                if branch is None:
+                    self.statement(put(self._identity()))
+                else:
+                    self.place(branch, share, put)
+            bodies.append(body)
+        return ast.If(self.expression(node.condition), bodies[0], bodies[1])
 
-    def _made(self, item: Item, case: Case) -> int:
-        if isinstance(item.node, Reuse):
-            return 0
-        if item.name is None and isinstance(item.node, Repeat):
-            return len(self.module.builder.bindings(item.node, case.values))
-        return 1
-
-    def _star(self, item: Item, row: Rows) -> ast.expr:
-        if item.name is None and isinstance(item.node, Repeat):
-            return ast.Starred(self._copies(item.node, row, named=False), ast.Load())
-        return self.emit(item.node, [(case, made[0][1]) for case, made in row])
-
-    def _entry(self, item: Item, row: Rows) -> ast.expr:
-        if item.name is None and isinstance(item.node, Repeat):
-            return ast.Starred(self._copies(item.node, row, named=True), ast.Load())
-        titles = [made[0][0] for _, made in row]
-        title = self.choose(titles, [case for case, _ in row], "title")
-        made_by = self.emit(item.node, [(case, made[0][1]) for case, made in row])
-        return ast.Tuple([title, made_by], ast.Load())
-
-    def _repeat(self, node: Repeat, pairs: Pairs) -> ast.expr:
-        cls, keywords = self.module.sequential(node)
-        sequential = dotted(cls)
-        rows = [(case, list(_children(state))) for case, state in pairs]
-        if node.label is None:
-            return call(
-                sequential, ast.Starred(self._copies(node, rows, named=False), ast.Load()), **keywords
-            )
-        self.module.names.used.add("OrderedDict")
-        return call(sequential, call("OrderedDict", self._copies(node, rows, named=True)), **keywords)
-
-    def _copies(self, node: Repeat, rows: Rows, named: bool) -> ast.expr:
-        """Return a comprehension over the copies."""
-        loop = self._loop_name(node)
-        inner: Pairs = []
-        for case, made in rows:
-            bindings = self.module.builder.bindings(node, case.values)
-            for at, ((_, state), bound) in enumerate(zip(made, bindings, strict=True)):
-                inner.append((Case(case.state, {**case.values, **bound}, (*case.position, at)), state))
-        if not inner:
-            return ast.List([], ast.Load())
-        before = dict(self.translator.renamed)
-        self.translator.renamed = {
-            **before,
-            "index": name(loop),
-            **{n: name(self._local(n)) for n in node.names},
-        }
-        counts = {len(made) for _, made in rows}
-        self.chooser.loops.append(Loop(loop, counts.pop() if len(counts) == 1 else None))
-        element = self.emit(node.of, inner)
-        if named:
-            element = ast.Tuple([self._title(node.label, rows, loop), element], ast.Load())
-        columns = self.chooser.loops.pop().columns
-        self.translator.renamed = before
-        return ast.ListComp(element, [self._generator(node, element, loop, rows, columns)])
-
-    def _loop_name(self, node: Repeat) -> str:
-        depth = len(self.chooser.loops)
-        wanted = "index" if not depth else f"index_{depth + 1}"
-        while wanted in self.ctor_names or wanted in node.names:
-            wanted += "_"
-        return wanted
-
-    def _local(self, title: str) -> str:
-        return self.module.names.local(title)
-
-    def _title(self, label: NameTemplate | None, rows: Rows, loop: str) -> ast.expr:
-        if label is None:
-            start = int(rows[0][1][0][0])
-            number = name(loop) if not start else ast.BinOp(name(loop), ast.Add(), ast.Constant(start))
-            return call("str", number)
-        parts: list[ast.expr] = []
-        for part in label.parts:
-            if isinstance(part, str):
-                parts.append(ast.Constant(part))
-            else:
-                parts.append(ast.FormattedValue(self.translator.translate(part.tree), -1, None))
-        return ast.JoinedStr(parts)
-
-    def _generator(
-        self, node: Repeat, element: ast.expr, loop: str, rows: Rows, columns: Mapping[str, list[Any]]
-    ) -> ast.comprehension:
-        """Return `for index, (width, in_channels) in enumerate([...])`, with what the element needs of it."""
-        over, titles = self._over(node, rows), [self._local(title) for title in node.names]
-        if columns:
-            read = any(isinstance(n, ast.Name) and n.id in titles for n in ast.walk(element))
-            titles = titles if read else []
-            over = self._with_columns(over, rows, len(titles), columns)
-        targets: list[ast.expr] = [ast.Name(title, ast.Store()) for title in titles]
-        if len(targets) > 1 and isinstance(over, ast.Call):  # rows, zipped with columns
-            targets = [ast.Tuple(targets, ast.Store())]
-        targets += [ast.Name(title, ast.Store()) for title in columns]
-        reads_index = any(isinstance(n, ast.Name) and n.id == loop for n in ast.walk(element))
-        counter = ast.Name(loop, ast.Store())
-        if not targets:
-            return ast.comprehension(
-                counter if reads_index else ast.Name("_", ast.Store()), call("range", over), [], 0
-            )
-        row = targets[0] if len(targets) == 1 else ast.Tuple(targets, ast.Store())
-        if not reads_index:
-            return ast.comprehension(row, over, [], 0)
-        return ast.comprehension(ast.Tuple([counter, row], ast.Store()), call("enumerate", over), [], 0)
-
-    def _with_columns(
-        self, over: ast.expr, rows: Rows, names: int, columns: Mapping[str, list[Any]]
-    ) -> ast.expr:
-        """Return the rows of a loop with more columns: as literals where the rows are literals, else zipped."""
-        added = list(zip(*columns.values(), strict=True))
-        if not names:
-            return literal([row[0] if len(row) == 1 else row for row in added])
-        try:
-            written = ast.literal_eval(over)
-        except ValueError:
-            return call("zip", over, *map(literal, columns.values()), strict=ast.Constant(True))
-        return literal(
-            [(*(row if names > 1 else (row,)), *more) for row, more in zip(written, added, strict=True)]
-        )
-
-    def _over(self, node: Repeat, rows: Rows) -> ast.expr:
-        """Return what a loop goes over: rows for the names of `as`, else the number of copies."""
-        values = [evaluate_value(node.over, case.values, node.scope, DEFAULT_LIMITS) for case, _ in rows]
-        expression = self.expression(node.over)
-        if not node.names:
-            return expression if isinstance(values[0], int) else call("len", expression)
-        if isinstance(expression, ast.List) and all(value == values[0] for value in values):
-            return literal([tuple(row) for row in values[0]] if len(node.names) > 1 else list(values[0]))
-        return expression
+    def _ways(self, node: Choice, pairs: Pairs) -> Ways:
+        """Return the branches that are taken, each with the instances that take it."""
+        decide = self.module.builder.decide
+        taken = [(case, state) for case, state in pairs if decide(node, case.values)]
+        others = [(case, state) for case, state in pairs if not decide(node, case.values)]
+        assert not isinstance(node.then, Splice)
+        assert not isinstance(node.otherwise, Splice)
+        both: Ways = [(node.then, taken), (node.otherwise, others)]
+        return [(branch, share) for branch, share in both if share]
 
     def _choice(self, node: Choice, pairs: Pairs) -> ast.expr:
-        taken = [(case, state) for case, state in pairs if evaluate(node.condition, case.values)]
-        other = [(case, state) for case, state in pairs if not evaluate(node.condition, case.values)]
-        if not other:
-            return self.emit(node.then, taken)
-        if not taken:
-            return self._otherwise(node, other)
-        return ast.IfExp(
-            self.expression(node.condition), self.emit(node.then, taken), self._otherwise(node, other)
-        )
+        ways = self._ways(node, pairs)
+        if len(ways) == 1:
+            return self._branch(*ways[0])
+        if self.sink is not None and self.branches.in_node(node, [case.values for case, _ in pairs]):
+            title = self.local_name("layer")
+            self.statement(self._if(node, ways, lambda made: assign(title, made)))
+            return name(title)
+        return ast.IfExp(self.expression(node.condition), self._branch(*ways[0]), self._branch(*ways[1]))
 
-    def _otherwise(self, node: Choice, pairs: Pairs) -> ast.expr:
-        if node.otherwise is None:
-            return call(dotted(self.module.nn("Identity")))
-        return self.emit(node.otherwise, pairs)
+    def _branch(self, node: LayerNode | None, pairs: Pairs) -> ast.expr:
+        return self._identity() if node is None else self.emit(node, pairs)
+
+    def _identity(self) -> ast.expr:
+        return call(dotted(self.module.nn("Identity")))
+
+    # Statements in front of what is emitted.
+
+    def statement(self, statement: ast.stmt) -> None:
+        """Write a statement of the constructor."""
+        assert self.sink is not None
+        self.sink.append(statement)
+
+    @contextmanager
+    def inner_statements(self) -> Iterator[list[ast.stmt]]:
+        """Collect the statements that are written meanwhile."""
+        before, self.sink = self.sink, []
+        yield self.sink
+        self.sink = before
+
+    @contextmanager
+    def without_statements(self) -> Iterator[None]:
+        """Let nothing write statements: inside a comprehension there is no place for them."""
+        before, self.sink = self.sink, None
+        yield
+        self.sink = before
+
+    @contextmanager
+    def fixed(self, values: Mapping[str, object]) -> Iterator[None]:
+        """Write names as their values meanwhile."""
+        translator, visible = self.translator, self.visible
+        literals, renamed = translator.literals, translator.renamed
+        translator.literals = {**literals, **values}
+        translator.renamed = {title: new for title, new in renamed.items() if title not in values}
+        self.visible = visible - values.keys()
+        yield
+        translator.literals, translator.renamed, self.visible = literals, renamed, visible
+
+    @contextmanager
+    def hinted(self, title: str | None) -> Iterator[None]:
+        """Call a list that is made meanwhile by the name of its layer."""
+        before, self.hint = self.hint, title if title and title.isidentifier() else LAYERS
+        yield
+        self.hint = before
+
+    def local_name(self, wanted: str) -> str:
+        """Return a new name for a local value of the constructor."""
+        return self.chooser.fresh(self.local(wanted))
+
+    def local(self, title: str) -> str:
+        return self.module.names.local(title)
 
     # Values.
 
@@ -377,35 +320,30 @@ class NodeEmitter:
 
     def _candidates(self, cases: Sequence[Case]) -> list[Candidate]:
         candidates = []
-        for title in sorted(self.ctor_names):
+        for title in sorted(self.visible - {"index"}):
             candidates.append(
                 Candidate(self.expression_of_name(title), {id(c): c.values.get(title) for c in cases})
             )
+        readable = {*self.visible, *self.translator.literals, *FUNCTIONS}
         for expression in self.expressions:
+            if not free_names(expression) <= readable:
+                continue
             values = {id(c): _attempt(expression, c) for c in cases}
             if not isinstance(expression.tree, ast.Constant | ast.Name):
                 candidates.append(Candidate(self.translator.translate(expression.tree), values))
         return candidates
 
 
-def _attempt(expression: Expression, case: Case) -> object:
-    from spec_schema.diagnostics import SpecError
+def is_wide(made: ast.expr) -> TypeGuard[ast.IfExp]:
+    """Say whether a layer is one of two that hardly fit into a line."""
+    return isinstance(made, ast.IfExp) and len(ast.unparse(made)) > WIDE
 
+
+def _attempt(expression: Expression, case: Case) -> object:
     try:
         return evaluate(expression, case.values)
     except SpecError:
         return None
-
-
-def _children(state: State) -> Any:
-    if isinstance(state, Chain):
-        return list(zip(state.names, state.states, strict=True))
-    assert isinstance(state, BlockState)
-    return list(state.children.items())
-
-
-def _numbered(children: Sequence[tuple[str, State]]) -> bool:
-    return [title for title, _ in children] == [str(at) for at in range(len(children))]
 
 
 def _is_deferred(layer: LayerType, title: str) -> bool:
@@ -415,6 +353,4 @@ def _is_deferred(layer: LayerType, title: str) -> bool:
 
 
 def _reads_recipe(value: ValueTree, cases: Sequence[Case]) -> bool:
-    from compiler.resolve.values import free_names
-
     return any(isinstance(cases[0].values.get(title), Recipe) for title in free_names(value))

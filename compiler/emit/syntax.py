@@ -36,6 +36,11 @@ def assign(target: ast.expr | str, value: ast.expr) -> ast.Assign:
     return ast.Assign([as_store(node)], value)
 
 
+def annotated(title: str, annotation: ast.expr, value: ast.expr) -> ast.AnnAssign:
+    """Return `title: annotation = value`."""
+    return ast.AnnAssign(ast.Name(title, ast.Store()), annotation, value, 1)
+
+
 def as_store(node: ast.expr) -> ast.expr:
     """Return a target for an assignment."""
     match node:
@@ -96,7 +101,7 @@ def function(
 
 def class_(title: str, base: str, doc: str | None, body: Sequence[ast.stmt]) -> ast.ClassDef:
     head = [ast.Expr(ast.Constant(doc))] if doc else []
-    node = ast.ClassDef(title, [dotted(base)], [], [*head, *body], [])
+    node = ast.ClassDef(title, [dotted(base)], [], [*head, *body] or [ast.Pass()], [])
     if "type_params" in ast.ClassDef._fields:
         node.type_params = []  # type: ignore[attr-defined]
     return node

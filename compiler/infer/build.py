@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -25,6 +25,7 @@ from compiler.program import (
     ParallelBody,
     Repeat,
     Reuse,
+    Splice,
 )
 from compiler.program import Sequence as SequenceNode
 from compiler.resolve.layer_names import check_layer_name
@@ -39,7 +40,22 @@ from spec_schema.limits import Limits
 from spec_schema.source import Span
 
 Values = Mapping[str, object]
+Bound = Mapping[str, tuple[object, Repeat]]
 Order = tuple[tuple[str, Item], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """One layer of a list, with copies and splices written out.
+
+    `values` are the names that its node sees; `bound` those of them that the repeats around it bind.
+    """
+
+    name: str
+    item: Item
+    node: LayerNode
+    values: Values
+    bound: Bound
 
 
 @dataclass
@@ -55,23 +71,26 @@ class Builder:
 
     def build(self, node: LayerNode, values: Values) -> State:
         """Return the state of a node under the compile-time values of its block."""
-        check_time(node.span)
-        self.built += 1
-        if self.built > self.limits.modules:
-            raise self._too_many(f"more than {self.limits.modules:,} layers", node.span)
+        self._count(node)
         match node:
             case Call():
                 return self._call(node, values)
             case SequenceNode():
                 return self._chain(node, self.items(node.items, values)[0])
             case Repeat():
-                return self._chain(node, dict(self.copies(node, 0, values)))
+                return self._chain(node, self.items([Item(None, node, node.span)], values)[0])
             case Choice():
                 return self._choice(node, values)
             case Inline():
                 arguments = {name: values[name] for name in node.captured}
                 return self.instantiate(node.definition, arguments)
         raise AssertionError(node)
+
+    def _count(self, node: LayerNode) -> None:
+        check_time(node.span)
+        self.built += 1
+        if self.built > self.limits.modules:
+            raise self._too_many(f"more than {self.limits.modules:,} layers", node.span)
 
     # Calls.
 
@@ -186,47 +205,63 @@ class Builder:
         return self.share((node, names, states), lambda: Chain(node, names, states))
 
     def items(self, items: Sequence[Item], values: Values) -> tuple[dict[str, State], Order]:
-        """Return the states of the items of a list, with the copies of a repeat spliced in, and their order."""
+        """Return the states of the items of a list, with copies and splices written out, and their order."""
         built: dict[str, State] = {}
         order: list[tuple[str, Item]] = []
-        position = 0
         problems: list[Diagnostic] = []
         for item in items:
-            if isinstance(item.node, Reuse):
-                order.append((item.node.name, item))
-                position += 1
-                continue
             try:
-                new = dict(self._item(item, position, values))
+                for place in self._places(item, len(order), values, {}):
+                    order.append((place.name, place.item))
+                    if not isinstance(place.node, Reuse):
+                        if place.name in built:
+                            raise _same_name(place)
+                        built[place.name] = self.build(place.node, place.values)
             except SpecError as error:
                 problems.extend(error.diagnostics)
-                continue
-            built.update(new)
-            order.extend((name, item) for name in new)
-            position += len(new)
         if problems:
             raise SpecError(problems)
         return built, tuple(order)
 
-    def _item(self, item: Item, position: int, values: Values) -> Iterator[tuple[str, State]]:
-        if item.name is None and isinstance(item.node, Repeat):
-            yield from self.copies(item.node, position, values)
-        else:
-            yield item.name or str(position), self.build(item.node, values)
+    def places(self, items: Iterable[Item], values: Values) -> Iterator[Place]:
+        """Yield the layers of a list in order. Those without a name are named by their position."""
+        yield from self._spliced(items, 0, values, {})
 
-    def copies(self, node: Repeat, first: int, values: Values) -> Iterator[tuple[str, State]]:
-        """Yield the name and the state of each copy; unnamed ones are numbered from `first`."""
+    def _spliced(self, items: Iterable[Item], first: int, values: Values, bound: Bound) -> Iterator[Place]:
+        for item in items:
+            for place in self._places(item, first, values, bound):
+                first += 1
+                yield place
+
+    def _places(self, item: Item, first: int, values: Values, bound: Bound) -> Iterator[Place]:
+        node = item.node
+        if item.is_spread and isinstance(node, Repeat):
+            yield from self._copies(item, node, first, values, bound)
+        elif item.is_spread and isinstance(node, Choice):
+            chosen = node.then if self.decide(node, values) else node.otherwise
+            if isinstance(chosen, Splice):
+                yield from self._spliced(chosen.items, first, values, bound)
+        else:
+            name = node.name if isinstance(node, Reuse) else item.name
+            if item.label is not None:
+                name = copy_name(item.label, values)
+            yield Place(name or str(first), item, node, values, bound)
+
+    def _copies(self, item: Item, node: Repeat, first: int, values: Values, bound: Bound) -> Iterator[Place]:
         rows = self.bindings(node, values)
         with self._multiplied(len(rows), _place_of(node)):
-            seen: set[str] = set()
-            for index, bindings in enumerate(rows):
-                inner = {**values, **bindings}
-                name = copy_name(node.label, inner) if node.label else str(first + index)
-                if name in seen:
-                    place = node.label.span if node.label else node.span
-                    raise refuse("duplicate-name", f"two copies are named `{name}`", place)
-                seen.add(name)
-                yield name, self.build(node.of, inner)
+            for row in rows:
+                inner = {**values, **row}
+                within = {**bound, **{name: (value, node) for name, value in row.items()}}
+                if isinstance(node.of, Splice):
+                    self._count(node)  # a splice that holds nothing costs time, too
+                    for place in self._spliced(node.of.items, first, inner, within):
+                        first += 1
+                        yield place
+                    continue
+                name = copy_name(node.label, inner) if node.label else str(first)
+                yield Place(name, item, node.of, inner, within)
+                first += 1
 
     @contextmanager
     def _multiplied(self, count: int, place: Span) -> Iterator[None]:
@@ -267,9 +302,9 @@ class Builder:
         return [{"index": k, **_bind_row(node, row, k)} for k, row in enumerate(over)]
 
     def _choice(self, node: Choice, values: Values) -> State:
-        if self.decide(node, values):
-            return self.build(node.then, values)
-        return self.build(node.otherwise, values) if node.otherwise is not None else Identity()
+        chosen = node.then if self.decide(node, values) else node.otherwise
+        assert not isinstance(chosen, Splice)  # it stands in a list, and is no layer
+        return self.build(chosen, values) if chosen is not None else Identity()
 
     def decide(self, node: Choice, values: Values) -> bool:
         """Return which way a compile-time choice goes."""
@@ -295,6 +330,16 @@ def _bind_row(node: Repeat, row: object, index: int) -> dict[str, object]:
         message = f"`as` has {len(names)} names, and this item is {show(row)}"
         raise refuse("bad-repeat", message, _place_of(node, index))
     return dict(zip(names, row, strict=True))
+
+
+def _same_name(place: Place) -> SpecError:
+    """Return the refusal of a second layer of one name."""
+    repeat = place.item.node
+    label = repeat.label if isinstance(repeat, Repeat) and place.item.is_spread else place.item.label
+    what = "copies" if label is not None else "items"
+    return refuse(
+        "duplicate-name", f"two {what} are named `{place.name}`", label.span if label else place.item.span
+    )
 
 
 def copy_name(label: NameTemplate, values: Values) -> str:

@@ -46,6 +46,13 @@ class Recipe:
         return f"{self.call.target}({', '.join(parts)})" if parts else self.call.target
 
 
+def holds_recipe(value: object) -> bool:
+    """Say whether a value is a layer to be made, or a list with one in it."""
+    if isinstance(value, list | tuple):
+        return any(map(holds_recipe, value))
+    return isinstance(value, Recipe)
+
+
 SHOWN = 8
 """Items of a list."""
 

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from compiler.program import Item, Repeat, Reuse
+from compiler.program import Item, Reuse
 from spec_schema.diagnostics import Diagnostic
 from spec_schema.grammar import Program
 from spec_schema.source import Span
@@ -28,11 +28,11 @@ def borrows(items: Iterable[Item]) -> bool:
 
 
 def split(items: Sequence[Item]) -> tuple[tuple[Item, ...], Steps] | None:
-    """Return the own items of a list, and what it runs; None if copies of a repeat are spliced into it."""
+    """Return the own items of a list, and what it runs; None if one of them stands for several layers."""
     own: list[Item] = []
     steps: list[str | int] = []
     for position, item in enumerate(items):
-        if isinstance(item.node, Repeat) and item.name is None:
+        if item.is_spread or item.label is not None:
             return None
         if not isinstance(item.node, Reuse):
             steps.append(len(own))

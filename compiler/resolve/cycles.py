@@ -15,6 +15,7 @@ from compiler.program import (
     Scope,
     Sequence,
     SequenceBody,
+    Splice,
 )
 from spec_schema.diagnostics import Diagnostic, refuse
 
@@ -65,12 +66,12 @@ def _blocks_of(definition: Definition) -> list[Definition]:
     return [found for node in nodes for found in _blocks_in(node)]
 
 
-def _blocks_in(node: LayerNode) -> list[Definition]:
+def _blocks_in(node: LayerNode | Splice) -> list[Definition]:
     match node:
         case Call():
             own = [node.scope.blocks[node.target]] if node.kind == "block" else []
             return own
-        case Sequence():
+        case Sequence() | Splice():
             return [found for item in node.items for found in _blocks_in(item.node)]
         case Repeat():
             return _blocks_in(node.of)

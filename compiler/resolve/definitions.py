@@ -39,9 +39,11 @@ BODY = (
     | Scalar
     | doc.SequenceNode
     | doc.Repeat
+    | doc.SplicedRepeat
     | doc.Parallel
     | doc.Residual
     | doc.Choice
+    | doc.SplicedChoice
     | doc.LongCall
 )
 

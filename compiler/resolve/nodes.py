@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.operation_table import METHODS
 from compiler.program import (
-    Argument,
     Call,
     CallKind,
     Choice,
@@ -18,6 +18,7 @@ from compiler.program import (
     Input,
     Item,
     LayerNode,
+    NameTemplate,
     ParallelBody,
     Parameter,
     Repeat,
@@ -26,14 +27,17 @@ from compiler.program import (
     Rules,
     Scope,
     SequenceBody,
+    Splice,
+    ValueTree,
 )
 from compiler.program import Sequence as SequenceOf
 from compiler.resolve.borrow import Steps, borrows, split
-from compiler.resolve.layer_names import check_layer_name, read_template
+from compiler.resolve.captures import captured_names
+from compiler.resolve.layer_names import TEMPLATE, check_layer_name, read_template
 from compiler.resolve.values import (
     check_names,
-    free_names,
     is_type,
+    read_arguments,
     read_long_arguments,
     read_value,
     unknown_type,
@@ -46,6 +50,7 @@ from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
 DEFAULT_INPUT = "x"
+Read = TypeVar("Read")
 
 
 @dataclass
@@ -67,8 +72,11 @@ class NodeReader:
 
     def read(self, node: object) -> LayerNode | None:
         """Return the node, or None after noting what is wrong with it."""
+        return self._noted(lambda: self._read(node))
+
+    def _noted(self, read: Callable[[], Read]) -> Read | None:
         try:
-            return self._read(node)
+            return read()
         except SpecError as error:
             self.problems.extend(error.diagnostics)
             return None
@@ -81,6 +89,9 @@ class NodeReader:
                 return self._sequence(node)
             case doc.Repeat():
                 return self._repeat(node)
+            case doc.SplicedRepeat() | doc.SplicedChoice():
+                spliced = self._spliced(node)
+                return SequenceOf((Item(None, spliced, spliced.span),), node.span)
             case doc.Parallel():
                 return self._parallel(node)
             case doc.Residual():
@@ -185,10 +196,15 @@ class NodeReader:
         return tuple(items)
 
     def _item(self, node: object, seen: dict[str, Span]) -> Item | None:
+        if isinstance(node, doc.SplicedRepeat | doc.SplicedChoice):
+            spliced = self._noted(lambda: self._spliced(node))
+            return None if spliced is None else Item(None, spliced, spliced.span)
         if not isinstance(node, doc.NamedItem):
             read = self.read(node)
             return None if read is None else Item(None, read, read.span)
         name, place = node.name.text, node.name.span
+        if TEMPLATE.search(name):
+            return self._labelled(node)
         self.problems.extend(check_layer_name(name, place))
         if name in seen:
             labels = (Label(seen[name], "the first one"),)
@@ -199,6 +215,17 @@ class NodeReader:
         read = self.read(node.node)
         self.layers.add(name)
         return None if read is None else Item(name, read, place)
+
+    def _labelled(self, node: doc.NamedItem) -> Item | None:
+        """Read an item whose name is a template."""
+        label, read = self._noted(lambda: self._template(node.name)), self.read(node.node)
+        return None if read is None or label is None else Item(None, read, node.name.span, label)
+
+    def _template(self, scalar: Scalar) -> NameTemplate:
+        label = read_template(scalar)
+        for part in label.expressions:
+            self.problems.extend(check_names(part, self.values, self.scope))
+        return label
 
     def _sequence(self, node: doc.SequenceNode) -> LayerNode:
         outside = set(self.layers)
@@ -237,21 +264,47 @@ class NodeReader:
                 )
 
     def _repeat(self, node: doc.Repeat) -> LayerNode:
+        over, names, inner = self._copies(node)
+        of = inner.read(node.of)
+        label = inner._template(node.name) if node.name else None
+        if of is None:
+            raise SpecError([])
+        return Repeat(over, names, of, label, node.span, self.scope)
+
+    def _copies(self, node: doc.Copies) -> tuple[ValueTree, tuple[str, ...], NodeReader]:
+        """Return what a repeat goes over, the names that it binds, and the reader of what it holds."""
         over = read_value(node.source("repeat"))
         names = self._bindings(node)
         self.problems.extend(check_names(over, self.values, self.scope))
         bound = {*names, "index"}
         inner = replace(self, values=self.values | bound, own=self.own | bound, layers=set(), borrowing={})
-        of = inner.read(node.of)
-        label = read_template(node.name) if node.name else None
-        for part in label.parts if label else ():
-            if isinstance(part, Expression):
-                self.problems.extend(check_names(part, inner.values, self.scope))
-        if of is None:
-            raise SpecError([])
-        return Repeat(over, names, of, label, node.span, self.scope)
+        return over, names, inner
 
-    def _bindings(self, node: doc.Repeat) -> tuple[str, ...]:
+    def _spliced(self, node: doc.SplicedRepeat | doc.SplicedChoice) -> Repeat | Choice:
+        if isinstance(node, doc.SplicedRepeat):
+            over, names, inner = self._copies(node)
+            inner.layers = set(self.layers)
+            return Repeat(over, names, inner._splice(node.splice), None, node.span, self.scope)
+        condition = parse_expression(node.if_)
+        self.problems.extend(check_names(condition, self.values, self.scope))
+        otherwise = self._splice(node.else_) if node.else_ is not None else None
+        return Choice(condition, self._splice(node.splice), otherwise, node.span)
+
+    def _splice(self, node: doc.LayerNode) -> Splice:
+        """Read a list whose items stand in the list around it; one node is a list of one item."""
+        items = self.items(node.root if isinstance(node, doc.SequenceNode) else [node])
+        for item in items:
+            if isinstance(item.node, Reuse):
+                help = "write the list out, or a `forward` program, which can call one layer many times"
+                raise refuse(
+                    "borrowed-layer",
+                    f"`{item.node.name}` cannot be used again inside a `splice`",
+                    item.node.span,
+                    help=help,
+                )
+        return Splice(items, node.span)
+
+    def _bindings(self, node: doc.Copies) -> tuple[str, ...]:
         if node.as_ is None:
             return ()
         return tuple(name.text for name in (node.as_ if isinstance(node.as_, list) else [node.as_]))
@@ -335,54 +388,6 @@ class NodeReader:
 def reuses(items: Iterable[Item]) -> bool:
     """Say whether an item of a sequence is a layer that runs again."""
     return any(isinstance(item.node, Reuse) for item in items)
-
-
-def captured_names(body: SequenceBody | ResidualBody | ParallelBody) -> set[str]:
-    """Return every name that the expressions of a body read."""
-    match body:
-        case ParallelBody():
-            return _names_of_items(body.branches) | node_names(body.combine)
-        case ResidualBody():
-            return _names_of_items(body.items) | (node_names(body.combine) if body.combine else set())
-        case SequenceBody():
-            return _names_of_items(body.items)
-
-
-def _names_of_items(items: Iterable[Item]) -> set[str]:
-    return {name for item in items for name in node_names(item.node)}
-
-
-def node_names(node: LayerNode) -> set[str]:
-    """Return every compile-time name that a node reads from its surroundings."""
-    match node:
-        case Call():
-            own = {node.target} if node.kind == "recipe" else set()
-            return own | {name for argument in node.arguments for name in free_names(argument.value)}
-        case SequenceOf():
-            return _names_of_items(node.items)
-        case Repeat():
-            label = [p for p in node.label.parts if isinstance(p, Expression)] if node.label else []
-            inner = node_names(node.of) | {name for part in label for name in free_names(part)}
-            return free_names(node.over) | inner - {*node.names, "index"}
-        case Choice():
-            otherwise = node_names(node.otherwise) if node.otherwise else set()
-            return free_names(node.condition) | node_names(node.then) | otherwise
-        case Inline():
-            return set(node.captured)
-        case Reuse():
-            return set()
-
-
-def read_arguments(expression: Expression, call: ast.Call | None) -> tuple[Argument, ...]:
-    """Return the arguments of a call expression."""
-    if call is None:
-        return ()
-    positional = [Argument(None, expression.part(a), expression.span(a)) for a in call.args]
-    named = [
-        Argument(k.arg, expression.part(k.value), expression.span(k.value), expression.span(k))
-        for k in call.keywords
-    ]
-    return (*positional, *named)
 
 
 def _dotted(node: ast.AST) -> str | None:

@@ -32,6 +32,18 @@ def read_value(node: Node) -> ValueTree:
     raise refuse("wrong-type", "a value or a list of values is expected here", node.span)
 
 
+def read_arguments(expression: Expression, call: ast.Call | None) -> tuple[Argument, ...]:
+    """Return the arguments of a call expression."""
+    if call is None:
+        return ()
+    positional = [Argument(None, expression.part(a), expression.span(a)) for a in call.args]
+    named = [
+        Argument(k.arg, expression.part(k.value), expression.span(k.value), expression.span(k))
+        for k in call.keywords
+    ]
+    return (*positional, *named)
+
+
 def read_long_arguments(call: LongCall) -> tuple[Argument, ...]:
     """Read the keys of `{layer: Conv2d, out_channels: 64, kernel_size: "${k}"}` as arguments."""
     keys = call.keys_at()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
@@ -25,6 +25,8 @@ from compiler.program import (
     ModuleBody,
     ParallelBody,
     Repeat,
+    Reuse,
+    Splice,
     ValueTree,
 )
 from compiler.resolve.values import free_names, place_of, text_of
@@ -210,36 +212,28 @@ class Origins:
         if isinstance(body, ModuleBody):
             return self._unwrap(state.children[name], body.layers[name], point)
         if isinstance(body, ParallelBody):
-            items = [(each.name or str(at), each) for at, each in enumerate(body.branches)]
-        else:
-            items = list(state.order)
-        return self._listed(state.children[name], name, items, point)
+            branch = next(b for at, b in enumerate(body.branches) if name == (b.name or str(at)))
+            return self._unwrap(state.children[name], branch.node, point)
+        return self._listed(state.children[name], name, body.items, point)
 
     def _part(self, state: Chain, name: str, point: Point) -> tuple[State, LayerNode, Point]:
         child = state.states[state.names.index(name)]
-        if isinstance(state.node, Repeat):
-            return self._copy(child, state.node, state.names.index(name), point)
-        _, order = self.builder.items(state.node.items, point.values)
-        return self._listed(child, name, list(order), point)
+        node = state.node
+        items = [Item(None, node, node.span)] if isinstance(node, Repeat) else node.items
+        return self._listed(child, name, items, point)
 
     def _listed(
-        self, child: State, name: str, items: list[tuple[str, Item]], point: Point
+        self, child: State, name: str, items: Iterable[Item], point: Point
     ) -> tuple[State, LayerNode, Point]:
-        item = next(item for title, item in items if title == name)
-        if isinstance(item.node, Repeat) and item.name is None:
-            copies = [title for title, each in items if each is item]
-            return self._copy(child, item.node, copies.index(name), point)
-        return self._unwrap(child, item.node, point)
-
-    def _copy(self, child: State, node: Repeat, index: int, point: Point) -> tuple[State, LayerNode, Point]:
-        row = self.builder.bindings(node, point.values)[index]
-        bound = {**point.bound, **{name: (value, node) for name, value in row.items()}}
-        return self._unwrap(child, node.of, Point(point.frame, bound))
+        places = self.builder.places(items, point.values)
+        place = next(each for each in places if each.name == name and not isinstance(each.node, Reuse))
+        return self._unwrap(child, place.node, Point(point.frame, {**point.bound, **place.bound}))
 
     def _unwrap(self, child: State, node: LayerNode, point: Point) -> tuple[State, LayerNode, Point]:
         while isinstance(node, Choice):
             chosen = node.then if self.builder.decide(node, point.values) else node.otherwise
             assert chosen is not None  # the identity holds no tensors
+            assert not isinstance(chosen, Splice)  # places are no splices
             node = chosen
         return child, node, point
 

@@ -137,13 +137,14 @@ model:
             "for chosen, in_features in [([0, 1], 4), ([1, 2, 3], 2), ([0], 3)]",
         ),
         (
-            'repeat: "[[i + 2, i > 0] for i in range(3)]", as: [width, bias], of: "Linear(width, bias=bias)"',
+            'repeat: "[[i + 2, i > 0] for i in range(n)]", as: [width, bias], of: "Linear(width, bias=bias)"',
             "for (width, bias), in_features in zip(",
         ),
     ],
     ids=["one name for a row that is a list", "rows that are computed"],
 )
 def test_rows_of_a_loop_beside_inferred_sizes(loop: str, written: str) -> None:
-    made, model = emitted(f'{{spec: 1, inputs: {{x: "float[batch, 4]"}}, model: [{{{loop}}}]}}')
+    text = f'blocks: {{"Rows(n)": [{{{loop}}}]}}, model: [Rows(3)]'
+    made, model = emitted(f'{{spec: 1, inputs: {{x: "float[batch, 4]"}}, {text}}}')
     assert written in " ".join(made.source.split())
     assert model(torch.zeros(2, 4)).shape == made.inferred.output.shape

@@ -16,11 +16,16 @@ ITEMS = ("fc", "up", "act", "norm", "block", "mix", "down", "inner", "head", "st
 
 @dataclass
 class Row:
-    """A sequence while it is drawn: its items, and the flow before and after each named one."""
+    """A sequence while it is drawn: its items, and the flow before and after each named one.
+
+    `spliced` is what it is spliced in by: nothing, or `if`, whose items are named but not run again, or `repeat`, whose
+    items are named by the number of the copy, or `again`, a repeat in a repeat, whose items have no names.
+    """
 
     items: list[Node] = field(default_factory=list)
     named: dict[str, tuple[Flow, Flow]] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
+    spliced: str = ""
 
 
 def node(draw: Draw, scope: Scope, flow: Flow, depth: int, keep: bool = False) -> tuple[Node, Flow]:
@@ -33,10 +38,16 @@ def node(draw: Draw, scope: Scope, flow: Flow, depth: int, keep: bool = False) -
 
 
 def sequence(
-    draw: Draw, scope: Scope, flow: Flow, depth: int, keep: bool = False, gives: Width | None = None
+    draw: Draw,
+    scope: Scope,
+    flow: Flow,
+    depth: int,
+    keep: bool = False,
+    gives: Width | None = None,
+    row: Row | None = None,
 ) -> tuple[list[Node], Flow]:
     """Draw the items of a list, and the flow after them: of the width `gives`, or the same with `keep`."""
-    row = Row()
+    row = row or Row()
     start = flow
     free = gives is not None or (keep and flow.width.known and not rarely(draw, 3))
     for _ in range(draw(st.integers(1, 3))):
@@ -55,19 +66,38 @@ def item(draw: Draw, scope: Scope, row: Row, flow: Flow, depth: int, keep: bool,
         for n, (before, after) in row.named.items()
         if before == flow and not (keep and after != flow)
     ]
-    if again and not rarely(draw, 3):
+    if depth > 0 and rarely(draw, 6):
+        row.items.append(splice(draw, scope, row, flow, depth - 1))
+        return flow
+    if again and not row.spliced and not rarely(draw, 3):
         name, after = pick(draw, *again)
         row.items.append(name)
         return after  # type: ignore[no-any-return]
     made, after = node(draw, scope, flow, depth, keep)
     if same_size and (after.layout, after.size) != (flow.layout, flow.size):
         made, after = keeping(draw, scope, flow), flow
-    if rarely(draw, 2):
+    if row.spliced != "again" and rarely(draw, 2):
         name = fresh(draw, row.taken, ITEMS)
         row.named[name] = (flow, after)
-        made = {name: made}
+        made = {f"{name}_{{index}}" if row.spliced == "repeat" else name: made}
     row.items.append(made)
     return after
+
+
+def splice(draw: Draw, scope: Scope, row: Row, flow: Flow, depth: int) -> Node:
+    """Draw items of the list itself, over and over or on a condition. They keep the form of the flow."""
+    if rarely(draw, 2):
+        made: Node = {"if": condition(draw, scope)}
+        inner = Row(taken=row.taken, spliced=row.spliced or "if")
+        made["splice"], _ = sequence(draw, scope, flow, depth, keep=True, row=inner)
+        if rarely(draw, 2):
+            inner = Row(taken=row.taken, spliced=row.spliced or "if")
+            made["else"], _ = sequence(draw, scope, flow, depth, keep=True, row=inner)
+        return made
+    inner = Row(taken=row.taken, spliced="again" if row.spliced in ("repeat", "again") else "repeat")
+    seen = flow.wide(scope.draft.unknown()) if "index" in flow.width.text else flow
+    items, _ = sequence(draw, scope.within(()), seen, depth, keep=True, row=inner)
+    return {"repeat": count(draw, scope), "splice": items}
 
 
 def nested(draw: Draw, scope: Scope, flow: Flow, depth: int, keep: bool) -> tuple[Node, Flow]:

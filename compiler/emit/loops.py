@@ -1,0 +1,111 @@
+"""The head of a loop over copies: `for index, (width, in_channels) in enumerate([...])`, with what its body needs."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from compiler.emit.choose import Case, Loop
+from compiler.emit.syntax import call, literal, name
+from compiler.infer.arguments import evaluate_value
+from compiler.program import Repeat
+from compiler.resolve.values import free_names
+from spec_schema.limits import DEFAULT_LIMITS
+
+if TYPE_CHECKING:
+    from compiler.emit.nodes import NodeEmitter
+
+
+class LoopHead:
+    """One loop. `renamed` are the names that it binds, with what they are called in the source."""
+
+    def __init__(self, nodes: NodeEmitter, node: Repeat, cases: Sequence[Case]) -> None:
+        self.nodes, self.node = nodes, node
+        self.values = [evaluate_value(node.over, case.values, node.scope, DEFAULT_LIMITS) for case in cases]
+        self.depth = len(nodes.chooser.loops)
+        self.variable = self._variable()
+        self.titles = [nodes.local(title) for title in node.names]
+        self.renamed: dict[str, ast.expr] = {
+            "index": name(self.variable),
+            **dict(zip(node.names, map(name, self.titles), strict=True)),
+        }
+        self.inner: list[LoopHead] = []
+        self.over = self._over()
+        counts = {value if isinstance(value, int) else len(value) for value in self.values}
+        self.loop = Loop(self.variable, counts.pop() if len(counts) == 1 else None)
+
+    def _variable(self) -> str:
+        wanted = "index" if not self.depth else f"index_{self.depth + 1}"
+        while wanted in self.nodes.chooser.bound:
+            wanted += "_"
+        return wanted
+
+    def number(self, start: ast.expr | None) -> ast.expr:
+        """Return the number of a copy as a text, counted from `start`."""
+        number: ast.expr = name(self.variable)
+        if start is not None and not (isinstance(start, ast.Constant) and start.value == 0):
+            number = ast.BinOp(number, ast.Add(), start)
+        return call("str", number)
+
+    def written(self, body: Sequence[ast.AST], is_statement: bool = False) -> tuple[ast.expr, ast.expr]:
+        """Return the target of the loop and what it goes over, with what the body reads of that."""
+        read = {n.id for part in body for n in ast.walk(part) if isinstance(n, ast.Name)}
+        if self.variable not in read:
+            self._hand_on(body)
+        titles, over, columns = self.titles, self.over, self.loop.columns
+        if columns:
+            titles = titles if read & set(titles) else []
+            over = self._with_columns(len(titles))
+        unread = "_{}" if is_statement else "{}"
+        targets: list[ast.expr] = [_target(t if t in read else unread.format(t)) for t in titles]
+        if len(targets) > 1 and isinstance(over, ast.Call):  # rows, zipped with columns
+            targets = [ast.Tuple(targets, ast.Store())]
+        targets += map(_target, columns)
+        counter = _target(self.variable)
+        if not targets:
+            return (counter if self.variable in read else _target("_")), call("range", over)
+        row = targets[0] if len(targets) == 1 else ast.Tuple(targets, ast.Store())
+        if self.variable not in read:
+            return row, over
+        return ast.Tuple([counter, row], ast.Store()), call("enumerate", over)
+
+    def _hand_on(self, body: Sequence[ast.AST]) -> None:
+        """Let the loops inside use the name of this one, which counts nothing."""
+        names = {head.depth: head.variable for head in [self, *self.inner]}
+        renamed = {name: names[depth - 1] for depth, name in names.items() if depth > self.depth}
+        for node in (n for part in body for n in ast.walk(part)):
+            if isinstance(node, ast.Name):
+                node.id = renamed.get(node.id, node.id)
+
+    def _with_columns(self, names: int) -> ast.expr:
+        """Return the rows of the loop with more columns: as literals where the rows are literals, else zipped."""
+        columns: Mapping[str, list[Any]] = self.loop.columns
+        added = list(zip(*columns.values(), strict=True))
+        if not names:
+            return literal([row[0] if len(row) == 1 else row for row in added])
+        try:
+            written = ast.literal_eval(self.over)
+        except ValueError:
+            return call("zip", self.over, *map(literal, columns.values()), strict=ast.Constant(True))
+        return literal(
+            [(*(row if names > 1 else (row,)), *more) for row, more in zip(written, added, strict=True)]
+        )
+
+    def _over(self) -> ast.expr:
+        """Return what the loop goes over: rows for the names of `as`, else the number of copies."""
+        values = self.values
+        expression = self.nodes.expression(self.node.over)
+        if (
+            not free_names(self.node.over) & self.nodes.visible
+        ):  # nothing that differs from instance to instance
+            expression = literal(list(values[0]) if isinstance(values[0], tuple) else values[0])
+        if not self.titles:
+            return expression if isinstance(values[0], int) else call("len", expression)
+        if isinstance(expression, ast.List) and all(value == values[0] for value in values):
+            return literal([tuple(row) for row in values[0]] if len(self.titles) > 1 else list(values[0]))
+        return expression
+
+
+def _target(title: str) -> ast.Name:
+    return ast.Name(title, ast.Store())
