@@ -124,6 +124,9 @@ def swin() -> nn.Module:
 SIZES = {"": "resnet50", "resnet101": "resnet101", "resnet152": "resnet152"}
 BASIC = {"resnet18": "resnet18", "resnet34": "resnet34"}
 
+VGG = {f"vgg{depth}{norm}": f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")}
+del VGG["vgg16_bn"]  # the file itself
+
 ENTRIES: tuple[Entry, ...] = (
     entry("resnet", partial(resnet, "Bottleneck", [1, 2, 1, 1]), SIZES, settings={"base": 64}),
     entry(
@@ -139,7 +142,8 @@ ENTRIES: tuple[Entry, ...] = (
         settings={"base": 64, "groups": 4, "group_width": 8},
     ),
     entry("alexnet", partial(narrowed, "alexnet"), {"": "alexnet"}, size=(96, 96)),
-    entry("vgg", partial(narrowed, "vgg16_bn"), {"": "vgg16_bn"}),
+    entry("vgg", partial(narrowed, "vgg16_bn"), {"": "vgg16_bn", **VGG}),
+    entry("vgg", partial(narrowed, "vgg16"), {}, settings={"normed": False}),
     entry(
         "densenet",
         densenet,
