@@ -65,6 +65,10 @@ class Expression(Source):
 
     tree: ast.expr
 
+    @property
+    def roots(self) -> tuple[ast.AST, ...]:
+        return (self.tree,)
+
     def part(self, tree: ast.expr) -> Expression:
         """Return an expression for a node inside this one."""
         return Expression(self.scalar, self.text, self.start, tree)
@@ -86,6 +90,15 @@ class Program(Source):
     """A forward program: `body` are its checked statements."""
 
     body: tuple[ast.stmt, ...]
+
+    @property
+    def roots(self) -> tuple[ast.AST, ...]:
+        return self.body
+
+    @property
+    def place(self) -> Span:
+        """The place of the last statement, which returns."""
+        return self.span(self.body[-1])
 
 
 def parse_expression(
@@ -133,6 +146,17 @@ def parse_program(scalar: Scalar, limits: Limits = DEFAULT_LIMITS) -> Program:
     if not always_returns(tree.body):
         raise _missing_return(program, tree.body[-1])
     return program
+
+
+def parse_value(scalar: Scalar) -> Expression | Program:
+    """Read a scalar's text as an expression, or as a program of several statements that returns the value.
+
+    Raises:
+        SpecError: as `parse_expression` and `parse_program`.
+    """
+    if "return" in scalar.text and "\n" in scalar.text.strip():
+        return parse_program(scalar)
+    return parse_expression(scalar)
 
 
 def _missing_return(program: Program, last: ast.stmt) -> SpecError:

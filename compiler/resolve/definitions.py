@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from compiler.program import (
@@ -29,7 +28,7 @@ from compiler.resolve.signatures import read_signature
 from compiler.resolve.values import check_names, read_value
 from spec_schema import document as doc
 from spec_schema.diagnostics import Diagnostic, Label, SpecError
-from spec_schema.grammar import Expression, Program, parse_expression, parse_program
+from spec_schema.grammar import Expression, Program, parse_expression, parse_program, parse_value
 from spec_schema.reader import Items, Scalar
 from spec_schema.source import Span
 from spec_schema.tensors import TensorType, parse_tensor
@@ -196,20 +195,13 @@ class DefinitionReader:
 
     def _tensor_value(self, text: Scalar) -> Program | Expression:
         """Read `value:`, an expression or a program of several statements."""
-        if "return" in text.text and "\n" in text.text.strip():
-            program = parse_program(text)
-            self._check_value(program, program.body)
-            return program
-        expression = parse_expression(text)
-        self._check_value(expression, [expression.tree])
-        return expression
-
-    def _check_value(self, source: Program | Expression, body: Iterable[ast.AST]) -> None:
+        source = parse_value(text)
         names = ProgramNames(frozenset(), {}, frozenset(), frozenset(self.reader.values), self.scope)
         note = "the value of a buffer is computed before there is an input"
         inputs = {f"nothing here is named `{entry.name}`" for entry in self.inputs}
-        for problem in check_program(source, body, names):
+        for problem in check_program(source, source.roots, names):
             self.problems.append(replace(problem, notes=(note,)) if problem.message in inputs else problem)
+        return source
 
     def _program(
         self, body: doc.Body, layers: dict[str, Span], tensors: dict[str, TensorEntry]

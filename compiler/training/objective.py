@@ -7,7 +7,7 @@ so that nothing is interpreted while the model trains.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.operations import signature
 from compiler.emit.names import Globals
-from compiler.emit.programs import ProgramTranslator
+from compiler.emit.programs import ProgramTranslator, stored_names
 from compiler.emit.syntax import dotted
 from compiler.infer.calls import check_signature
 from compiler.infer.engine import Engine
@@ -26,7 +26,8 @@ from compiler.program import Scope
 from compiler.resolve.programs import MODE, ProgramNames, check_program
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.evaluate import FUNCTIONS, Budget
-from spec_schema.grammar import Expression
+from spec_schema.grammar import Expression, Program
+from spec_schema.source import Span
 
 OUTPUT = "output"
 """What the model returned."""
@@ -37,7 +38,8 @@ class Objective:
     """One or several values computed from the output and the batch. `title` names the Python function."""
 
     title: str
-    expressions: tuple[Expression, ...]
+    sources: tuple[Expression | Program, ...]
+    """One, or several expressions."""
     fields: tuple[str, ...]
     """The fields of the batch that it reads, in the order of their last use."""
 
@@ -46,9 +48,13 @@ class Objective:
         """The arguments of the function."""
         return (OUTPUT, *self.fields)
 
+    @property
+    def place(self) -> Span:
+        return self.sources[0].place
+
 
 def read_objective(
-    title: str, expressions: Sequence[Expression], fields: Iterable[str], scope: Scope
+    title: str, sources: Sequence[Expression | Program], fields: Iterable[str], scope: Scope
 ) -> Objective:
     """Return an objective whose every name is known.
 
@@ -56,26 +62,30 @@ def read_objective(
         SpecError: a name means nothing, or an operation has no such argument.
     """
     known = list(fields)
-    problems = [problem for each in expressions for problem in _problems(each, known, scope)]
+    problems = [problem for each in sources for problem in _problems(each, known, scope)]
     if problems:
         raise SpecError(problems)
-    used = sorted(_uses(expressions, known), key=lambda use: use[1])
+    used = sorted(_uses(sources, known), key=lambda use: use[1])
     last_first = dict.fromkeys(field for field, _ in reversed(used))
-    return Objective(title, tuple(expressions), tuple(reversed(last_first)))
+    return Objective(title, tuple(sources), tuple(reversed(last_first)))
 
 
-def _problems(expression: Expression, fields: Sequence[str], scope: Scope) -> list[Diagnostic]:
+def _problems(source: Expression | Program, fields: Sequence[str], scope: Scope) -> list[Diagnostic]:
     inputs = frozenset({OUTPUT, *fields})
     names = ProgramNames(inputs, {}, frozenset(), frozenset(scope.variables), scope)
-    found = check_program(expression, [expression.tree], names)
+    found = check_program(source, source.roots, names)
     found = [_with_fields(problem, fields) for problem in found]
-    for node in ast.walk(expression.tree):
+    for node in _nodes(source):
         if isinstance(node, ast.Name) and node.id == MODE and MODE not in inputs:
             message = "the mode of the model has no value here"
-            found.append(Diagnostic("unknown-name", message, expression.span(node)))
+            found.append(Diagnostic("unknown-name", message, source.span(node)))
         if not found and isinstance(node, ast.Call):
-            found.extend(_signature_problem(expression, node, inputs))
+            found.extend(_signature_problem(source, node, inputs))
     return found
+
+
+def _nodes(source: Expression | Program) -> Iterator[ast.AST]:
+    return (node for root in source.roots for node in ast.walk(root))
 
 
 def _with_fields(problem: Diagnostic, fields: Sequence[str]) -> Diagnostic:
@@ -87,26 +97,28 @@ def _with_fields(problem: Diagnostic, fields: Sequence[str]) -> Diagnostic:
 
 
 def _signature_problem(
-    expression: Expression, node: ast.Call, inputs: frozenset[str]
+    source: Expression | Program, node: ast.Call, inputs: frozenset[str]
 ) -> Iterable[Diagnostic]:
     function = node.func
     if not isinstance(function, ast.Name) or function.id not in OPERATIONS or function.id in FUNCTIONS:
         return
     if function.id in inputs:
-        yield Diagnostic("not-callable", f"`{function.id}` cannot be called", expression.span(function))
+        yield Diagnostic("not-callable", f"`{function.id}` cannot be called", source.span(function))
         return
     keywords = [keyword.arg for keyword in node.keywords if keyword.arg]
     problem = signature(function.id).check(len(node.args), keywords)
     try:
-        check_signature(expression, node, problem, f"`{function.id}`")
+        check_signature(source, node, problem, f"`{function.id}`")
     except SpecError as error:
         yield from error.diagnostics
 
 
-def _uses(expressions: Sequence[Expression], fields: Sequence[str]) -> Iterable[tuple[str, tuple[int, ...]]]:
-    for number, expression in enumerate(expressions):
-        for node in ast.walk(expression.tree):
-            if isinstance(node, ast.Name) and node.id in fields:
+def _uses(
+    sources: Sequence[Expression | Program], fields: Sequence[str]
+) -> Iterable[tuple[str, tuple[int, ...]]]:
+    for number, source in enumerate(sources):
+        for node in _nodes(source):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in fields:
                 yield node.id, (number, node.lineno, node.col_offset)
 
 
@@ -119,17 +131,17 @@ def try_objective(
         SpecError: an operation refuses what it gets.
     """
     results = []
-    for expression in objective.expressions:
+    for source in objective.sources:
         names = {**scope.variables, **values}
         budget = Budget(engine.limits.evaluation_steps)
-        run = Interpreter(engine, expression, names, {}, {}, engine.limits, budget)
-        results.append(run.value(expression.tree))
+        run = Interpreter(engine, source, names, {}, {}, engine.limits, budget)
+        results.append(run.run(source.body) if isinstance(source, Program) else run.value(source.tree))
     return results
 
 
 def check_scalar(loss: Objective, value: Any) -> None:
     """Refuse a loss that is not one number with a gradient."""
-    place = loss.expressions[0].place
+    place = loss.place
     if not isinstance(value, Tensor):
         raise refuse("loss-not-scalar", f"the loss is a {type(value).__name__}, not a tensor", place)
     if value.ndim:
@@ -153,14 +165,18 @@ def objective_functions(objectives: Sequence[Objective], scope: Scope, engine: E
 
 def _function(objective: Objective, names: Globals, scope: Scope, engine: Engine) -> ast.stmt:
     device = dotted(f"{OUTPUT}.device")
+    programs = [source for source in objective.sources if isinstance(source, Program)]
+    local = {*objective.reads, *(title for program in programs for title in stored_names(program.body))}
     translator = ProgramTranslator(
-        names, scope.plugins, scope.variables, {}, set(objective.reads), device, engine.number_calls
+        names, scope.plugins, scope.variables, {}, local, device, engine.number_calls
     )
-    values = [translator.translate(expression.tree) for expression in objective.expressions]
+    body = [statement for program in programs for statement in translator.body(program.body)]
     arguments = [ast.arg(names.local(each)) for each in objective.reads]
-    returned = values[0] if len(values) == 1 else ast.Tuple(values, ast.Load())
+    values = [translator.translate(each.tree) for each in objective.sources if isinstance(each, Expression)]
+    if values:
+        body.append(ast.Return(values[0] if len(values) == 1 else ast.Tuple(values, ast.Load())))
     signature_ = ast.arguments([], arguments, None, [], [], None, [])
-    node = ast.FunctionDef(objective.title, signature_, [ast.Return(returned)], [], None)
+    node = ast.FunctionDef(objective.title, signature_, body, [], None)
     if "type_params" in ast.FunctionDef._fields:
         node.type_params = []  # type: ignore[attr-defined]
     return node

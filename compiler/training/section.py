@@ -20,7 +20,7 @@ from spec_schema.clock import stage
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.document import Metric, Train
 from spec_schema.evaluate import evaluate
-from spec_schema.grammar import parse_expression
+from spec_schema.grammar import parse_expression, parse_value
 from spec_schema.reader import Scalar
 from spec_schema.selectors import parse_selector
 from spec_schema.source import Span
@@ -121,8 +121,7 @@ class SectionReader:
     # Expressions over the output and the batch.
 
     def _loss(self, data: DataSource) -> Objective:
-        expression = parse_expression(self.train.loss)
-        loss = read_objective("loss", [expression], data.fields, self.scope)
+        loss = read_objective("loss", [parse_value(self.train.loss)], data.fields, self.scope)
         batch = example_batch(data, self.inferred)
         if batch.keys() >= set(loss.fields):
             with meta_device(default_dtype(self.inferred.program)):

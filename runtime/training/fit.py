@@ -232,7 +232,7 @@ def _try_metric(measure: Measure, compared: list[Any], values: Any) -> None:
             measure.making.span,
             notes=tuple(
                 f"`{each}` is {_form(value)}"
-                for each, value in zip(measure.of.expressions, compared, strict=True)
+                for each, value in zip(measure.of.sources, compared, strict=True)
             ),
             help="say what it compares: `{metric: ..., of: [output, label]}`",
         ) from None

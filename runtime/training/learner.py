@@ -94,7 +94,7 @@ class Learner(L.LightningModule):
         self.mean_loss["train_loss"].reset()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        with self._located(self.task.training.loss.expressions[0].place):
+        with self._located(self.task.training.loss.place):
             loss: Tensor = self.task.compute(self.task.training.loss, self._forward(batch), batch)
         self.mean_loss["train_loss"].update(loss.detach(), self._count(batch))
         self.log_dict({"loss": loss.detach(), "lr": self.optimizer.param_groups[0]["lr"]}, on_step=True)
@@ -132,7 +132,7 @@ class Learner(L.LightningModule):
     on_test_epoch_start = on_validation_epoch_start
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        with self._located(self.task.training.loss.expressions[0].place):
+        with self._located(self.task.training.loss.place):
             output = self._forward(batch)
             loss = self.task.compute(self.task.training.loss, output, batch)
             for measure in self.task.training.metrics:

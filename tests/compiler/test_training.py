@@ -1,11 +1,16 @@
 """The `train` section, checked without its data."""
 
+import ast
 import re
+from typing import Any
 
 import pytest
+import torch
+import torch.nn.functional as F
 
 import compiler
 from compiler.training.calls import INFERRED_LENGTHS, metrics, optimizers, schedules
+from compiler.training.objective import objective_functions
 from spec_schema.diagnostics import Diagnostic, SpecError
 
 SPEC = """
@@ -55,6 +60,43 @@ def test_a_good_section_is_read_without_opening_its_data() -> None:
     assert training.watch == ("first.weight", "first.bias", "2.weight")
     assert training.precision == "bf16-mixed"
     assert training.data.fields["image"].array == "images"
+
+
+PROGRAM = """|
+    scores = output / 2
+    if classes > 5:
+      scores = scores * 2
+    return cross_entropy(scores, label)
+"""
+
+
+def test_a_loss_may_be_a_program() -> None:
+    text = SPEC.replace("cross_entropy(output, label)\n", PROGRAM)
+    made = compiler.compile_text(text)
+    assert made.training is not None
+    assert made.training.loss.reads == ("output", "label")
+    assert made.training.metrics[0].of.reads == ("output", "label")
+    source = ast.unparse(objective_functions([made.training.loss], made.program.scope, made.inferred.engine))
+    namespace: dict[str, Any] = {}
+    exec(source, namespace)
+    output, label = torch.randn(4, 10), torch.arange(4)
+    torch.testing.assert_close(namespace["loss"](output, label), F.cross_entropy(output, label))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "place"),
+    [
+        ("scores * 2", "score * 2", "unknown-name", "score"),
+        ("  return cross_entropy", "  if classes > 5:\n      return cross_entropy", "missing-return", None),
+        ("cross_entropy(scores, label)", "scores", "loss-not-scalar", "return scores"),
+        ("scores = output / 2", "output[0] = 2", "changed-in-place", "output[0]"),
+    ],
+)
+def test_what_is_wrong_in_a_program_is_located(old: str, new: str, code: str, place: str | None) -> None:
+    [found] = diagnostics(("cross_entropy(output, label)\n", PROGRAM), (old, new))
+    assert found.code == code
+    assert found.span is not None
+    assert place is None or found.span.text == place
 
 
 def test_a_spec_without_a_section_has_no_training() -> None:
@@ -184,7 +226,7 @@ def test_a_metric_says_what_it_compares() -> None:
     )
     training = compiler.compile_text(text).training
     assert training is not None
-    assert [str(each) for each in training.metrics[0].of.expressions] == ["output.argmax(1)", "label"]
+    assert [str(each) for each in training.metrics[0].of.sources] == ["output.argmax(1)", "label"]
     (found,) = diagnostics(("argmax(1), label", "argmax(1), lbl"), text=text)
     assert found.code == "unknown-name"
     assert re.search("`output`, `image`, `label`", found.notes[0])
