@@ -68,3 +68,24 @@ class TestParity:
         elements = sum(row.elements for row in artifact.plan.parameters)
         assert elements == sum(p.numel() for p in reference.parameters())
         assert elements == recorded_parameters(entry)[""]
+
+
+def of(name: str) -> Entry:
+    return next(entry for entry in ENTRIES if entry.spec == name)
+
+
+def test_the_turns_of_pointnet_are_identities_at_first() -> None:
+    entry = of("pointnet")
+    _, turn = built(entry.artifact())(*entry.inputs())
+    assert torch.equal(turn, torch.eye(4).expand_as(turn))
+
+
+def test_lenet_starts_as_the_paper_says() -> None:
+    model = built(of("lenet").artifact(None))
+    values = model.state_dict()
+    for name, inputs in {"c1": 25, "c3.maps.0": 75, "c3.maps.15": 150, "f6": 120}.items():
+        largest = float(values[f"net.{name}.weight"].abs().max())
+        assert 0.8 * 2.4 / inputs < largest < 2.4 / inputs
+    codes = model.get_buffer("net.output.codes")
+    assert torch.equal(codes.abs(), torch.ones(10, 84))
+    assert 200 < (codes == 1).sum() < 640
