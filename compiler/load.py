@@ -7,6 +7,7 @@ import keyword
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os.path import isfile
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -42,9 +43,11 @@ class DiskFiles:
     def read(self, path: str) -> tuple[bytes, str]:
         if path == self.main.name:
             return self._bytes(self.main), str(self.main)
+        if "\0" in path:  # which no name of a file holds
+            raise FileNotFoundError(path)
         for folder in (self.main.parent, *self.import_paths):
             base, full = folder.resolve(), (folder / path).resolve()
-            if full.is_relative_to(base) and full.is_file():
+            if full.is_relative_to(base) and isfile(full):  # a name too long for the system is none
                 return self._bytes(full), str(folder / path)
         raise FileNotFoundError(path)
 

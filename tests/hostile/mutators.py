@@ -273,7 +273,7 @@ def garble(draw: Random, parent: Any, key: Any) -> None:
     if isinstance(parent[key], str):
         parent[key] = slip(draw, parent[key])
     elif isinstance(parent[key], int | float):
-        parent[key] += draw.choice([1, -1, 0.5])
+        parent[key] += draw.choice([1, -1, 0.5] if abs(parent[key]) < 2**53 else [1, -1])
 
 
 def replace_key(parent: dict[Any, Any], key: Any, new: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 import compiler
@@ -33,6 +36,19 @@ def test_an_ellipsis_in_an_index_is_what_it_always_was() -> None:
     compiler.compile_text(
         HEAD + "model:\n  forward: |\n    return x[...] + x[..., :1] + x[(..., 0)][:, None]\n"
     )
+
+
+NAMELESS = {"long": "a" * 5000, "deep": "a/" * 3000 + "b", "nul": "a\0b", "surrogate": "\ud800"}
+
+
+@pytest.mark.parametrize("name", NAMELESS.values(), ids=list(NAMELESS))
+def test_an_import_that_no_system_has_a_name_for_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "spec.json"
+    imported = {"import": {f"{name}.yaml": ["A"]}}
+    path.write_text(json.dumps({"spec": 1, **imported, "inputs": {"x": "float[2]"}, "model": "ReLU"}))
+    with pytest.raises(compiler.SpecError) as caught:
+        compiler.compile(path)
+    check_shown(caught.value.diagnostics)
 
 
 def test_what_is_missing_at_the_end_of_a_file_is_inside_it() -> None:
