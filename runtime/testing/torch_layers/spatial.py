@@ -107,7 +107,7 @@ def fractional_pool(rank: int) -> Hints:
         "output_size": st.none() | numbers(rank, 1, 3),
         "output_ratio": [0.6, None],
     }
-    exceptions = dict.fromkeys(("evaluation", "batch"), BY_CHANCE)
+    exceptions = dict.fromkeys(("evaluation", "batch", "dtype"), BY_CHANCE)
     return Hints({"input": images(rank)}, None, arguments, sides(rank, 5, 6), exceptions=exceptions)
 
 
