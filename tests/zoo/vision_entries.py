@@ -116,7 +116,7 @@ def efficientnet() -> nn.Module:
 
 def swin() -> nn.Module:
     made: nn.Module = torchvision().models.SwinTransformer(
-        [4, 4], 8, [2, 1, 2, 1], [2, 4, 8, 16], [4, 4], stochastic_depth_prob=0.2, num_classes=10
+        [4, 4], 8, [2, 1, 2], [2, 4, 8], [4, 4], stochastic_depth_prob=0.2, num_classes=10
     )
     return made
 
