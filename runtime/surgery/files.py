@@ -89,7 +89,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: it is not there, is no safetensors, or its index is not what is in its files.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         raise _missing(path)
     file = _in_folder(path) if path.is_dir() else path
     if file.name.endswith(".json"):
@@ -111,7 +111,7 @@ def shown(path: Path) -> str:
 
 def _missing(path: Path) -> CheckpointError:
     parent = path.parent
-    beside = sorted(each.name for each in parent.iterdir()) if parent.is_dir() else []
+    beside = sorted(each.name for each in parent.iterdir()) if os.path.isdir(parent) else []
     near = did_you_mean(path.name, [name for name in beside if _is_checkpoint(parent / name)])
     return CheckpointError(
         "checkpoint-missing",

@@ -82,6 +82,7 @@ def test_what_is_not_there_is_guessed(tmp_path: Path) -> None:
     write(tmp_path / "weights.safetensors", TENSORS)
     assert f"did you mean `{tmp_path}/weights.safetensors`?" in why(tmp_path / "weihgts.safetensors")
     assert "checkpoint-missing" in why(tmp_path / "nothing" / "like.safetensors")
+    assert "checkpoint-missing" in why(tmp_path / ("n" * 5000))  # longer than a name may be
 
 
 PICKLES = {
