@@ -3,7 +3,7 @@
 `layer_tests` makes tests for pytest, `check_layer` gives verdicts; `python -m compiler test-layer` prints them.
 """
 
-from compiler.catalogue.hints import Hints
+from compiler.catalogue.hints import Hints, Recipe
 from runtime.testing.check import check_layer, check_property
 from runtime.testing.outcome import Failure, Property, Result, Verdict
 from runtime.testing.properties.table import PROPERTIES
@@ -16,6 +16,7 @@ __all__ = [
     "HintError",
     "Hints",
     "Property",
+    "Recipe",
     "Result",
     "Subject",
     "Verdict",

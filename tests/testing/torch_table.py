@@ -7,11 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import torch
+
 from compiler.catalogue.layers import layer_names
 from runtime.testing import PROPERTIES, Result, Subject, Verdict, check_layer
 from runtime.testing.subject import UNDER, torch_subject
 
-EXAMPLES = 30
+EXAMPLES = 10
 DOCUMENT = Path(__file__).parents[2] / "docs/torch-layers.md"
 HEAD = f"""# The layers of torch, tried
 
@@ -53,9 +55,7 @@ def exceptions(hints: Mapping[str, str]) -> str:
 
 def row(subject: Subject, verdicts: Mapping[str, Verdict]) -> list[str]:
     """Return the cells of a layer."""
-    found = {
-        result: [n for n, each in verdicts.items() if each.result == result] for result in Result
-    }
+    found = {result: [n for n, each in verdicts.items() if each.result == result] for result in Result}
     if found[Result.fails]:
         raise SystemExit(f"{subject.layer.name}: {', '.join(found[Result.fails])}")
     return [
@@ -74,6 +74,7 @@ def recorded() -> dict[str, list[str]]:
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # tensors of a few elements take longer on several
     text = HEAD
     for name in sorted(layer_names()):
         print(name, file=sys.stderr)
