@@ -37,6 +37,7 @@ def of_annotation(annotation: Any) -> st.SearchStrategy[Any] | None:
         int: SIZES,
         float: st.sampled_from(FLOATS),
         bool: st.booleans(),
+        None: st.none(),
         type(None): st.none(),
     }
     if annotation in simple:
