@@ -148,4 +148,4 @@ class TextFiles:
     def read(self, path: str) -> tuple[bytes, str]:
         if path not in self.texts:
             raise FileNotFoundError(path)
-        return self.texts[path].encode(), path
+        return self.texts[path].encode("utf-8", "surrogatepass"), path
