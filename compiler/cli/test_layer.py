@@ -102,7 +102,7 @@ def print_verdicts(subject: Subject, verdicts: list[Verdict]) -> None:
     rows = table(subject.layer.name, "", "examples", "promise", numbers=["examples"])
     for each in verdicts:
         result = Text(each.result.value, STYLES.get(each.result.value, "dim"))
-        count = str(each.examples) if each.examples else ""
+        count = str(each.examples) if each.examples and each.case is None else ""
         rows.add_row(each.property.name, result, count, each.reason or each.property.promise)
     console.print(rows)
     console.print()

@@ -300,7 +300,7 @@ def _names(node: ast.AST, keyword: str) -> bool:
 
 
 PATTERNS: dict[str, tuple[Pattern, ...]] = {
-    "shapes": (_looks, _cut),
+    "shapes": (_looks, _cut, _without_device),
     "inputs": (_in_place,),
     "evaluation": (_dropout, _foreign_random, _keeps),
     "training": (_foreign_random,),

@@ -64,7 +64,7 @@ def device(case: Case) -> None:
             output = _call_there(layer, moved)
         elsewhere = [t for t in tensors_in(output) if str(t.device) != DEVICE]
         if elsewhere:
-            raise Failure(f"moved to {DEVICE}, it gives a tensor on {elsewhere[0].device}")
+            raise Failure(f"moved to another device, {DEVICE}, it gives a tensor on {elsewhere[0].device}")
     if torch.cuda.is_available():
         _on_accelerator(case)
 
@@ -94,7 +94,7 @@ def _call_there(layer: nn.Module, values: dict[str, Tensor]) -> object:
         if "device" not in str(error):
             raise
         cause = "a tensor that is not registered stays where it was made"
-        raise Failure(f"moved to {DEVICE}: {' '.join(str(error).split())}", cause) from error
+        raise Failure(f"moved to another device, {DEVICE}: {' '.join(str(error).split())}", cause) from error
 
 
 def _on_accelerator(case: Case) -> None:
