@@ -18,6 +18,9 @@ from tests.zoo.zoo_table import TABLES, lines, named, recorded, written
 FILES = sorted((ROOT / "specs/zoo").rglob("*.yaml"))
 SPECS = [path for path in FILES if path.parent.name == "zoo"]
 LINES = 120
+WIDTH = 120
+KEYS = "spec name import vars presets inputs dims blocks model share init freeze".split()
+"""In the order in which all files have them."""
 SOURCE = re.compile(r"\([^()]*, (19|20)\d\d[;)]")
 """Authors and year, as in `(He et al., 2015)`."""
 ENTRIES = [(table, entry) for table, entries in TABLES.items() for entry in entries if entry.full]
@@ -40,6 +43,9 @@ def test_form(path: Path) -> None:
     assert all(line.startswith("# ") for line in head)
     assert SOURCE.search(" ".join(line[2:] for line in head))
     assert written(text) <= LINES
+    assert max(map(len, text.splitlines())) <= WIDTH
+    keys = [line.partition(":")[0] for line in text.splitlines() if line[:1].isalpha()]
+    assert keys == sorted(keys, key=KEYS.index)
 
 
 def test_every_spec_is_compared() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 
@@ -22,7 +22,7 @@ weights at small sizes; 0 means that all bits agree.
 
 The tables are made by `PYTHONPATH=. python tests/zoo/zoo_table.py`.
 """
-TABLES: dict[str, tuple[Entry, ...]] = {
+TABLES: dict[str, Sequence[Entry]] = {
     "torchvision": vision_entries.ENTRIES,
     "transformers": transformers_entries.ENTRIES,
     "modules written by hand, in `tests/zoo/classic.py`": classic_entries.ENTRIES,
