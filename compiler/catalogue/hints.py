@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import UnionType
 from typing import Any, TypeAlias
 
 Types: TypeAlias = Mapping[str, str | Sequence[str | None]]
@@ -55,3 +56,48 @@ class Hints:
     values: Mapping[str, tuple[float | str, float | str]] = field(default_factory=dict)
     where: Sequence[str] = ()
     exceptions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse by TypeError what has not the form that is written above."""
+        for types in self.inputs if _is_list(self.inputs) else [self.inputs]:
+            if not isinstance(types, Mapping):
+                raise TypeError(f"hints.inputs takes a mapping from inputs to types, not {types!r}")
+            for name, given in types.items():
+                _require(
+                    _are_texts(given, str | None), "inputs", f"a type or a list of types for `{name}`", given
+                )
+        fits = self.output is None or _are_texts(self.output, str)
+        _require(fits, "output", "a type or a list of types", self.output)
+        fits = _is_list(self.where) and _are_texts(self.where, str)
+        _require(fits, "where", "a list of conditions", self.where)
+        self._require_for_each()
+
+    def _require_for_each(self) -> None:
+        for name, drawn in self.arguments.items():
+            fits = hasattr(drawn, "flatmap") or (_is_list(drawn) and len(drawn) > 0)
+            _require(fits, "arguments", f"a list of values, or a strategy, for `{name}`", drawn)
+        for name, sizes in self.sizes.items():
+            fits = _is_pair(sizes, int) and sizes[0] <= sizes[1]
+            _require(fits, "sizes", f"the smallest and the largest size for `{name}`", sizes)
+        for name, bounds in self.values.items():
+            fits = _is_pair(bounds, int | float | str)
+            _require(fits, "values", f"the smallest value and a bound for `{name}`", bounds)
+        for name, reason in self.exceptions.items():
+            _require(isinstance(reason, str) and reason != "", "exceptions", f"a reason for `{name}`", reason)
+
+
+def _require(fits: bool, what: str, wanted: str, given: object) -> None:
+    if not fits:
+        raise TypeError(f"hints.{what} takes {wanted}, not {given!r}")
+
+
+def _is_list(given: object) -> bool:
+    return isinstance(given, Sequence) and not isinstance(given, str)
+
+
+def _are_texts(given: Any, kind: type | UnionType) -> bool:
+    return all(isinstance(each, kind) for each in (given if _is_list(given) else [given]))
+
+
+def _is_pair(given: Any, kind: type | UnionType) -> bool:
+    return _is_list(given) and len(given) == 2 and all(isinstance(each, kind) for each in given)

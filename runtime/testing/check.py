@@ -24,6 +24,7 @@ from spec_schema.suggest import did_you_mean
 EXAMPLES = 30
 BASIC = "runs"
 """The property without which the others say nothing."""
+NOTHING = "no arguments and sizes were found that the constructor and the hints allow"
 _QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 
 
@@ -46,6 +47,8 @@ def check_layer(subject: Subject, examples: int = EXAMPLES, seed: int | None = N
             yield Verdict(each, Result.silent, reason="it does not run")
         else:
             verdict = check_property(each, drawn, examples, seed)
+            if each.name == BASIC and verdict.result == Result.silent:
+                raise HintError(f"{subject.layer.name}: {verdict.reason}")
             broken = each.name == BASIC and verdict.result == Result.fails
             yield verdict
 
@@ -70,7 +73,7 @@ def check_property(
     except (Failure, Flaky):
         return Verdict(property, Result.fails, trial.tried, case=trial.broken, failure=trial.failure)
     except Unsatisfiable:
-        return Verdict(property, Result.silent, reason="no arguments were found that the constructor takes")
+        return Verdict(property, Result.silent, reason=NOTHING)
     if trial.tried == 0:
         return Verdict(property, Result.silent, reason=trial.reason)
     return Verdict(property, Result.holds, trial.tried)

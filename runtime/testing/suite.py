@@ -10,11 +10,12 @@ from torch import nn
 
 from compiler.catalogue.hints import Hints
 from runtime.testing.case import Case
-from runtime.testing.check import EXAMPLES, check_property, properties_of
+from runtime.testing.check import BASIC, EXAMPLES, check_property, properties_of
+from runtime.testing.hint_checks import check_hints
 from runtime.testing.outcome import Property, Result
 from runtime.testing.report import failure_lines
 from runtime.testing.strategies.cases import cases
-from runtime.testing.subject import Subject, subject_of
+from runtime.testing.subject import HintError, Subject, subject_of
 
 
 def layer_tests(
@@ -31,15 +32,21 @@ def layer_tests(
     import pytest  # a tool of who writes layers, which the runtime does not need
 
     tried = _Tried(subject_of(layer, hints))
+    check_hints(tried.subject)
 
     @pytest.mark.parametrize("property", properties_of(tried.subject).values(), ids=lambda each: each.name)
     def test(property: Property) -> None:
         reason = tried.subject.exception(property.name)
         if reason is not None:
             pytest.skip(reason)
-        verdict = check_property(property, tried.cases, examples)
+        try:
+            verdict = check_property(property, tried.cases, examples)
+        except HintError as error:
+            pytest.fail(str(error), pytrace=False)
         if verdict.result == Result.fails:
             pytest.fail("\n".join(failure_lines(verdict)), pytrace=False)
+        if verdict.result == Result.silent and property.name == BASIC:
+            pytest.fail(f"{tried.subject.layer.name}: {verdict.reason}", pytrace=False)
         if verdict.result == Result.silent:
             pytest.skip(verdict.reason or "")
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from compiler.catalogue.layer_types import REQUIRED, Argument
 from runtime.testing.case import Case, Input, call, fixed_random
 from runtime.testing.forms import BATCH, Form, expression, hinted_forms, is_met, possible_forms
+from runtime.testing.hint_checks import check_hints
 from runtime.testing.strategies.arguments import arguments
 from runtime.testing.strategies.tensors import Draw
 from runtime.testing.subject import HintError, Subject
@@ -34,6 +35,7 @@ def cases(subject: Subject) -> st.SearchStrategy[Case]:
     Raises:
         HintError: what the layer takes is not known, and a hint has to say it.
     """
+    check_hints(subject)
     forms = hinted_forms(subject) if subject.hints.inputs else tried_forms(subject)
     values = {each.name: _values(subject, each) for each in subject.layer.arguments}
     return _cases(subject, forms, values)

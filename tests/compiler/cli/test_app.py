@@ -26,6 +26,7 @@ VERBS = (
     "load-plan",
     "save",
     "layers",
+    "test-layer",
     "devices",
     "bench",
 )
