@@ -481,7 +481,7 @@ class Document(RuleBearer):
     vars: dict[Identifier, Any] = Field(default_factory=dict)
     presets: dict[Identifier, dict[Identifier, Any]] = Field(default_factory=dict)
     inputs: dict[Identifier, TensorText] = Field(default_factory=dict)
-    dims: dict[Identifier, Whole] = Field(default_factory=dict)
+    dims: dict[Identifier, ExpressionText] = Field(default_factory=dict)
     blocks: dict[str, BlockBody] = Field(default_factory=dict)
     model: BlockBody | None = None
     placement: list[dict[str, PlacementNode]] = Field(default_factory=list)

@@ -23,9 +23,10 @@ from compiler.resolve.rules import read_rules
 from compiler.resolve.signatures import read_signature
 from compiler.resolve.values import check_names, free_names, read_value
 from spec_schema.clock import stage
-from spec_schema.diagnostics import Diagnostic, Label, SpecError
+from spec_schema.bounds import bindings
+from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.evaluate import evaluate
-from spec_schema.grammar import Expression
+from spec_schema.grammar import Expression, parse_expression
 from spec_schema.reader import Node, Scalar
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
@@ -219,13 +220,24 @@ def _inputs(
                     help=f"did you mean `{near}`?" if near else None,
                 )
             )
-        if not 0 < size.value < 2**31:  # type: ignore[operator]
-            problems.append(
-                Diagnostic("bad-size", f"`{name}` is {size.value}, and a size is 1 or more", size.span)
-            )
-            continue
-        sizes[name], spans[name] = size.value, place  # type: ignore[assignment]
+        try:
+            sizes[name], spans[name] = _size(name, size, scope), place
+        except SpecError as error:
+            problems.extend(error.diagnostics)
     return tuple(inputs), sizes, spans
+
+
+def _size(name: str, written: Scalar, scope: Scope) -> int:
+    """Return the example size of a dimension."""
+    expression = parse_expression(written)
+    found = check_names(expression, scope.variables, scope)
+    if found:
+        raise SpecError(found)
+    size = evaluate(expression, scope.variables)
+    if not (type(size) is int and 0 < size < 2**31):
+        message = f"`{name}` is {size!r}, and a size is a whole number from 1 on"
+        raise refuse("bad-size", message, written.span, notes=bindings(expression.tree, scope.variables))
+    return size
 
 
 def _symbols(tensor: TensorType, scope: Scope) -> list[tuple[str, Span]]:
