@@ -22,8 +22,8 @@ from compiler.resolve.definitions import DefinitionReader, default_inputs
 from compiler.resolve.rules import read_rules
 from compiler.resolve.signatures import read_signature
 from compiler.resolve.values import check_names, free_names, read_value
-from spec_schema.clock import stage
 from spec_schema.bounds import bindings
+from spec_schema.clock import stage
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import Expression, parse_expression
