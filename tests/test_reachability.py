@@ -223,7 +223,9 @@ def refused(text: str) -> list[Span]:
         "class A:\n    def f(self, getattr):\n        return 1\n    x = getattr(1, 'a')",
         "x = (y := 1)",
         "nonlocal_ = yield_\nassert x",
-        "@x\nclass A:\n    y: int = 1",
+        "@open\nclass A:\n    y = 1",
+        "y: open('f') = 1",
+        "torch.nn: int = 1",
     ],
 )
 def test_the_verifier_refuses(source: str) -> None:
