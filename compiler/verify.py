@@ -115,8 +115,12 @@ def _check_attribute(node: ast.Attribute) -> None:
     if (node.attr.startswith("_") and node.attr not in DUNDERS) or node.attr in UNSAFE_ATTRIBUTES:
         raise VerificationError(f"the attribute {node.attr} in emitted source")
     path = _path(node)
-    if path is not None and path not in members():
+    if path is None:
+        return
+    if path not in members():
         raise VerificationError(f"{path} in emitted source")
+    if not isinstance(node.ctx, ast.Load):
+        raise VerificationError(f"emitted source writes to {path}")
 
 
 def _path(node: ast.expr) -> str | None:

@@ -226,6 +226,9 @@ def refused(text: str) -> list[Span]:
         "@open\nclass A:\n    y = 1",
         "y: open('f') = 1",
         "torch.nn: int = 1",
+        "torch.relu = 1",
+        "a, nn.Linear = 1, 2",
+        "for torch.nn.Linear in y:\n    x = 1",
     ],
 )
 def test_the_verifier_refuses(source: str) -> None:
