@@ -12,7 +12,7 @@ from compiler.catalogue.hints import Hints, Types
 from compiler.catalogue.layer_types import LayerType
 from compiler.catalogue.layers import layer_names, layer_type
 from compiler.catalogue.plugins import Plugin, load_plugin, plugin_of_layer
-from runtime.testing.torch_layers import HINTS
+from runtime.testing.torch_layers.table import HINTS
 from spec_schema.suggest import did_you_mean
 
 UNDER = " if "

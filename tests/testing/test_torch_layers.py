@@ -21,7 +21,7 @@ from runtime.testing.outcome import Skip
 from runtime.testing.report import failure_lines
 from runtime.testing.strategies.cases import cases
 from runtime.testing.subject import UNDER, torch_subject
-from runtime.testing.torch_layers import HINTS
+from runtime.testing.torch_layers.table import HINTS
 
 EXAMPLES = {"quick": 2, "ci": 3, "long": 200}[os.environ.get("HYPOTHESIS_PROFILE", "ci")]
 GRAPHS = ("export", "compile")
