@@ -159,7 +159,7 @@ def test_the_example_is_a_small_spec_that_compiles(defect: Defect) -> None:
 
 @pytest.mark.parametrize("layer", RIGHT, ids=lambda each: each.__name__)
 def test_a_layer_that_is_right_has_all_properties(layer: type[nn.Module]) -> None:
-    verdicts = {each.property.name: each for each in check_layer(subject_of(layer), EXAMPLES // 2)}
+    verdicts = {each.property.name: each for each in check_layer(subject_of(layer), EXAMPLES // 3)}
     assert list(verdicts) == list(PROPERTIES)
     assert [each.failure for each in verdicts.values() if each.result == Result.fails] == []
     silent = {name for name, each in verdicts.items() if each.result == Result.silent}

@@ -6,8 +6,38 @@ from typing import Any
 
 import broken
 import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
+from compiler.plugins import layer
 from runtime.testing import HintError, Hints, Subject, check_layer, subject_of
+from runtime.testing.strategies.cases import tried_forms
+
+
+@layer
+class BoundedConvolution(nn.Module):
+    """A convolution by another name: its images have batches."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.inner = spectral_norm(nn.Conv2d(in_channels, out_channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)
+
+
+@layer
+class Messages(nn.Module):
+    """Two inputs, of forms that differ."""
+
+    def __init__(self, in_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(in_features))
+
+    def forward(self, x: Tensor, edges: Tensor) -> Tensor:
+        return edges @ (x * self.weight)
+
 
 INPUTS = {"x": "float[batch, in_features]"}
 
@@ -70,6 +100,26 @@ def test_what_does_not_fit_the_layer_is_refused(given: dict[str, Any], message: 
             check_layer(Subject(dense.layer, Hints(**{"inputs": INPUTS, **given}), dense.plugin), examples=2)
         )
     assert str(raised.value).startswith(f"Dense: {message}")
+
+
+def forms(layer: type[nn.Module]) -> list[str]:
+    return [str(each) for each in tried_forms(subject_of(layer))]
+
+
+def test_without_hints_forms_are_found_by_trial() -> None:
+    """Those of any size: that a layer runs where all dimensions are equal says nothing."""
+    assert forms(broken.Dense)[:2] == ["x: float[batch, in_features]", "x: float[batch, size1, in_features]"]
+    assert forms(nn.Embedding)[0] == "input: int64[batch, size1]"
+    assert forms(BoundedConvolution) == ["x: float[batch, in_channels, size2, size3]"]
+
+
+def test_where_no_form_is_found_hints_are_asked_for() -> None:
+    message = (
+        r"Messages ran on none of the inputs that were tried: RuntimeError: .*\n"
+        r"say what it takes, for example @layer\(hints=Hints\(inputs=\{'x': 'float\[batch, in_features\]', 'edges': "
+    )
+    with pytest.raises(HintError, match=message):
+        list(check_layer(subject_of(Messages)))
 
 
 def test_right_hints_are_not_refused() -> None:

@@ -22,7 +22,7 @@ from spec_schema.tensors import TensorType
 
 SIZES = (1, 4)
 TRIED = 4
-"""The size of each dimension in the trials that find what a layer takes."""
+"""The size that follows from an input, in the trials that find what a layer takes. Each other size is its own."""
 REFUSALS = (ValueError, AssertionError)
 """What a constructor raises for arguments that do not go together."""
 
@@ -150,9 +150,15 @@ def tried_forms(subject: Subject) -> list[Form]:
         said = f": {type(reason).__name__}: {reason}" if reason is not None else ""
         raise HintError(
             f"{subject.layer.name} ran on none of the inputs that were tried{said}\n"
-            f"say what it takes: hints=Hints(inputs={{...}})"
+            f"say what it takes, for example @layer(hints=Hints(inputs={_example(subject)}))"
         )
     return found
+
+
+def _example(subject: Subject) -> dict[str, str]:
+    """Return hints of the form that is tried first, to start from."""
+    form = next(possible_forms(subject), None)
+    return {} if form is None else {name: str(each) for name, each in form.types.items()}
 
 
 def _trial(subject: Subject, form: Form) -> Exception | None:
@@ -163,7 +169,7 @@ def _trial(subject: Subject, form: Form) -> Exception | None:
         if argument.default is REQUIRED and argument.deferred is None
     }
     inferred = {each.name: TRIED for each in subject.layer.arguments if each.deferred is not None}
-    sizes = dict.fromkeys(form.names(), TRIED)
+    sizes = {name: TRIED + number for number, name in enumerate(form.names(), start=1)}
     case = with_inputs(Case(subject, simple, inferred, {}, sizes), form)
     assert case is not None
     try:
