@@ -306,7 +306,7 @@ PATTERNS: dict[str, tuple[Pattern, ...]] = {
     "training": (_foreign_random,),
     "random_state": (_seed, _foreign_random),
     "batch": (_batch,),
-    "registration": (_plain_tensor, _plain_container),
+    "registration": (_plain_tensor, _plain_container, _keeps),
     "state_dict": (_not_persistent, _plain_tensor, _plain_container, _keeps, _keys),
     "copy": (_bound,),
     "gradients": (_cut, _no_grad),

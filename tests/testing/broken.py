@@ -87,6 +87,15 @@ class PlainTensor(Scale):
         return x * self.weight + self.shift
 
 
+@layer
+class Remembering(Scale):
+    """Holds its last input, for whoever debugs it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen = x.detach()
+        return x * self.weight
+
+
 @layer(hints=Hints(inputs={"x": "float[batch, in_features]"}, output="float[batch, in_features]"))
 class WrongShapeInTraining(Scale):
     def forward(self, x: Tensor) -> Tensor:
@@ -144,7 +153,7 @@ class SeededByTheClock(Scale):
             return x * self.weight
         own = torch.Generator()
         own.seed()
-        return x * self.weight + torch.rand(x.shape, generator=own, dtype=x.dtype)
+        return x * self.weight + torch.rand((), generator=own).item()
 
 
 @layer
@@ -202,6 +211,18 @@ class BoundToTheOriginal(Scale):
 class SharedByItsCopy(Scale):
     def __deepcopy__(self, memo: object) -> "SharedByItsCopy":
         return self
+
+
+@layer
+class CountsWhenEvaluating(Scale):
+    def __init__(self, in_features: int) -> None:
+        super().__init__(in_features)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            self.calls.add_(1)
+        return x * self.weight
 
 
 @layer

@@ -49,9 +49,12 @@ DEFECTS = (
     Defect(broken.InPlace, "inputs", "`x.mul_(self.weight)` works in place"),
     Defect(broken.Augmented, "inputs", "`x += 1` works in place"),
     Defect(broken.AlwaysDropping, "evaluation", "pass `training=self.training`"),
+    Defect(broken.CountsWhenEvaluating, "evaluation", "`self.calls.add_(1)` changes the layer", alone=True),
     Defect(broken.KeepsTheLastCall, "evaluation", "`self.last = [y]` changes the layer"),
     Defect(broken.AlwaysLearning, "evaluation", "self.mean.lerp_("),
-    Defect(broken.SeededByTheClock, "training", "`torch.Generator` is not torch's global generator"),
+    Defect(
+        broken.SeededByTheClock, "training", "`torch.Generator` is not torch's global generator", alone=True
+    ),
     Defect(broken.PythonsRandom, "training", "`random.random` is not torch's global generator"),
     Defect(broken.Seeding, "random_state", "`torch.manual_seed(0)` is for the caller", alone=True),
     Defect(broken.PythonsRandom, "random_state", "`random.random` is not torch's global generator"),
@@ -59,6 +62,7 @@ DEFECTS = (
     Defect(broken.CentreOfAll, "batch", "`x.mean()` is over the items of the batch", alone=True),
     Defect(broken.CentreOfTheBatch, "batch", "`x.mean(dim=0, keepdim=True)` is over the items", alone=True),
     Defect(broken.BilinearOfTheChapter, "batch", "`x.T` turns the batch"),
+    Defect(broken.Remembering, "registration", "`self.seen = x.detach()` changes the layer", alone=True),
     Defect(
         broken.ListOfParameters, "registration", "`self.shifts` is a plain container: use `nn.ParameterList`"
     ),
@@ -86,7 +90,7 @@ DEFECTS = (
         alone=True,
     ),
     Defect(broken.KeepsTheLastCall, "shared", "`self.last = [y]` changes the layer"),
-    Defect(broken.FadingGradient, "shared", "`self.calls += 1` changes the layer"),
+    Defect(broken.FadingGradient, "shared", "`self.calls += 1` changes the layer", alone=True),
     Defect(broken.BoundToADtype, "dtype", "pass the `dtype` of an input", alone=True),
     Defect(broken.BoundToFloat32, "dtype", "`x.float()` is not what the caller gave"),
     Defect(broken.BoundToTheCpu, "device", "pass the `device` of an input"),
