@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from spec_schema.diagnostics import Diagnostic, SpecError
-from spec_schema.document import NODE_KEYS, Document, strangers
+from spec_schema.document import NODE_KEYS, Document
 from spec_schema.names import name_problem
 from spec_schema.reader import Entries, Items, Node, Scalar
+from spec_schema.records import strangers
 from spec_schema.scalars import shorten
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
