@@ -130,3 +130,14 @@ def test_the_page_has_every_property() -> None:
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(PROPERTIES)
     for each in PROPERTIES.values():
         assert each.promise in PAGE, f"the promise of {each.name}"
+
+
+@pytest.mark.parametrize("property", ["export", "compile"])
+def test_torch_says_nothing_meanwhile(
+    property: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It prints the graphs that it cannot export, and hands traces to all handlers, those of pytest among them."""
+    verdict = check_property(PROPERTIES[property], cases(subject_of(broken.BranchesOnValues)), 2)
+    assert verdict.failure is not None
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
