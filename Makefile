@@ -5,10 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 REFERENCE := $(VENV)/reference/.ready
+FUZZER := $(VENV)/fuzzer/.ready
+CORPUS := tests/hostile/corpus
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format types check hostile clean
+.PHONY: help install run test lint format types check hostile fuzz clean
 
 help:
 	@echo "make run      train specs/digits.yaml and save the model"
@@ -18,6 +20,7 @@ help:
 	@echo "make types    mypy, strict"
 	@echo "make check    lint and types"
 	@echo "make hostile  mutated specs without end; goes on where it was stopped"
+	@echo "make fuzz     a coverage-guided fuzzer, for FUZZ_SECONDS (600), from $(CORPUS) on"
 	@echo "make clean    remove .venv, caches and build leftovers"
 	@echo "Each sets up .venv first if it is missing or out of date."
 
@@ -64,6 +67,20 @@ $(REFERENCE): $(READY) tests/zoo/references.txt
 
 hostile: $(READY)
 	$(BIN)/python -m tests.hostile.endless
+
+$(FUZZER): $(READY) tests/hostile/fuzzer.txt
+	@echo "Fetching the fuzzer"
+	@rm -rf $(@D)
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --target $(@D) \
+		--requirement tests/hostile/fuzzer.txt
+	@touch $@
+
+# What is new is collected in out/fuzz; what reaches something of its own is kept in the corpus.
+fuzz: $(FUZZER)
+	@mkdir -p out/fuzz
+	PYTHONPATH=$(dir $(FUZZER)) $(BIN)/python -m tests.hostile.fuzz out/fuzz $(CORPUS) \
+		-max_total_time=$(or $(FUZZ_SECONDS),600) -max_len=600 -timeout=10 -artifact_prefix=out/fuzz-
+	PYTHONPATH=$(dir $(FUZZER)) $(BIN)/python -m tests.hostile.fuzz -set_cover_merge=1 -max_len=600 $(CORPUS) out/fuzz
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
