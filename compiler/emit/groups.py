@@ -10,7 +10,8 @@ from torch import Tensor
 
 from compiler.infer.states import BlockState, Chain, State
 from compiler.infer.values import Recipe
-from compiler.program import Definition, ModuleBody
+from compiler.program import Definition, ModuleBody, ResidualBody, SequenceBody
+from compiler.resolve.nodes import reuses
 from compiler.rules.table import used_children
 from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import Span
@@ -64,9 +65,14 @@ class ClassGroup:
 
 
 def group_key(state: BlockState) -> Hashable:
-    """Return the key of the class of an instance."""
+    """Return the key of the class of an instance.
+
+    A list that runs a layer again is written out layer by layer, so that one of another length is another class.
+    """
     recipes = tuple((k, v.key) for k, v in state.arguments.items() if isinstance(v, Recipe))
-    return (state.definition, recipes)
+    body = state.definition.body
+    again = isinstance(body, SequenceBody | ResidualBody) and reuses(body.items)
+    return (state.definition, recipes, tuple(name for name, _ in state.order) if again else ())
 
 
 def class_groups(root: BlockState) -> dict[Hashable, ClassGroup]:

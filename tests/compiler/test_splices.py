@@ -184,6 +184,29 @@ def test_a_residual_of_a_splice() -> None:
     )
 
 
+def test_positions_behind_a_layer_that_runs_again() -> None:
+    """It has a position, and is in the model once. Lists of other lengths are other classes."""
+    made = compiler.compile_text(
+        spec("""
+        blocks:
+          Part(depth):
+            - a: Linear(4)
+            - a
+            - {repeat: depth, splice: [Linear(4), Tanh]}
+            - {repeat: depth, of: Linear(4)}
+        model: [Part(1), Part(2)]
+        """)
+    )
+    model = stand_alone(made)
+    keys = ["0.a", "0.2", "0.4", "1.a", "1.2", "1.4", "1.6", "1.7"]
+    assert list(model.state_dict()) == [f"{key}.{name}" for key in keys for name in ("weight", "bias")]
+    second, x = model.get_submodule("1"), torch.randn(2, 4)
+    (a, *rest), y = second.children(), x
+    for layer in (a, a, *rest):
+        y = layer(y)
+    assert torch.equal(second(x), y)
+
+
 def test_layers_as_the_rows_of_a_splice() -> None:
     made = assert_is(
         "model: [{repeat: [[ReLU, 3], [Tanh, 4]], as: [act, width], splice: [Linear(width), act]}]",
