@@ -118,6 +118,7 @@ class Leaves:
                 module: nn.Module = state.layer.cls(**values).eval()
         except TORCH_ERRORS as error:
             raise SpecError([self._construction_refused(state, values, error)]) from None
+        to_meta(module)
         self._check_dimensions(state, module)
         if plain:
             self.modules[key] = module
@@ -245,3 +246,18 @@ class Leaves:
                     help="name two layers: one that runs twice gets equal sizes each time",
                 )
         return None
+
+
+def to_meta(module: nn.Module) -> None:
+    """Move what a constructor made elsewhere, of NumPy's arrays say, to the meta device. What is one stays one."""
+    moved: dict[int, Tensor] = {}
+    for part in module.modules():
+        for tensors in (part._parameters, part._buffers):
+            for name, tensor in tensors.items():
+                if tensor is not None and not tensor.is_meta:
+                    tensors[name] = moved.setdefault(id(tensor), _on_meta(tensor))  # type: ignore[assignment]
+
+
+def _on_meta(tensor: Tensor) -> Tensor:
+    there = tensor.detach().to("meta")
+    return nn.Parameter(there, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else there

@@ -113,7 +113,6 @@ REFUSED = {
     broken.LooksAtValues: "the size of its result would depend on data",
     broken.BranchesOnValues: "the size of its result would depend on data",
     broken.FixedHiddenOfTheChapter: "the size of its result would depend on data",
-    broken.NumPysRandom: "expected all tensors to be on the same device",
 }
 """Layers that no spec can hold, with what the compiler says of them."""
 
