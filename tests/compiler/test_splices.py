@@ -142,6 +142,20 @@ def test_names_that_templates_make() -> None:
     ]
 
 
+@pytest.mark.parametrize("inner", ["of: Linear(width + index)", 'splice: ["Linear(width + index)"]'])
+def test_sizes_that_differ_in_both_of_two_loops(inner: str) -> None:
+    made = compiler.compile_text(
+        spec(f"""
+        model:
+          - repeat: [[8, 2], [16, 3], [5, 1], [5, 2]]
+            as: [width, depth]
+            of: {{repeat: depth, {inner}}}
+        """)
+    )
+    sizes = [(4, 8), (8, 9), (9, 16), (16, 17), (17, 18), (18, 5), (5, 5), (5, 6)]
+    assert [tuple(p.shape) for p in stand_alone(made).parameters() if p.ndim > 1] == [s[::-1] for s in sizes]
+
+
 def test_under_a_name_a_splice_is_the_layer() -> None:
     class Twin(nn.Module):
         def __init__(self) -> None:
