@@ -1,0 +1,41 @@
+"""Emitted source is verified twice: by the compiler that made it, and before it runs, wherever it comes from."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import pytest
+
+import compiler
+from compiler.verify import VerificationError
+from runtime.classes import emitted_module
+
+SPEC = 'spec: 1\ninputs: {x: "float[batch, 8]"}\nmodel: [Linear(4)]\n'
+HOSTILE = "import os\nos.system('true')\n"
+
+
+def test_the_compiler_verifies_what_it_emits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def emit(*_: Any) -> ast.Module:
+        return ast.parse(HOSTILE)
+
+    monkeypatch.setattr("compiler.emit.module.emit_tree", emit)
+    with pytest.raises(VerificationError):
+        compiler.compile_text(SPEC)
+
+
+def test_source_is_verified_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: Any) -> None:
+        raise AssertionError("it ran")
+
+    monkeypatch.setattr("os.system", run)
+    with pytest.raises(VerificationError):
+        emitted_module(HOSTILE, compiler.compile_text(SPEC))
+
+
+def test_what_runs_has_no_builtins_but_the_safe_ones() -> None:
+    artifact = compiler.compile_text(SPEC)
+    builtins = vars(emitted_module(artifact.source, artifact))["__builtins__"]
+    assert {"eval", "exec", "open", "compile", "input", "breakpoint"}.isdisjoint(builtins)
+    with pytest.raises(VerificationError):
+        builtins["__import__"]("os")
