@@ -24,13 +24,9 @@ def test_the_compiler_verifies_what_it_emits(monkeypatch: pytest.MonkeyPatch) ->
         compiler.compile_text(SPEC)
 
 
-def test_source_is_verified_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(*_: Any) -> None:
-        raise AssertionError("it ran")
-
-    monkeypatch.setattr("os.system", run)
+def test_source_is_verified_before_it_runs() -> None:
     with pytest.raises(VerificationError):
-        emitted_module(HOSTILE, compiler.compile_text(SPEC))
+        emitted_module("kinds = ().__class__.__base__.__subclasses__()\n", compiler.compile_text(SPEC))
 
 
 def test_what_runs_has_no_builtins_but_the_safe_ones() -> None:
