@@ -5,26 +5,13 @@ That each one can be copied, compiled in one graph, exported and saved is tested
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import nn
 
-from compiler import Artifact
 from tests.zoo.classic_entries import ENTRIES
-from tests.zoo.parity import (
-    Entry,
-    built,
-    differences,
-    differences_in_double,
-    draw,
-    largest_difference,
-    layers,
-    load_both_ways,
-    stand_alone,
-    statistics,
-)
+from tests.zoo.parity import Entry, built, layers, stand_alone
+from tests.zoo.parity_tests import Parity
 from tests.zoo.zoo_table import recorded_parameters
 
 
@@ -33,31 +20,7 @@ def shapes(model: nn.Module) -> dict[str, torch.Size]:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=str)
-class TestParity:
-    @pytest.mark.parametrize("make", [built, stand_alone], ids=["built", "stand-alone"])
-    def test_in_float32(self, entry: Entry, make: Callable[[Artifact], nn.Module]) -> None:
-        model, reference = make(entry.artifact()).eval(), draw(entry.small()).eval()
-        load_both_ways(model, reference)
-        found = differences(model, reference, entry, torch.float32)
-        assert found.outputs < 1e-5
-        assert found.gradients < 1e-5
-
-    def test_in_float64(self, entry: Entry) -> None:
-        _, found = differences_in_double(entry)
-        assert found.outputs < 1e-10
-        assert found.gradients < 1e-10
-
-    def test_while_training(self, entry: Entry) -> None:
-        """From one seed both draw the same values, and their statistics move alike."""
-        model, reference = built(entry.artifact()).double().train(), draw(entry.small()).double().train()
-        load_both_ways(model, reference)
-        found = differences(model, reference, entry, torch.float64)
-        assert found.outputs < 1e-10
-        assert found.gradients < 1e-10
-        ours, theirs = statistics(model), statistics(reference)
-        assert ours.keys() == theirs.keys()
-        assert all(largest_difference([ours[name]], [theirs[name]]) < 1e-10 for name in ours)
-
+class TestParity(Parity):
     def test_at_full_size(self, entry: Entry) -> None:
         """Every tensor and layer of the sizes of the paper, without memory for any."""
         artifact = entry.artifact(None)

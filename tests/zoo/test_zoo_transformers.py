@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import nn
 
-from compiler import Artifact
-from tests.zoo.parity import (
-    Entry,
-    built,
-    differences,
-    differences_in_double,
-    draw,
-    load_both_ways,
-    stand_alone,
-)
+from tests.zoo.parity import Entry, built, differences, draw, load_both_ways, stand_alone
+from tests.zoo.parity_tests import SINGLE, Parity, assert_within, fullgraph
 from tests.zoo.transformers_entries import ENTRIES
 from tests.zoo.zoo_table import recorded_parameters
 
@@ -28,28 +18,19 @@ NO_GRAPH = frozenset({"mixtral"})
 FULL = [(entry, preset) for entry in ENTRIES for preset in entry.full]
 
 
+def training(entry: Entry) -> tuple[nn.Module, nn.Module]:
+    """Return a model and its reference with the same weights, while training."""
+    model, reference = built(entry.artifact()).train(), draw(entry.small(attention="sdpa")).train()
+    load_both_ways(model, reference)
+    return model, reference
+
+
 @pytest.mark.parametrize("entry", ENTRIES, ids=str)
-class TestParity:
-    @pytest.mark.parametrize("make", [built, stand_alone], ids=["built", "stand-alone"])
-    def test_in_float32(self, entry: Entry, make: Callable[[Artifact], nn.Module]) -> None:
-        model, reference = make(entry.artifact()).eval(), draw(entry.small()).eval()
-        load_both_ways(model, reference)
-        found = differences(model, reference, entry, torch.float32)
-        assert found.outputs < 1e-5
-        assert found.gradients < 1e-5
-
-    def test_in_float64(self, entry: Entry) -> None:
-        _, found = differences_in_double(entry)
-        assert found.outputs < 1e-10
-        assert found.gradients < 1e-10
-
+class TestParity(Parity):
     def test_while_training(self, entry: Entry) -> None:
         """From one seed both drop the same values: they draw equally often, in one order."""
-        model, reference = built(entry.artifact()).train(), draw(entry.small(attention="sdpa")).train()
-        load_both_ways(model, reference)
-        found = differences(model, reference, entry, torch.float32)
-        assert found.outputs < 1e-5
-        assert found.gradients < 1e-5
+        model, reference = training(entry)
+        assert_within(differences(model, reference, entry, torch.float32), SINGLE)
 
 
 @pytest.mark.parametrize("entry", ONCE, ids=str)
@@ -57,21 +38,13 @@ class TestGraphs:
     """In one graph while training, too. All references but those of `NO_GRAPH` can be compiled and exported."""
 
     def test_compiled(self, entry: Entry) -> None:
-        model, reference = built(entry.artifact()).train(), draw(entry.small(attention="sdpa")).train()
-        load_both_ways(model, reference)
-        torch._dynamo.reset()
-        graph = torch.compile(model, fullgraph=True, backend="eager")
-        found = differences(model, reference, entry, torch.float32, graph)
-        assert found.outputs < 1e-5
-        assert found.gradients < 1e-5
+        model, reference = training(entry)
+        assert_within(differences(model, reference, entry, torch.float32, fullgraph(model)), SINGLE)
 
     def test_exported(self, entry: Entry) -> None:
-        model, reference = built(entry.artifact()).train(), draw(entry.small(attention="sdpa")).train()
-        load_both_ways(model, reference)
+        model, reference = training(entry)
         exported = torch.export.export(model, entry.inputs()).module()
-        found = differences(model, reference, entry, torch.float32, exported)
-        assert found.outputs < 1e-5
-        assert found.gradients < 1e-5
+        assert_within(differences(model, reference, entry, torch.float32, exported), SINGLE)
 
 
 @pytest.mark.parametrize("entry", [entry for entry in ONCE if entry.spec in NO_GRAPH], ids=str)
