@@ -7,8 +7,10 @@ and a failure prints the blob that repeats it.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -35,3 +37,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         megabytes, large = max(each["largest"] for each in measured)
         terminalreporter.write_line(f"slowest mutant: {seconds:.2f} s of CPU, {slow}")
         terminalreporter.write_line(f"largest mutant: {megabytes} MB, {large}")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: over tensors of a few elements, several would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -135,7 +135,7 @@ class DefinitionReader:
 
     def _layer(self, name: str, node: object) -> LayerNode | None:
         if not isinstance(node, doc.SequenceNode):
-            return self.reader.read(node)
+            return self.reader.named_layer(node)
         try:
             return self.reader.layer_list(name, node)
         except SpecError as error:

@@ -232,6 +232,16 @@ class NodeReader:
         items = self.items(node.root)
         return self.sequence(items, outside, node.span)
 
+    def named_layer(self, node: object) -> LayerNode | None:
+        """Read what is a layer of a block under a name, and so no other layer of the block."""
+        read = self.read(node)
+        if not isinstance(read, Reuse):
+            return read
+        message = f"`{read.name}` is a layer of this block already"
+        help = f"call `{read.name}` in the `forward` program, as often as you like"
+        self.problems.append(Diagnostic("borrowed-layer", message, read.span, help=help))
+        return None
+
     def layer_list(self, title: str, node: doc.SequenceNode) -> LayerNode:
         """Read a list that is a named layer of a block, and so may run other layers of the block."""
         outside = set(self.layers)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,8 @@ import runtime
 from compiler.artifact import Artifact
 from runtime.classes import root_class
 from tests.runtime.ties.tied_models import future
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 LAYERS = """
 spec: 1
@@ -164,15 +166,6 @@ SLOTS = st.sampled_from(["one", "two"])
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 Values = dict[str, Tensor]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The models are so small that threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @cache

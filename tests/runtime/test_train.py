@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,8 @@ from runtime.training.data import open_data
 from runtime.training.items import noise_seed, training_batches
 from runtime.training.learner import Learner
 from spec_schema.diagnostics import SpecError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SPEC = """
 spec: 1
@@ -47,15 +48,6 @@ train:
   epochs: 4
   metrics: {accuracy: "Accuracy(task='multiclass', num_classes=3)"}
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """The models are so small that threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

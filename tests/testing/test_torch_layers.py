@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-import torch
 from hypothesis import Phase, given, reject, settings
 from hypothesis import strategies as st
 from torch_table import exceptions, recorded
@@ -23,18 +22,11 @@ from runtime.testing.strategies.cases import cases
 from runtime.testing.subject import UNDER, torch_subject
 from runtime.testing.torch_layers.table import HINTS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 EXAMPLES = {"quick": 2, "ci": 3, "long": 200}[os.environ.get("HYPOTHESIS_PROFILE", "ci")]
 GRAPHS = ("export", "compile")
 """Properties that take long, tried on one example where few are tried."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tensors of a few elements take longer on several."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

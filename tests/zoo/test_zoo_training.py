@@ -27,6 +27,8 @@ from tests.zoo import classic
 from tests.zoo.classic_entries import net
 from tests.zoo.parity import ROOT
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STEPS = 20
 SEED = 3
 
@@ -97,15 +99,6 @@ CASES = [
         partial(CosineAnnealingLR, T_max=STEPS),
     ),
 ]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """The models are so small that threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def losses_of_run(case: Case, folder: Path) -> list[float]:
