@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.emit.choose import Case, Loop
 from compiler.emit.syntax import call, literal, name
 from compiler.infer.arguments import evaluate_value
+from compiler.infer.values import Recipe
 from compiler.program import Repeat
 from compiler.resolve.values import free_names
 from spec_schema.limits import DEFAULT_LIMITS
@@ -95,16 +96,24 @@ class LoopHead:
     def _over(self) -> ast.expr:
         """Return what the loop goes over: rows for the names of `as`, else the number of copies."""
         values = self.values
+        counts = {value if isinstance(value, int) else len(value) for value in values}
+        # Without these names nothing differs from instance to instance.
+        differs = bool(free_names(self.node.over) & self.nodes.visible)
+        if not self.titles and len(counts) == 1 and (not differs or _holds_layers(values[0])):
+            return literal(counts.pop())
         expression = self.nodes.expression(self.node.over)
-        if (
-            not free_names(self.node.over) & self.nodes.visible
-        ):  # nothing that differs from instance to instance
-            expression = literal(list(values[0]) if isinstance(values[0], tuple) else values[0])
         if not self.titles:
             return expression if isinstance(values[0], int) else call("len", expression)
+        if not differs:
+            expression = literal(list(values[0]) if isinstance(values[0], tuple) else values[0])
         if isinstance(expression, ast.List) and all(value == values[0] for value in values):
             return literal([tuple(row) for row in values[0]] if len(self.titles) > 1 else list(values[0]))
         return expression
+
+
+def _holds_layers(value: Any) -> bool:
+    """Say whether copies are counted by a list of layers, which the source does not write."""
+    return isinstance(value, Sequence) and any(isinstance(each, Recipe) for each in value)
 
 
 def _target(title: str) -> ast.Name:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -79,19 +79,16 @@ class Case:
         drawn = {name: _draw(each, generator) for name, each in self.inputs.items()}
         return {n: t.to(WIDER.get(t.dtype, t.dtype)) if wide else t for n, t in drawn.items()}
 
-    def document(self, layers: Iterable[str] = ("layer",)) -> dict[str, Any]:
-        """Return the example as a spec, with several layers of its kind if that is asked for."""
-        names = list(layers)
-        calls = [f"{name}({', '.join(self._passed())})" for name in names]
-        result = calls[0] if len(calls) == 1 else f"({', '.join(calls)})"
+    def document(self) -> dict[str, Any]:
+        """Return the example as a spec."""
         plugin = self.subject.plugin
         return {
             "spec": 1,
             **({} if plugin is None else {"requires": [plugin.name]}),
             "inputs": {name: str(each) for name, each in self.inputs.items()},
             "model": {
-                "layers": dict.fromkeys(names, self.text),
-                f"forward({', '.join(self.inputs)})": f"return {result}",
+                "layers": {"layer": self.text},
+                f"forward({', '.join(self.inputs)})": f"return layer({', '.join(self._passed())})",
             },
         }
 

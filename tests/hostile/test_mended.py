@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 import compiler
+import runtime
 from tests.hostile.trials import check_shown
 
 HEAD = 'spec: 1\ninputs: {x: "float[batch, 4]"}\n'
@@ -49,6 +51,13 @@ def test_an_import_that_no_system_has_a_name_for_is_refused(name: str, tmp_path:
     with pytest.raises(compiler.SpecError) as caught:
         compiler.compile(path)
     check_shown(caught.value.diagnostics)
+
+
+@pytest.mark.parametrize("over", ["[Linear(8), ReLU]", "[Linear(n), act]"])
+def test_copies_counted_by_a_list_of_layers(over: str) -> None:
+    body = f"blocks:\n  B(n, act): [{{repeat: '{over}', of: Tanh}}]\nmodel: [B(2, ReLU), B(3, Sigmoid)]\n"
+    model = runtime.build(compiler.compile_text(HEAD + body))
+    assert [type(each) for each in model[1]] == [nn.Tanh, nn.Tanh]
 
 
 def test_what_is_missing_at_the_end_of_a_file_is_inside_it() -> None:
