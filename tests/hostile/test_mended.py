@@ -55,7 +55,9 @@ def test_an_import_that_no_system_has_a_name_for_is_refused(name: str, tmp_path:
 
 @pytest.mark.parametrize("over", ["[Linear(8), ReLU]", "[Linear(n), act]"])
 def test_copies_counted_by_a_list_of_layers(over: str) -> None:
-    body = f"blocks:\n  B(n, act): [{{repeat: '{over}', of: Tanh}}]\nmodel: [B(2, ReLU), B(3, Sigmoid)]\n"
+    body = (
+        f'blocks:\n  B(n, act): [{{repeat: \'{over}\', of: Tanh}}]\nmodel: ["B(2, ReLU)", "B(3, Sigmoid)"]\n'
+    )
     model = runtime.build(compiler.compile_text(HEAD + body))
     assert [type(each) for each in model[1]] == [nn.Tanh, nn.Tanh]
 
