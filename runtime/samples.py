@@ -19,7 +19,7 @@ def sample_inputs(artifact: Artifact, model: nn.Module, seed: int) -> dict[str, 
     generator = torch.Generator().manual_seed(seed)
     bound = _bound(model)
     return {
-        name: _sample(like.shape, like.dtype, bound, generator)
+        name: sample(like.shape, like.dtype, bound, generator)
         for name, like in artifact.inferred.inputs.items()
     }
 
@@ -36,7 +36,8 @@ def _bound(model: nn.Module) -> int:
     return max(1, min(sizes, default=DEFAULT_BOUND))
 
 
-def _sample(shape: torch.Size, dtype: torch.dtype, bound: int, generator: torch.Generator) -> Tensor:
+def sample(shape: torch.Size, dtype: torch.dtype, bound: int, generator: torch.Generator) -> Tensor:
+    """Return a tensor of normal numbers, of whole numbers below a bound, or of truth values."""
     if dtype.is_floating_point or dtype.is_complex:
         return torch.randn(shape, dtype=dtype, generator=generator)
     limit = 2 if dtype == torch.bool else min(bound, torch.iinfo(dtype).max)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import textwrap
-from typing import Any
 
 import pytest
 import torch
@@ -16,20 +15,13 @@ from compiler import Artifact, SpecError
 from spec_schema.limits import Limits
 from spec_schema.selectors import parse_selector
 from spec_schema.source import SourceFile, Span
+from tests.zoo.parity import stand_alone
 
 HEAD = 'spec: 1\ninputs: {x: "float[batch, 4]"}\n'
 
 
 def spec(body: str) -> str:
     return HEAD + textwrap.dedent(body)
-
-
-def stand_alone(made: Artifact) -> nn.Module:
-    namespace: dict[str, Any] = {"__name__": "model"}
-    exec(compile(made.source, "model.py", "exec"), namespace)
-    model = namespace[made.name]()
-    assert isinstance(model, nn.Module)
-    return model
 
 
 def shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:

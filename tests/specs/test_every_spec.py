@@ -19,6 +19,7 @@ from torch import Tensor, nn
 import compiler
 import runtime
 from compiler import Artifact
+from runtime.samples import sample
 
 ROOT = Path(__file__).parents[2]
 SPECS = sorted(
@@ -57,14 +58,8 @@ def sample_inputs(made: Artifact, seed: int = 0) -> tuple[Tensor, ...]:
     for entry in made.program.model.inputs:
         meta = made.inferred.inputs[entry.name]
         shape = [OPEN.get(str(part), size) for part, size in zip(types[entry.name], meta.shape, strict=True)]
-        inputs.append(sample(meta.new_empty(shape), generator))
+        inputs.append(sample(torch.Size(shape), meta.dtype, 2, generator))
     return tuple(inputs)
-
-
-def sample(meta: Tensor, generator: torch.Generator) -> Tensor:
-    if meta.dtype.is_floating_point or meta.dtype.is_complex:
-        return torch.randn(meta.shape, dtype=meta.dtype, generator=generator)
-    return torch.randint(0, 2, meta.shape, generator=generator).to(meta.dtype)
 
 
 def build(path: Path, seed: int = 0) -> nn.Module:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from compiler.artifact import Artifact
+from runtime.samples import sample
 from runtime.testing.strategies.draft import Draft, Scope, fresh
 from runtime.testing.strategies.models import VOCABULARY, program_model, row_model
 from runtime.testing.strategies.rules import add_rules
@@ -82,7 +83,10 @@ def _dims(draw: Draw, inputs: dict[str, str]) -> dict[str, Any]:
 def sample_inputs(artifact: Artifact, seed: int = 0) -> dict[str, Tensor]:
     """Return random values for the inputs of a model, of the example sizes."""
     generator = torch.Generator().manual_seed(seed)
-    return {name: _sample(meta, generator) for name, meta in artifact.inferred.inputs.items()}
+    return {
+        name: sample(meta.shape, meta.dtype, VOCABULARY, generator)
+        for name, meta in artifact.inferred.inputs.items()
+    }
 
 
 def call(model: nn.Module, artifact: Artifact, inputs: dict[str, Tensor]) -> Any:
@@ -91,11 +95,3 @@ def call(model: nn.Module, artifact: Artifact, inputs: dict[str, Tensor]) -> Any
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return model(*[inputs[name] for name in order])
-
-
-def _sample(meta: Tensor, generator: torch.Generator) -> Tensor:
-    shape = tuple(int(size) for size in meta.shape)
-    if meta.dtype.is_floating_point or meta.dtype.is_complex:
-        return torch.randn(shape, generator=generator, dtype=meta.dtype)
-    high = 2 if meta.dtype == torch.bool else VOCABULARY
-    return torch.randint(0, high, shape, generator=generator).to(meta.dtype)
