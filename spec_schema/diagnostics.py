@@ -46,8 +46,11 @@ class SpecError(Exception):
 
 
 def _in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Sort by place within each file; the files keep the order in which they come."""
-    given = tuple(diagnostics)
+    """Sort by place within each file; the files keep the order in which they come. What is one is said once."""
+    found: dict[tuple[str, str, str], Diagnostic] = {}
+    for each in diagnostics:
+        found.setdefault((each.code, each.message, str(each.span)), each)
+    given = tuple(found.values())
     files = {id(each.span.file): number for number, each in enumerate(reversed(given)) if each.span}
     return tuple(
         sorted(given, key=lambda d: (-files[id(d.span.file)], d.span.start) if d.span else (-len(given), 0))

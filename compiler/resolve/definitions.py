@@ -104,12 +104,11 @@ class DefinitionReader:
         for name in body.vars:
             try:
                 value = read_value(body.table("vars")[name])
+                self.problems.extend(check_names(value, self.reader.values, self.scope))
+                variables[name] = value
             except SpecError as error:
                 self.problems.extend(error.diagnostics)
-                continue
-            self.problems.extend(check_names(value, self.reader.values, self.scope))
-            variables[name] = value
-            self.reader.values.add(name)
+            self.reader.values.add(name)  # also where its value is refused: who uses it is not at fault
             self.reader.own.add(name)
         return variables
 

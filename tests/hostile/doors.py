@@ -130,6 +130,8 @@ class Watch:
 
     def is_breach(self, event: str, arguments: tuple[Any, ...], files: set[str]) -> bool:
         if event == "open":
+            if isinstance(arguments[0], int):  # a descriptor: what it stands for is open
+                return False
             return arguments[0] != NO_FILE and os.path.abspath(os.fsdecode(arguments[0])) not in files
         if event == "exec":
             code: CodeType = arguments[0]

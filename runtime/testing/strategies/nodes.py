@@ -163,7 +163,8 @@ def repeat(draw: Draw, scope: Scope, flow: Flow, depth: int, keep: bool) -> tupl
     if names:
         made["as"] = names[0] if len(names) == 1 else names
     if rarely(draw, 4):
-        made["name"] = pick(draw, "copy{index}", "layer{index + 1}", "unit{2 * index}")
+        stem = fresh(draw, scope.draft.taken, ("copy", "layer", "unit"))
+        made["name"] = stem + str(pick(draw, "{index}", "{index + 1}", "{2 * index}"))
     return made, flow
 
 

@@ -43,11 +43,13 @@ def add_rules(draw: Draw, document: dict[str, Any], shared: bool) -> None:
     for place in places:
         if shared or rarely(draw, 3):
             draw_shares(draw, place.body, place.instances, ties)
-    if ties.groups:
-        document.pop("presets", None)  # of another size, what is one here may not be alike
+    ruled = bool(ties.groups)
     for place in reversed(places):
         for _ in range(draw(st.integers(0, 2)) if artifact.plan.rows else 0):
             _rule(draw, place, artifact.plan, ties)
+            ruled = True
+    if ruled:
+        document.pop("presets", None)  # of another size, what a rule names may not be there, nor be alike
     if placement:
         document["placement"] = placement
 
