@@ -80,6 +80,8 @@ def item(draw: Draw, scope: Scope, row: Row, flow: Flow, depth: int, keep: bool,
         name = fresh(draw, row.taken, ITEMS)
         row.named[name] = (flow, after)
         made = {f"{name}_{{index}}" if row.spliced == "repeat" else name: made}
+    elif row.spliced and isinstance(made, dict):
+        made.pop("name", None)  # each copy of the list would give the copies in it the same names
     row.items.append(made)
     return after
 
