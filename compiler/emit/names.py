@@ -6,7 +6,24 @@ import ast
 from dataclasses import dataclass, field
 
 RESERVED = frozenset(
-    {"torch", "nn", "F", "Tensor", "OrderedDict", "math", "fx", "self", "super", "range", "Any"}
+    {
+        "torch",
+        "nn",
+        "F",
+        "Tensor",
+        "OrderedDict",
+        "math",
+        "fx",
+        "self",
+        "super",
+        "range",
+        "Any",
+        "str",
+        "list",
+        "len",
+        "zip",
+        "enumerate",
+    }
 )
 
 
