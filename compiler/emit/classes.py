@@ -169,7 +169,7 @@ class ClassEmitter:
         return {title: name(self._local(title)) for title in self.values}
 
     def _local(self, title: str) -> str:
-        return self.module.names.local(title)
+        return self.module.names.in_constructor(title)
 
     def _layer_names(self) -> set[str]:
         body = self.definition.body

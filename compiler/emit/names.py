@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Container
 from dataclasses import dataclass, field
 
+from spec_schema.evaluate import FUNCTIONS
+
 RESERVED = frozenset(
-    {
-        "torch",
-        "nn",
-        "F",
-        "Tensor",
-        "OrderedDict",
-        "math",
-        "fx",
-        "self",
-        "super",
-        "range",
-        "Any",
-        "str",
-        "list",
-        "len",
-        "zip",
-        "enumerate",
-    }
+    {"torch", "nn", "F", "Tensor", "OrderedDict", "math", "fx", "self", "super", "range", "Any"}
 )
+CALLED = frozenset({*FUNCTIONS, "enumerate", "len", "list", "range", "str", "super", "zip"})
+"""The builtins that a constructor calls: its loops and names of layers, and the expressions of a spec."""
+
+
+def unused(wanted: str, taken: Container[str]) -> str:
+    """Return the name, with a number behind it if it is taken."""
+    title, number = wanted, 2
+    while title in taken:
+        title, number = f"{wanted}_{number}", number + 1
+    return title
 
 
 @dataclass
@@ -48,6 +44,10 @@ class Globals:
     def local(self, wanted: str) -> str:
         """Return a name for a local value, which must not hide a global one."""
         return f"{wanted}_" if wanted in self.taken or wanted in self.einops else wanted
+
+    def in_constructor(self, wanted: str) -> str:
+        """Return a name for what a constructor binds, which must not hide a builtin that it calls, either."""
+        return f"{wanted}_" if wanted in CALLED else self.local(wanted)
 
     def function(self, path: str) -> ast.expr:
         """Return the expression for a callable of the operation table, and note what it needs."""

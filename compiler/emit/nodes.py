@@ -304,7 +304,7 @@ class NodeEmitter:
         return self.chooser.fresh(self.local(wanted))
 
     def local(self, title: str) -> str:
-        return self.module.names.local(title)
+        return self.module.names.in_constructor(title)
 
     # Values.
 

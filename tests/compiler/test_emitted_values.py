@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import nn
@@ -11,15 +9,12 @@ from torch import nn
 import compiler
 import runtime
 from compiler import Artifact
+from tests.zoo.parity import stand_alone
 
 
 def emitted(text: str) -> tuple[Artifact, nn.Module]:
     made = compiler.compile_text(text)
-    namespace: dict[str, Any] = {"__name__": "model"}
-    exec(compile(made.source, "model.py", "exec"), namespace)
-    model = namespace[made.name]()
-    assert isinstance(model, nn.Module)
-    return made, model
+    return made, stand_alone(made)
 
 
 def test_a_variable_that_another_one_reads_and_the_program_too() -> None:
@@ -148,3 +143,26 @@ def test_rows_of_a_loop_beside_inferred_sizes(loop: str, written: str) -> None:
     made, model = emitted(f'{{spec: 1, inputs: {{x: "float[batch, 4]"}}, {text}}}')
     assert written in " ".join(made.source.split())
     assert model(torch.zeros(2, 4)).shape == made.inferred.output.shape
+
+
+HIDING = {
+    **dict.fromkeys(("str", "list", "zip", "enumerate", "range"), "4"),
+    **{"len": "len(range(4))", "min": "min(9, 4)", "sum": "sum(range(3)) + 1", "int": "int(4.0)"},
+    **{"abs": "abs(4)", "round": "round(4.1)"},
+}
+"""Names of arguments, layers and rows, each with an expression that calls the builtin of that name."""
+
+
+@pytest.mark.parametrize("name", HIDING)
+def test_what_a_constructor_binds_hides_no_builtin(name: str) -> None:
+    linear, copies = f'"Linear({HIDING[name]})"', f'{{repeat: 2, of: "Linear({name})"}}'
+    blocks = {
+        f"A({name})": f"[{copies}, fc: {linear}]",
+        "B(n)": f'{{layers: {{{name}: [{{repeat: n, splice: ["fc{{index}}": {linear}, Tanh]}}]}}, '
+        f'"forward(x)": "return {name}(x)"}}',
+        "C(n)": f'[{{repeat: [[4, n], [4, n]], as: [{name}, n], of: "Linear({name})"}}, fc: {linear}]',
+    }
+    written = ", ".join(f'"{title}": {body}' for title, body in blocks.items())
+    text = f'{{spec: 1, inputs: {{x: "float[batch, 4]"}}, blocks: {{{written}}}, model: [A(4), B(2), B(3), C(2)]}}'
+    _, model = emitted(text)
+    assert model(torch.zeros(2, 4)).shape == (2, 4)
