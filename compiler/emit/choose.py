@@ -9,6 +9,7 @@ from typing import Any
 
 from compiler.emit.expressions import copy_tree
 from compiler.emit.groups import ClassGroup
+from compiler.emit.names import unused
 from compiler.emit.syntax import index as item_of
 from compiler.emit.syntax import literal, name
 from compiler.infer.states import BlockState
@@ -81,9 +82,7 @@ class Chooser:
 
     def fresh(self, wanted: str) -> str:
         """Return a name for a local value that no other one in scope has, and take it."""
-        title, number = wanted, 2
-        while title in self.bound:
-            title, number = f"{wanted}_{number}", number + 1
+        title = unused(wanted, self.bound)
         self.taken.add(title)
         self.bound.add(title)
         return title
@@ -91,13 +90,9 @@ class Chooser:
     def _chosen(self, pairs: Pairs, candidates: Sequence[Candidate], wanted: str, depth: int) -> ast.expr:
         return self._known(pairs, candidates) or self._varied(pairs, candidates, wanted, depth)
 
-    def _known(self, pairs: Pairs, candidates: Sequence[Candidate], small: int = SMALL) -> ast.expr | None:
+    def _known(self, pairs: Pairs, candidates: Sequence[Candidate]) -> ast.expr | None:
         """Return an expression that is there already, a literal, or a multiple of a name."""
-        return (
-            self._candidate(pairs, candidates, small)
-            or self._literal(pairs)
-            or self._multiple(pairs, candidates)
-        )
+        return self._candidate(pairs, candidates) or self._literal(pairs) or self._multiple(pairs, candidates)
 
     def _candidate(
         self, pairs: Pairs, candidates: Sequence[Candidate], small: int = SMALL
@@ -198,9 +193,7 @@ class Chooser:
             if known == values:
                 return title
         used = {*self.taken, *self.bound, *(title for each in self.loops for title in each.columns)}
-        title, number = wanted, 2
-        while title in used:
-            title, number = f"{wanted}_{number}", number + 1
+        title = unused(wanted, used)
         loop.columns[title] = values
         return title
 

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from torch import Tensor
 
+from compiler.emit.names import unused
 from compiler.infer.states import BlockState, Chain, State
 from compiler.infer.values import Recipe
 from compiler.program import Definition, ModuleBody, ResidualBody, SequenceBody
@@ -57,9 +58,7 @@ class ClassGroup:
             if all(known.get(state, value) == value for state, value in values.items()):
                 known.update(values)
                 return title
-        title, number = wanted, 2
-        while title in self.extras or title in taken:
-            title, number = f"{wanted}_{number}", number + 1
+        title = unused(wanted, taken | self.extras.keys())
         self.extras[title] = values
         return title
 

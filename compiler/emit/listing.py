@@ -10,9 +10,14 @@ from compiler.emit.syntax import annotated, assign, call, dotted, index, name
 from compiler.program import Choice, Item, LayerNode, NameTemplate, Repeat, Reuse, Splice
 
 if TYPE_CHECKING:
-    from compiler.emit.rows import RowEmitter, Rows, Share
+    from compiler.emit.rows import Pairs, RowEmitter, Rows, Share
 
 LAYERS = "layers"
+
+
+def layers(rows: Rows) -> Pairs:
+    """Return the one layer that each instance made."""
+    return [(case, made[0][1]) for case, made in rows]
 
 
 class ListWriter:
@@ -80,7 +85,7 @@ class ListWriter:
         self.nodes.statement(ast.If(test, then, otherwise))
 
     def _layer(self, node: LayerNode, label: NameTemplate | None, rows: Rows) -> None:
-        pairs = [(case, made[0][1]) for case, made in rows]
+        pairs = layers(rows)
         key = None if self.plain else self._key(label, rows)
         if key is not None or self.nodes.branches.in_node(node, [case.values for case, _ in rows]):
             self._flush()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.emit.choose import Case, Loop
 from compiler.emit.syntax import call, literal, name
 from compiler.infer.arguments import evaluate_value
-from compiler.infer.values import Recipe
+from compiler.infer.values import holds_recipe
 from compiler.program import Repeat
 from compiler.resolve.values import free_names
 from spec_schema.limits import DEFAULT_LIMITS
@@ -24,6 +24,8 @@ class LoopHead:
     def __init__(self, nodes: NodeEmitter, node: Repeat, cases: Sequence[Case]) -> None:
         self.nodes, self.node = nodes, node
         self.values = [evaluate_value(node.over, case.values, node.scope, DEFAULT_LIMITS) for case in cases]
+        counts = {value if isinstance(value, int) else len(value) for value in self.values}
+        self.copies = counts.pop() if len(counts) == 1 else None
         self.depth = len(nodes.chooser.loops)
         self.variable = self._variable()
         self.titles = [nodes.local(title) for title in node.names]
@@ -33,8 +35,7 @@ class LoopHead:
         }
         self.inner: list[LoopHead] = []
         self.over = self._over()
-        counts = {value if isinstance(value, int) else len(value) for value in self.values}
-        self.loop = Loop(self.variable, counts.pop() if len(counts) == 1 else None)
+        self.loop = Loop(self.variable, self.copies)
 
     def _variable(self) -> str:
         wanted = "index" if not self.depth else f"index_{self.depth + 1}"
@@ -96,11 +97,11 @@ class LoopHead:
     def _over(self) -> ast.expr:
         """Return what the loop goes over: rows for the names of `as`, else the number of copies."""
         values = self.values
-        counts = {value if isinstance(value, int) else len(value) for value in values}
         # Without these names nothing differs from instance to instance.
         differs = bool(free_names(self.node.over) & self.nodes.visible)
-        if not self.titles and len(counts) == 1 and (not differs or _holds_layers(values[0])):
-            return literal(counts.pop())
+        # A list of layers that only counts the copies is not written.
+        if not self.titles and self.copies is not None and (not differs or holds_recipe(values[0])):
+            return literal(self.copies)
         expression = self.nodes.expression(self.node.over)
         if not self.titles:
             return expression if isinstance(values[0], int) else call("len", expression)
@@ -109,11 +110,6 @@ class LoopHead:
         if isinstance(expression, ast.List) and all(value == values[0] for value in values):
             return literal([tuple(row) for row in values[0]] if len(self.titles) > 1 else list(values[0]))
         return expression
-
-
-def _holds_layers(value: Any) -> bool:
-    """Say whether copies are counted by a list of layers, which the source does not write."""
-    return isinstance(value, Sequence) and any(isinstance(each, Recipe) for each in value)
 
 
 def _target(title: str) -> ast.Name:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from compiler.emit.choose import Case
 from compiler.emit.groups import several_classes
-from compiler.emit.listing import ListWriter
+from compiler.emit.listing import ListWriter, layers
 from compiler.emit.loops import LoopHead
 from compiler.emit.syntax import call, dotted
 from compiler.infer.states import BlockState, Chain, State
@@ -207,11 +207,6 @@ class RowEmitter:
     def _first_number(self, rows: Rows) -> ast.expr:
         made = [(case, int(children[0][0])) for case, children in rows if children]
         return self.nodes.choose([number for _, number in made], [case for case, _ in made], "start")
-
-
-def layers(rows: Rows) -> Pairs:
-    """Return the one layer that each instance made."""
-    return [(case, made[0][1]) for case, made in rows]
 
 
 def _children(state: State) -> list[Child]:

@@ -217,7 +217,7 @@ class Origins:
         return self._listed(state.children[name], name, body.items, point)
 
     def _part(self, state: Chain, name: str, point: Point) -> tuple[State, LayerNode, Point]:
-        child = state.states[state.names.index(name)]
+        child = state.states[state.places[name]]
         node = state.node
         items = [Item(None, node, node.span)] if isinstance(node, Repeat) else node.items
         return self._listed(child, name, items, point)
