@@ -12,10 +12,14 @@ from torch import Tensor, nn
 
 from compiler.catalogue.hints import Recipe
 from compiler.infer.own_tensors import dtype_of
+from runtime.samples import DEFAULT_BOUND, sample
 from runtime.testing.subject import Subject
 from spec_schema.plain import to_yaml
 
 WIDER = {torch.float32: torch.float64, torch.complex64: torch.complex128}
+TRAINING = True
+MODES = (not TRAINING, TRAINING)
+"""What `Module.train` takes."""
 STIR = 0.3
 """The spread of what is added to all parameters, so that none is 0 or 1 by its initialisation alone."""
 
@@ -146,10 +150,10 @@ def _literal(value: Any) -> str:
 
 def _draw(each: Input, generator: torch.Generator) -> Tensor:
     dtype = torch.float32 if each.dtype == "float" else dtype_of(each.dtype)
+    if each.low is None or each.high is None:
+        return sample(torch.Size(each.shape), dtype, DEFAULT_BOUND, generator)
     if dtype.is_floating_point or dtype.is_complex:
-        if each.low is None or each.high is None:
-            return torch.randn(each.shape, dtype=dtype, generator=generator)
         drawn = torch.rand(each.shape, dtype=dtype, generator=generator)
         return each.low + (each.high - each.low) * drawn
-    low, high = (0, 2) if each.low is None or each.high is None else (int(each.low), int(each.high))
+    low, high = int(each.low), int(each.high)
     return torch.randint(low, max(high, low + 1), each.shape, generator=generator).to(dtype)

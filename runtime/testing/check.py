@@ -18,8 +18,7 @@ from runtime.testing.forms import is_met
 from runtime.testing.outcome import Failure, Property, Result, Skip, Verdict
 from runtime.testing.properties.table import PROPERTIES
 from runtime.testing.strategies.cases import cases
-from runtime.testing.subject import UNDER, HintError, Subject
-from spec_schema.suggest import did_you_mean
+from runtime.testing.subject import UNDER, HintError, Subject, check_known
 
 EXAMPLES = 30
 BASIC = "runs"
@@ -56,10 +55,7 @@ def check_layer(subject: Subject, examples: int = EXAMPLES, seed: int | None = N
 def properties_of(subject: Subject) -> dict[str, Property]:
     """Return all properties; HintError where a hint excepts one that there is not."""
     for name in (key.partition(UNDER)[0] for key in subject.hints.exceptions):
-        if name not in PROPERTIES:
-            near = did_you_mean(name, PROPERTIES)
-            help = f"did you mean `{near}`?" if near else f"there are: {', '.join(PROPERTIES)}"
-            raise HintError(f"{subject.layer.name}: hints.exceptions name `{name}`; {help}")
+        check_known(subject, "exceptions", name, PROPERTIES)
     return PROPERTIES
 
 

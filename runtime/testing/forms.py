@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from compiler.catalogue.deferral import CannotInfer, dimension_of, parse_rule
 from compiler.catalogue.hints import Types
@@ -20,6 +20,7 @@ from spec_schema.plain import to_json
 from spec_schema.reader import Scalar, read_text
 from spec_schema.tensors import TensorType, parse_tensor
 
+Parsed = TypeVar("Parsed")
 BATCH = "batch"
 MORE = "..."
 RANKS = (2, 3, 4, 5, 1)
@@ -79,10 +80,7 @@ def _choices(subject: Subject, types: Types) -> Iterator[Form]:
 
 def tensor_type(subject: Subject, text: str) -> TensorType:
     """Read a tensor type of a hint; HintError if it is none."""
-    try:
-        return parse_tensor(scalar(text))
-    except SpecError as error:
-        raise HintError(f"{subject.layer.name}: `{text}`: {error.diagnostics[0].message}") from None
+    return _parsed(subject, text, parse_tensor)
 
 
 def is_met(subject: Subject, what: str, text: str, names: Mapping[str, Any]) -> bool:
@@ -95,17 +93,17 @@ def is_met(subject: Subject, what: str, text: str, names: Mapping[str, Any]) -> 
 
 def expression(subject: Subject, text: str) -> Expression:
     """Read an expression of a hint; HintError if it is none."""
-    try:
-        return parse_expression(scalar(text))
-    except SpecError as error:
-        raise HintError(f"{subject.layer.name}: `{text}`: {error.diagnostics[0].message}") from None
+    return _parsed(subject, text, parse_expression)
 
 
-def scalar(text: str) -> Scalar:
-    """Return a text as the reader of specs would."""
+def _parsed(subject: Subject, text: str, parse: Callable[[Scalar], Parsed]) -> Parsed:
+    """Read a text of a hint as specs are read; HintError if it is refused."""
     found = read_text(to_json(text), "hints.json", DEFAULT_LIMITS)
     assert isinstance(found, Scalar)
-    return found
+    try:
+        return parse(found)
+    except SpecError as error:
+        raise HintError(f"{subject.layer.name}: `{text}`: {error.diagnostics[0].message}") from None
 
 
 def possible_forms(subject: Subject) -> Iterator[Form]:

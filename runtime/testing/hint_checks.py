@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from compiler.catalogue.annotations import accepted, describe, fits_argument
 from compiler.catalogue.hints import Recipe
 from runtime.testing.forms import expression, hinted_forms, names_in, possible_forms, tensor_type
-from runtime.testing.subject import UNDER, HintError, Subject
+from runtime.testing.subject import UNDER, HintError, Subject, check_known
 from spec_schema.grammar import Expression
-from spec_schema.suggest import did_you_mean
 
 
 def check_hints(subject: Subject) -> None:
@@ -67,7 +66,4 @@ def _names(subject: Subject, what: str, given: Iterable[Expression], known: set[
 def _known(subject: Subject, what: str, names: Iterable[str], known: Iterable[str]) -> None:
     there = sorted(known)
     for name in names:
-        if name not in there:
-            near = did_you_mean(name, there)
-            help = f"did you mean `{near}`?" if near else f"there are: {', '.join(there) or 'none'}"
-            raise HintError(f"{subject.layer.name}: hints.{what} name `{name}`; {help}")
+        check_known(subject, what, name, there)

@@ -40,16 +40,18 @@ class Subject:
 
     def _check(self, what: str, given: Iterable[str], known: list[str]) -> None:
         for name in given:
-            if name not in known:
-                near = did_you_mean(name, known)
-                there = f"did you mean `{near}`?" if near else f"there are: {', '.join(known) or 'none'}"
-                raise HintError(f"{self.layer.name}: hints.{what} name `{name}`; {there}")
+            check_known(self, what, name, known)
 
     @property
     def input_types(self) -> list[Types]:
         """The mappings of types that the hints give, to choose from."""
         given = self.hints.inputs
         return [given] if isinstance(given, Mapping) else list(given)
+
+    @property
+    def plugins(self) -> list[Plugin]:
+        """What a spec with the layer is compiled and loaded with."""
+        return [] if self.plugin is None else [self.plugin]
 
     def exception(self, property: str) -> str | None:
         """Return why the hints except a property, None where they do not, or not always."""
@@ -69,6 +71,19 @@ class Subject:
     def required_inputs(self) -> list[str]:
         """Return the inputs that `forward` cannot do without."""
         return [n for n, each in self.forward_parameters().items() if each.default is each.empty]
+
+
+def check_known(subject: Subject, what: str, name: str, known: Collection[str]) -> None:
+    """Refuse a name in a hint that means nothing there; HintError says what was probably meant."""
+    if name not in known:
+        message = f"{subject.layer.name}: hints.{what} name `{name}`"
+        raise HintError(f"{message}; {alternatives(name, known)}")
+
+
+def alternatives(name: str, known: Collection[str]) -> str:
+    """Return what was probably meant by a name, or all that there is."""
+    near = did_you_mean(name, known)
+    return f"did you mean `{near}`?" if near else f"there are: {', '.join(known) or 'none'}"
 
 
 def subject_of(cls: type[nn.Module], hints: Hints | None = None) -> Subject:
@@ -109,8 +124,6 @@ def subjects_at(reference: str) -> list[Subject]:
 def _known(name: str, names: Collection[str], message: str) -> str:
     if name in names:
         return name
-    near = did_you_mean(name, names)
-    listed = (
-        f"there are: {', '.join(names)}" if len(names) < MANY else "write `file.py:Layer` for one of your own"
-    )
-    raise HintError(f"{message} `{name}`; {f'did you mean `{near}`?' if near else listed}")
+    many = len(names) >= MANY and did_you_mean(name, names) is None
+    help = "write `file.py:Layer` for one of your own" if many else alternatives(name, names)
+    raise HintError(f"{message} `{name}`; {help}")

@@ -12,14 +12,13 @@ from torch import Tensor
 
 from compiler.infer.own_tensors import dtype_of
 from compiler.infer.values import tensors_in
-from runtime.testing.case import Case, call, fixed_random
+from runtime.testing.case import MODES, TRAINING, Case, call, fixed_random
 from runtime.testing.comparison import difference, form
 from runtime.testing.forms import BATCH, tensor_type
 from runtime.testing.outcome import Failure, Skip
 from spec_schema.evaluate import evaluate
 from spec_schema.tensors import TensorType
 
-EVALUATING, TRAINING = False, True
 FLOAT = "float"
 """The dtype of a hint that means the model's."""
 FEWEST = 2
@@ -28,7 +27,7 @@ FEWEST = 2
 
 def runs(case: Case) -> None:
     """The layer can be made and called, in both modes, and gives at least one tensor."""
-    for mode in (EVALUATING, TRAINING):
+    for mode in MODES:
         output = call(case.make().train(mode), case.values())
         if not tensors_in(output):
             raise Failure(f"it returns {form(output)}")
@@ -36,7 +35,7 @@ def runs(case: Case) -> None:
 
 def shapes(case: Case) -> None:
     """On the meta device, and as hints say, shapes and dtypes are the real ones."""
-    for mode in (EVALUATING, TRAINING):
+    for mode in MODES:
         real = call(case.make().train(mode), case.values())
         with torch.device("meta"):
             layer = case.construct().train(mode)
@@ -72,7 +71,7 @@ def inputs(case: Case) -> None:
     """No input is changed in place, unless `inplace=True` asks for that."""
     if case.names.get("inplace") is True:
         raise Skip("`inplace=True` asks for the change")
-    for mode in (EVALUATING, TRAINING):
+    for mode in MODES:
         layer, values = case.make().train(mode), case.values()
         with fixed_random(0):
             layer(**values)

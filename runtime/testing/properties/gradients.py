@@ -12,16 +12,14 @@ from torch.autograd.gradcheck import GradcheckError
 from torch.func import functional_call
 
 from compiler.infer.values import tensors_in
-from runtime.testing.case import Case, call, fixed_random
+from runtime.testing.case import MODES, Case, call, fixed_random
 from runtime.testing.comparison import difference
 from runtime.testing.outcome import Failure, Skip
-
-TRAINING = (False, True)
 
 
 def reach(case: Case) -> None:
     """In both modes every parameter, and every input of real numbers, gets a gradient."""
-    for mode in TRAINING:
+    for mode in MODES:
         layer, values = case.make().train(mode), followed_inputs(case.values())
         followed = _wanted(layer, values)
         if not followed:
@@ -31,7 +29,7 @@ def reach(case: Case) -> None:
             raise Failure(
                 f"no gradient reaches {_listed(followed)}", "the output is cut off from all of them"
             )
-        for name, found in zip(followed, _gradients(loss, followed), strict=True):
+        for name, found in zip(followed, gradients_of(loss, followed), strict=True):
             if found is None:
                 raise Failure(
                     f"no gradient reaches `{name}`", "the output does not depend on it, or is cut off"
@@ -106,14 +104,15 @@ def loss_of(output: Any) -> Tensor:
     return total
 
 
-def _gradients(loss: Tensor, followed: Mapping[str, Tensor]) -> tuple[Tensor | None, ...]:
+def gradients_of(loss: Tensor, followed: Mapping[str, Tensor]) -> tuple[Tensor | None, ...]:
+    """Return the gradient of each, None where none arrives."""
     return torch.autograd.grad(loss, list(followed.values()), allow_unused=True)
 
 
 def _gradients_by_name(layer: nn.Module, loss: Tensor) -> dict[str, Tensor]:
     """Return the gradients of a layer's parameters, zero where there is none."""
     parameters = {name: each for name, each in layer.named_parameters() if each.requires_grad}
-    found = _gradients(loss, parameters) if loss.requires_grad else [None] * len(parameters)
+    found = gradients_of(loss, parameters) if loss.requires_grad else [None] * len(parameters)
     return {
         name: torch.zeros_like(each) if gradient is None else gradient.to_dense()
         for (name, each), gradient in zip(parameters.items(), found, strict=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
@@ -11,15 +14,13 @@ from compiler.artifact import Artifact
 from runtime.testing.case import Case, call, fixed_random
 from runtime.testing.comparison import difference
 from runtime.testing.outcome import Failure, Skip
-from runtime.testing.properties.gradients import followed_inputs, loss_of
+from runtime.testing.properties.gradients import followed_inputs, gradients_of, loss_of
 from spec_schema.plain import to_yaml
 
 
 def artifact_of(case: Case, **more: object) -> Artifact:
     """Compile the spec of an example, with more sections if some are given."""
-    plugin = case.subject.plugin
-    document = {**case.document(), **more}
-    return compiler.compile_text(to_yaml(document), plugins=[] if plugin is None else [plugin])
+    return compiler.compile_text(to_yaml({**case.document(), **more}), plugins=case.subject.plugins)
 
 
 def by_name(case: Case) -> None:
@@ -41,15 +42,15 @@ def by_name(case: Case) -> None:
             )
 
 
-class _filled_memory:
+@contextmanager
+def _filled_memory() -> Iterator[None]:
     """Fill the memory that `torch.empty` gives with NaN for a while."""
-
-    def __enter__(self) -> None:
-        self.before = torch.are_deterministic_algorithms_enabled()
-        torch.use_deterministic_algorithms(True, warn_only=True)
-
-    def __exit__(self, *error: object) -> None:
-        torch.use_deterministic_algorithms(self.before)
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def _reached(model: nn.Module, case: Case) -> list[str]:
@@ -59,8 +60,8 @@ def _reached(model: nn.Module, case: Case) -> list[str]:
     loss = loss_of(call(model, values))
     if not followed or not loss.requires_grad:
         return []
-    gradients = torch.autograd.grad(loss, list(followed.values()), allow_unused=True)
-    return [name for name, each in zip(followed, gradients, strict=True) if each is not None]
+    found = zip(followed, gradients_of(loss, followed), strict=True)
+    return [name for name, each in found if each is not None]
 
 
 def freeze(case: Case) -> None:
@@ -72,10 +73,9 @@ def freeze(case: Case) -> None:
     trained = [name for name, each in model.named_parameters() if each.requires_grad]
     if trained:
         raise Failure(f"`{trained[0]}` is trained in spite of `freeze`")
-    if _reached(model, case) != _reached(case.make().train(), case):
-        raise Failure(
-            f"frozen, gradients reach {_reached(model, case)}, else {_reached(case.make().train(), case)}"
-        )
+    frozen, free = _reached(model, case), _reached(case.make().train(), case)
+    if frozen != free:
+        raise Failure(f"frozen, gradients reach {frozen}, else {free}")
     for name, each in model.state_dict().items():
         if (found := difference(before[name], each, exact=True)) is not None:
             raise Failure(f"frozen, `{name}` changes: from and to {found}")

@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import (
 )
 
 from compiler.infer.values import tensors_in
-from runtime.testing.case import WIDER, Case, call
+from runtime.testing.case import MODES, WIDER, Case, call
 from runtime.testing.comparison import difference, form
 from runtime.testing.outcome import Failure, Skip
 
@@ -56,7 +56,7 @@ def _in_bfloat16(case: Case) -> dict[str, Tensor]:
 
 def device(case: Case) -> None:
     """Moved to another device it works there, and gives what is there."""
-    for mode in (False, True):
+    for mode in MODES:
         layer, values = case.make().train(mode), case.values()
         with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
             _move(layer, fake)

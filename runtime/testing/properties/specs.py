@@ -24,11 +24,10 @@ def spec(case: Case) -> None:
     if ours != list(direct.state_dict()):
         raise Failure(f"in a spec it has the keys {ours}, and by itself {list(direct.state_dict())}")
     model.load_state_dict({f"layer.{name}": each for name, each in direct.state_dict().items()})
-    plugins = [] if case.subject.plugin is None else [case.subject.plugin]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         runtime.save(model, path)
-        loaded = runtime.load(path, plugins=plugins).eval()
+        loaded = runtime.load(path, plugins=case.subject.plugins).eval()
     for what, each in (("built from a spec", model), ("saved and loaded", loaded)):
         if (found := difference(expected, call(each, case.values()), exact=True)) is not None:
             raise Failure(f"by itself and {what} it gives {found}")
