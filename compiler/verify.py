@@ -85,10 +85,13 @@ def verify(tree: ast.Module, plugin_modules: Iterable[str] = ()) -> None:
     """
     plugins = frozenset(plugin_modules)
     bases: set[ast.AST] = {node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    top = frozenset(map(id, tree.body))
     for node in ast.walk(tree):
         if not isinstance(node, NODES):
             raise VerificationError(f"a {type(node).__name__} in emitted source")
         if isinstance(node, ast.Import | ast.ImportFrom):
+            if id(node) not in top:
+                raise VerificationError("emitted source imports in a class, a function or a branch")
             _check_import(node, plugins)
         elif isinstance(node, ast.Attribute):
             _check_attribute(node)
@@ -166,6 +169,16 @@ def safe_builtins(plugins: Mapping[str, ModuleType]) -> dict[str, Any]:
     allowed = {title: value for title, value in vars(builtins).items() if title not in UNSAFE_BUILTINS}
     allowed["__import__"] = _importer(plugins)
     return allowed
+
+
+def open_imports(builtins_of_module: dict[str, Any]) -> None:
+    """Let imports pass in the frames of a module that has run: they are not its own.
+
+    The verifier lets no import stand but at the top level, so that none of the source is left to run, and lets no name
+    begin with two underscores. C++ of torch imports through the builtins of the frame that called it, as
+    `torch.jit.trace` does; an error that is raised there leaves the process broken.
+    """
+    builtins_of_module["__import__"] = builtins.__import__
 
 
 def _importer(plugins: Mapping[str, ModuleType]) -> Any:

@@ -14,7 +14,7 @@ from torch import nn
 from compiler.artifact import Artifact
 from compiler.catalogue.plugins import Registry, import_name
 from compiler.pipeline import plugin_modules
-from compiler.verify import safe_builtins, verify
+from compiler.verify import open_imports, safe_builtins, verify
 
 REGISTERED = 256
 """The number of emitted modules that one process keeps findable by name."""
@@ -43,8 +43,9 @@ def emitted_module(source: str, artifact: Artifact) -> ModuleType:
     verify(tree, plugin_modules(plugins))
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     module = ModuleType(f"blockprint_{artifact.name.lower()}_{digest}")
-    module.__dict__["__builtins__"] = safe_builtins(_plugin_namespaces(plugins))
+    known = module.__dict__["__builtins__"] = safe_builtins(_plugin_namespaces(plugins))
     exec(compile(tree, filename, "exec"), module.__dict__)  # noqa: S102 - verified, see compiler.verify
+    open_imports(known)
     _register(module, filename)
     return module
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import compiler
-from compiler.verify import VerificationError
+from compiler.verify import VerificationError, safe_builtins
 from runtime.classes import emitted_module
 
 SPEC = 'spec: 1\ninputs: {x: "float[batch, 8]"}\nmodel: [Linear(4)]\n'
@@ -29,9 +29,23 @@ def test_source_is_verified_before_it_runs() -> None:
         emitted_module("kinds = ().__class__.__base__.__subclasses__()\n", compiler.compile_text(SPEC))
 
 
+def test_imports_are_guarded_while_source_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of source that was not verified."""
+    monkeypatch.setattr("runtime.classes.verify", lambda *_: None)
+    with pytest.raises(VerificationError, match="an import of os"):
+        emitted_module("import os\n", compiler.compile_text(SPEC))
+
+
 def test_what_runs_has_no_builtins_but_the_safe_ones() -> None:
     artifact = compiler.compile_text(SPEC)
     builtins = vars(emitted_module(artifact.source, artifact))["__builtins__"]
     assert {"eval", "exec", "open", "compile", "input", "breakpoint"}.isdisjoint(builtins)
     with pytest.raises(VerificationError):
-        builtins["__import__"]("os")
+        safe_builtins({})["__import__"]("os")
+
+
+def test_a_frame_that_has_no_import_of_its_own_lets_one_pass() -> None:
+    """C++ of torch imports through the builtins of the frame that called it, here what no emitted source may."""
+    artifact = compiler.compile_text(SPEC)
+    builtins = vars(emitted_module(artifact.source, artifact))["__builtins__"]
+    assert builtins["__import__"]("torch.jit").jit is not None
