@@ -210,6 +210,17 @@ FACTORIES: frozenset[str] = frozenset(
 """Operations that take ``device=`` and no tensor: they get the device of a block's inputs. (``normal`` is
 none: with tensors for its mean it refuses a device.)"""
 
+TRAINING = "training"
+RATE = "dropout_p"
+MODE_ARGUMENTS: dict[str, str] = {
+    **dict.fromkeys(_DROPOUT.split(), TRAINING),
+    "rrelu": TRAINING,
+    "multi_head_attention_forward": TRAINING,
+    "scaled_dot_product_attention": RATE,
+}
+"""Operations that do one thing in training and another in evaluation, with the argument that says which: they
+follow the mode of the module unless it is given. A ``dropout_p`` counts in training alone."""
+
 LIST_FIRST: frozenset[str] = frozenset(
     """
     cat column_stack concat concatenate dstack hstack row_stack stack vstack linalg.multi_dot

@@ -21,6 +21,8 @@ from compiler.catalogue.operation_table import (
     FORBIDDEN_KEYWORDS,
     FUNCTIONS,
     METHODS,
+    MODE_ARGUMENTS,
+    TRAINING,
 )
 
 __all__ = [
@@ -30,8 +32,10 @@ __all__ = [
     "UnavailableOperation",
     "available",
     "documentation",
+    "follows_mode",
     "method_available",
     "method_signature",
+    "mode_place",
     "operation",
     "signature",
 ]
@@ -168,6 +172,18 @@ def method_signature(name: str) -> Signature:
     overloads = overloads or _from_schemas(name, method=True) or _from_overrides(method, method=True)
     overloads = overloads or (_anything(),)
     return _without(Signature(name, overloads), FORBIDDEN_KEYWORDS)
+
+
+def mode_place(name: str) -> int:
+    """The position of the argument by which an operation is told the mode, or its rate of dropout."""
+    return list(signature(name).overloads[0].parameters).index(MODE_ARGUMENTS[name])
+
+
+def follows_mode(name: str, positional: int, keywords: Iterable[str]) -> bool:
+    """Whether a call takes the mode of its module: the operation asks for one, and the call gives none."""
+    if MODE_ARGUMENTS.get(name) != TRAINING:
+        return False
+    return positional <= mode_place(name) and TRAINING not in keywords
 
 
 def documentation(name: str) -> str:

@@ -9,6 +9,7 @@ from itertools import accumulate
 
 from compiler.catalogue.layers import LayerType
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
+from compiler.catalogue.operation_table import TRAINING
 from compiler.catalogue.plugins import Registry, import_name
 from compiler.emit.classes import ClassEmitter
 from compiler.emit.groups import ClassGroup, class_groups, group_key, several_classes
@@ -17,7 +18,7 @@ from compiler.emit.names import Globals
 from compiler.emit.syntax import call, class_, dotted, function, literal, name, own, parameters
 from compiler.infer.build import Builder
 from compiler.infer.infer import Inferred
-from compiler.infer.states import BlockState
+from compiler.infer.states import BlockState, Operation
 from compiler.placement.moves import Moves
 from compiler.plan import Plan, PlanRow, Tie
 from compiler.program import Call, Inline
@@ -34,8 +35,8 @@ class ModuleEmitter:
     moves: Moves = field(default_factory=Moves)
     names: Globals = field(default_factory=Globals)
     functions: list[ast.stmt] = field(default_factory=list)
-    operations: dict[str, str] = field(default_factory=dict)
-    """Name of an operation in a layer position → its class."""
+    operations: dict[tuple[str, bool], str] = field(default_factory=dict)
+    """Name of an operation in a layer position, and whether it takes the mode of its module → its class."""
     _relay: str | None = None
 
     def __post_init__(self) -> None:
@@ -56,7 +57,7 @@ class ModuleEmitter:
     def emit(self) -> ast.Module:
         """Return the tree of the whole file."""
         classes = [ClassEmitter(self, group).emit() for group in self.groups.values()]
-        helpers = [self._operation_class(title, cls) for title, cls in self.operations.items()]
+        helpers = [self._operation_class(*key, cls) for key, cls in self.operations.items()]
         helpers += [relay_class(self._relay)] if self._relay is not None else []
         document = self.inferred.program.document
         doc = document.doc.text if document.doc else None
@@ -101,19 +102,21 @@ class ModuleEmitter:
             raise several_classes(node.span)
         return self.groups[keys.pop()]
 
-    def operation_class(self, operation: str) -> str:
+    def operation_class(self, state: Operation) -> str:
         """Return the class that makes a layer of an operation."""
-        if operation not in self.operations:
-            title = "".join(part[:1].upper() + part[1:] for part in operation.replace(".", "_").split("_"))
-            self.operations[operation] = self.names.unique(title)
-        return self.operations[operation]
+        key = state.name, self.inferred.engine.follows_mode(state)
+        if key not in self.operations:
+            title = "".join(part[:1].upper() + part[1:] for part in state.name.replace(".", "_").split("_"))
+            self.operations[key] = self.names.unique(title)
+        return self.operations[key]
 
-    def _operation_class(self, operation: str, title: str) -> ast.stmt:
+    def _operation_class(self, operation: str, follows_mode: bool, title: str) -> ast.stmt:
         """Return a class whose `forward` is one operation, with the arguments of its constructor."""
         self.names.used |= {"nn", "Tensor"}
         target = self._operation_target(operation)
         extra = [ast.Starred(own("args"), ast.Load())]
-        body = ast.Call(target, [name("x"), *extra], [ast.keyword(None, own("kwargs"))])
+        mode = [ast.keyword(TRAINING, own(TRAINING))] if follows_mode else []
+        body = ast.Call(target, [name("x"), *extra], [*mode, ast.keyword(None, own("kwargs"))])
         stored: list[ast.stmt] = [
             ast.Expr(call(ast.Attribute(call("super"), "__init__", ast.Load()))),
             ast.Assign([ast.Attribute(name("self"), "args", ast.Store())], name("args")),

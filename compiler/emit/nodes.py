@@ -198,7 +198,9 @@ class NodeEmitter:
         return self.translator.translate(ast.Name(title, ast.Load()))
 
     def _operation(self, node: Call, pairs: Pairs) -> ast.expr:
-        title = self.module.operation_class(pairs[0][1].name)  # type: ignore[union-attr]
+        first = pairs[0][1]
+        assert isinstance(first, Operation)
+        title = self.module.operation_class(first)
         args = [self.expression(a.value) for a in node.arguments if a.name is None]
         keywords = {a.name: self.expression(a.value) for a in node.arguments if a.name is not None}
         return call(name(title), *args, **keywords)

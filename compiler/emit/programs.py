@@ -63,7 +63,7 @@ class ProgramTranslator(Translator):
         if title in self.members:
             self.reads.add(title)
             return own(self.members[title])
-        if title == MODE:
+        if title == MODE and title not in self.literals:
             return own(MODE)
         return super().visit_Name(node)
 

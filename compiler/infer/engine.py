@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from compiler.catalogue.operation_table import TRAINING
+from compiler.catalogue.operations import follows_mode
 from compiler.catalogue.plugins import Registry
 from compiler.infer.arguments import evaluate_value
 from compiler.infer.build import Builder
@@ -49,6 +51,8 @@ class Engine:
     plugins: Registry
     dtype: torch.dtype = torch.float32
     training: bool = False
+    asked_mode: bool = False
+    """Whether anything that ran has asked for the mode."""
     builder: Builder = field(init=False)
     leaves: Leaves = field(init=False)
     own_tensors: OwnTensors = field(init=False)
@@ -105,9 +109,11 @@ class Engine:
     ) -> Any:
         if len(inputs) != 1 or keywords:
             raise refuse("input-count", f"`{state.name}` takes the value that flows, one input", place)
-        arguments = [*inputs, *state.positional]
+        arguments, keywords = [*inputs, *state.positional], dict(state.keywords)
+        if self.follows_mode(state):
+            self.asked_mode, keywords[TRAINING] = True, self.training
         try:
-            return apply_operation(state.name, self.plugins.operations, arguments, state.keywords)
+            return apply_operation(state.name, self.plugins.operations, arguments, keywords)
         except TORCH_ERRORS as error:
             shapes = ", ".join(shape_text(tensor) for tensor in tensors_in(list(inputs)))
             raise refuse(
@@ -117,6 +123,11 @@ class Engine:
                 label=f"gets {shapes}",
                 notes=self.trail.notes(),
             ) from None
+
+    def follows_mode(self, state: Operation) -> bool:
+        """Say whether an operation in a layer position takes the mode of its module."""
+        torch_own = state.name not in self.plugins.operations
+        return torch_own and follows_mode(state.name, 1 + len(state.positional), state.keywords)
 
     # Blocks.
 

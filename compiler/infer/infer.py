@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,8 +16,7 @@ from compiler.infer.engine import Engine
 from compiler.infer.own_tensors import check_extent, check_size, dtype_of, float_dtype
 from compiler.infer.states import BlockState
 from compiler.infer.symbols import symbolic_sizes
-from compiler.program import ModelInput, ModuleBody, ResolvedProgram
-from compiler.resolve.programs import MODE
+from compiler.program import ModelInput, ResolvedProgram
 from spec_schema.clock import Clock, stage
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.evaluate import evaluate
@@ -37,6 +35,11 @@ class Inferred:
     inputs: Mapping[str, Tensor]
     output: Any
     engine: Engine
+
+    @property
+    def modes(self) -> tuple[bool, ...]:
+        """The modes to run in: training and not, if anything asks for the mode."""
+        return (True, False) if self.engine.asked_mode else (False,)
 
 
 @stage("infer")
@@ -96,9 +99,10 @@ def _infer(
         with float_dtype(dtype):
             inputs = sample_inputs(program, sizes)
         root = engine.builder.instantiate(program.model, {})
-        output: Any = None
-        for training in modes(program):
-            engine.training = training
+        engine.training = True
+        root, output = _run(engine, root, inputs, program)
+        engine.training = False
+        if engine.asked_mode:
             root, output = _run(engine, root, inputs, program)
     return Inferred(program, root, inputs, output, engine)
 
@@ -113,18 +117,6 @@ def _run(
     state = cell.freeze()
     assert isinstance(state, BlockState)
     return replace(state, output=output), output
-
-
-def modes(program: ResolvedProgram) -> tuple[bool, ...]:
-    """Return the modes to run in: both, if a program asks for the mode."""
-    definitions = [program.model, *program.scope.blocks.values()]
-    for definition in definitions:
-        body = definition.body
-        if isinstance(body, ModuleBody) and body.program is not None:
-            for statement in body.program.body:
-                if any(isinstance(n, ast.Name) and n.id == MODE for n in ast.walk(statement)):
-                    return (True, False)
-    return (False,)
 
 
 def sample_inputs(program: ResolvedProgram, sizes: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -262,6 +262,7 @@ class Interpreter(Evaluator):
         if name in self.tensors:
             return self.tensors[name]
         if name == MODE:
+            self.engine.asked_mode = True
             return self.engine.training
         if name in CONSTANTS:
             return constant(name)

@@ -25,7 +25,7 @@ from compiler.emit.rules import path
 from compiler.infer.cells import Cell
 from compiler.infer.combine import combine_values
 from compiler.infer.engine import Engine
-from compiler.infer.infer import Inferred, meta_device, modes
+from compiler.infer.infer import Inferred, meta_device
 from compiler.infer.placed import Owned, Placed, map_tensors, place_of, placed_in, put
 from compiler.infer.states import BlockState, Chain, Leaf, Operation, State
 from compiler.placement.moves import Follow, Moves, Slot
@@ -66,7 +66,7 @@ def find_moves(inferred: Inferred, plan: Plan) -> Moves:
     start = input_device(plan)
     with meta_device(torch.float32):
         inputs = {name: put(tensor, start) for name, tensor in inferred.inputs.items()}
-        for training in modes(inferred.program):
+        for training in inferred.modes:
             engine.training = training
             cell = PlacedCell(engine, inferred.program.name, root)
             cell.call([], inputs, inferred.program.model.span, "model")

@@ -21,6 +21,7 @@ from compiler.program import (
 )
 from compiler.resolve.borrow import ImpliedProgram, in_order, write_out
 from compiler.resolve.layer_names import check_layer_name
+from compiler.resolve.mode import follow_mode, mode_problems
 from compiler.resolve.nodes import DEFAULT_INPUT, NodeReader, reuses
 from compiler.resolve.programs import ProgramNames, check_program
 from compiler.resolve.rules import read_rules
@@ -200,6 +201,7 @@ class DefinitionReader:
         inputs = {f"nothing here is named `{entry.name}`" for entry in self.inputs}
         for problem in check_program(source, source.roots, names):
             self.problems.append(replace(problem, notes=(note,)) if problem.message in inputs else problem)
+        self.problems.extend(mode_problems(source, source.roots, names))
         return source
 
     def _program(
@@ -234,6 +236,7 @@ class DefinitionReader:
         inputs = frozenset(entry.name for entry in self.inputs)
         names = ProgramNames(inputs, layers, frozenset(tensors), frozenset(self.reader.values), self.scope)
         self.problems.extend(check_program(program, program.body, names))
+        program = follow_mode(program, names, self.problems)
         return write_out(program, self.reader.borrowing, self.problems) if self.reader.borrowing else program
 
     def _implied_program(self, body: doc.Body, layers: dict[str, Span]) -> Program:

@@ -23,7 +23,8 @@ from compiler.infer.engine import Engine
 from compiler.infer.interpreter import Interpreter
 from compiler.infer.symbols import shape_text
 from compiler.program import Scope
-from compiler.resolve.programs import MODE, ProgramNames, check_program
+from compiler.resolve.mode import mode_problems
+from compiler.resolve.programs import ProgramNames, check_program
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.evaluate import FUNCTIONS, Budget
 from spec_schema.grammar import Expression, Program
@@ -75,10 +76,8 @@ def _problems(source: Expression | Program, fields: Sequence[str], scope: Scope)
     names = ProgramNames(inputs, {}, frozenset(), frozenset(scope.variables), scope)
     found = check_program(source, source.roots, names)
     found = [_with_fields(problem, fields) for problem in found]
+    found.extend(mode_problems(source, source.roots, names))
     for node in _nodes(source):
-        if isinstance(node, ast.Name) and node.id == MODE and MODE not in inputs:
-            message = "the mode of the model has no value here"
-            found.append(Diagnostic("unknown-name", message, source.span(node)))
         if not found and isinstance(node, ast.Call):
             found.extend(_signature_problem(source, node, inputs))
     return found

@@ -57,6 +57,7 @@ KEEPING = (
     *(
         "{x}.reshape({x}.shape)",
         "dropout({x}, 0.5, training=training)",
+        "dropout({x}, 0.5)",
         "einsum('b...,b...->b...', {x}, {x})",
     ),
     *(
@@ -80,6 +81,7 @@ KEEPING = (
 
 STEPS_ONLY = (
     "scaled_dot_product_attention({x}, {x}, {x}, is_causal=True)",
+    "scaled_dot_product_attention({x}, {x}, {x}, dropout_p=0.5)",
     "softmax({x} @ {x}.mT, dim=-1) @ {x}",
     "{x} + {x}.mean(dim=1, keepdim=True)",
     "rearrange({x}, 'b t d -> t b d').transpose(0, 1)",

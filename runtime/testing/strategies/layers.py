@@ -42,6 +42,7 @@ KEEPING: dict[str, tuple[Node, ...]] = {
             "special.expit",
             "nan_to_num",
             "silu",
+            "dropout(0.5)",
             "LayerNorm(elementwise_affine=False)",
         ),
     ),

@@ -16,6 +16,7 @@ from compiler.catalogue.operation_table import (
     FUNCTIONS,
     LIST_FIRST,
     METHODS,
+    MODE_ARGUMENTS,
     SPREAD_FIRST,
 )
 
@@ -145,6 +146,19 @@ def test_no_operation_has_two_entries_in_the_groups() -> None:
     module = sys.modules["compiler.catalogue.operation_table"]
     names = [name for group in torch_groups + functional for name in getattr(module, group).split()]
     assert sorted(names) == sorted(set(names))
+
+
+def test_every_operation_with_a_mode_or_a_rate_of_dropout_says_so() -> None:
+    keywords = {
+        name: operations.signature(name).keywords() for name in FUNCTIONS if operations.available(name)
+    }
+    asking = {
+        name for name, known in keywords.items() if {"training", "train", "dropout_p", "dropout"} & {*known}
+    }
+    assert asking == set(MODE_ARGUMENTS)
+    for name, argument in MODE_ARGUMENTS.items():
+        assert argument in keywords[name]
+        assert ("training" in keywords[name]) == (argument == "training")
 
 
 # The bindings of these are written by hand: torch lists no overload with a device and without a tensor.
