@@ -108,21 +108,20 @@ def emit(loaded: Loaded, inferred: Inferred, limits: Limits) -> Artifact:
     from compiler.rules.apply import apply_rules
 
     plan = apply_rules(inferred, limits)
-    return Artifact(
-        inferred.program.model.name, canonical(loaded), emit_source(inferred, plan), plan, inferred
-    )
+    tree, name = emit_source(inferred, plan)
+    return Artifact(name, canonical(loaded), tree, plan, inferred)
 
 
 @stage("emit")
-def emit_source(inferred: Inferred, plan: Plan) -> ast.Module:
-    """Check the placement, and return the tree of the emitted source."""
+def emit_source(inferred: Inferred, plan: Plan) -> tuple[ast.Module, str]:
+    """Check the placement, and return the tree of the emitted source, and the name of its root class."""
     from compiler.emit.module import emit_tree
     from compiler.placement.check import find_moves
     from compiler.verify import verify
 
-    tree = emit_tree(inferred, plan, find_moves(inferred, plan))
+    tree, name = emit_tree(inferred, plan, find_moves(inferred, plan))
     verify(tree, plugin_modules(inferred.program.scope.plugins))
-    return tree
+    return tree, name
 
 
 def registry(plugins: Iterable[str | Plugin]) -> Registry:

@@ -44,7 +44,8 @@ class ModuleEmitter:
         self.plugins: Registry = self.inferred.engine.plugins
         self.number_calls = self.inferred.engine.number_calls
         self.groups = class_groups(self.inferred.root)
-        for group in self.groups.values():
+        self.root = self.groups[group_key(self.inferred.root)]
+        for group in (self.root, *(each for each in self.groups.values() if each is not self.root)):
             group.title = self.names.unique(group.definition.name)
         self.rows: dict[int, dict[str, PlanRow]] = {}
         for row in self.plan.rows:
@@ -187,6 +188,7 @@ def _within(steps: tuple[Step, ...], found: Container[tuple[Step, ...]]) -> bool
     return any(steps[:length] in found for length in range(len(steps) + 1))
 
 
-def emit_tree(inferred: Inferred, plan: Plan, moves: Moves) -> ast.Module:
-    """Return the tree of the emitted file."""
-    return ModuleEmitter(inferred, plan, moves).emit()
+def emit_tree(inferred: Inferred, plan: Plan, moves: Moves) -> tuple[ast.Module, str]:
+    """Return the tree of the emitted file, and the name of its root class."""
+    emitter = ModuleEmitter(inferred, plan, moves)
+    return emitter.emit(), emitter.root.title

@@ -58,7 +58,8 @@ def with_sites(artifact: Artifact, found: Sites) -> Artifact:
         return replace(artifact, plan=plan)
     from compiler.pipeline import emit_source
 
-    return replace(artifact, plan=plan, tree=emit_source(artifact.inferred, plan))
+    tree, name = emit_source(artifact.inferred, plan)
+    return replace(artifact, name=name, plan=plan, tree=tree)
 
 
 def _placed(row: PlanRow, site: Site) -> PlanRow:

@@ -67,7 +67,7 @@ class Fit:
     def __post_init__(self) -> None:
         self.folder = Path(self.artifact.program.scope.file).parent
         name = self.artifact.program.document.name
-        self.title = name.text if name is not None else self.artifact.name.lower()
+        self.title = name.text if name is not None else self.artifact.program.name.lower()
         self.own = self.out / self.title
         length = self.epochs or self.training.epochs or self.training.steps
         assert length is not None  # one of the two stands in a checked section

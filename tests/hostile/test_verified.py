@@ -16,8 +16,8 @@ HOSTILE = "import os\nos.system('true')\n"
 
 
 def test_the_compiler_verifies_what_it_emits(monkeypatch: pytest.MonkeyPatch) -> None:
-    def emit(*_: Any) -> ast.Module:
-        return ast.parse(HOSTILE)
+    def emit(*_: Any) -> tuple[ast.Module, str]:
+        return ast.parse(HOSTILE), "Spec"
 
     monkeypatch.setattr("compiler.emit.module.emit_tree", emit)
     with pytest.raises(VerificationError):
