@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from spec_schema.diagnostics import refuse
-from spec_schema.selectors import PART, TOKEN, parse_selector
+from spec_schema.selectors import PART, TOKEN, parse_selector, token_pattern
 from spec_schema.source import Span
 
 ANY_DEPTH = "**"
@@ -115,11 +115,8 @@ def _choices(token: re.Match[str]) -> tuple[str, ...]:
 
 
 def _capturing(token: re.Match[str]) -> str:
-    if token[3] is not None:
-        return re.escape(token[3])
-    if token[1] is not None:
-        return f"({'|'.join(map(re.escape, _choices(token)))})"
-    return {"*": "(.*)", "?": "(.)"}.get(token[0]) or f"([{(token[2] or '').replace('!', '^', 1)}])"
+    pattern = token_pattern(token)
+    return str(pattern) if token[3] is not None else f"({pattern})"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from spec_schema.brackets import NUMBERS, Fault, bracket_pattern
 from spec_schema.diagnostics import refuse
 from spec_schema.source import Span
 
@@ -16,7 +17,7 @@ Step = tuple[str, str]
 Pattern = tuple[re.Pattern[str] | None, ...]
 """The components of a selector; `None` stands for `**`."""
 
-TOKEN = re.compile(r"\*|\?|\{([\w,\-]+)\}|\[(!?(?:\w-\w|\w)+)\]|([\w\-]+)")
+TOKEN = re.compile(r"\*|\?|\{([\w,\-]+)\}|\[([^\[\]]*)\]|([\w\-]+)")
 _STARS = 4
 """In one component: matching takes time that grows with the power of their number."""
 REMEMBERED = 10_000
@@ -100,52 +101,58 @@ def _with_stars(pattern: Pattern, places: Iterable[int]) -> frozenset[int]:
 
 
 @lru_cache(maxsize=4096)
-def _compile(text: str) -> Selector | str:
+def _compile(text: str) -> Selector | Fault:
     """Return the selector, or what is wrong with the text."""
     anchored = text.startswith("/")
     body = text[1:] if anchored else text
     if not body:
-        return Selector(text, True, ()) if anchored else "it is empty"
+        return Selector(text, True, ()) if anchored else Fault("it is empty")
     parts = PART.findall(body)
     if ".".join(parts) != body:
-        return "a component is empty, or a bracket is not closed"
+        return Fault("a component is empty, or a bracket is not closed")
     components: list[re.Pattern[str] | None] = []
     for part in parts:
-        if part == "**":
-            components.append(None)
-            continue
-        pattern, problem = _component(part)
-        if problem:
-            return problem
-        components.append(re.compile(pattern))
+        pattern = None if part == "**" else _component(part)
+        if isinstance(pattern, Fault):
+            return pattern
+        components.append(None if pattern is None else re.compile(pattern))
     return Selector(text, anchored, tuple(components))
 
 
-def _component(part: str) -> tuple[str, str | None]:
+def _component(part: str) -> str | Fault:
     pattern, at = "", 0
     if part.count("*") > _STARS:
-        return "", f"`{part}` has more than {_STARS} `*`"
+        return Fault(f"`{part}` has more than {_STARS} `*`")
     while at < len(part):
         token = TOKEN.match(part, at)
         if token is None:
-            return "", f"`{part[at:]}` has no meaning in it"
-        if any(low > high for low, high in re.findall(r"(\w)-(\w)", token[2] or "")):
-            return "", f"the range `{token[0]}` is empty"
-        pattern += _piece(token)
+            return Fault(f"`{part[at:]}` has no meaning in it")
+        piece = token_pattern(token)
+        if isinstance(piece, Fault):
+            return piece
+        pattern += piece
         at = token.end()
-    return pattern, None
+    return pattern
 
 
-def _piece(token: re.Match[str]) -> str:
+def token_pattern(token: re.Match[str]) -> str | Fault:
+    """Return the regular expression of one token of a component, or what is wrong with it."""
     if token[0] == "*":
         return ".*"
     if token[0] == "?":
         return "."
     if token[1] is not None:
-        return "(?:" + "|".join(re.escape(choice) for choice in token[1].split(",")) + ")"
+        return _choices(token[1].split(","))
     if token[2] is not None:
-        return f"[{token[2].replace('!', '^', 1)}]"
+        return bracket_pattern(token[2])
     return re.escape(token[3])
+
+
+def _choices(choices: Sequence[str]) -> str | Fault:
+    for choice in choices:
+        if NUMBERS.fullmatch(choice):
+            return Fault(f"`{choice}` in braces is no range of numbers", f"write `[{choice}]`")
+    return f"(?:{'|'.join(map(re.escape, choices))})"
 
 
 def parse_selector(text: str, span: Span | None) -> Selector:
@@ -155,12 +162,12 @@ def parse_selector(text: str, span: Span | None) -> Selector:
         SpecError: the text is no selector.
     """
     result = _compile(text.strip())
-    if isinstance(result, str):
+    if isinstance(result, Fault):
         raise refuse(
             "bad-selector",
             "this is not a selector",
             span,
-            notes=(result,),
-            help="write dotted components: `h.*.attn.proj.weight`, `Linear.bias` or `/head`",
+            notes=(result.note,),
+            help=result.help or "write dotted components: `h.*.attn.proj.weight`, `Linear.bias` or `/head`",
         )
     return result

@@ -22,7 +22,9 @@ def rewritten(pattern: str, template: str, name: str) -> str | None:
     [
         ("attn.c_attn", "attn.qkv", "h.0.attn.c_attn.weight", "h.0.attn.qkv.weight"),
         ("ln_*", "ln*", "h.0.ln_1.bias", "h.0.ln1.bias"),
-        ("ln_[12]", "ln*", "h.0.ln_2.bias", "h.0.ln2.bias"),
+        ("ln_[1-2]", "ln*", "h.0.ln_2.bias", "h.0.ln2.bias"),
+        ("h.[9-10].attn", "h.*.mix", "h.10.attn.w", "h.10.mix.w"),
+        ("h.[9-10].attn", "h.*.mix", "h.0.attn.w", None),
         ("ln_?", "norm*", "ln_f.bias", "normf.bias"),
         ("/layer.*.out", "h.*.proj", "layer.3.out.weight", "h.3.proj.weight"),
         ("/layer.*.out", "h.*.proj", "bert.layer.3.out.weight", None),
@@ -71,7 +73,7 @@ def test_what_stands_for_nothing_is_refused(pattern: str, template: str) -> None
 
 
 WORDS = st.sampled_from(["a", "b", "ab", "0", "12", "a_b"])
-COMPONENTS = st.one_of(WORDS, st.sampled_from(["*", "**", "a*", "?", "{a,b}", "[01]", "*b"]))
+COMPONENTS = st.one_of(WORDS, st.sampled_from(["*", "**", "a*", "?", "{a,b}", "[0-12]", "*b"]))
 PATTERNS = st.builds(
     lambda anchor, parts: anchor + ".".join(parts),
     st.sampled_from(["", "/"]),
