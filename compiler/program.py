@@ -46,6 +46,11 @@ class Call:
     target_span: Span
     scope: Scope = field(repr=False)
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is a name alone, without parentheses."""
+        return self.span == self.target_span
+
 
 @dataclass(frozen=True, eq=False)
 class NameTemplate:

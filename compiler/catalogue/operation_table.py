@@ -210,6 +210,14 @@ FACTORIES: frozenset[str] = frozenset(
 """Operations that take ``device=`` and no tensor: they get the device of a block's inputs. (``normal`` is
 none: with tensors for its mean it refuses a device.)"""
 
+SCALAR_OPERATIONS: frozenset[str] = frozenset(
+    """
+    all amax amin aminmax any argmax argmin count_nonzero max mean median min nanmean nanmedian nansum norm
+    prod std std_mean sum var var_mean linalg.norm linalg.vector_norm
+    """.split()
+)
+"""Operations that make one number, or two, of a whole tensor where they are told no dimension."""
+
 TRAINING = "training"
 RATE = "dropout_p"
 MODE_ARGUMENTS: dict[str, str] = {

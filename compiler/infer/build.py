@@ -112,7 +112,12 @@ class Builder:
                 {**value.places, **added},
             )
             return self.from_call(value.call, given)
-        if node.target in FUNCTIONS or node.target in METHODS or node.target in node.scope.plugins.operations:
+        names_operation = (
+            node.target in FUNCTIONS or node.target in METHODS or node.target in node.scope.plugins.operations
+        )
+        if names_operation and node.is_bare:
+            raise not_a_layer(node, value, f"for the operation write `{node.target}()`")
+        if names_operation:
             return self.from_call(
                 replace(node, kind="operation"), evaluate_arguments(node, values, self.limits)
             )

@@ -145,11 +145,12 @@ def block_argument_problems(definition: Definition, node: Call, given: Given) ->
     return problems
 
 
-def not_a_layer(node: Call, value: object) -> SpecError:
-    """Return the error of a value that stands in a layer position."""
-    help_text = (
+def not_a_layer(node: Call, value: object, otherwise: str | None = None) -> SpecError:
+    """Return the error of a value that stands in a layer position; `otherwise` is another way out."""
+    layer = (
         None if isinstance(value, Recipe) else "give a layer or a block for it, such as `GELU` or `MLP(64)`"
     )
+    help_text = "; ".join(filter(None, [layer, otherwise])) or None
     return refuse(
         "not-a-layer", f"`{node.target}` is {show(value)} here, not a layer", node.target_span, help=help_text
     )

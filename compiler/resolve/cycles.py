@@ -2,21 +2,8 @@
 
 from __future__ import annotations
 
-from compiler.program import (
-    Call,
-    Choice,
-    Definition,
-    Inline,
-    LayerNode,
-    ModuleBody,
-    ParallelBody,
-    Repeat,
-    ResidualBody,
-    Scope,
-    Sequence,
-    SequenceBody,
-    Splice,
-)
+from compiler.program import Definition, Scope
+from compiler.resolve.calls import calls_of
 from spec_schema.diagnostics import Diagnostic, refuse
 
 
@@ -49,34 +36,7 @@ def _visit(
         return
     if len(trail) > 32:
         raise refuse("block-depth", "blocks are nested more than 32 deep", definition.span)
-    for inner in _blocks_of(definition):
-        _visit(inner, (*trail, definition), state, problems)
+    for call in calls_of(definition):
+        if call.kind == "block":
+            _visit(call.scope.blocks[call.target], (*trail, definition), state, problems)
     state.setdefault(id(definition), "done")
-
-
-def _blocks_of(definition: Definition) -> list[Definition]:
-    body = definition.body
-    match body:
-        case ModuleBody():
-            nodes = list(body.layers.values())
-        case ParallelBody():
-            nodes = [item.node for item in body.branches]
-        case SequenceBody() | ResidualBody():
-            nodes = [item.node for item in body.items]
-    return [found for node in nodes for found in _blocks_in(node)]
-
-
-def _blocks_in(node: LayerNode | Splice) -> list[Definition]:
-    match node:
-        case Call():
-            own = [node.scope.blocks[node.target]] if node.kind == "block" else []
-            return own
-        case Sequence() | Splice():
-            return [found for item in node.items for found in _blocks_in(item.node)]
-        case Repeat():
-            return _blocks_in(node.of)
-        case Choice():
-            return _blocks_in(node.then) + (_blocks_in(node.otherwise) if node.otherwise else [])
-        case Inline():
-            return _blocks_of(node.definition)
-    return []

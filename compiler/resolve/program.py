@@ -17,6 +17,7 @@ from compiler.program import (
     Scope,
     ValueTree,
 )
+from compiler.resolve.bare_names import bare_names
 from compiler.resolve.cycles import cycles
 from compiler.resolve.definitions import DefinitionReader, default_inputs
 from compiler.resolve.rules import read_rules
@@ -49,6 +50,8 @@ def resolve(loaded: Loaded, plugins: Registry) -> ResolvedProgram:
     scope = _resolve_file(loaded, plugins, problems, {})
     inputs, sizes, size_spans = _inputs(loaded, scope, problems)
     model = _model(loaded, scope, problems)
+    if model is not None:
+        problems.extend(bare_names([model], scope))
     missing = _requirements(loaded, plugins)
     if missing:
         problems = [*missing, *(problem for problem in problems if problem.code not in REGISTERED)]
@@ -83,6 +86,7 @@ def _resolve_file(
         body = loaded.document.blocks[reader[0]]
         scope.blocks[name] = reader[1].read(body)
         problems.extend(reader[1].problems)
+    problems.extend(bare_names([scope.blocks[name] for name in readers], scope))
     return scope
 
 

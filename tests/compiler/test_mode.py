@@ -108,10 +108,13 @@ def test_a_layer_of_that_name_is_no_operation() -> None:
     assert "return self.dropout(x)" in spec(model).source
 
 
-def test_both_modes_are_inferred() -> None:
+@pytest.mark.parametrize(
+    "name", ["dropout", "alpha_dropout"]
+)  # to torch's default these are training, and not
+def test_both_modes_are_inferred(name: str) -> None:
     """What drops cannot work on whole numbers, which evaluation alone would not show."""
     with pytest.raises(SpecError) as caught:
-        compiler.compile_text('spec: 1\ninputs: {x: "int64[batch]"}\nmodel: [dropout]\n')
+        compiler.compile_text(f'spec: 1\ninputs: {{x: "int64[batch]"}}\nmodel: [{name}]\n')
     assert [each.code for each in caught.value.diagnostics] == ["operation-failed"]
 
 

@@ -17,6 +17,7 @@ from compiler.catalogue.operation_table import (
     LIST_FIRST,
     METHODS,
     MODE_ARGUMENTS,
+    SCALAR_OPERATIONS,
     SPREAD_FIRST,
 )
 
@@ -159,6 +160,20 @@ def test_every_operation_with_a_mode_or_a_rate_of_dropout_says_so() -> None:
     for name, argument in MODE_ARGUMENTS.items():
         assert argument in keywords[name]
         assert ("training" in keywords[name]) == (argument == "training")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scalar_operations_are_those_that_make_one_number_of_a_feature_map() -> None:
+    assert {name for name in FUNCTIONS if _gives_scalars(name)} == SCALAR_OPERATIONS
+
+
+def _gives_scalars(name: str) -> bool:
+    try:
+        made = operations.operation(name)(torch.rand(2, 3, 4, 4))
+    except (RuntimeError, TypeError, ValueError, IndexError):
+        return False
+    results = made if isinstance(made, tuple) else (made,)
+    return all(isinstance(each, torch.Tensor) and not each.ndim for each in results)
 
 
 # The bindings of these are written by hand: torch lists no overload with a device and without a tensor.
