@@ -185,8 +185,7 @@ def print_inferred(inferred: Inferred) -> str:
 
 
 def _state(path: str, state: State) -> Iterator[str]:
-    from compiler.infer.states import BlockState, Chain, Leaf, Operation
-    from compiler.rules.table import used_children
+    from compiler.infer.states import BlockState, Chain, Leaf, Operation, used_children
 
     start = f"{path}: " if path else ""
     children: Iterable[tuple[str, State]] = ()

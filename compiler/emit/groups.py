@@ -9,11 +9,10 @@ from functools import cached_property
 from torch import Tensor
 
 from compiler.emit.names import unused
-from compiler.infer.states import BlockState, Chain, State
+from compiler.infer.states import BlockState, Chain, State, used_children
 from compiler.infer.values import Recipe
 from compiler.program import Definition, ModuleBody, ResidualBody, SequenceBody
 from compiler.resolve.nodes import reuses
-from compiler.rules.table import used_children
 from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import Span
 

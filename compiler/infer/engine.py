@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +17,7 @@ from compiler.infer.build import Builder
 from compiler.infer.calls import TORCH_ERRORS, apply_operation
 from compiler.infer.cells import Cell
 from compiler.infer.combine import combine_values
+from compiler.infer.conditions import Conditions, difference
 from compiler.infer.interpreter import Interpreter
 from compiler.infer.leaves import Leaves
 from compiler.infer.own_tensors import OwnTensors
@@ -58,6 +60,10 @@ class Engine:
     own_tensors: OwnTensors = field(init=False)
     steps: dict[Hashable, tuple[State, Any]] = field(default_factory=dict)
     trail: Trail = field(default_factory=Trail)
+    conditions: Conditions = field(default_factory=Conditions)
+    """What numbers decided in the run at hand."""
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    """The open dimensions that are not of their example size in the run at hand."""
     number_calls: set[int] = field(default_factory=set)
     """The `ast` nodes, by identity, that call a function of numbers whose name is an operation too."""
 
@@ -65,6 +71,16 @@ class Engine:
         self.builder = Builder(self.limits)
         self.leaves = Leaves(self)
         self.own_tensors = OwnTensors(self)
+
+    def begin(self, examples: Mapping[str, Any], sizes: Mapping[str, Any]) -> None:
+        """Begin a run at some sizes of the open dimensions."""
+        self.conditions = Conditions()
+        self.changed = {name: size for name, size in sizes.items() if size is not examples[name]}
+
+    def note_condition(self, node: ast.AST, truth: bool, operands: Sequence[object]) -> None:
+        """Note a condition that numbers decide."""
+        path = tuple(frame.name for frame in self.trail.frames)
+        self.conditions.note(path, node, truth, difference(operands))
 
     # Steps.
 

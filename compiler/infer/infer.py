@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 
 from compiler.infer.cells import Cell
+from compiler.infer.conditions import Conditions
 from compiler.infer.engine import Engine
+from compiler.infer.finished import finished
 from compiler.infer.own_tensors import check_extent, check_size, dtype_of, float_dtype
+from compiler.infer.sizes import OtherSizes
 from compiler.infer.states import BlockState
 from compiler.infer.symbols import symbolic_sizes
 from compiler.program import ModelInput, ResolvedProgram
@@ -35,6 +38,8 @@ class Inferred:
     inputs: Mapping[str, Tensor]
     output: Any
     engine: Engine
+    other_inputs: tuple[Mapping[str, Tensor], ...] = ()
+    """Inputs of other sizes, at which conditions come out otherwise."""
 
     @property
     def modes(self) -> tuple[bool, ...]:
@@ -50,12 +55,14 @@ def infer_shapes(program: ResolvedProgram, limits: Limits, dtype: torch.dtype = 
         SpecError: a shape, a dtype or an argument does not fit. Its shapes have the names of the symbolic
             dimensions where a second run, over symbols, comes to the same errors.
     """
+    runs = Runs(program, Engine(limits, program.scope.plugins, dtype))
     try:
-        return _infer(program, limits, dtype, program.sizes)
+        runs.run(program.sizes)
     except SpecError as error:
         if not any(map(_shows_shape, error.diagnostics)):
             raise
         raise _with_symbols(program, limits, dtype, error) from None
+    return _with_other_sizes(runs)
 
 
 def _shows_shape(diagnostic: Diagnostic) -> bool:
@@ -72,7 +79,7 @@ def _with_symbols(
     clock = Clock(min(limits.compile_seconds, SECONDS_FOR_NAMES))
     try:
         with clock.running(), stage("infer"), symbolic_sizes(program.sizes) as symbols:
-            _infer(program, limits, dtype, symbols)
+            Runs(program, Engine(limits, program.scope.plugins, dtype)).run(symbols)
     except SpecError as symbolic:
         if _places(symbolic) == _places(error):
             return SpecError(map(_named, symbolic.diagnostics, error.diagnostics))
@@ -91,20 +98,47 @@ def _places(error: SpecError) -> list[tuple[str, str]]:
     return [(diagnostic.code, str(diagnostic.span)) for diagnostic in error.diagnostics]
 
 
-def _infer(
-    program: ResolvedProgram, limits: Limits, dtype: torch.dtype, sizes: Mapping[str, Any]
-) -> Inferred:
-    engine = Engine(limits, program.scope.plugins, dtype)
-    with meta_device(torch.float32):
-        with float_dtype(dtype):
-            inputs = sample_inputs(program, sizes)
-        root = engine.builder.instantiate(program.model, {})
-        engine.training = True
-        root, output = _run(engine, root, inputs, program)
-        engine.training = False
-        if engine.asked_mode:
-            root, output = _run(engine, root, inputs, program)
-    return Inferred(program, root, inputs, output, engine)
+def _with_other_sizes(runs: Runs) -> Inferred:
+    """Return what was inferred, after runs at other sizes of the open dimensions."""
+    inputs, output = runs.inputs, runs.output
+    others = OtherSizes(runs.program.sizes, runs.run, lambda: runs.engine.conditions)
+    if runs.program.sizes:
+        others.explore(runs.engine.conditions)
+    root = replace(finished(runs.engine, runs.root), output=output)
+    return Inferred(runs.program, root, inputs, output, runs.engine, tuple(map(runs.samples, others.turning)))
+
+
+@dataclass(eq=False)
+class Runs:
+    """Runs of one program, in all modes: each goes on from the states that the one before left."""
+
+    program: ResolvedProgram
+    engine: Engine
+
+    def __post_init__(self) -> None:
+        with meta_device(torch.float32):
+            self.root = self.engine.builder.instantiate(self.program.model, {})
+        self.inputs: Mapping[str, Tensor] = {}
+        self.output: Any = None
+
+    def samples(self, sizes: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return inputs without values."""
+        with meta_device(self.engine.dtype):
+            return sample_inputs(self.program, sizes)
+
+    def run(self, sizes: Mapping[str, Any]) -> Conditions:
+        """Run the model at some sizes of the named dimensions; return what numbers decided."""
+        self.engine.begin(self.program.sizes, sizes)
+        self.inputs = self.samples(sizes)
+        root = self.root
+        with meta_device(torch.float32):
+            self.engine.training = True
+            root, self.output = _run(self.engine, root, self.inputs, self.program)
+            self.engine.training = False
+            if self.engine.asked_mode:
+                root, self.output = _run(self.engine, root, self.inputs, self.program)
+        self.root = root
+        return self.engine.conditions
 
 
 def _run(

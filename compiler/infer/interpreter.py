@@ -209,6 +209,8 @@ class Interpreter(Evaluator):
                     help="reduce it first: `.any()`, `.all()` or `.sum() > 1`",
                 )
             raise _Depends
+        if type(value) is int:
+            self.engine.note_condition(node, bool(value), (value, 0))
         return bool(value)
 
     def _value_IfExp(self, node: ast.IfExp) -> Any:
@@ -390,7 +392,10 @@ class Interpreter(Evaluator):
         if function is operator.getitem and isinstance(arguments[0], Cell):
             return arguments[0].index(arguments[1], self.source.span(node))
         if function in (operator.is_, operator.is_not) or not tensors_in(list(arguments)):
-            return super().apply(node, what, function, *arguments)
+            value = super().apply(node, what, function, *arguments)
+            if isinstance(node, ast.Compare):
+                self.engine.note_condition(node, bool(value), arguments)
+            return value
         return apply_operator(self, node, what, function, arguments)
 
     def items(self, node: ast.AST, value: Any) -> list[Any]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from compiler.catalogue.layers import CannotInfer, infer, parse_rule, reads_as_torch
 from compiler.infer.arguments import Given
 from compiler.infer.calls import TORCH_ERRORS
-from compiler.infer.own_tensors import float_dtype
+from compiler.infer.own_tensors import float_dtype, open_size
 from compiler.infer.reasons import reason
 from compiler.infer.states import Leaf, State
 from compiler.infer.symbols import size_text
@@ -38,6 +38,8 @@ class Leaves:
         if state.module is None:
             state = self._shape_leaf(state, [*inputs, *keywords.values()], place)
         assert state.module is not None
+        if self.engine.changed:
+            self._check_sizes(state, [*inputs, *keywords.values()], place)
         self._check_dtypes(state, inputs, place)
         try:
             return state, state.module(*inputs, **keywords)
@@ -48,6 +50,21 @@ class Leaves:
     def shape(self, state: Leaf, place: Span) -> Leaf:
         """Return a layer that no call has reached, and whose sizes are all written, with its tensors."""
         return self._shape_leaf(state, [], place)
+
+    def _check_sizes(self, state: Leaf, inputs: Sequence[Any], place: Span) -> None:
+        """Refuse a layer whose inferred sizes are others where an open dimension has another size."""
+        written = {name: value for name, value in state.values.items() if name not in state.inferred}
+        try:
+            sizes = infer(state.layer, written, inputs)
+        except CannotInfer:
+            return  # the call itself says what is wrong with its inputs
+        for name, size in state.inferred.items():
+            if sizes[name] != size:
+                what = f"`{name}` of this {state.layer.name}"
+                label = f"gets {', '.join(map(show, inputs))}"
+                raise open_size(self.engine, what, (size, sizes[name]), place, label)
+        for nested in state.nested.values():
+            self._check_sizes(nested, inputs[:1], place)
 
     def _check_dtypes(self, state: Leaf, inputs: Sequence[Any], place: Span) -> None:
         """Refuse an input that the parameters are not multiplied with: on the meta device torch lets it pass."""

@@ -15,9 +15,10 @@ from compiler.infer.states import BlockState
 from compiler.infer.values import show, tensors_in
 from compiler.program import ModuleBody, TensorEntry
 from spec_schema.bounds import bindings
-from spec_schema.diagnostics import Label, refuse
+from spec_schema.diagnostics import Label, SpecError, refuse
 from spec_schema.grammar import Expression, Program
 from spec_schema.limits import DEFAULT_LIMITS, Limits
+from spec_schema.source import Span
 from spec_schema.tensors import TensorType
 
 LARGEST_EXTENT = 2**48
@@ -35,10 +36,25 @@ class OwnTensors:
 
     def shape(self, state: BlockState, bound: Mapping[str, Any]) -> dict[str, Tensor]:
         body = state.definition.body
-        if state.tensors or not isinstance(body, ModuleBody):
+        if not isinstance(body, ModuleBody):
+            return {}
+        if state.tensors:
+            self._check_sizes(body, state, bound)
             return dict(state.tensors)
         with float_dtype(self.engine.dtype):
             return {name: self._tensor(entry, state, bound) for name, entry in body.tensors.items()}
+
+    def _check_sizes(self, body: ModuleBody, state: BlockState, bound: Mapping[str, Any]) -> None:
+        """Refuse a tensor whose sizes are others where an open dimension has another size."""
+        for entry in body.tensors.values() if self.engine.changed else ():
+            if entry.type is None:
+                continue
+            sizes = self.dimensions(entry.type, state, bound)
+            made = tuple(state.tensors[entry.name].shape)
+            for dimension, before, after in zip(entry.type.dimensions, made, sizes, strict=True):
+                if before != after:
+                    what = f"dimension `{dimension}` of `{entry.name}`"
+                    raise open_size(self.engine, what, (before, after), dimension.place)
 
     def _tensor(self, entry: TensorEntry, state: BlockState, bound: Mapping[str, Any]) -> Tensor:
         if entry.value is not None:
@@ -91,6 +107,15 @@ class OwnTensors:
             size = self.engine.interpreter(dimension, state, bound, {}).value(dimension.tree)
             sizes.append(check_size(size, dimension, {**state.values, **bound}, self.engine.limits))
         return check_extent(tuple(sizes), tensor)
+
+
+def open_size(
+    engine: Engine, what: str, sizes: tuple[object, object], place: Span, label: str = ""
+) -> SpecError:
+    """Return the refusal of a tensor whose size is another one at the sizes of this run."""
+    where = ", ".join(f"{name} is {size}" for name, size in engine.changed.items())
+    note = f"it is {sizes[1]} where {where}, and {sizes[0]} at another size"
+    return refuse("open-size", what, place, label=label, notes=(note, *engine.trail.notes()))
 
 
 def check_extent(sizes: tuple[Any, ...], tensor: TensorType) -> tuple[Any, ...]:

@@ -6,14 +6,14 @@ remembered, and a model of 126 equal blocks costs one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from torch import Tensor, nn
 
 from compiler.catalogue.layers import LayerType
-from compiler.program import Call, Definition, Item, Repeat, Sequence
+from compiler.program import Call, Definition, Item, ModuleBody, Repeat, Sequence
 from spec_schema.source import Span
 
 
@@ -93,3 +93,11 @@ class BlockState:
 
 
 State = Leaf | Operation | Identity | Chain | BlockState
+
+
+def used_children(state: BlockState) -> Iterator[tuple[str, State]]:
+    """Yield the layers of a block that a call reaches: the others are not made."""
+    everything = not isinstance(state.definition.body, ModuleBody) or state.definition.body.program is None
+    for name, child in state.children.items():
+        if everything or name in state.used:
+            yield name, child

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import torch
@@ -64,10 +65,10 @@ def find_moves(inferred: Inferred, plan: Plan) -> Moves:
     engine.groups = groups
     root = engine.locate(inferred.root, where)
     start = input_device(plan)
-    with meta_device(torch.float32):
-        inputs = {name: put(tensor, start) for name, tensor in inferred.inputs.items()}
-        for training in inferred.modes:
-            engine.training = training
+    for given, training in product((inferred.inputs, *inferred.other_inputs), inferred.modes):
+        inputs = {name: put(tensor, start) for name, tensor in given.items()}
+        engine.training = training
+        with meta_device(torch.float32):
             cell = PlacedCell(engine, inferred.program.name, root)
             cell.call([], inputs, inferred.program.model.span, "model")
     engine.moves.check()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from compiler.catalogue.plugins import Registry
@@ -210,6 +210,7 @@ def _inputs(
             sizes.setdefault(symbol, DEFAULT_SIZES.get(symbol, DEFAULT_SIZE))
             spans.setdefault(symbol, place)
     given = loaded.document.keys_of("dims")
+    problems.extend(_misspelt(spans, given, scope))
     for name, size in loaded.document.dims.items():
         place = given[name].span
         if name not in sizes and len(inputs) == len(
@@ -229,6 +230,25 @@ def _inputs(
         except SpecError as error:
             problems.extend(error.diagnostics)
     return tuple(inputs), sizes, spans
+
+
+def _misspelt(symbols: Mapping[str, Span], declared: Container[str], scope: Scope) -> Iterator[Diagnostic]:
+    """Yield a diagnostic for each open dimension that is probably a variable with a slip in it."""
+    for symbol, place in symbols.items():
+        near = did_you_mean(symbol, (name for name in scope.variables if _may_be_slip(symbol, name)))
+        if near is not None and symbol not in declared and symbol not in DEFAULT_SIZES:
+            yield Diagnostic(
+                "near-variable",
+                f"`{symbol}` would be an open dimension, and there is a variable `{near}`",
+                place,
+                help=f"did you mean `{near}`? If not, declare the dimension: `dims: {{{symbol}: {DEFAULT_SIZE}}}`",
+            )
+
+
+def _may_be_slip(symbol: str, variable: str) -> bool:
+    """Whether one name may be the other, misspelt: short names and numbered ones differ on purpose."""
+    numbered = symbol.rstrip("0123456789") == variable.rstrip("0123456789")
+    return min(len(symbol), len(variable)) > 2 and abs(len(symbol) - len(variable)) < 2 and not numbered
 
 
 def _size(name: str, written: Scalar, scope: Scope) -> int:

@@ -11,10 +11,10 @@ from itertools import zip_longest
 from typing import Any
 
 from compiler.catalogue.layer_types import REQUIRED
-from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State
+from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State, used_children
 from compiler.infer.values import same_form, show
 from compiler.program import ModuleBody, ParallelBody, ResidualBody
-from compiler.rules.table import ModuleRow, used_children
+from compiler.rules.table import ModuleRow
 
 MISSING = "nothing"
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from torch import Tensor, nn
 
-from compiler.infer.states import BlockState, Chain, Leaf, State
+from compiler.infer.states import BlockState, Chain, Leaf, State, used_children
 from compiler.program import ModuleBody, Rules, TensorEntry
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import refuse
@@ -111,14 +111,6 @@ def expand(root: BlockState, limits: Limits) -> Table:
     table = Table()
     _Expansion(table, root).state(root, Place((), "", ()))
     return table
-
-
-def used_children(state: BlockState) -> Iterator[tuple[str, State]]:
-    """Yield the layers of a block that a call reaches: the others are not made."""
-    everything = not isinstance(state.definition.body, ModuleBody) or state.definition.body.program is None
-    for name, child in state.children.items():
-        if everything or name in state.used:
-            yield name, child
 
 
 def _count(state: State, known: dict[State, int]) -> int:

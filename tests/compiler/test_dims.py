@@ -15,7 +15,7 @@ vars: {{side: 8, heads: 2}}
 presets: {{tiny: {{side: 4}}}}
 inputs: {{image: "float[batch, height, width]"}}
 dims: {dims}
-model: [Linear(3)]
+model: [ReLU]
 """
     return compiler.compile_text(text, preset=preset)
 

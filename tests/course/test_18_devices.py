@@ -116,7 +116,7 @@ def test_values_move_between_parts_on_two_devices() -> None:
 def test_tensors_that_a_model_makes_are_on_the_device_of_its_inputs() -> None:
     text = """
 spec: 1
-inputs: {x: "float32[batch, time]"}
+inputs: {x: "float32[batch, 16]"}
 model:
   layers: {linear: Linear(4)}
   forward: |

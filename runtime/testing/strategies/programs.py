@@ -122,6 +122,22 @@ def static_branch(draw: Draw, writer: Writer) -> None:
             writer.line(f"{writer.main} = {kept(draw, writer, writer.main, flow)}")
 
 
+def size_branch(draw: Draw, writer: Writer) -> None:
+    """An `if` or a choice that the size of an open dimension decides: other batches go another way."""
+    flow = writer.env[writer.main]
+    test = f"{writer.main}.shape[0] {pick(draw, '>', '<', '==', '>=')} {draw(st.integers(1, 6))}"
+    one, two = (kept(draw, writer, writer.main, flow) for _ in range(2))
+    if rarely(draw, 3):
+        writer.line(f"{writer.main} = {one} if {test} else {two}")
+        return
+    writer.line(f"if {test}:")
+    with writer.indented():
+        writer.line(f"{writer.main} = {one}")
+    writer.line("else:")
+    with writer.indented():
+        writer.line(f"{writer.main} = {two}")
+
+
 def ternary(draw: Draw, writer: Writer) -> None:
     flow = writer.env[writer.main]
     one, two = (kept(draw, writer, writer.main, flow) for _ in range(2))
@@ -174,6 +190,7 @@ KEEPING_STATEMENTS: tuple[Any, ...] = (
     pair,
     data_branch,
     static_branch,
+    size_branch,
     ternary,
     early_return,
     *LOOPS,

@@ -341,7 +341,7 @@ def test_a_parameter_that_a_block_gets_is_not_taken_for_a_value() -> None:
     with pytest.raises(compiler.SpecError, match="device-mix"):
         compiler.compile_text("""
 spec: 1
-inputs: {x: "float[batch, 8]"}
+inputs: {x: "float[2, 8]"}
 blocks:
   Sum:
     forward(x, y): |
