@@ -20,7 +20,8 @@ from compiler.catalogue.initializer_table import (
 )
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.operations import operation, signature
-from compiler.infer.calls import check_signature
+from compiler.infer.calls import check_device, check_signature
+from compiler.infer.on_meta import only_meta
 from compiler.infer.reasons import refusal
 from compiler.surgery.arguments import Surgery, bind_arguments, read_surgery
 from spec_schema.bounds import kind
@@ -176,6 +177,7 @@ class InitEvaluator(Evaluator):
         if name not in OPERATIONS:
             raise self.unknown_name(node.func) if isinstance(node.func, ast.Name) else AssertionError
         check_signature(self.source, node, signature(name).check(len(arguments), keywords), f"`{name}`")
+        check_device(self.source.span(node), name, arguments, keywords)
         return self.apply(node, name, lambda *a: operation(name)(*a, **keywords), *arguments)
 
     def _transform(self, node: ast.Call, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Tensor:
@@ -336,7 +338,7 @@ def check_initialisation(
     registered: Mapping[str, Callable[..., Any]],
 ) -> None:
     """Refuse an initialiser that cannot give a tensor of this shape, before anything is drawn."""
-    with torch.device("meta"):
+    with only_meta():
         evaluator = InitEvaluator(expression, names, shape, DrySource(shape, dtype), registered)
         value = evaluator.result()
     if isinstance(value, Tensor):

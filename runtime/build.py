@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from compiler.artifact import Artifact
+from compiler.infer.on_meta import only_meta
 from compiler.placement.place import bytes_per_device
 from compiler.plan import PlanRow
 from runtime.classes import ARTIFACT, root_class
@@ -60,7 +61,7 @@ def assemble(artifact: Artifact, values: Values) -> nn.Module:
     """Return a model, settled on devices, whose tensors are what `values` gives for each row of the plan."""
     there = target_devices(artifact.plan)
     cls = root_class(artifact)
-    with torch.device("meta"):
+    with only_meta():
         model = cls()
     for row in artifact.plan.rows:
         place(model, row, values(row).to(there[row.device]).contiguous())

@@ -21,7 +21,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from compiler.artifact import Artifact
-from compiler.infer.infer import meta_device, sample_inputs
+from compiler.infer.infer import sample_inputs
+from compiler.infer.on_meta import meta_device
 from compiler.infer.own_tensors import float_dtype
 from compiler.infer.symbols import shape_text, symbolic_sizes
 from compiler.plan import PlanRow

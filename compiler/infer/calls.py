@@ -17,6 +17,7 @@ from compiler.infer.values import show, tensors_in
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.grammar import Source
+from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -83,10 +84,25 @@ def apply_operation(
     """Call an operation or method by its name, letting torch's errors through."""
     if name in plugins:
         return plugins[name](*arguments, **keywords)
-    if name in FUNCTIONS:
-        return operation(name)(*arguments, **keywords)
-    assert name in METHODS
-    return getattr(torch.Tensor, name)(*arguments, **keywords)
+    assert name in FUNCTIONS or name in METHODS
+    function = operation(name) if name in FUNCTIONS else getattr(torch.Tensor, name)
+    return function(*arguments, **keywords)
+
+
+def check_device(
+    place: Span | Callable[[], Span], name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]
+) -> None:
+    """Refuse a device that a spec names: what it makes there would be on no other, and would take its memory."""
+    given = [] if FUNCTIONS.get(name, "").startswith("einops.") else [keywords.get("device")]
+    given.extend(arguments[1:] if name == "to" else ())
+    if any(isinstance(each, str) or type(each) is int for each in given):
+        raise refuse(
+            "forbidden-argument",
+            f"`{name}` names a device, which a spec does not",
+            place if isinstance(place, Span) else place(),
+            notes=("a model is put on devices by `placement`, or when it is built",),
+            help="leave it out, or give the device of a tensor: `device=x.device`, `y.to(x)`",
+        )
 
 
 def check_signature(source: Source, node: ast.Call, problem: CallProblem | None, what: str) -> None:

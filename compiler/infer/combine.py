@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from compiler.catalogue.operation_table import LIST_FIRST
 from compiler.infer.arguments import evaluate_arguments
-from compiler.infer.calls import TORCH_ERRORS, apply_operation
+from compiler.infer.calls import TORCH_ERRORS, apply_operation, check_device
 from compiler.infer.reasons import forms, refusal
 from compiler.infer.states import BlockState
 from compiler.program import Call, ParallelBody
@@ -28,6 +28,8 @@ def combine_values(
     positional = list(given.positional) if given else []
     keywords = dict(given.keywords) if given else {}
     plugins = engine.plugins.operations
+    if name not in plugins:
+        check_device(span, name, positional, keywords)
     try:
         if name in LIST_FIRST or name in plugins:
             return apply_operation(name, plugins, [values, *positional], keywords)

@@ -14,7 +14,7 @@ from compiler.catalogue.operations import follows_mode
 from compiler.catalogue.plugins import Registry
 from compiler.infer.arguments import evaluate_value
 from compiler.infer.build import Builder
-from compiler.infer.calls import TORCH_ERRORS, apply_operation
+from compiler.infer.calls import TORCH_ERRORS, apply_operation, check_device
 from compiler.infer.cells import Cell
 from compiler.infer.combine import combine_values
 from compiler.infer.conditions import Conditions, difference
@@ -128,6 +128,8 @@ class Engine:
         arguments, keywords = [*inputs, *state.positional], dict(state.keywords)
         if self.follows_mode(state):
             self.asked_mode, keywords[TRAINING] = True, self.training
+        if state.name not in self.plugins.operations:
+            check_device(state.node.span, state.name, arguments, keywords)
         try:
             return apply_operation(state.name, self.plugins.operations, arguments, keywords)
         except TORCH_ERRORS as error:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +14,8 @@ from compiler.infer.cells import Cell
 from compiler.infer.conditions import Conditions
 from compiler.infer.engine import Engine
 from compiler.infer.finished import finished
-from compiler.infer.own_tensors import check_extent, check_size, dtype_of, float_dtype
+from compiler.infer.on_meta import meta_device
+from compiler.infer.own_tensors import check_extent, check_size, dtype_of
 from compiler.infer.sizes import OtherSizes
 from compiler.infer.states import BlockState
 from compiler.infer.symbols import symbolic_sizes
@@ -165,10 +165,3 @@ def _shape(program: ResolvedProgram, entry: ModelInput, sizes: Mapping[str, Any]
     names = {**program.scope.variables, **sizes}
     found = tuple(check_size(evaluate(part, names), part, names) for part in entry.type.dimensions)
     return check_extent(found, entry.type)
-
-
-@contextmanager
-def meta_device(dtype: torch.dtype) -> Iterator[None]:
-    """Make every tensor on the meta device, with a default dtype, for the time of a `with`."""
-    with torch.device("meta"), float_dtype(dtype):
-        yield

@@ -18,7 +18,7 @@ from torch import Tensor
 from compiler.catalogue.operation_table import CONSTANTS
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.infer.arguments import constant
-from compiler.infer.calls import apply_operator, call_method, call_operation, check_pieces
+from compiler.infer.calls import apply_operator, call_method, call_operation, check_device, check_pieces
 from compiler.infer.cells import Cell
 from compiler.infer.problems import check_input_names
 from compiler.infer.states import BlockState
@@ -386,6 +386,8 @@ class Interpreter(Evaluator):
         keywords: Mapping[str, Any],
     ) -> Any:
         """Call a function of torch for an operation, a method or an operator of the program."""
+        if what not in self.engine.plugins.operations:
+            check_device(partial(self.source.span, node), what, arguments, keywords)
         return function(*arguments, **keywords)
 
     def apply(self, node: ast.AST, what: str, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -26,7 +26,8 @@ from compiler.emit.rules import path
 from compiler.infer.cells import Cell
 from compiler.infer.combine import combine_values
 from compiler.infer.engine import Engine
-from compiler.infer.infer import Inferred, meta_device
+from compiler.infer.infer import Inferred
+from compiler.infer.on_meta import meta_device
 from compiler.infer.placed import Owned, Placed, map_tensors, place_of, placed_in, put
 from compiler.infer.states import BlockState, Chain, Leaf, Operation, State
 from compiler.placement.moves import Follow, Moves, Slot

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
-import torch
 from torch import nn
 
 from compiler.infer.build import Builder
 from compiler.infer.calls import TORCH_ERRORS
 from compiler.infer.infer import Inferred
+from compiler.infer.on_meta import only_meta
 from compiler.infer.states import BlockState, Chain, Leaf, State
 from compiler.infer.values import show
 from compiler.plan import Initialisation
@@ -300,7 +300,7 @@ def _larger(value: object) -> list[Any]:
 def _made(leaf: Leaf, inner: tuple[str, ...], arguments: Mapping[str, Any]) -> tuple[int, ...] | None:
     """Return the shape of a tensor of the layer with other arguments, None if it refuses them."""
     try:
-        with torch.device("meta"):
+        with only_meta():
             return _shape(leaf.layer.cls(**arguments), inner)
     except TORCH_ERRORS:
         return None

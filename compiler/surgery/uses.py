@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from compiler.artifact import Artifact
+from compiler.infer.on_meta import only_meta
 from compiler.initialisation import DrySource, InitEvaluator, reads_checkpoint
 from compiler.plan import Initialisation, PlanRow
 from compiler.surgery.arguments import Surgery
@@ -50,6 +50,6 @@ def checkpoint_uses(artifact: Artifact) -> list[Use]:
 
 def _calls(row: PlanRow, initialisation: Initialisation, registered: Mapping[str, Any]) -> list[Surgery]:
     source = _Noting(row)
-    with torch.device("meta"):
+    with only_meta():
         InitEvaluator(initialisation.expression, initialisation.names, row.shape, source, registered).result()
     return list(source.calls.values())

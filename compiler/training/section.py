@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from compiler.infer.infer import Inferred, meta_device
+from compiler.infer.infer import Inferred
+from compiler.infer.on_meta import meta_device
 from compiler.plan import Plan
 from compiler.program import Rules, Scope, SelectorRule
 from compiler.rules.dtype import default_dtype

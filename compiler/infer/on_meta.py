@@ -1,0 +1,55 @@
+"""Nothing but meta tensors: no tensor that is made while a spec is looked at has values, or takes memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from compiler.infer.own_tensors import float_dtype
+from compiler.infer.values import tensors_in
+
+
+class _Numbers(TorchFunctionMode):
+    """Has on the meta device what torch makes of numbers alone, where it forgets its own default device.
+
+    `normal(0.0, 1.0, [n])` and `add(1.0, 2.0)` are on the CPU, and so would be all that comes of them. What a
+    plugin asks for on another device stays there: it looks into it.
+    """
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func is torch.normal and _of_numbers(args, given):
+            given["device"] = "meta"
+        result = func(*args, **given)
+        if isinstance(result, Tensor) and not result.is_meta and _of_numbers(args, given):
+            return result.to("meta")
+        return result
+
+
+def _of_numbers(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> bool:
+    return keywords.get("device") is None and not tensors_in([*arguments, *keywords.values()])
+
+
+@contextmanager
+def only_meta() -> Iterator[None]:
+    """Make every tensor on the meta device, for the time of a `with`."""
+    with torch.device("meta"), _Numbers():
+        yield
+
+
+@contextmanager
+def meta_device(dtype: torch.dtype) -> Iterator[None]:
+    """Make every tensor on the meta device, with a default dtype, for the time of a `with`."""
+    with only_meta(), float_dtype(dtype):
+        yield
