@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,12 @@ class Artifact:
     def __deepcopy__(self, memo: dict[int, Any]) -> Artifact:
         """An artifact never changes: copies of a model share it."""
         return self
+
+    def __reduce__(self) -> tuple[Callable[..., Artifact], tuple[object, ...]]:
+        """A pickle holds the spec, which is compiled again where that artifact is not there."""
+        from compiler.pickled import reduced
+
+        return reduced(self)
 
     @property
     def program(self) -> ResolvedProgram:

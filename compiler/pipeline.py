@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.artifact import Artifact, Canonical, canonical
-from compiler.catalogue.plugins import Plugin, Registry, import_name, load_plugin
+from compiler.catalogue.plugin_files import import_name
+from compiler.catalogue.plugins import Plugin, Registry, load_plugin
 from compiler.load import BundledFiles, DiskFiles, Files, Loaded, Settings, load
 from compiler.resolve.program import resolve
 from spec_schema.clock import check_time, stage, timed

@@ -1,4 +1,8 @@
-"""The classes of an artifact, made from its verified source."""
+"""The classes of an artifact, made from its verified source: once in a process, and again in another one.
+
+A pickle of a built model holds the source, and not a name to import, so that a process that knows nothing of the spec
+verifies the source and makes the classes from it.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,61 @@ import hashlib
 import linecache
 import sys
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, count
+from threading import RLock
 from types import ModuleType
+from typing import Any, SupportsIndex
+from weakref import WeakValueDictionary
 
 from torch import nn
 
 from compiler.artifact import Artifact
-from compiler.catalogue.plugins import Registry, import_name
-from compiler.pipeline import plugin_modules
+from compiler.catalogue.plugin_files import PluginFile, files_of, import_name
+from compiler.catalogue.plugins import Registry
 from compiler.verify import open_imports, safe_builtins, verify
 
 REGISTERED = 256
 """The number of emitted modules that one process keeps findable by name."""
 
-_registered: OrderedDict[str, str] = OrderedDict()
-
 ARTIFACT = "blockprint_artifact"
 """The attribute of a built model that holds its artifact."""
+
+_lock = RLock()
+_registered: OrderedDict[str, str] = OrderedDict()
+_alive: WeakValueDictionary[tuple[object, ...], ModuleType] = WeakValueDictionary()
+"""The emitted modules of which something is in use. Their classes keep them, and they what they import."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """What an emitted module is made of."""
+
+    title: str
+    """The name of the artifact."""
+    source: str
+    members: tuple[tuple[str, str, Any], ...] = field(repr=False)
+    """What the source imports from plugins: the module, the name in it, and what is meant."""
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Tells modules apart: plugins of one name may differ, as where a file was changed and loaded again."""
+        return self.title, self.source, *(id(member) for _, _, member in self.members)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Recipe:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Recipe], tuple[object, ...]]:
+        files = files_of(member for _, _, member in self.members)
+        return _recipe, (files, self.title, self.source, self.members)
+
+
+def _recipe(
+    files: tuple[PluginFile, ...], title: str, source: str, members: tuple[tuple[str, str, Any], ...]
+) -> Recipe:
+    """Return a recipe from a pickle, which loads the files of plugins before their members."""
+    return Recipe(title, source, members)
 
 
 def root_class(artifact: Artifact) -> type[nn.Module]:
@@ -35,26 +78,58 @@ def root_class(artifact: Artifact) -> type[nn.Module]:
 
 
 def emitted_module(source: str, artifact: Artifact) -> ModuleType:
-    """Return the module that emitted source makes. It is verified, and then executed, here and nowhere else."""
-    plugins = artifact.program.scope.plugins
-    digest = hashlib.blake2b(source.encode(), digest_size=6).hexdigest()
-    filename = f"<blockprint {artifact.name} {digest}>"
-    tree = ast.parse(source, filename)
-    verify(tree, plugin_modules(plugins))
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    module = ModuleType(f"blockprint_{artifact.name.lower()}_{digest}")
-    known = module.__dict__["__builtins__"] = safe_builtins(_plugin_namespaces(plugins))
+    """Return the module that emitted source makes with the plugins of an artifact; the same each time."""
+    members = tuple(_imported(ast.parse(source), artifact.program.scope.plugins))
+    return made(Recipe(artifact.name, source, members))
+
+
+def made(recipe: Recipe) -> ModuleType:
+    """Return the module of a recipe: the one in use, or a new one."""
+    with _lock:
+        module = _alive.get(recipe.key)
+        if module is None:
+            module = _alive[recipe.key] = _execute(recipe)
+        _register(module, recipe)
+        return module
+
+
+def _execute(recipe: Recipe) -> ModuleType:
+    """Return a new module. Emitted source is verified, and then executed, here and nowhere else."""
+    module = ModuleType(_free_name(recipe))
+    filename = _filename(module, recipe)
+    tree = ast.parse(recipe.source, filename)
+    plugins = _namespaces(recipe.members)
+    verify(tree, plugins)
+    known = module.__dict__["__builtins__"] = safe_builtins(plugins)
     exec(compile(tree, filename, "exec"), module.__dict__)  # noqa: S102 - verified, see compiler.verify
     open_imports(known)
-    _register(module, filename)
+    for value in list(vars(module).values()):
+        if isinstance(value, type) and value.__module__ == module.__name__:
+            _let_pickle(value, module, recipe)
     return module
 
 
-def _register(module: ModuleType, filename: str) -> None:
-    """Let `torch.compile` and `inspect` find a module, and forget the oldest when there are many."""
-    sys.modules[module.__name__] = module
-    _registered[module.__name__] = filename
-    _registered.move_to_end(module.__name__)
+def _free_name(recipe: Recipe) -> str:
+    """Return a name for a module. Two of one source have plugins that differ."""
+    digest = hashlib.blake2b(recipe.source.encode(), digest_size=6).hexdigest()
+    name = f"blockprint_{recipe.title.lower()}_{digest}"
+    names = chain([name], (f"{name}_{number}" for number in count(2)))
+    return next(each for each in names if each not in sys.modules)
+
+
+def _filename(module: ModuleType, recipe: Recipe) -> str:
+    return (
+        f"<blockprint {recipe.title} {module.__name__.removeprefix(f'blockprint_{recipe.title.lower()}_')}>"
+    )
+
+
+def _register(module: ModuleType, recipe: Recipe) -> None:
+    """Let `torch.compile`, `inspect` and tracebacks find a module, and forget the oldest when there are many."""
+    name, filename = module.__name__, _filename(module, recipe)
+    linecache.cache[filename] = (len(recipe.source), None, recipe.source.splitlines(keepends=True), filename)
+    sys.modules[name] = module
+    _registered[name] = filename
+    _registered.move_to_end(name)
     while len(_registered) > REGISTERED:
         oldest, its_file = _registered.popitem(last=False)
         sys.modules.pop(oldest, None)
@@ -73,13 +148,47 @@ def artifact_of(model: nn.Module) -> Artifact:
     return artifact
 
 
-def _plugin_namespaces(plugins: Registry) -> dict[str, ModuleType]:
-    """Return, for each module that plugins come from, a module that holds what they register."""
+# Plugins.
+
+
+def _imported(tree: ast.Module, plugins: Registry) -> Iterator[tuple[str, str, Any]]:
+    """Yield what a source imports from plugins, as `members` of a recipe are."""
+    known: dict[tuple[str, str], Any] = {
+        (import_name(each), title): each for title, each in plugins.operations.items()
+    }
+    known |= {(import_name(each.cls), each.cls.__name__): each.cls for each in plugins.layers.values()}
+    for node in (each for each in tree.body if isinstance(each, ast.ImportFrom)):
+        for alias in node.names:
+            where = (str(node.module), alias.name)
+            if where in known:
+                yield *where, known[where]
+
+
+def _namespaces(members: Iterable[tuple[str, str, Any]]) -> dict[str, ModuleType]:
+    """Return, for each module that plugins come from, a module that holds what is imported from it."""
     modules: dict[str, ModuleType] = {}
-    for title, function in plugins.operations.items():
-        home = import_name(function)
-        setattr(modules.setdefault(home, ModuleType(home)), title, function)
-    for layer in plugins.layers.values():
-        home = import_name(layer.cls)
-        setattr(modules.setdefault(home, ModuleType(home)), layer.cls.__name__, layer.cls)
+    for home, title, member in members:
+        setattr(modules.setdefault(home, ModuleType(home)), title, member)
     return modules
+
+
+# Pickles.
+
+
+def _let_pickle(cls: Any, module: ModuleType, recipe: Recipe) -> None:
+    """Let instances of an emitted class be pickled with the source, and the class keep its module in use."""
+
+    def reduce(self: Any, protocol: SupportsIndex) -> Any:
+        if type(self) is not cls:  # a class derived from it, such as torch makes to parametrise a module
+            return super(cls, self).__reduce_ex__(protocol)
+        _, _, *rest = super(cls, self).__reduce_ex__(max(2, protocol.__index__()))
+        return _instance, (recipe, cls.__name__), *rest
+
+    reduce.module = module  # type: ignore[attr-defined]
+    cls.__reduce_ex__ = reduce
+
+
+def _instance(recipe: Recipe, name: str) -> Any:
+    """Return an instance of an emitted class, which is then given its state."""
+    cls = getattr(made(recipe), name)
+    return cls.__new__(cls)

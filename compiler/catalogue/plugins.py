@@ -5,10 +5,8 @@ one module. Nothing is registered globally, so two compilations with different p
 loading is always the caller's act: a spec may require a plugin by name and can never load one.
 """
 
-import hashlib
 import importlib
 import importlib.metadata
-import importlib.util
 import inspect
 import re
 import sys
@@ -21,6 +19,7 @@ from typing import Any, Literal, TypeVar, cast, overload
 
 from compiler.catalogue.hints import Hints
 from compiler.catalogue.layer_types import LayerType
+from compiler.catalogue.plugin_files import PluginError, PluginFile, files_of, load_file
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -46,14 +45,6 @@ _LONGEST_NAME = 64
 T = TypeVar("T", bound=Callable[..., Any])
 
 
-_FILE_PREFIX = "blockprint_plugin_"
-"""Modules of plugin files get a name of their own, so that two files of one name do not meet."""
-
-
-class PluginError(Exception):
-    """A plugin that cannot be loaded, or that clashes with what is there already."""
-
-
 @dataclass(frozen=True)
 class Registration:
     """The mark that a decorator leaves."""
@@ -73,6 +64,17 @@ class Plugin:
     operations: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     initializers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     datasets: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+
+    def __reduce__(self) -> tuple[Callable[..., "Plugin"], tuple[object, ...]]:
+        """What is registered is found again by its name in its module."""
+        layers = {name: each.cls for name, each in self.layers.items()}
+        parts: list[dict[str, Any]] = [
+            layers,
+            dict(self.operations),
+            dict(self.initializers),
+            dict(self.datasets),
+        ]
+        return _plugin, (files_of(member for part in parts for member in part.values()), self.name, *parts)
 
 
 # --- decorators -----------------------------------------------------------------------------------------
@@ -230,10 +232,23 @@ def plugin_of_layer(cls: type) -> Plugin:
     registration = _mark_of(cls)
     if registration is None or registration.kind != "layer":
         raise PluginError(f"{_called(cls)} is no registered layer: mark it with @layer")
-    module = sys.modules[cls.__module__]
-    source = getattr(module, "__file__", None) or module.__name__
-    name = registration.name
+    module, source, name = sys.modules[cls.__module__], _source_of(cls), registration.name
     return Plugin(_name_of(module, source), {name: _layer_type(name, cls, source)})
+
+
+def _source_of(cls: type) -> str:
+    return getattr(sys.modules[cls.__module__], "__file__", None) or cls.__module__
+
+
+def _plugin(
+    files: tuple[PluginFile, ...],
+    name: str,
+    layers: Mapping[str, type],
+    *more: Mapping[str, Callable[..., Any]],
+) -> Plugin:
+    """Return a plugin from a pickle, which loads its files before what they register."""
+    found = {each: _layer_type(each, cls, _source_of(cls)) for each, cls in layers.items()}
+    return Plugin(name, found, *more)
 
 
 def _name_of(module: ModuleType, reference: str) -> str:
@@ -244,10 +259,10 @@ def _name_of(module: ModuleType, reference: str) -> str:
 
 
 def _load_module(reference: str) -> ModuleType:
-    """The module of a plugin, run anew if it is a file. Whatever goes wrong in it is the plugin's error."""
+    """The module of a plugin. Whatever goes wrong in it is the plugin's error."""
     try:
         if reference.endswith(".py"):
-            return _load_file(Path(reference))
+            return load_file(Path(reference))
         points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=reference)
         found = next(iter(points)).load() if points else importlib.import_module(reference)
     except PluginError:
@@ -257,33 +272,6 @@ def _load_module(reference: str) -> ModuleType:
     if not isinstance(found, ModuleType):
         raise PluginError(f"the entry point {reference} is no module")
     return found
-
-
-def _load_file(path: Path) -> ModuleType:
-    path = path.resolve()
-    if not path.is_file():
-        raise PluginError(f"there is no plugin file {path}")
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    name = f"{_FILE_PREFIX}{digest}_{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}"
-    found = importlib.util.spec_from_file_location(name, path)
-    if found is None or found.loader is None:
-        raise PluginError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(found)
-    before = sys.modules.get(name)
-    sys.modules[name] = module  # dataclasses, pickle and inspect look a class's module up there
-    try:
-        found.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(name)
-        if before is not None:
-            sys.modules[name] = before
-        raise
-    return module
-
-
-def import_name(member: Any) -> str:
-    """The module that a stand-alone file imports a registered layer or operation from."""
-    return re.sub(rf"^{_FILE_PREFIX}[0-9a-f]+_", "", member.__module__)
 
 
 def _stem(module: ModuleType) -> str:

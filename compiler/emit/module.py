@@ -10,7 +10,8 @@ from itertools import accumulate
 from compiler.catalogue.layers import LayerType
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.operation_table import TRAINING
-from compiler.catalogue.plugins import Registry, import_name
+from compiler.catalogue.plugin_files import import_name
+from compiler.catalogue.plugins import Registry
 from compiler.emit.classes import ClassEmitter
 from compiler.emit.groups import ClassGroup, class_groups, group_key, several_classes
 from compiler.emit.moves import RELAY, relay_class

@@ -8,7 +8,8 @@ from typing import Any
 
 from compiler.catalogue.operation_table import FACTORIES
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
-from compiler.catalogue.plugins import Registry, import_name
+from compiler.catalogue.plugin_files import import_name
+from compiler.catalogue.plugins import Registry
 from compiler.emit.expressions import Translator
 from compiler.emit.moves import ClassMoves
 from compiler.emit.names import Globals

@@ -81,6 +81,14 @@ def fill_auto(artifact: Artifact, assigned: Mapping[str, str]) -> Artifact:
     return with_sites(artifact, found)
 
 
+def on_devices(artifact: Artifact, devices: Mapping[str, str]) -> Artifact:
+    """Return the model with each tensor on the device that `devices` gives for its canonical name."""
+    if all(devices[row.name] == row.device for row in artifact.plan.rows):
+        return artifact
+    rows = artifact.plan.by_name.items()
+    return with_sites(artifact, {name: Site(devices[row.name], _decisions(row)) for name, row in rows})
+
+
 def _decisions(row: PlanRow) -> list[Decision]:
     return [decision for decision in row.decisions if decision.section == "placement"]
 
