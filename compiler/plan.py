@@ -63,6 +63,8 @@ class PlanRow:
     steps: tuple[Step, ...]
     source: TensorRow = field(repr=False)
     decisions: tuple[Decision, ...] = ()
+    zero_rows: tuple[int, ...] = ()
+    """Rows that stand for padding: they are zero at first, whatever the initialisation draws."""
 
     @property
     def name(self) -> str:

@@ -80,7 +80,7 @@ class FirstValues:
         if isinstance(owner, BlockState) and entry is not None and entry.value is not None:
             return self._computed(row)
         if row.initialisation is not None:
-            return self._drawn(row, row.initialisation)
+            return _padded(self._drawn(row, row.initialisation), row.zero_rows)
         assert isinstance(owner, Leaf)
         return self.own.tensor(owner, row.source).to(row.dtype, copy=True)
 
@@ -112,6 +112,15 @@ class FirstValues:
                 notes=(f"inferred: {list(row.shape)}",),
             )
         return value.to(row.dtype).clone()
+
+
+def _padded(value: Tensor, rows: tuple[int, ...]) -> Tensor:
+    """Return a value with zero in its rows of padding."""
+    if not rows:
+        return value
+    value = value.contiguous()  # what an expression repeats by its strides has a row of its own then
+    value[list(rows)] = 0
+    return value
 
 
 @contextmanager

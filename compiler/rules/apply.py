@@ -17,6 +17,7 @@ from compiler.plan import Decision, Initialisation, Plan, PlanRow, Tie, meta
 from compiler.program import InitRule, PlacementRule, SelectorRule, ShareGroup
 from compiler.rules.agreement import differing_names, disagreements, frozen_in_part
 from compiler.rules.defaults import default_rules
+from compiler.rules.padding import padding
 from compiler.rules.share import Group, resolve_shares
 from compiler.rules.table import ModuleRow, RuleScope, Table, TensorRow, expand
 from compiler.rules.unused import unused_rule
@@ -80,6 +81,7 @@ class RuleApplier:
         shape, dtype = meta(owner.tensor)
         self.problems.extend(disagreements(group))
         initialisation, decisions = self._initialisation(group)
+        rows_of_padding = padding(group, initialisation)
         shares = [Decision("share", rule.name, rule.span) for rule in group.rules]
         trainable = self._trainable(group, frozen)
         device, placements = placed[owner.name]
@@ -94,7 +96,8 @@ class RuleApplier:
             initialisation,
             owner.steps,
             owner,
-            (*shares, *decisions, *frozen.get(owner.name, []), *placements),
+            (*shares, *decisions, *rows_of_padding.values(), *frozen.get(owner.name, []), *placements),
+            tuple(rows_of_padding),
         )
 
     # Initialisation.

@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 from hypothesis import given
-from torch import Tensor
+from torch import Tensor, nn
 
 import compiler
 import runtime
@@ -28,6 +28,14 @@ def test_first_values_follow_from_seed_and_names(document: Document) -> None:
     assert same(values, {name: more[name] for name in more if name not in others}), (
         "an unrelated layer changes values"
     )
+
+
+@given(specs())
+def test_rows_of_padding_are_zero(document: Document) -> None:
+    model = runtime.build(compiler.compile_text(to_yaml(document)), seed=3)
+    for module in model.modules():
+        if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+            assert not module.weight[module.padding_idx].any()
 
 
 def _values(document: Document) -> dict[str, Tensor]:

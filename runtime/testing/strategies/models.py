@@ -32,12 +32,17 @@ def row_model(draw: Draw, scope: Scope, inputs: dict[str, str], depth: int) -> A
     """Draw a model without a program: a list, one node, or layers in a row."""
     if rarely(draw, 5):
         inputs["tokens"] = f"int64[batch{pick(draw, '', ', 3')}]"
-        embedding = f"Embedding({VOCABULARY}, 4)"
+        embedding = f"Embedding({VOCABULARY}, 4{padding(draw)})"
         layout = STEPS if "3" in inputs["tokens"] else ROWS
         flow = Flow(layout, Width("4", even=True), 3 if layout == STEPS else 0)
         return [embedding, *sequence(draw, scope, flow, depth)[0]]
     flow, inputs[pick(draw, *INPUTS)] = tensor_input(draw, pick(draw, ROWS, STEPS, IMAGE), scope)
     return sequence_body(draw, scope, flow, depth, None, False)
+
+
+def padding(draw: Draw) -> str:
+    """Draw the argument of an embedding that names a row of padding, or none."""
+    return str(pick(draw, "", "", ", padding_idx=1", ", padding_idx=-1"))
 
 
 def program_model(draw: Draw, scope: Scope, inputs: dict[str, str], depth: int) -> Any:
@@ -77,7 +82,7 @@ def _tokens(draw: Draw, writer: Writer, inputs: dict[str, str], flow: Flow, scop
         draw, writer, inputs, ("tokens", "ids"), f"{pick(draw, 'int64', 'int32')}[batch{sizes}]"
     )
     width = Width(atom(draw, scope))
-    table = writer.add(draw, f"Embedding({VOCABULARY}, {width.text})")
+    table = writer.add(draw, f"Embedding({VOCABULARY}, {width.text}{padding(draw)})")
     embedded = writer.local(draw)
     writer.line(f"{embedded} = {table}({tokens})")
     writer.env[embedded] = flow.wide(width)

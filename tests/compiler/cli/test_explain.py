@@ -170,3 +170,13 @@ def test_the_pages_that_are_shipped_are_shown(cli: Call) -> None:
     page = cli("explain", "shape-mismatch").stdout
     assert page.startswith("shape-mismatch\n")
     assert "```" not in page
+
+
+def test_a_row_of_padding_is_said(cli: Call, tmp_path: Path) -> None:
+    spec = tmp_path / "words.yaml"
+    spec.write_text(
+        'spec: 1\ninputs: {tokens: "int64[batch, time]"}\n'
+        "model:\n  - Embedding(50, 8, padding_idx=-1)\ninit: [Embedding.weight: normal]\n"
+    )
+    lines = cli("explain", spec, "0.weight", "--format", "short").stdout.splitlines()
+    assert f"0.weight: padding row 49 is zero, padding_idx of 0 ({spec}:4) decides" in lines
