@@ -19,6 +19,7 @@ from runtime.freezing import keep_statistics
 from runtime.initialise import FirstValues
 from runtime.placement import MEMORY_SHARE, Devices, settle, target_devices
 from runtime.ties import keep_ties
+from runtime.unsaved import keep_unsaved
 from spec_schema.diagnostics import refuse
 
 Values = Callable[[PlanRow], Tensor]
@@ -67,6 +68,7 @@ def assemble(artifact: Artifact, values: Values) -> nn.Module:
         place(model, row, values(row).to(there[row.device]).contiguous())
     setattr(model, ARTIFACT, artifact)
     keep_ties(model, artifact.plan)
+    keep_unsaved(model, artifact)
     keep_statistics(model, artifact.plan)
     model.train()
     _check_complete(model, artifact)

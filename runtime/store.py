@@ -34,6 +34,7 @@ from runtime.manifest import (
 )
 from runtime.placement import Devices, settle
 from runtime.ties import differing_ties
+from runtime.unsaved import compute_unsaved
 
 KIND = "model"
 FIRST_FORMAT = "blockprint/1"
@@ -267,7 +268,7 @@ def load_into(
     """Give the values in a file to a model that was built from a spec, wherever its tensors are.
 
     Names, shapes, dtypes and sharing must be exactly those of the file; what the model computes may differ. Nothing
-    is changed if anything is wrong. Buffers that are not saved stay as they are.
+    is changed if anything is wrong. Buffers that are not saved are computed again, as the model's own spec says.
 
     Raises:
         Mismatch: the tensors differ; the error says how the two architectures do, and lists all tensors.
@@ -292,6 +293,7 @@ def load_into(
     with torch.no_grad():
         for row in saved_rows(artifact.plan):
             state[row.name].copy_(saved.tensors[row.name])
+    compute_unsaved(model, own)
 
 
 def _note_format(saved: Saved) -> None:

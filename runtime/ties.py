@@ -47,7 +47,7 @@ def _holders(model: nn.Module, plan: Plan) -> Iterator[nn.Module]:
     seen: set[nn.Module] = set()
     for row in plan.rows:
         names: dict[str, int] = {}
-        for path in chain.from_iterable(_above(name) for name in row.names):
+        for path in chain.from_iterable(above(name) for name in row.names):
             names[path] = names.get(path, 0) + 1
         for path, count in names.items():
             module = model.get_submodule(path)
@@ -56,7 +56,7 @@ def _holders(model: nn.Module, plan: Plan) -> Iterator[nn.Module]:
                 yield module
 
 
-def _above(name: str) -> Iterator[str]:
+def above(name: str) -> Iterator[str]:
     """Yield the paths of the modules that a tensor lies in."""
     while name:
         name = name.rpartition(".")[0]

@@ -218,6 +218,12 @@ class Subject:
         """The values that a state dict, and a file, hold."""
         return {name: self.values[name] for name in self.values if name in self.model.state_dict()}
 
+    @property
+    def computed(self) -> Values:
+        """The values that are not saved, as they are computed in the dtype of the model."""
+        held, saved = tensors(built(self.case, 0)), self.model.state_dict()
+        return cast({name: tensor for name, tensor in held.items() if name not in saved}, self.dtype)
+
     def inputs(self, seed: int) -> list[Tensor]:
         generator = torch.Generator().manual_seed(seed)
         return [
@@ -304,8 +310,7 @@ class Models(RuleBasedStateMachine):
                 subject.model.to_empty(device="cpu")
         if away:
             subject.model.load_state_dict(self.state(subject, "all"))
-            for name in subject.values.keys() - subject.saved.keys():
-                tensors(subject.model)[name].copy_(subject.values[name])
+            subject.values = {**subject.values, **subject.computed}
 
     @rule(
         at=st.integers(0, 2), seed=st.integers(0, 3), part=st.sampled_from(["", "still", "h", "norm", "one"])
@@ -421,12 +426,10 @@ class Models(RuleBasedStateMachine):
         if slot not in self.files:
             return
         self.slow += 1
-        values, dtype, digest = self.files[slot]
+        values, _, digest = self.files[slot]
         model = runtime.load(self.path(slot), device="cpu", digest=digest)
-        computed = {
-            name: t for name, t in tensors(built(self.case, 0)).items() if name not in model.state_dict()
-        }
-        self.add(model, {**cast(computed, dtype), **copied(values)}, self.case.frozen)
+        self.add(model, copied(values), self.case.frozen)
+        self.subjects[-1].values |= self.subjects[-1].computed
         if over:
             assert runtime.save(model, self.path(slot)) == digest
 
@@ -442,7 +445,7 @@ class Models(RuleBasedStateMachine):
                 runtime.load_into(subject.model, self.path(slot), digest=digest)
             return
         runtime.load_into(subject.model, self.path(slot), digest=digest)
-        subject.values = {**subject.values, **copied(values)}
+        subject.values = {**subject.values, **copied(values), **subject.computed}
 
     # What holds after each step.
 
