@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from compiler.devices import AUTO, device_name, device_problem
+
 
 @dataclass(frozen=True)
 class Device:
@@ -48,16 +50,13 @@ def resolve_device(name: str) -> torch.device:
     """Return the device that a name stands for; `auto` is the first accelerator, else the CPU.
 
     Raises:
-        ValueError: there is no such device here.
+        ValueError: there is no such device here, or torch knows none of that name.
     """
     known = [device.name for device in devices()]
-    if name == "auto":
+    if name == AUTO:
         return torch.device(known[0])
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"there is no device `{name}` here, only {', '.join(known)}") from None
-    full = name if device.type in ("cpu", "meta") or device.index is not None else f"{device.type}:0"
-    if full not in (*known, "meta"):
-        raise ValueError(f"there is no device `{name}` here, only {', '.join(known)}")
+    problem, full = device_problem(name, None), device_name(name)
+    if problem is not None or full not in (*known, "meta"):
+        hint = f"; {problem.help}" if problem is not None else ""
+        raise ValueError(f"there is no device `{name}` here, only {', '.join(known)}{hint}")
     return torch.device(full)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 
 from compiler.artifact import Artifact
+from compiler.devices import AUTO
 from compiler.placement.fill import Room, fill
 from compiler.placement.place import bytes_per_device, fill_auto, place
 from compiler.placement.places import placement_rule
-from compiler.placement.rules import AUTO
 from compiler.plan import Plan, PlanRow
 from runtime.devices import accelerators, resolve_device
 from spec_schema.diagnostics import refuse

@@ -13,14 +13,11 @@ from spec_schema.reader import Scalar
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
+FLOATS = ("float", "float32", "float64", "float16", "bfloat16")
+TRAINABLE = (*FLOATS, "complex64", "complex128")
+"""The dtypes that have a gradient."""
 DTYPES = (
-    "float",
-    "float32",
-    "float64",
-    "float16",
-    "bfloat16",
-    "complex64",
-    "complex128",
+    *TRAINABLE,
     "int64",
     "int32",
     "int16",

@@ -125,7 +125,7 @@ def _print_needs(found: list[Need], moves: Moves) -> None:
 
 def _title(device: str) -> str:
     """Return a device, and for `auto` which one it is here."""
-    from compiler.placement.rules import AUTO
+    from compiler.devices import AUTO
     from runtime.devices import resolve_device
 
     return f"{AUTO}, {resolve_device(AUTO)} here" if device == AUTO else device

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from compiler.catalogue.operation_table import FACTORIES
+from compiler.devices import AUTO
 from compiler.emit.groups import ClassGroup, class_groups, group_key
 from compiler.emit.rules import path
 from compiler.infer.cells import Cell
@@ -33,7 +34,6 @@ from compiler.infer.states import BlockState, Chain, Leaf, Operation, State
 from compiler.placement.moves import Follow, Moves, Slot
 from compiler.placement.places import Places, places
 from compiler.placement.programs import PlacedInterpreter
-from compiler.placement.rules import AUTO
 from compiler.plan import Plan
 from compiler.program import Item, ModuleBody, ParallelBody, ResidualBody, SequenceBody
 from compiler.resolve.nodes import reuses

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from compiler.placement.rules import AUTO
+from compiler.devices import AUTO
 from compiler.plan import Plan
 from compiler.rules.table import TensorRow
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from compiler.artifact import Artifact
-from compiler.placement.rules import AUTO, Site, Sites, site_problems, sites
+from compiler.devices import AUTO, device_problem
+from compiler.placement.rules import Site, Sites, site_problems, sites
 from compiler.plan import Decision, Plan, PlanRow
 from compiler.program import PlacementRule
 from compiler.rules.table import RuleScope
@@ -41,12 +42,16 @@ def place(artifact: Artifact, devices: Mapping[str, str]) -> Artifact:
 def _read(devices: Mapping[str, str]) -> list[PlacementRule]:
     """Return the caller's rules, each with a place in a text of its own."""
     rules = []
+    problems = []
     for selector, device in devices.items():
         text = f"{selector}={device}"
         file = SourceFile(OPTION, text)
         here = Span(file, 0, len(selector))
         there = Span(file, len(selector) + 1, len(text))
         rules.append(PlacementRule(parse_selector(selector, here), device, None, here, there, None))
+        problems.append(device_problem(device, there))
+    if any(problems):
+        raise SpecError(filter(None, problems))
     return rules
 
 

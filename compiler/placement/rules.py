@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from compiler.devices import AUTO, device_name
 from compiler.plan import Decision
 from compiler.program import PlacementRule
 from compiler.rules.table import Table, TensorRow
 from spec_schema.diagnostics import Diagnostic, Label
 from spec_schema.source import Span
-
-AUTO = "auto"
 
 
 class Site(NamedTuple):
@@ -32,11 +31,6 @@ class Site(NamedTuple):
 
 Sites = Mapping[str, Site]
 """The site of each tensor, by its name."""
-
-
-def device_name(written: str) -> str:
-    """Return the one name of a device: `cuda` is `cuda:0`."""
-    return written if ":" in written or written in (AUTO, "cpu", "meta") else f"{written}:0"
 
 
 def sites(

@@ -32,7 +32,7 @@ from spec_schema.diagnostics import Diagnostic, Label, SpecError
 from spec_schema.grammar import Expression, Program, parse_expression, parse_program, parse_value
 from spec_schema.reader import Items, Scalar
 from spec_schema.source import Span
-from spec_schema.tensors import TensorType, parse_tensor
+from spec_schema.tensors import TRAINABLE, TensorType, parse_tensor
 
 BODY = (
     doc.Body
@@ -175,6 +175,8 @@ class DefinitionReader:
             value = self._tensor_value(node.value) if node.value else None
             persistent = node.persistent is None or bool(node.persistent.value)
             self._check_entry(kind, node, place)
+        if kind == "parameter" and node_type is not None and node_type.dtype not in TRAINABLE:
+            self.problems.append(_untrainable(name, node_type))
         known = self.reader.values | {entry.name for entry in self.inputs} | {"shape"}
         for dimension in node_type.dimensions if node_type else ():
             self.problems.extend(_check_dimension(dimension, known, self.scope))
@@ -253,6 +255,16 @@ class DefinitionReader:
                 _, self.inputs = read_signature(key, Input)
             except SpecError as error:
                 self.problems.extend(error.diagnostics)
+
+
+def _untrainable(name: str, declared: TensorType) -> Diagnostic:
+    """Return the refusal of a parameter whose dtype has no gradient."""
+    return Diagnostic(
+        "integer-parameter",
+        f"the parameter `{name}` is {declared.dtype}, which has no gradient",
+        declared.span,
+        help=f"a tensor that is not trained stands under `buffers:`: `{name}: {declared}`",
+    )
 
 
 def _check_dimension(dimension: Expression, known: set[str], scope: Scope) -> list[Diagnostic]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
+from compiler.devices import device_problem
 from compiler.program import InitRule, PlacementRule, Rules, Scope, SelectorRule, ShareGroup
 from compiler.resolve.checkpoint_form import read_long_form
 from compiler.resolve.values import check_names
@@ -15,7 +16,8 @@ from spec_schema.evaluate import evaluate
 from spec_schema.grammar import parse_expression
 from spec_schema.reader import Entries, Items, Node, Scalar
 from spec_schema.selectors import parse_selector
-from spec_schema.tensors import DTYPES
+from spec_schema.suggest import did_you_mean
+from spec_schema.tensors import DTYPES, FLOATS
 
 T = TypeVar("T")
 
@@ -100,20 +102,13 @@ def _holds(written: Node, scope: Scope) -> bool:
 
 def _placement(key: Scalar, entry: Scalar | PlacementEntry) -> PlacementRule:
     selector = parse_selector(key.text, key.span)
-    if isinstance(entry, Scalar):
-        return PlacementRule(selector, entry.text, None, key.span, entry.span, None)
-    device, dtype = entry.device, entry.dtype
-    if dtype is not None and dtype.text not in DTYPES:
-        raise SpecError(
-            [
-                Diagnostic(
-                    "unknown-dtype",
-                    f"there is no dtype `{dtype.text}`",
-                    dtype.span,
-                    notes=(f"dtypes: {', '.join(DTYPES)}",),
-                )
-            ]
-        )
+    device, dtype = (entry, None) if isinstance(entry, Scalar) else (entry.device, entry.dtype)
+    problems = [
+        device_problem(device.text, device.span) if device is not None else None,
+        _dtype_problem(dtype) if dtype is not None else None,
+    ]
+    if any(problems):
+        raise SpecError(filter(None, problems))
     return PlacementRule(
         selector,
         device.text if device else None,
@@ -121,4 +116,19 @@ def _placement(key: Scalar, entry: Scalar | PlacementEntry) -> PlacementRule:
         key.span,
         device.span if device else None,
         dtype.span if dtype else None,
+    )
+
+
+def _dtype_problem(dtype: Scalar) -> Diagnostic | None:
+    """Return what is wrong with the dtype of a model: it is to have gradients."""
+    if dtype.text in FLOATS:
+        return None
+    near = did_you_mean(dtype.text, FLOATS)
+    known = dtype.text in DTYPES
+    return Diagnostic(
+        "unknown-dtype",
+        f"a model cannot be `{dtype.text}`" if known else f"there is no dtype `{dtype.text}`",
+        dtype.span,
+        notes=() if near else (f"dtypes of a model: {', '.join(FLOATS)}",),
+        help=f"did you mean `{near}`?" if near else None,
     )
