@@ -18,7 +18,7 @@ from compiler.emit.moves import ClassMoves
 from compiler.emit.nodes import NodeEmitter
 from compiler.emit.programs import ProgramTranslator, stored_names
 from compiler.emit.rules import rule_statements, train_method
-from compiler.emit.syntax import assign, call, class_, function, index, name, own, parameters
+from compiler.emit.syntax import assign, call, class_, function, index, literal, name, own, parameters
 from compiler.emit.tensors import TensorEmitter
 from compiler.infer.values import holds_recipe
 from compiler.program import (
@@ -38,7 +38,7 @@ from compiler.program import (
 from compiler.program import Sequence as SequenceNode
 from compiler.resolve.layer_names import MODULE_ATTRIBUTES
 from compiler.resolve.nodes import reuses
-from compiler.resolve.values import expressions_of, free_names
+from compiler.resolve.values import expressions_of, free_names, is_type
 from spec_schema.clock import check_time
 from spec_schema.grammar import Expression, Program
 
@@ -117,6 +117,8 @@ class ClassEmitter:
         parameter = next(p for p in self.definition.parameters if p.name == title)
         if parameter.default is None:
             return None
+        if any(is_type(each, self.definition.scope) for each in free_names(parameter.default)):
+            return literal(self.states[0].values[title])  # who leaves it out is of another class
         translator = Translator(self.module.names, self.definition.scope.variables, {})
         return translator.translate(parameter.default.tree)
 
@@ -162,8 +164,11 @@ class ClassEmitter:
         return {title: None for title in titles if not holds_recipe(first.values[title])}
 
     def _literals(self) -> dict[str, object]:
+        """Return the values that are written as such: of the file, and those with layers in them."""
+        first = self.states[0].values
         own_names = {*self.states[0].arguments, *self.definition.variables}
-        return {k: v for k, v in self.definition.scope.variables.items() if k not in own_names}
+        of_the_file = {k: v for k, v in self.definition.scope.variables.items() if k not in own_names}
+        return {**of_the_file, **{title: first[title] for title in own_names - self.values.keys()}}
 
     def _renamed(self) -> dict[str, ast.expr]:
         return {title: name(self._local(title)) for title in self.values}

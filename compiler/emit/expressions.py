@@ -91,15 +91,12 @@ class Translator(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         """Take an item of a literal list at once."""
         value, at = self.visit(node.value), self.visit(node.slice)
-        literal_list = isinstance(value, ast.List | ast.Tuple)
-        if (
-            literal_list
-            and isinstance(at, ast.Constant)
-            and type(at.value) is int
-            and _within(at.value, value)
-        ):
-            item: ast.expr = value.elts[at.value]
-            return item
+        if isinstance(value, ast.List | ast.Tuple):
+            place = _place(at)
+            if isinstance(place, slice):
+                return type(value)(value.elts[place], ast.Load())
+            if place is not None and -len(value.elts) <= place < len(value.elts):
+                return value.elts[place]
         return ast.Subscript(value, at, node.ctx)
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
@@ -137,13 +134,27 @@ class Translator(ast.NodeTransformer):
         return ast.IfExp(test, self.visit(node.body), self.visit(node.orelse))
 
 
-def _within(at: int, items: ast.List | ast.Tuple) -> bool:
-    return -len(items.elts) <= at < len(items.elts)
+def _place(at: ast.expr) -> int | slice | None:
+    """Return the whole number, or the slice of them, that an index is."""
+    parts = [at.lower, at.upper, at.step] if isinstance(at, ast.Slice) else [at]
+    try:
+        found = [None if part is None else ast.literal_eval(part) for part in parts]
+    except (ValueError, TypeError):
+        return None
+    if (
+        isinstance(at, ast.Slice)
+        and all(each is None or type(each) is int for each in found)
+        and found[2] != 0
+    ):
+        return slice(*found)
+    return found[0] if type(found[0]) is int else None
 
 
 def fold(node: ast.BinOp) -> ast.expr:
-    """Compute an operation on whole numbers; anything else stays as it is written."""
+    """Compute an operation on whole numbers, and join lists; anything else stays as it is written."""
     left, right = node.left, node.right
+    if isinstance(left, ast.List) and isinstance(right, ast.List) and isinstance(node.op, ast.Add):
+        return ast.List([*left.elts, *right.elts], ast.Load())
     whole = all(isinstance(part, ast.Constant) and type(part.value) is int for part in (left, right))
     if not whole or isinstance(node.op, ast.Div | ast.MatMult):
         return node

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from compiler.emit.names import unused
 from compiler.infer.states import BlockState, Chain, State, used_children
-from compiler.infer.values import Recipe
+from compiler.infer.values import freeze, holds_recipe
 from compiler.program import Definition, ModuleBody, ResidualBody, SequenceBody
 from compiler.resolve.nodes import reuses
 from spec_schema.diagnostics import SpecError, refuse
@@ -67,7 +67,7 @@ def group_key(state: BlockState) -> Hashable:
 
     A list that runs a layer again is written out layer by layer, so that one of another length is another class.
     """
-    recipes = tuple((k, v.key) for k, v in state.arguments.items() if isinstance(v, Recipe))
+    recipes = tuple((k, freeze(v)) for k, v in state.arguments.items() if holds_recipe(v))
     body = state.definition.body
     again = isinstance(body, SequenceBody | ResidualBody) and reuses(body.items)
     return (state.definition, recipes, tuple(name for name, _ in state.order) if again else ())

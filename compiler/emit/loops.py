@@ -11,7 +11,7 @@ from compiler.emit.syntax import call, literal, name
 from compiler.infer.arguments import evaluate_value
 from compiler.infer.values import holds_recipe
 from compiler.program import Repeat
-from compiler.resolve.values import free_names
+from compiler.resolve.values import free_names, is_type
 from spec_schema.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
@@ -98,9 +98,11 @@ class LoopHead:
         """Return what the loop goes over: rows for the names of `as`, else the number of copies."""
         values = self.values
         # Without these names nothing differs from instance to instance.
-        differs = bool(free_names(self.node.over) & self.nodes.visible)
+        read = free_names(self.node.over)
+        differs = bool(read & self.nodes.visible)
         # A list of layers that only counts the copies is not written.
-        if not self.titles and self.copies is not None and (not differs or holds_recipe(values[0])):
+        layers = holds_recipe(values[0]) or any(is_type(each, self.node.scope) for each in read)
+        if not self.titles and self.copies is not None and (layers or not differs):
             return literal(self.copies)
         expression = self.nodes.expression(self.node.over)
         if not self.titles:

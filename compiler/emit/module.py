@@ -20,9 +20,11 @@ from compiler.emit.syntax import call, class_, dotted, function, literal, name, 
 from compiler.infer.build import Builder
 from compiler.infer.infer import Inferred
 from compiler.infer.states import BlockState, Operation
+from compiler.infer.values import Recipe
 from compiler.placement.moves import Moves
 from compiler.plan import Plan, PlanRow, Tie
 from compiler.program import Call, Inline
+from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.grammar import Expression
 from spec_schema.selectors import Step
 
@@ -65,6 +67,9 @@ class ModuleEmitter:
         doc = document.doc.text if document.doc else None
         head: list[ast.stmt] = [ast.Expr(ast.Constant(doc.strip()))] if doc else []
         body = [*head, *self.names.imports(), *self.names.wraps(), *self.functions, *helpers, *classes]
+        for node in (n for statement in body for n in ast.walk(statement)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, Recipe):
+                raise _not_a_value(node.value)
         return ast.fix_missing_locations(ast.Module(body, []))
 
     # What classes ask for.
@@ -182,6 +187,15 @@ class ModuleEmitter:
                 found[module.steps] = None
         single = [r.steps for r in table.tensors if r.name in frozen and r.kind == "parameter"]
         return [*found, *[steps for steps in single if not _within(steps, found)]]
+
+
+def _not_a_value(recipe: Recipe) -> SpecError:
+    return refuse(
+        "not-a-value",
+        f"`{recipe}` is a layer that a block is given, and is computed with",
+        recipe.call.span,
+        help="an expression may ask for the length of a list of layers, and whether a layer is `None`",
+    )
 
 
 def _within(steps: tuple[Step, ...], found: Container[tuple[Step, ...]]) -> bool:

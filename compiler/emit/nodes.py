@@ -19,7 +19,7 @@ from compiler.emit.loops import LoopHead
 from compiler.emit.rows import RowEmitter
 from compiler.emit.syntax import assign, call, dotted, name
 from compiler.infer.states import BlockState, Leaf, Operation, State
-from compiler.infer.values import Recipe
+from compiler.infer.values import holds_recipe
 from compiler.program import Call, Choice, Inline, LayerNode, Repeat, Splice, ValueTree
 from compiler.program import Sequence as SequenceNode
 from compiler.resolve.values import free_names
@@ -149,7 +149,7 @@ class NodeEmitter:
             keywords = self._recipe_arguments(group, states, cases)
         for at, argument in enumerate(node.arguments if node.kind == "block" else ()):
             title = argument.name or parameters[at]
-            if isinstance(states[0].arguments[title], Recipe):
+            if holds_recipe(states[0].arguments[title]):
                 continue
             expression = self.expression(argument.value)
             if argument.name is None and not keywords and len(args) == self._place(group, states[0], title):
@@ -159,16 +159,14 @@ class NodeEmitter:
         return call(name(group.title), *args, **keywords, **self._extras(group, states, cases))
 
     def _place(self, group: ClassGroup, state: BlockState, title: str) -> int:
-        kept = [
-            p.name for p in group.definition.parameters if not isinstance(state.arguments[p.name], Recipe)
-        ]
+        kept = [p.name for p in group.definition.parameters if not holds_recipe(state.arguments[p.name])]
         return kept.index(title)
 
     def _recipe_arguments(
         self, group: ClassGroup, states: Sequence[BlockState], cases: Sequence[Case]
     ) -> dict[str, ast.expr]:
         titles = [
-            p.name for p in group.definition.parameters if not isinstance(states[0].arguments[p.name], Recipe)
+            p.name for p in group.definition.parameters if not holds_recipe(states[0].arguments[p.name])
         ]
         return {
             self.local(title): self.choose([s.arguments[title] for s in states], cases, title)
@@ -190,7 +188,7 @@ class NodeEmitter:
         args = [
             self.expression_of_name(title)
             for title in node.captured
-            if not isinstance(states[0].arguments[title], Recipe)
+            if not holds_recipe(states[0].arguments[title])
         ]
         return call(name(group.title), *args, **self._extras(group, states, cases))
 
@@ -355,4 +353,4 @@ def _is_deferred(layer: LayerType, title: str) -> bool:
 
 
 def _reads_recipe(value: ValueTree, cases: Sequence[Case]) -> bool:
-    return any(isinstance(cases[0].values.get(title), Recipe) for title in free_names(value))
+    return any(holds_recipe(cases[0].values.get(title)) for title in free_names(value))

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from compiler.infer.values import Recipe
+
 
 def name(text: str) -> ast.Name:
     return ast.Name(text, ast.Load())
@@ -62,8 +64,8 @@ def index(value: ast.expr, at: ast.expr | int) -> ast.Subscript:
 def literal(value: Any) -> ast.expr:
     """Return the literal of a plain value."""
     match value:
-        case bool() | None | str():
-            return ast.Constant(value)
+        case bool() | None | str() | Recipe():  # a layer of which is asked no more than whether it is there
+            return ast.Constant(value)  # type: ignore[arg-type]
         case int() | float():
             return _number(value)
         case list():
