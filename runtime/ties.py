@@ -11,8 +11,10 @@ setting another tensor or layer in a place, is ended.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
+from types import FrameType
 from typing import Any
 
 import torch
@@ -23,6 +25,9 @@ from runtime.stand_in import StandIn
 
 APPLY = "_apply"
 """The method of a module through which all conversions go: `to`, `half`, `cuda`, `to_empty`, `share_memory`."""
+
+LOAD = nn.Module.load_state_dict.__code__
+"""The code of the method that loads, by which its call is found."""
 
 
 class TieError(RuntimeError):
@@ -96,9 +101,18 @@ def apply_as_one(module: nn.Module, function: Callable[[Tensor], Tensor], recurs
 
 
 def load_as_one(
-    module: nn.Module, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *_: object
+    module: nn.Module,
+    state_dict: dict[str, Any],
+    prefix: str,
+    local_metadata: dict[str, Any],
+    _strict: bool,
+    missing_keys: list[str],
+    *_: object,
 ) -> None:
     """Give all names of one tensor its one value, from whichever of them a state dict holds.
+
+    A load that is not strict still lists those that it does not hold, as for any module with tied tensors:
+    `safetensors.torch.load_model` counts on it.
 
     Raises:
         TieError: it holds different values for them. Nothing of the module is loaded then.
@@ -117,7 +131,17 @@ def load_as_one(
         value = found[0]
         if local_metadata.get("assign_to_params_buffers") and isinstance(held[group[0]], nn.Parameter):
             value = _as_parameter(value, held[group[0]])
+        if not _is_strict():
+            missing_keys.extend(prefix + name for name in group if name not in given)
         state_dict.update({prefix + name: value for name in group})
+
+
+def _is_strict() -> bool:
+    """Say whether the load that goes on is strict, which torch does not tell: hooks are always given True."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code is not LOAD:
+        frame = frame.f_back
+    return frame is None or bool(frame.f_locals["strict"])
 
 
 def _as_parameter(value: Tensor, held: nn.Parameter) -> nn.Parameter:

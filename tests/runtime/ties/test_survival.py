@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -165,8 +166,35 @@ def test_some_tensors_are_loaded(name: str, assign: bool) -> None:
     found = model.load_state_dict({owned[0]: untied(other)[owned[0]]}, strict=False, assign=assign)
     expected = {**values(build(name)), **{k: values(other)[k] for k in _names(model, owned[0])}}
     assert equal(values(model), expected)
-    assert not _names(model, owned[0]) & set(found.missing_keys)
+    counts = {
+        each for each in model.state_dict() if each.endswith("num_batches_tracked")
+    }  # torch fills them in
+    assert set(found.missing_keys) == set(model.state_dict()) - counts - {owned[0]}
+    assert len(found.missing_keys) == len(set(found.missing_keys))
     assert_tied(model)
+
+
+@every
+@pytest.mark.parametrize("wrapped", [False, True], ids=["itself", "in another"])
+def test_safetensors_saves_and_loads_a_model(name: str, wrapped: bool, tmp_path: Path) -> None:
+    """Its file holds one of the names, and it expects torch to miss the others."""
+    model, other = build(name), build(name, seed=7)
+    outer, source = (nn.ModuleDict({"model": each}) if wrapped else each for each in (model, other))
+    safetensors.torch.save_model(source, str(tmp_path / "model.safetensors"))
+    missing, unexpected = safetensors.torch.load_model(outer, tmp_path / "model.safetensors")
+    assert not missing
+    assert not unexpected
+    assert equal(values(model), values(other))
+    assert_tied(model)
+
+
+def test_safetensors_refuses_a_file_that_lacks_a_tensor(tmp_path: Path) -> None:
+    model = build("words")
+    state = untied(model)
+    del state["embedding.weight"], state["head.weight"]
+    safetensors.torch.save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(RuntimeError, match="Missing key"):
+        safetensors.torch.load_model(model, tmp_path / "model.safetensors")
 
 
 def test_assigned_tensors_replace_a_model_without_values() -> None:
