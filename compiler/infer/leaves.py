@@ -13,7 +13,7 @@ from compiler.catalogue.layers import CannotInfer, infer, parse_rule, reads_as_t
 from compiler.infer.arguments import Given
 from compiler.infer.calls import TORCH_ERRORS
 from compiler.infer.own_tensors import float_dtype, open_size
-from compiler.infer.reasons import reason
+from compiler.infer.reasons import needs_values, reason
 from compiler.infer.states import Leaf, State
 from compiler.infer.symbols import size_text
 from compiler.infer.values import Recipe, freeze, show
@@ -168,12 +168,28 @@ class Leaves:
         sizes = {name: value for name, value in values.items() if name not in state.values}
         inside = ", ".join(f"{name} = {size_text(value)}" for name, value in sizes.items())
         notes = (f"inferred: {inside}",) if inside else ()
+        if needs_values(error):
+            return self._values_needed(
+                f"the constructor of `{state.layer.name}`",
+                error,
+                state.node.span,
+                'make the tensors that it looks at with `device="cpu"`',
+            )
         return Diagnostic(
             "bad-argument",
             f"`{state.layer.name}` cannot be made: {reason(error)}",
             state.node.span,
             notes=(*notes, *self.engine.trail.notes()),
             help=self._torch_order(state, sizes),
+        )
+
+    def _values_needed(self, what: str, error: Exception, place: Span, help: str) -> Diagnostic:
+        return Diagnostic(
+            "needs-values",
+            f"{what} looks at the values of a tensor, and there are none while shapes are inferred",
+            place,
+            notes=(f"torch says: {reason(error)}", *self.engine.trail.notes()),
+            help=help,
         )
 
     def _torch_order(self, state: Leaf, sizes: Mapping[str, Any]) -> str | None:
@@ -217,6 +233,13 @@ class Leaves:
         wrong = self._wrong_size(state, inputs)
         if wrong:
             return wrong
+        if state.layer.source != "torch.nn" and needs_values(error):
+            return self._values_needed(
+                f"`{state.layer.name}`",
+                error,
+                place,
+                "compute with tensors: `torch.where` does what an `if` on a tensor would",
+            )
         return Diagnostic(
             "shape-mismatch",
             f"`{state.layer.name}` refuses its input: {reason(error)}",

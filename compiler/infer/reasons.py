@@ -80,6 +80,14 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
 """By the first pattern that is found in torch's own words."""
 
 
+_VALUES = re.compile(r"meta (?:tensor|device type)|data-independent", re.IGNORECASE)
+
+
+def needs_values(error: Exception) -> bool:
+    """Say whether torch refuses to look at a tensor of the meta device, which has no values."""
+    return _VALUES.search(str(error)) is not None
+
+
 def differing(values: Sequence[Any]) -> tuple[int, Any, Any] | None:
     """Return the dimension, counted from the front of the longer shape, in which two shapes do not broadcast."""
     shapes = [list(value.shape) for value in values if isinstance(value, Tensor)]

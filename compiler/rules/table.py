@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from compiler.infer.states import BlockState, Chain, Leaf, State, used_children
 from compiler.program import ModuleBody, Rules, TensorEntry
@@ -150,8 +151,11 @@ class Part:
 def _part(
     module: nn.Module, name: str = "", around: tuple[Step, ...] = (), torch_around: bool = True
 ) -> Part:
-    of_torch = torch_around and type(module).__module__.startswith(TORCH)
-    step = (name, type(module).__name__)
+    cls = parametrize.type_before_parametrizations(
+        module
+    )  # torch derives a class, and says so of its own module
+    of_torch = torch_around and cls.__module__.startswith(TORCH)
+    step = (name, cls.__name__)
     steps = (*around, step)
     parameters = [(name, each, "parameter", True) for name, each in module._parameters.items()]
     unsaved = module._non_persistent_buffers_set
