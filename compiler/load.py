@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from os.path import isfile
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,8 @@ from spec_schema.bounds import kind
 from spec_schema.clock import stage
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.document import Document
+from spec_schema.evaluate import FUNCTIONS
+from spec_schema.grammar import parse_expression
 from spec_schema.limits import DEFAULT_LIMITS, Limits
 from spec_schema.reader import Entries, Node, Scalar, read_bytes, read_text
 from spec_schema.scalars import shorten
@@ -212,7 +215,7 @@ def _settings(loaded: Loaded, settings: Settings, limits: Limits) -> dict[str, N
     for key, value in settings.items():
         text = value if isinstance(value, str) else json.dumps(value)
         try:
-            values[key] = read_text(text, f"--set {key}", limits)
+            values[key] = _as_text(loaded, key, read_text(text, f"--set {key}", limits))
         except SpecError as error:
             problems.extend(error.diagnostics)
             continue
@@ -221,6 +224,39 @@ def _settings(loaded: Loaded, settings: Settings, limits: Limits) -> dict[str, N
     if problems:
         raise SpecError(problems)
     return values
+
+
+def _as_text(loaded: Loaded, key: str, given: Node) -> Node:
+    """Return what the caller gives for a variable; a bare text is one where the spec's own value is one."""
+    declared = loaded.document.table("vars").get(key) if key in loaded.document.vars else None
+    if not (isinstance(declared, Scalar) and isinstance(given, Scalar) and isinstance(given.value, str)):
+        return given
+    if (
+        not _is_quoted(declared)
+        or set("'\"") & set(given.text)
+        or _means_something(given, loaded.document.vars)
+    ):
+        return given
+    quoted = repr(given.text)
+    return Scalar(quoted, given.span, given.style, quoted)
+
+
+def _is_quoted(declared: Scalar) -> bool:
+    """Say whether the value of a variable is a text in quotes of its own."""
+    try:
+        tree = parse_expression(declared).tree
+    except SpecError:
+        return False
+    return isinstance(tree, ast.Constant) and isinstance(tree.value, str)
+
+
+def _means_something(given: Scalar, variables: Iterable[str]) -> bool:
+    """Say whether a text is an expression over variables."""
+    try:
+        tree = parse_expression(given).tree
+    except SpecError:
+        return False
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} <= {*variables, *FUNCTIONS}
 
 
 def _problem(loaded: Loaded, key: str, place: Node, value: Node) -> Diagnostic | None:

@@ -366,9 +366,15 @@ def _listed(value: Any) -> Any:
     )
 
 
+PYTHON_WORDS = {"true": "True", "false": "False", "null": "None", "none": "None", "nil": "None"}
+"""What is written otherwise inside an expression than in YAML, JSON or other languages."""
+
+
 def unknown_value(name: str, known: Iterable[str], place: Span) -> Diagnostic:
     """Return the diagnostic of a name that has no compile-time value."""
     names = sorted(known)
+    if name in PYTHON_WORDS:
+        return no_python_word(name, place)
     near = did_you_mean(name, [*names, *FUNCTIONS])
     inside = ", ".join(f"`{each}`" for each in names) or "none"
     return Diagnostic(
@@ -380,6 +386,12 @@ def unknown_value(name: str, known: Iterable[str], place: Span) -> Diagnostic:
         if near
         else f"declare it under `vars:`, or put a text in quotes: `'{name}'`",
     )
+
+
+def no_python_word(name: str, place: Span) -> Diagnostic:
+    """Return the diagnostic of a `true` or `null` in an expression, which is written as in Python."""
+    help = f"expressions are written as in Python: `{PYTHON_WORDS[name]}`"
+    return Diagnostic("unknown-name", f"there is no value named `{name}` here", place, help=help)
 
 
 def evaluate(expression: Expression, names: Mapping[str, object], limits: Limits = DEFAULT_LIMITS) -> Any:

@@ -156,9 +156,27 @@ def _torn(complaint: _Complaint) -> Diagnostic | None:
 
 def _bracketed(complaint: _Complaint) -> str | None:
     """Return, in quotes, a value such as `float[batch, 3]` whose bracket the parser stumbled over."""
-    word = re.search(r"[\w.]+\Z", complaint.line_to(complaint.at))
-    rest = re.compile(r"(?:\[[^\[\]{}'\"\n]*\])+[\w.]*").match(complaint.text, complaint.at)
-    return f'"{word[0]}{rest[0]}"' if word and rest else None
+    before = complaint.text[complaint.since + 1 : complaint.at]
+    start = before[_value_start(before) :].lstrip()
+    rest = complaint.text[complaint.at :].partition("\n")[0]
+    value = start + rest[: _value_end(rest, open_brackets(start))].rstrip()
+    if not start[:1].isalpha() or open_brackets(value) or '"' in value:
+        return None
+    return f'"{value}"'
+
+
+def _value_start(text: str) -> int:
+    """Return where the last value of a flow collection starts: behind a comma or `: ` that stands in no bracket."""
+    starts = [m.end() for m in re.finditer(r",|: ", text) if not open_brackets(text[: m.start()])]
+    return starts[-1] if starts else 0
+
+
+def _value_end(text: str, depth: int) -> int:
+    """Return where a value ends in which so many brackets are open."""
+    for at in range(len(text)):
+        if text[at] in ",]}" and depth + open_brackets(text[:at]) == 0:
+            return at
+    return len(text)
 
 
 def _unclosed_bracket(complaint: _Complaint, opening: int) -> SpecError:

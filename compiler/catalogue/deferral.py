@@ -30,6 +30,9 @@ RULES: dict[str, str] = {
 }
 """Argument -> where its value comes from. ``x`` is the first input; a number counts inputs from 0."""
 
+SIDE_INPUTS = {"kdim": 1, "vdim": 2}
+"""Arguments that are the last size of another input than the first, and else are taken to be that of the first."""
+
 RULES_OVER_DEFAULTS = frozenset({"d_model"})
 """Arguments that are inferred although they have a default: the 512 of ``Transformer`` fits nobody."""
 

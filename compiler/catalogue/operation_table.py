@@ -220,14 +220,14 @@ SCALAR_OPERATIONS: frozenset[str] = frozenset(
 
 TRAINING = "training"
 RATE = "dropout_p"
-MODE_ARGUMENTS: dict[str, str] = {
-    **dict.fromkeys(_DROPOUT.split(), TRAINING),
-    "rrelu": TRAINING,
-    "multi_head_attention_forward": TRAINING,
-    "scaled_dot_product_attention": RATE,
+MODE_ARGUMENTS: dict[str, tuple[str, int]] = {
+    **dict.fromkeys(_DROPOUT.split(), (TRAINING, 2)),
+    "rrelu": (TRAINING, 3),
+    "multi_head_attention_forward": (TRAINING, 13),
+    "scaled_dot_product_attention": (RATE, 4),
 }
-"""Operations that do one thing in training and another in evaluation, with the argument that says which: they
-follow the mode of the module unless it is given. A ``dropout_p`` counts in training alone."""
+"""Operations that do one thing in training and another in evaluation, with the argument that says which, and its
+position: they follow the mode of the module unless it is given. A ``dropout_p`` counts in training alone."""
 
 LIST_FIRST: frozenset[str] = frozenset(
     """

@@ -35,7 +35,6 @@ __all__ = [
     "follows_mode",
     "method_available",
     "method_signature",
-    "mode_place",
     "operation",
     "signature",
 ]
@@ -174,16 +173,10 @@ def method_signature(name: str) -> Signature:
     return _without(Signature(name, overloads), FORBIDDEN_KEYWORDS)
 
 
-def mode_place(name: str) -> int:
-    """The position of the argument by which an operation is told the mode, or its rate of dropout."""
-    return list(signature(name).overloads[0].parameters).index(MODE_ARGUMENTS[name])
-
-
 def follows_mode(name: str, positional: int, keywords: Iterable[str]) -> bool:
     """Whether a call takes the mode of its module: the operation asks for one, and the call gives none."""
-    if MODE_ARGUMENTS.get(name) != TRAINING:
-        return False
-    return positional <= mode_place(name) and TRAINING not in keywords
+    argument, place = MODE_ARGUMENTS.get(name, (None, 0))
+    return argument == TRAINING and positional <= place and TRAINING not in keywords
 
 
 def documentation(name: str) -> str:

@@ -14,7 +14,7 @@ import typer
 from compiler.catalogue.plugins import load_plugin
 from compiler.cli.console import out
 from compiler.cli.options import ImportPaths, OutputFormat, Plugins, Preset, Settings
-from compiler.cli.outcome import Format, Status, print_diagnostics, report
+from compiler.cli.outcome import Format, Status, is_bug, print_diagnostics, report
 from compiler.cli.subject import Subject
 from spec_schema.diagnostics import SpecError
 from spec_schema.render import render_json
@@ -64,9 +64,9 @@ def _check(subject: Subject, format: Format, findings: list[Finding]) -> int:
         _separate(format)
         return Status.REFUSED
     except Exception as error:
-        status = report(error)
-        if status not in (Status.REFUSED, Status.USAGE):
+        if is_bug(error):
             raise
+        status = report(error)
         _separate(format)
         return status
     return Status.FINE

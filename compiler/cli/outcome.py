@@ -102,6 +102,12 @@ def guarded(command: Callable[[], object], debug: bool) -> int:
     return status if isinstance(status, int) else Status.FINE
 
 
+def is_bug(error: Exception) -> bool:
+    """Say whether an error is one of ours, and not of a spec, a file or the command line."""
+    known = (SpecError, FileProblem, MemoryError, UsageProblem, PluginError, OSError, _TyperUsageError)
+    return not isinstance(_as_problem(error), known)
+
+
 def report(error: Exception) -> int:
     """Say what is wrong, and return the exit status."""
     error = _as_problem(error)

@@ -122,5 +122,5 @@ def several_classes(place: Span) -> SpecError:
         "several-classes",
         "the copies of this block have different blocks as arguments",
         place,
-        help="write a node of its own for each of them",
+        help="choose between nodes: `of: {if: index == 0, then: ..., else: ...}`, or write one for each of them",
     )

@@ -299,6 +299,8 @@ class Builder:
             raise self._too_many(f"{count:,} copies", span)
         if isinstance(over, int) and node.names:
             help = "the number of a copy is `index`"
+            if len(node.names) == 1:
+                help += f"; under another name: `repeat: range({over})`"
             raise refuse(
                 "bad-repeat", "`as` names the items of a list, and this is a number", span, help=help
             )

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from compiler.catalogue.operation_table import FUNCTIONS, METHODS
 from compiler.catalogue.operations import CallProblem, method_signature, operation, signature
-from compiler.infer.reasons import forms, refusal
+from compiler.infer.cells import Cell
+from compiler.infer.reasons import fixed_size, forms, refusal
 from compiler.infer.values import show, tensors_in
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
@@ -146,6 +147,7 @@ def attempt(
 ) -> Any:
     """Call a function of torch; what it refuses is located, with the shapes that it got."""
     check_time(partial(run.source.span, node), run.engine.trail.notes)
+    check_no_layers(run, _written(node, len(arguments) + len(keywords)), [*arguments, *keywords.values()])
     if name in _PRODUCTS:
         check_dtypes(run, node, name, *_named(node, [*arguments, *keywords.values()]))
     if name in _MANY and tensors_in(arguments):
@@ -211,17 +213,15 @@ def _refused(
         run.source.span(node),
         label=forms(*_named(node, values)),
         notes=run.engine.trail.notes(),
+        help=fixed_size(name, error),
     )
 
 
 def _named(node: ast.Call, values: Sequence[Any]) -> tuple[list[str], list[Any]]:
     """Return the arguments of a call as they are written, those of a list one by one, with their values."""
-    written: list[ast.expr] = [*node.args, *(keyword.value for keyword in node.keywords)]
-    if isinstance(node.func, ast.Attribute) and len(values) > len(written):
-        written.insert(0, node.func.value)
     names: list[str] = []
     flat: list[Any] = []
-    for part, value in zip(written, values, strict=False):
+    for part, value in zip(_written(node, len(values)), values, strict=False):
         inside = part.elts if isinstance(part, ast.List | ast.Tuple) else []
         if isinstance(value, list | tuple) and len(value) == len(inside):
             names.extend(map(_text, inside))
@@ -232,10 +232,35 @@ def _named(node: ast.Call, values: Sequence[Any]) -> tuple[list[str], list[Any]]
     return names, flat
 
 
+def _written(node: ast.Call, count: int) -> list[ast.expr]:
+    """Return the arguments of a call as they are written; of a method, the tensor too."""
+    written: list[ast.expr] = [*node.args, *(keyword.value for keyword in node.keywords)]
+    if isinstance(node.func, ast.Attribute) and count > len(written):
+        written.insert(0, node.func.value)
+    return written
+
+
+def check_no_layers(run: Interpreter, written: Sequence[ast.AST], values: Sequence[Any]) -> None:
+    """Refuse a layer where a value is computed with."""
+    for part, value in zip(written, values, strict=False):
+        if isinstance(value, list | tuple):
+            inside = part.elts if isinstance(part, ast.List | ast.Tuple) else [part] * len(value)
+            check_no_layers(run, inside, value)
+        elif isinstance(value, Cell):
+            raise refuse(
+                "not-a-value",
+                f"`{value.path}` is a layer, not a value",
+                run.source.span(part),
+                notes=run.engine.trail.notes(),
+                help=f"call it: `{_text(part)}(...)`",
+            )
+
+
 def apply_operator(
     run: Interpreter, node: ast.AST, what: str, function: Callable[..., Any], operands: Sequence[Any]
 ) -> Any:
     """Apply an operator to tensors; sizes that do not broadcast are named with their dimension."""
+    check_no_layers(run, parts(node), operands)
     if what in _PRODUCTS:
         check_dtypes(run, node, what, [_text(part) for part in parts(node)], operands)
     try:
@@ -257,7 +282,7 @@ def _operator_refused(
         label=forms([_text(part) for part in parts(node)], operands),
         labels=labels,
         notes=run.engine.trail.notes(),
-        help=help,
+        help=help or fixed_size(what, error),
     )
 
 

@@ -20,19 +20,42 @@ if TYPE_CHECKING:
 class Cell:
     """Holds the state of one layer during a run; each call replaces it by the state after the call."""
 
-    def __init__(self, engine: Engine, name: str, state: State) -> None:
+    def __init__(self, engine: Engine, name: str, state: State, row: Cell | None = None) -> None:
         self.engine = engine
         self.name = name
         self.state = state
+        self.row = row
+        """The list or repeat that it is an item of."""
         self._parts: list[Cell] | None = None
+
+    @property
+    def path(self) -> str:
+        """Its name, behind those of the lists that it is taken from: `h.0`."""
+        return self.name if self.row is None else f"{self.row.path}.{self.name}"
+
+    @property
+    def written(self) -> str:
+        """How a program reaches it: `h[0]`."""
+        if self.row is None:
+            return self.name
+        return f"{self.row.written}[{(self.row._parts or [self]).index(self)}]"
 
     def described(self) -> str:
         """Return the layer as a person would name it."""
-        return f"`{self.name}`"
+        return f"`{self.path}`"
+
+    def __repr__(self) -> str:
+        return f"the layer {self.described()}"
+
+    def _step(self) -> str:
+        """Return its name in the trail: with those of its lists, where these are not on the trail themselves."""
+        frames = self.engine.trail.frames
+        inside = self.row is None or (frames and frames[-1].state is self.row.state)
+        return self.name if inside else self.path
 
     def call(self, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span, where: str) -> Any:
         """Call the layer; return its output."""
-        with self.engine.trail.inside(self.name, self.state, place):
+        with self.engine.trail.inside(self._step(), self.state, place):
             if isinstance(self.state, Chain):
                 return self._call_chain(inputs, keywords, place)
             self.state, output = self.engine.step(self.state, inputs, keywords, place, where)
@@ -42,9 +65,9 @@ class Cell:
         if len(inputs) != 1 or keywords:
             raise refuse(
                 "input-count",
-                f"`{self.name}` is a sequence, and takes one input",
+                f"`{self.path}` is a sequence, and takes one input",
                 place,
-                help=f"call its items: `for layer in {self.name}: x = layer(x, ...)`",
+                help=f"call its items: `for layer in {self.written}: x = layer(x, ...)`",
             )
         key = self.engine.key(self.state, inputs, {}) if self._parts is None else None
         if key is None or key not in self.engine.steps:
@@ -61,7 +84,7 @@ class Cell:
     def parts(self, place: Span) -> list[Cell]:
         """Return the items of a sequence or repeat."""
         if self._parts is None:
-            self._parts = [type(self)(self.engine, name, state) for name, state in self._items(place)]
+            self._parts = [type(self)(self.engine, name, state, self) for name, state in self._items(place)]
         return self._parts
 
     def _items(self, place: Span) -> list[tuple[str, State]]:
@@ -72,7 +95,7 @@ class Cell:
             return list(state.children.items())
         raise refuse(
             "not-iterable",
-            f"`{self.name}` has no items to go over",
+            f"`{self.path}` has no items to go over",
             place,
             help="a repeat and a list have items",
         )
@@ -82,13 +105,13 @@ class Cell:
         parts = self.parts(place)
         if isinstance(key, bool) or not isinstance(key, int | slice):
             raise refuse(
-                "not-an-index", f"the items of `{self.name}` are numbered", place, help="write `h[0]`"
+                "not-an-index", f"the items of `{self.path}` are numbered", place, help="write `h[0]`"
             )
         try:
             return parts[key]
         except IndexError:
             raise refuse(
-                "not-an-index", f"`{self.name}` has {len(parts)} items, and no item {key}", place
+                "not-an-index", f"`{self.path}` has {len(parts)} items, and no item {key}", place
             ) from None
 
     def member(self, name: str, place: Span) -> Tensor | Cell:
@@ -99,7 +122,7 @@ class Cell:
             return self.state.tensors[name]
         raise refuse(
             "unknown-attribute",
-            f"`{self.name}` has no parameter `{name}` that can be reached",
+            f"`{self.path}` has no parameter `{name}` that can be reached",
             place,
             notes=("a program reaches the parameters and buffers of the layers of its own block",),
         )
@@ -112,7 +135,7 @@ class Cell:
             near = did_you_mean(name, tensors)
             raise refuse(
                 "unknown-attribute",
-                f"`{self.name}` has no parameter or buffer `{name}`",
+                f"`{self.path}` has no parameter or buffer `{name}`",
                 place,
                 notes=(f"a {state.layer.name} has {', '.join(tensors) or 'none'}",),
                 help=f"did you mean `{near}`?" if near else None,
@@ -125,7 +148,7 @@ class Cell:
         if missing:
             raise refuse(
                 "not-yet-shaped",
-                f"`{self.name}` has no shape before its first call",
+                f"`{self.path}` has no shape before its first call",
                 place,
                 help=f"call it first, or write its size: `{state.layer.name}(..., {missing[0]}=...)`",
             )

@@ -18,7 +18,15 @@ from torch import Tensor
 from compiler.catalogue.operation_table import CONSTANTS
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.infer.arguments import constant
-from compiler.infer.calls import apply_operator, call_method, call_operation, check_device, check_pieces
+from compiler.infer.calls import (
+    apply_operator,
+    call_method,
+    call_operation,
+    check_device,
+    check_no_layers,
+    check_pieces,
+    parts,
+)
 from compiler.infer.cells import Cell
 from compiler.infer.problems import check_input_names
 from compiler.infer.states import BlockState
@@ -393,7 +401,11 @@ class Interpreter(Evaluator):
     def apply(self, node: ast.AST, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         if function is operator.getitem and isinstance(arguments[0], Cell):
             return arguments[0].index(arguments[1], self.source.span(node))
-        if function in (operator.is_, operator.is_not) or not tensors_in(list(arguments)):
+        identity = function in (operator.is_, operator.is_not)
+        if not identity:
+            layers = [each if isinstance(each, Cell) else None for each in arguments]
+            check_no_layers(self, parts(node), layers)
+        if identity or not tensors_in(list(arguments)):
             value = super().apply(node, what, function, *arguments)
             if isinstance(node, ast.Compare):
                 self.engine.note_condition(node, bool(value), arguments)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from compiler.catalogue.deferral import SIDE_INPUTS
 from compiler.catalogue.layers import CannotInfer, infer, parse_rule, reads_as_torch
 from compiler.infer.arguments import Given
 from compiler.infer.calls import TORCH_ERRORS
@@ -247,7 +248,7 @@ class Leaves:
             label=f"gets {', '.join(map(show, inputs))}" if inputs else "",
             labels=self._declared(state.node, place),
             notes=self.engine.trail.notes(),
-            help=self._torch_order(state, state.inferred),
+            help=self._torch_order(state, state.inferred) or _side_sizes(state, inputs),
         )
 
     def _declared(self, node: Call, place: Span) -> tuple[Label, ...]:
@@ -301,3 +302,14 @@ def to_meta(module: nn.Module) -> None:
 def _on_meta(tensor: Tensor) -> Tensor:
     there = tensor.detach().to("meta")
     return nn.Parameter(there, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else there
+
+
+def _side_sizes(state: Leaf, inputs: Sequence[Any]) -> str | None:
+    """Say which sizes of further inputs have to be written, since they are not those of the first."""
+    names = {each.name for each in state.layer.arguments} - state.values.keys()
+    sides = {name: at for name, at in SIDE_INPUTS.items() if name in names and at < len(inputs)}
+    sizes = {name: inputs[at].shape[-1] for name, at in sides.items() if isinstance(inputs[at], Tensor)}
+    if not sizes or all(size == inputs[0].shape[-1] for size in sizes.values()):
+        return None
+    written = ", ".join(f"{name}={size_text(size)}" for name, size in sizes.items())
+    return f"its other inputs have sizes of their own: write `{written}`"

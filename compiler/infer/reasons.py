@@ -27,6 +27,7 @@ _THINGS = {
     "list": "a list",
 }
 _LONGEST = 300
+DATA_SIZED = "the size of its result would depend on data"
 
 
 def reason(error: Exception) -> str:
@@ -74,8 +75,9 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
      lambda m: f"the last dimension of its input is {m[2]}, and it was made for {m[1]}"),
     (r"expected (?:input with )?(\d)D.* or (\d)D.*?(?:got|input of size:) ?\(?(\d)D",
      lambda m: f"its input has {m[3]} dimensions, and {m[1]} or {m[2]} are expected"),
-    (r"nonzero\(\)|data-independent implementation|DynamicOutputShape|data_dependent|data-dependent",
-     lambda m: "the size of its result would depend on data"),
+    (r"nonzero\(\)|data-independent implementation|DynamicOutputShape|data_dependent|data-dependent"
+     r"|masked_select: attempted",
+     lambda m: DATA_SIZED),
 )  # fmt: skip
 """By the first pattern that is found in torch's own words."""
 
@@ -86,6 +88,21 @@ _VALUES = re.compile(r"meta (?:tensor|device type)|data-independent", re.IGNOREC
 def needs_values(error: Exception) -> bool:
     """Say whether torch refuses to look at a tensor of the meta device, which has no values."""
     return _VALUES.search(str(error)) is not None
+
+
+_INDICES = "`nonzero_static(x > 0, size=8)` gives so many indices"
+_CHOSEN = "`where(mask, x, 0.0)` keeps the shape"
+_FIXED_SIZE = {
+    "where": "`where(condition, a, b)` chooses between values and keeps the shape; " + _INDICES,
+    **dict.fromkeys(("nonzero", "argwhere"), _INDICES),
+    **dict.fromkeys(("[]", "masked_select"), _CHOSEN),
+}
+"""What has a size that is known beforehand, by the operation that has not."""
+
+
+def fixed_size(what: str, error: Exception) -> str | None:
+    """Return the way out for an operation whose result has a size that the data decide."""
+    return _FIXED_SIZE.get(what) if reason(error) == DATA_SIZED else None
 
 
 def differing(values: Sequence[Any]) -> tuple[int, Any, Any] | None:

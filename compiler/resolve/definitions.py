@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from compiler.program import (
@@ -210,6 +210,8 @@ class DefinitionReader:
         self, body: doc.Body, layers: dict[str, Span], tensors: dict[str, TensorEntry]
     ) -> Program | None:
         forwards = body.forwards()
+        if forwards or self.reader.borrowing:
+            self.problems.extend(_hidden_by_inputs(self.inputs, layers, tensors))
         if len(forwards) > 1:
             labels = (Label(forwards[0][0].span, "the first one"),)
             place = forwards[1][0].span
@@ -255,6 +257,26 @@ class DefinitionReader:
                 _, self.inputs = read_signature(key, Input)
             except SpecError as error:
                 self.problems.extend(error.diagnostics)
+
+
+def _hidden_by_inputs(
+    inputs: Iterable[Input], layers: Mapping[str, Span], tensors: Mapping[str, TensorEntry]
+) -> Iterator[Diagnostic]:
+    """Yield the inputs that bear the name of a layer or tensor of the block, which no program could reach."""
+    for entry in inputs:
+        if entry.name in layers:
+            what, place = "layer", layers[entry.name]
+        elif entry.name in tensors:
+            what, place = tensors[entry.name].kind, tensors[entry.name].span
+        else:
+            continue
+        yield Diagnostic(
+            "hidden-layer",
+            f"the input `{entry.name}` hides the {what} `{entry.name}`",
+            entry.span,
+            labels=(Label(place, f"the {what}"),),
+            help="give one of them another name",
+        )
 
 
 def _untrainable(name: str, declared: TensorType) -> Diagnostic:

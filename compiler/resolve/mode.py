@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TypeVar
 
 from compiler.catalogue.operation_table import MODE_ARGUMENTS, RATE, TRAINING
-from compiler.catalogue.operations import mode_place
 from compiler.resolve.programs import MODE, ProgramNames
 from spec_schema.diagnostics import Diagnostic
 from spec_schema.grammar import Program, Source
@@ -47,7 +46,7 @@ def mode_problems(source: Source, roots: Iterable[ast.AST], names: ProgramNames)
 
 def _unknown(source: Source, call: ast.Call) -> Diagnostic:
     name = ast.unparse(call.func)
-    rate = MODE_ARGUMENTS[name] == RATE
+    rate = MODE_ARGUMENTS[name][0] == RATE
     return Diagnostic(
         "unknown-mode",
         f"`{name}` follows the mode of the model, which has no value here",
@@ -77,7 +76,7 @@ def _follows(call: ast.Call) -> bool:
     """Say whether the mode decides what a call does, and the call does not say it."""
     assert isinstance(call.func, ast.Name)
     value = _mode_argument(call)
-    if MODE_ARGUMENTS[call.func.id] == TRAINING:
+    if MODE_ARGUMENTS[call.func.id][0] == TRAINING:
         return value is None
     never = value is None or (isinstance(value, ast.Constant) and value.value == 0)
     return not never and not any(isinstance(n, ast.Name) and n.id == MODE for n in ast.walk(value or call))
@@ -86,8 +85,8 @@ def _follows(call: ast.Call) -> bool:
 def _mode_argument(call: ast.Call) -> ast.expr | None:
     """Return the argument of a call that says the mode, or the rate."""
     assert isinstance(call.func, ast.Name)
-    at = mode_place(call.func.id)
-    named = next((k.value for k in call.keywords if k.arg == MODE_ARGUMENTS[call.func.id]), None)
+    argument, at = MODE_ARGUMENTS[call.func.id]
+    named = next((k.value for k in call.keywords if k.arg == argument), None)
     return call.args[at] if at < len(call.args) else named
 
 
@@ -103,7 +102,7 @@ class _FollowMode(ast.NodeTransformer):
         if not self.is_operation(name) or not _follows(node):
             return node
         mode = _behind(node, ast.Name(MODE, ast.Load()))
-        if MODE_ARGUMENTS[name] == TRAINING:
+        if MODE_ARGUMENTS[name][0] == TRAINING:
             node.keywords.append(_behind(node, ast.keyword(TRAINING, mode)))
             return node
         rate = _mode_argument(node)

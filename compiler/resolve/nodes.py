@@ -50,6 +50,8 @@ from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
 DEFAULT_INPUT = "x"
+PARAMETRISATIONS = frozenset({"weight_norm", "spectral_norm", "orthogonal"})
+"""Functions of `torch.nn.utils` that change how a layer has its weight."""
 Read = TypeVar("Read")
 
 
@@ -164,6 +166,9 @@ class NodeReader:
             return Diagnostic(
                 "unknown-operation", f"there is no layer or operation `{name}`", place, help=help
             )
+        if last in PARAMETRISATIONS:
+            help = f"write a layer that applies `{last}` in its constructor, in a plugin, and name that layer here"
+            return Diagnostic("unknown-operation", f"`{last}` changes a layer, and is none", place, help=help)
         candidates = [*self.layers, *OPERATIONS, *self.scope.plugins.operations]
         near = did_you_mean(name, candidates)
         as_type = did_you_mean(name[:1].upper() + name[1:], [*self.scope.block_names])

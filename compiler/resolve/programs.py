@@ -14,7 +14,7 @@ from compiler.program import Scope
 from compiler.resolve.values import is_type
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, Label
-from spec_schema.evaluate import FUNCTIONS
+from spec_schema.evaluate import FUNCTIONS, PYTHON_WORDS, no_python_word
 from spec_schema.forms import in_place
 from spec_schema.grammar import Source
 from spec_schema.source import Span
@@ -223,6 +223,8 @@ class _Checker:
         return Diagnostic("unknown-name", message, self.program.span(root), help=help)
 
     def _unknown_value(self, node: ast.Name) -> Diagnostic:
+        if node.id in PYTHON_WORDS:
+            return no_python_word(node.id, self.program.span(node))
         if is_type(node.id, self.names.scope):
             return self._layer_type(node.id, node, node.id)
         return self._nothing_named("unknown-name", "nothing here is named", node)

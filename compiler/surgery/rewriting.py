@@ -224,7 +224,19 @@ class Rewriting:
             message = (
                 f"`{whole}` has {length} entries along dimension {rule.dim}, and the parts take {wanted}"
             )
-        self.problems.append(Diagnostic("checkpoint-shape", message, rule.place))
+        unknown = [f"`{part}`" for part, each in zip(parts, shapes, strict=True) if each is None]
+        note = f"the model has no {', '.join(unknown)}, so that all parts were taken to be equally long"
+        self.problems.append(
+            Diagnostic(
+                "checkpoint-shape",
+                message,
+                rule.place,
+                notes=(note,) if unknown and length else (),
+                help="name the parts as the model does: each is as long as its tensor"
+                if unknown and length
+                else None,
+            )
+        )
         return None
 
     def _stack(self, rule: Stack) -> None:

@@ -10,7 +10,7 @@ import torch
 import compiler
 import runtime
 from compiler import Artifact, SpecError
-from compiler.devices import DEVICE_TYPES, device_name
+from compiler.devices import DEVICE_TYPES, LAST_INDEX, device_name, device_problem
 from compiler.placement.place import place
 from runtime.devices import resolve_device
 
@@ -30,6 +30,16 @@ def test_the_types_are_those_of_torch() -> None:
     listed = re.search(r"one of (.*) device type", str(caught.value))
     assert listed
     assert sorted(listed[1].split(", ")) == sorted(DEVICE_TYPES)
+
+
+@pytest.mark.parametrize("kind", DEVICE_TYPES)
+def test_torch_takes_the_numbers_that_a_spec_may_give(kind: str) -> None:
+    for name in (kind, f"{kind}:0", f"{kind}:{LAST_INDEX}"):
+        assert device_problem(name, None) is None
+        assert str(torch.device(name)) == name
+    beyond = f"{kind}:{LAST_INDEX + 1}"
+    assert device_problem(beyond, None) is not None
+    assert str(torch.device(beyond)) != beyond
 
 
 WRONG = [

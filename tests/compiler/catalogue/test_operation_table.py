@@ -157,8 +157,8 @@ def test_every_operation_with_a_mode_or_a_rate_of_dropout_says_so() -> None:
         name for name, known in keywords.items() if {"training", "train", "dropout_p", "dropout"} & {*known}
     }
     assert asking == set(MODE_ARGUMENTS)
-    for name, argument in MODE_ARGUMENTS.items():
-        assert argument in keywords[name]
+    for name, (argument, place) in MODE_ARGUMENTS.items():
+        assert list(operations.signature(name).overloads[0].parameters)[place] == argument
         assert ("training" in keywords[name]) == (argument == "training")
 
 

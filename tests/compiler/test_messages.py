@@ -1,0 +1,235 @@
+"""What a diagnostic says: where it is, in the user's own words, and how to mend it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import compiler
+from compiler import Artifact, SpecError
+from compiler.cli import check as check_command
+from compiler.cli.outcome import Status, guarded
+from compiler.pipeline import compile_canonical
+from spec_schema.diagnostics import Diagnostic
+
+INPUTS = 'inputs: {x: "float[batch, 4]"}'
+
+
+def made(model: str, inputs: str = INPUTS, more: str = "", **options: object) -> Artifact:
+    return compiler.compile_text(f"spec: 1\n{inputs}\n{more}\nmodel:\n{model}\n", **options)  # type: ignore[arg-type]
+
+
+def refused(model: str, inputs: str = INPUTS, more: str = "", **options: object) -> Diagnostic:
+    with pytest.raises(SpecError) as caught:
+        made(model, inputs, more, **options)
+    (problem,) = caught.value.diagnostics
+    assert "object at 0x" not in f"{problem}"
+    return problem
+
+
+def program(body: str, layers: str = "l: Linear(4)") -> str:
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    return f"  layers: {{{layers}}}\n  forward: |\n{lines}"
+
+
+# --- layers in programs ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expression", "written"),
+    [
+        ("x + l", "l"),
+        ("l * 2", "l"),
+        ("-l", "l"),
+        ("relu(l)", "l"),
+        ("cat([x, l])", "l"),
+        ("x.matmul(l)", "l"),
+        ("x + h[0]", "h[0]"),
+    ],
+)
+def test_a_layer_is_no_value(expression: str, written: str) -> None:
+    problem = refused(program(f"return {expression}", 'l: Linear(4), h: {repeat: 2, of: "Linear(4)"}'))
+    assert (problem.code, problem.span and problem.span.text) == ("not-a-value", written)
+    assert problem.message == f"`{written.replace('[0]', '.0')}` is a layer, not a value"
+    assert problem.help == f"call it: `{written}(...)`"
+
+
+@pytest.mark.parametrize(
+    "kind", ["layers: {x: Linear(4)}", 'buffers: {x: "float[4]"}', 'parameters: {x: "float[4]"}']
+)
+def test_an_input_that_hides_what_the_block_has(kind: str) -> None:
+    problem = refused(f"  {kind}\n  forward: return relu(x)\n  init: [x: ones]")
+    assert problem.code == "hidden-layer"
+    assert problem.message.startswith("the input `x` hides the ")
+
+
+def test_an_input_of_a_block_that_hides_a_layer() -> None:
+    block = "blocks:\n  A:\n    layers: {skip: Linear(4)}\n    forward(x, skip): return x + skip"
+    problem = refused("  layers: {a: A}\n  forward: return a(x, x)", more=block)
+    assert (problem.code, problem.span and problem.span.text) == ("hidden-layer", "skip")
+    assert [label.text for label in problem.labels] == ["the layer"]
+
+
+def test_layers_in_their_order_take_an_input_of_the_same_name() -> None:
+    assert "self.x(x)" in made("  layers: {x: Linear(4)}").source
+
+
+BLOCK = "blocks:\n  Block(n):\n    layers: {l: Linear(n)}\n    forward: return x + l(x)"
+ROW = "h: {repeat: 2, of: Block(3)}"
+ROWS = 'h: {repeat: 2, of: {repeat: 3, of: "Block(3 if index == 2 else 4)"}}'
+
+
+@pytest.mark.parametrize(
+    ("layers", "body", "path"),
+    [
+        (ROW, "for layer in h:\n  x = layer(x)\nreturn x", "h.0"),
+        (ROW, "return h[1](x)", "h.1"),
+        (ROW, "for at, layer in enumerate(h[1:]):\n  x = layer(x)\nreturn x", "h.1"),
+        (ROW, "return h(x)", "h.0"),
+        (ROWS, "for row in h:\n  for layer in row:\n    x = layer(x)\nreturn x", "h.0.2"),
+        (ROWS, "for row in h:\n  x = row(x)\nreturn x", "h.0.2"),
+        (ROWS, "return h[1][2](x)", "h.1.2"),
+    ],
+)
+def test_a_path_names_the_list_that_a_program_goes_over(layers: str, body: str, path: str) -> None:
+    problem = refused(program(body, layers), more=BLOCK)
+    (note,) = problem.notes
+    assert note.startswith(f"in {path}, a Block(n=3) from line ")
+
+
+def test_an_item_is_named_with_its_list() -> None:
+    problem = refused(program("return h[1](x, x)", "h: {repeat: 2, of: [Linear(4), ReLU]}"))
+    assert problem.message == "`h.1` is a sequence, and takes one input"
+    assert problem.help == "call its items: `for layer in h[1]: x = layer(x, ...)`"
+
+
+# --- words ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "python"), [("true", "True"), ("false", "False"), ("null", "None"), ("none", "None")]
+)
+def test_words_of_other_languages(word: str, python: str) -> None:
+    help = f"expressions are written as in Python: `{python}`"
+    for model in (f"  - Linear(3, bias={word})", f"  forward: return x.sum(dim=1, keepdim={word})"):
+        problem = refused(model)
+        assert (problem.code, problem.span and problem.span.text, problem.help) == (
+            "unknown-name",
+            word,
+            help,
+        )
+
+
+@pytest.mark.parametrize("call", ["weight_norm(Conv1d(3, 3))", "utils.spectral_norm(Linear(3))"])
+def test_what_changes_a_layer_is_written_in_a_plugin(call: str) -> None:
+    problem = refused(f"  - {call}")
+    name = call.partition("(")[0].removeprefix("utils.")
+    assert problem.message == f"`{name}` changes a layer, and is none"
+    assert problem.help
+    assert "plugin" in problem.help
+
+
+def test_another_name_for_the_number_of_a_copy() -> None:
+    problem = refused('  - {repeat: 3, as: i, of: "Linear(i + 1)"}')
+    assert problem.help == "the number of a copy is `index`; under another name: `repeat: range(3)`"
+    rows = made('  - {repeat: range(3), as: i, of: "Linear(i + 1)"}').plan.rows
+    assert [row.shape for row in rows[1::2]] == [(1,), (2,), (3,)]
+
+
+def test_copies_of_several_classes() -> None:
+    block = "blocks:\n  A(act): [Linear(4), act]"
+    problem = refused('  - {repeat: 3, of: "A(ReLU if index == 0 else Tanh)"}', more=block)
+    assert problem.help
+    assert "{if: index == 0, then: ..., else: ...}" in problem.help
+    source = made("  - {repeat: 3, of: {if: index == 0, then: A(ReLU), else: A(Tanh)}}", more=block).source
+    assert "A() if index == 0 else A2()" in source
+
+
+def test_sizes_of_keys_and_values() -> None:
+    inputs = 'inputs: {x: "float[batch, 5, 8]", m: "float[batch, 3, 6]"}'
+    model = program("return a(x, m, m)[0]", "a: 'MultiheadAttention(num_heads=2, batch_first=TrueSIZES)'")
+    problem = refused(model.replace("SIZES", ""), inputs)
+    assert problem.help == "its other inputs have sizes of their own: write `kdim=6, vdim=6`"
+    assert made(model.replace("SIZES", ", kdim=6, vdim=6"), inputs)
+
+
+@pytest.mark.parametrize(
+    ("expression", "way", "mended"),
+    [
+        ("where(x > 0)", "`where(condition, a, b)`", "where(x > 0, x, 0.0)"),
+        ("nonzero(x > 0)", "`nonzero_static(x > 0, size=8)`", "nonzero_static(x > 0, size=8)"),
+        ("argwhere(x > 0)", "`nonzero_static(x > 0, size=8)`", "nonzero_static(x > 0, size=8)"),
+        ("(x > 0).nonzero()", "`nonzero_static(x > 0, size=8)`", "nonzero_static(x > 0, size=8)"),
+        ("x[x > 0]", "`where(mask, x, 0.0)`", "where(x > 0, x, 0.0)"),
+        ("masked_select(x, x > 0)", "`where(mask, x, 0.0)`", "where(x > 0, x, 0.0)"),
+    ],
+)
+def test_what_has_a_fixed_size_instead(expression: str, way: str, mended: str) -> None:
+    problem = refused(f"  forward: return {expression}")
+    assert problem.message.endswith("the size of its result would depend on data")
+    assert way in (problem.help or "")
+    assert made(f"  forward: return {mended}")
+
+
+# --- what is quoted -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "value"),
+    [
+        ("[Linear(4), Linear(mults[-1])]", "Linear(mults[-1])"),
+        ("[Linear(mults[-1] + mults[0]), ReLU]", "Linear(mults[-1] + mults[0])"),
+        ("[{repeat: mults[0], of: ReLU}]", "mults[0]"),
+        ("[{repeat: 2, of: Conv2d(8, mults[-1])}]", "Conv2d(8, mults[-1])"),
+        ("[a: Linear(mults[-1])]", "Linear(mults[-1])"),
+    ],
+)
+def test_the_whole_value_is_quoted(model: str, value: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        compiler.compile_text(f"spec: 1\n{INPUTS}\nvars: {{mults: [1, 2]}}\nmodel: {model}\n")
+    assert [each.help for each in caught.value.diagnostics] == [f'quote it: "{value}"']
+    mended = model.replace(value, f'"{value}"').replace("Conv2d(8, ", "Linear(")
+    assert compiler.compile_text(f"spec: 1\n{INPUTS}\nvars: {{mults: [1, 2]}}\nmodel: {mended}\n")
+
+
+VARIABLES = "vars: {other: \"'none'\", n: 3, act: \"'tanh'\"}"
+
+
+@pytest.mark.parametrize(
+    "given", ["none", "'none'", '"none"', "\"'none'\"", "other", "\"'none' if n > 2 else other\""]
+)
+def test_a_bare_text_is_one_where_the_variable_is_one(given: str) -> None:
+    artifact = made("  - GELU(approximate=act)", more=VARIABLES, set={"act": given})
+    assert "nn.GELU(approximate='none')" in ast_text(artifact)
+    again = compile_canonical(artifact.canonical, name="again")
+    assert again.source == artifact.source
+
+
+def ast_text(artifact: Artifact) -> str:
+    return artifact.source.replace('"', "'")
+
+
+def test_a_text_of_several_words_is_one() -> None:
+    problem = refused("  - GELU(approximate=act)", more=VARIABLES, set={"act": "very leaky-relu"})
+    assert problem.code in ("bad-argument", "shape-mismatch")
+
+
+def test_a_bare_text_for_a_number_is_a_name() -> None:
+    assert refused("  - Linear(n)", more=VARIABLES, set={"n": "leaky"}).code == "unknown-name"
+
+
+# --- once -----------------------------------------------------------------------------------------------
+
+
+def test_a_bug_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> int:
+        raise RuntimeError("out of order")
+
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(f"spec: 1\n{INPUTS}\nmodel: [ReLU]\n", encoding="utf-8")
+    monkeypatch.setattr(check_command.Subject, "artifact", broken)
+    assert guarded(lambda: check_command.check([spec]), debug=False) == Status.BUG
+    assert capsys.readouterr().err.count("out of order") == 1
