@@ -12,6 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from compiler.rules.items import bind
 from compiler.rules.table import Table, TensorRow
 from spec_schema.grammar import Expression
 from spec_schema.selectors import Selector, Step
@@ -111,7 +112,12 @@ class Plan:
         return (row for row in self.rows if row.kind == "parameter")
 
     def select(self, selector: Selector) -> list[PlanRow]:
-        """Return the rows that a selector names, by any of their names."""
+        """Return the rows that a selector names, by any of their names.
+
+        Raises:
+            SpecError: there is no item that it names by an index.
+        """
+        selector = bind(selector, self.table.values, self.table)
         paths = {row.name: row.steps for row in self.table.tensors}
         return [row for row in self.rows if any(selector.matches(paths[name]) for name in row.names)]
 

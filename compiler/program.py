@@ -214,6 +214,8 @@ class SelectorRule:
 
     selector: Selector
     span: Span
+    conditional: bool = False
+    """Whether it stands under an `if`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,6 +223,7 @@ class InitRule:
     selector: Selector
     value: Expression
     span: Span
+    conditional: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,6 +241,7 @@ class PlacementRule:
     span: Span
     device_span: Span | None
     dtype_span: Span | None
+    conditional: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,6 +252,17 @@ class Rules:
     share: tuple[ShareGroup, ...] = ()
     freeze: tuple[SelectorRule, ...] = ()
     placement: tuple[PlacementRule, ...] = ()
+
+    def indexed(self) -> list[InitRule | SelectorRule | PlacementRule]:
+        """Return what has a selector with an index, those of share groups among it."""
+        sharing = [selector for group in self.share for selector in group.selectors]
+        every: list[InitRule | SelectorRule | PlacementRule] = [
+            *self.init,
+            *sharing,
+            *self.freeze,
+            *self.placement,
+        ]
+        return [rule for rule in every if rule.selector.indices]
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,8 +37,8 @@ class OwnValues:
             SpecError: the constructor made another tensor when the shapes of the model were inferred.
         """
         depth = len(row.torch_steps) - 1  # the steps inside the layer, its own left out
-        path = ".".join(name for name, _ in row.steps[:-depth])
-        inner = ".".join(name for name, _ in row.steps[-depth:])
+        path = ".".join(step.name for step in row.steps[:-depth])
+        inner = ".".join(step.name for step in row.steps[-depth:])
         if path not in self.made:
             with seeded(Draws(self.seed, path)):
                 self.made[path] = _construct(leaf)

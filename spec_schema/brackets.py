@@ -89,4 +89,6 @@ def _neither(inside: str) -> Fault:
         )
     if "!" in inside[:1] and DIGIT.search(inside):
         return Fault(note, "name the numbers that are meant: `[4-11]`")
+    if ":" in inside or inside.startswith("-"):
+        return Fault(note, f"an index stands right behind the name, without a dot: `h[{inside}]`")
     return Fault(note, "one of several is written `{a,b,10}`")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from spec_schema.diagnostics import refuse
-from spec_schema.selectors import PART, TOKEN, parse_selector, token_pattern
+from spec_schema.selectors import PART, TOKEN, Selector, parse_selector, token_pattern
 from spec_schema.source import Span
 
 ANY_DEPTH = "**"
@@ -87,8 +87,22 @@ def parse_pattern(text: str, span: Span | None) -> Pattern:
     Raises:
         SpecError: the text is no selector.
     """
-    selector = parse_selector(text, span)
+    selector = _of_names(text, span)
     return _pattern(selector.text, selector.anchored)
+
+
+def _of_names(text: str, span: Span | None) -> Selector:
+    """Read a selector of the names in a file, where layers stand in no row that could be indexed."""
+    selector = parse_selector(text, span)
+    if selector.indices:
+        index = selector.indices[0].text
+        raise refuse(
+            "bad-selector",
+            f"the names in a file have no items, as `[{index}]` is",
+            span,
+            help="write a range of numbers, `h.[10-12]` or `ln_[1-2]`, or one of several, `{a,b}`",
+        )
+    return selector
 
 
 @lru_cache(maxsize=1024)
@@ -154,7 +168,7 @@ def parse_template(text: str, pattern: Pattern, span: Span | None) -> Template:
     Raises:
         SpecError: the text is no name, or one of its wildcards stands for nothing.
     """
-    selector = parse_selector(text, span)
+    selector = _of_names(text, span)
     if selector.anchored and selector.components and not pattern.anchored:
         message = f"`{text}` begins with `/`, and `{pattern.text}` does not"
         raise refuse("checkpoint-argument", message, span, help="write both with `/`, or none")

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from spec_schema.brackets import NUMBERS, Fault, bracket_pattern
 from spec_schema.diagnostics import refuse
-from spec_schema.source import Span
+from spec_schema.indices import Chosen, Index, Place, Written, is_class, written
+from spec_schema.scalars import Scalar
+from spec_schema.source import SourceFile, Span
 
-Step = tuple[str, str]
-"""One component of a dotted path: its name, and the type name of the module there ("" for a tensor)."""
 
-Pattern = tuple[re.Pattern[str] | None, ...]
+class Step(NamedTuple):
+    """One component of a dotted path: its name, and the type name of the module there ("" for a tensor)."""
+
+    name: str
+    kind: str = ""
+    place: Place | None = None
+    """Where it is in a row of layers, of how many."""
+
+
+Component = re.Pattern[str] | Written | Index | Chosen | None
+Pattern = tuple[Component, ...]
 """The components of a selector; `None` stands for `**`."""
 
-TOKEN = re.compile(r"\*|\?|\{([\w,\-]+)\}|\[([^\[\]]*)\]|([\w\-]+)")
+BRACKETS = r"\[((?:[^\[\]]|\[[^\[\]]*\])*)\]"
+TOKEN = re.compile(rf"\*|\?|\{{([\w,\-]+)\}}|{BRACKETS}|([\w\-]+)")
 _STARS = 4
 """In one component: matching takes time that grows with the power of their number."""
 REMEMBERED = 10_000
 """Steps, from one place of a selector."""
-PART = re.compile(r"(?:\{[^{}]*\}|\[[^\[\]]*\]|[^.\[\]{}])+")
+INDEX = re.compile(BRACKETS)
+PART = re.compile(r"(?:\{[^{}]*\}|\[(?:[^\[\]]|\[[^\[\]]*\])*\]|[^.\[\]{}])+")
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,26 @@ class Selector:
     text: str
     anchored: bool
     components: Pattern
+
+    @cached_property
+    def indices(self) -> tuple[Index, ...]:
+        """The indices whose values are not known yet."""
+        return tuple(part for part in self.components if isinstance(part, Index))
+
+    def bound(self, values: Mapping[str, object]) -> Selector:
+        """Return the selector with its indices computed.
+
+        Raises:
+            SpecError: an index cannot be computed, or is no whole number.
+        """
+        if not self.indices:
+            return self
+        found = (part.chosen(values) if isinstance(part, Index) else part for part in self.components)
+        return replace(self, components=tuple(found))
+
+    def head(self, length: int) -> Selector:
+        """Return the selector of the first components."""
+        return replace(self, components=self.components[:length])
 
     def matches(self, path: Sequence[Step]) -> bool:
         """Say whether the selector names this path, or a module around it.
@@ -80,11 +113,15 @@ class _Reached(dict[Step, "_Reached"]):
         self[step] = self.all.setdefault(after.places, after)
         return self[step]
 
-    def _beyond(self, name: str, kind: str) -> Iterator[int]:
+    def _beyond(self, name: str, kind: str, at: Place | None = None) -> Iterator[int]:
         for place in self.places - {len(self.pattern)}:
             part = self.pattern[place]
+            assert not isinstance(part, Written | Index)  # a selector is bound before it is used
             if part is None:
                 yield place
+            elif isinstance(part, Chosen):
+                if part.has(at):
+                    yield place + 1
             elif part.fullmatch(name) or (kind and part.fullmatch(kind)):
                 yield place + 1
 
@@ -110,13 +147,43 @@ def _compile(text: str) -> Selector | Fault:
     parts = PART.findall(body)
     if ".".join(parts) != body:
         return Fault("a component is empty, or a bracket is not closed")
-    components: list[re.Pattern[str] | None] = []
+    components: list[Component] = []
+    at = len(text) - len(body)
     for part in parts:
-        pattern = None if part == "**" else _component(part)
-        if isinstance(pattern, Fault):
-            return pattern
-        components.append(None if pattern is None else re.compile(pattern))
+        found = _components(part, at)
+        if isinstance(found, Fault):
+            return found
+        components += found
+        at += len(part) + 1
     return Selector(text, anchored, tuple(components))
+
+
+def _components(part: str, start: int) -> list[Component] | Fault:
+    """Return a component, which begins at `start`, and the indices behind it."""
+    name = part[: _name_length(part)]
+    pattern = None if name == "**" else _component(name)
+    if isinstance(pattern, Fault):
+        return pattern
+    found: list[Component] = [None if pattern is None else re.compile(pattern)]
+    at = len(name)
+    while at < len(part):
+        brackets = INDEX.match(part, at)
+        if brackets is None:
+            return Fault(f"`{part[at:]}` stands behind an index")
+        index = written(brackets[1], start + brackets.start(1))
+        if isinstance(index, Fault):
+            return index
+        found.append(index)
+        at = brackets.end()
+    return found
+
+
+def _name_length(part: str) -> int:
+    """Return where the indices behind a component begin."""
+    for brackets in INDEX.finditer(part):
+        if brackets.start() > 0 and not is_class(brackets[1]):
+            return brackets.start()
+    return len(part)
 
 
 def _component(part: str) -> str | Fault:
@@ -156,12 +223,25 @@ def _choices(choices: Sequence[str]) -> str | Fault:
 
 
 def parse_selector(text: str, span: Span | None) -> Selector:
-    """Read a selector.
+    """Read a selector that is no scalar of a document.
 
     Raises:
         SpecError: the text is no selector.
     """
-    result = _compile(text.strip())
+    return _read(Scalar(text, span or Span(SourceFile("selector", text), 0, len(text)), "plain", text), span)
+
+
+def read_selector(scalar: Scalar) -> Selector:
+    """Read a selector of a document.
+
+    Raises:
+        SpecError: the text is no selector, or an index in it no expression.
+    """
+    return _read(scalar, scalar.span)
+
+
+def _read(scalar: Scalar, span: Span | None) -> Selector:
+    result = _compile(scalar.text.strip())
     if isinstance(result, Fault):
         raise refuse(
             "bad-selector",
@@ -170,4 +250,8 @@ def parse_selector(text: str, span: Span | None) -> Selector:
             notes=(result.note,),
             help=result.help or "write dotted components: `h.*.attn.proj.weight`, `Linear.bias` or `/head`",
         )
-    return result
+    if not any(isinstance(part, Written) for part in result.components):
+        return result
+    shift = len(scalar.text) - len(scalar.text.lstrip())
+    found = (part.read(scalar, shift) if isinstance(part, Written) else part for part in result.components)
+    return replace(result, components=tuple(found))

@@ -31,8 +31,12 @@ def read_selector(text: str | None) -> Selector:
     try:
         return parse_selector(text or EVERYTHING, None)
     except SpecError as error:
-        problem = error.diagnostics[0]
-        raise UsageProblem(f"`{text}`: {problem.message}", problem.help) from None
+        raise _problem(text, error) from None
+
+
+def _problem(text: str | None, error: SpecError) -> UsageProblem:
+    problem = error.diagnostics[0]
+    return UsageProblem(f"`{text}`: {problem.message}", problem.help)
 
 
 def select(artifact: Artifact, text: str | None) -> list[PlanRow]:
@@ -42,7 +46,10 @@ def select(artifact: Artifact, text: str | None) -> list[PlanRow]:
         UsageProblem: it names none, or is no selector.
     """
     selector = read_selector(text)
-    rows = artifact.plan.select(selector)
+    try:
+        rows = artifact.plan.select(selector)
+    except SpecError as error:
+        raise _problem(text, error) from None
     if rows or selector.text == EVERYTHING:
         return rows
     from compiler.program import Rules

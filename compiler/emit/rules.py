@@ -82,7 +82,7 @@ def path(state: State, steps: Sequence[Step], replaced: dict[int, ast.expr] | No
     """Return the expression that reaches a module or tensor from `self`."""
     node: ast.expr = name("self")
     current: State | None = state
-    for at, (title, _) in enumerate(steps):
+    for at, (title, *_) in enumerate(steps):
         if title.isdigit():
             node = index(node, (replaced or {}).get(at) or _place(current, title))
         else:
@@ -131,7 +131,7 @@ def train_method(module: ModuleEmitter, group: ClassGroup) -> list[ast.stmt]:
         body.append(ast.For(ast.Name("name", ast.Store()), names_node, [evaluate], []))
     else:
         for row in rows:
-            target = path(state, [(part, "") for part in row])
+            target = path(state, [Step(part) for part in row])
             body.append(ast.Expr(call(ast.Attribute(target, "eval", ast.Load()))))
     body.append(ast.Return(name("self")))
     arguments = parameters([("mode", dotted("bool"), ast.Constant(True))])

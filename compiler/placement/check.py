@@ -41,6 +41,7 @@ from spec_schema.clock import stage
 from spec_schema.diagnostics import Label, SpecError, refuse
 from spec_schema.evaluate import Budget
 from spec_schema.grammar import Expression, Program
+from spec_schema.selectors import Step
 from spec_schema.source import Span
 
 CPU = "cpu"
@@ -379,4 +380,4 @@ def moved(value: Any, target: str) -> Any:
 
 def text_of(state: State, steps: Sequence[str]) -> str:
     """Return the expression that reaches a part of a layer from `self`."""
-    return ast.unparse(path(state, [(step, "") for step in steps]))
+    return ast.unparse(path(state, [Step(step) for step in steps]))

@@ -62,7 +62,7 @@ def places(plan: Plan) -> Places:
     root = Places()
     for row in plan.table.tensors:
         at = root
-        for name, _ in row.steps[:-1]:
+        for name, *_ in row.steps[:-1]:
             at = at.parts.setdefault(name, Places())
         planned = plan.by_name[row.name]
         at.tensors[row.steps[-1][0]] = Spot(

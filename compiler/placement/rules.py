@@ -8,8 +8,10 @@ from typing import NamedTuple
 from compiler.devices import AUTO, device_name
 from compiler.plan import Decision
 from compiler.program import PlacementRule
+from compiler.rules.items import bind
 from compiler.rules.table import Table, TensorRow
 from spec_schema.diagnostics import Diagnostic, Label
+from spec_schema.selectors import Selector
 from spec_schema.source import Span
 
 
@@ -42,10 +44,14 @@ def sites(
     """Return where each tensor is. `groups` are the names of tensors that are one; `note` is told of used rules.
 
     A name that no rule matches follows the other names of its tensor.
+
+    Raises:
+        SpecError: there is no item that a selector names by an index.
     """
     if not rules:
         return dict.fromkeys((row.name for row in table.tensors), Site(AUTO, []))
-    found = {row.name: _site(row, rules, note) for row in table.tensors}
+    bound = [(rule, bind(rule.selector, table.values, table)) for rule in rules]
+    found = {row.name: _site(row, bound, note) for row in table.tensors}
     for group in groups:
         placed = next((found[name] for name in group if found[name].decisions), None)
         if placed is not None:
@@ -53,10 +59,12 @@ def sites(
     return found
 
 
-def _site(row: TensorRow, rules: Sequence[PlacementRule], note: Callable[[PlacementRule], None]) -> Site:
+def _site(
+    row: TensorRow, rules: Sequence[tuple[PlacementRule, Selector]], note: Callable[[PlacementRule], None]
+) -> Site:
     device, decisions = AUTO, []
-    for rule in rules:
-        if not rule.selector.matches(row.steps):
+    for rule, selector in rules:
+        if not selector.matches(row.steps):
             continue
         note(rule)
         if rule.device is not None:

@@ -74,7 +74,8 @@ class DefinitionReader:
         rules = Rules()
         if isinstance(body, doc.Body):
             variables = self._variables(body)
-            rules = read_rules(body, self.scope, self.problems)
+            own = {*variables, *(parameter.name for parameter in self.parameters)}
+            rules = read_rules(body, self.scope, self.problems, own)
             content: BlockBody = self._module(body)
         else:
             content = self._content(body)

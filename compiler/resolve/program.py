@@ -304,7 +304,7 @@ def _model(loaded: Loaded, scope: Scope, problems: list[Diagnostic]) -> Definiti
     reader = DefinitionReader(title, (), scope, place, names)
     model = reader.read(document.model)
     problems.extend(reader.problems)
-    own = read_rules(document, scope, problems)
+    own = read_rules(document, scope, problems, model.variables)
     merged = type(own)(
         (*model.rules.init, *own.init),
         (*model.rules.share, *own.share),

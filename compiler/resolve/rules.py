@@ -15,15 +15,20 @@ from spec_schema.document import Document, PlacementEntry, RuleBearer
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import parse_expression
 from spec_schema.reader import Entries, Items, Node, Scalar
-from spec_schema.selectors import parse_selector
+from spec_schema.selectors import read_selector
 from spec_schema.suggest import did_you_mean
 from spec_schema.tensors import DTYPES, FLOATS
 
 T = TypeVar("T")
 
 
-def read_rules(bearer: RuleBearer, scope: Scope, problems: list[Diagnostic]) -> Rules:
-    """Return the rules of a spec or block, noting what is wrong in `problems`."""
+def read_rules(
+    bearer: RuleBearer, scope: Scope, problems: list[Diagnostic], names: Iterable[str] = ()
+) -> Rules:
+    """Return the rules of a spec or block, noting what is wrong in `problems`.
+
+    `names` are those that an index in a selector may use beside the variables of the spec.
+    """
     init = [_attempt(problems, partial(_init, *pair)) for pair in _pairs(bearer, "init")]
     share = [_attempt(problems, partial(_share, *pair, scope)) for pair in _entries(bearer, "share")]
     freeze = [_attempt(problems, partial(_selector, scalar)) for scalar in bearer.freeze]
@@ -32,7 +37,12 @@ def read_rules(bearer: RuleBearer, scope: Scope, problems: list[Diagnostic]) -> 
         entries = [node for rule in bearer.placement for node in rule.values()]
         pairs = zip(_pairs(bearer, "placement"), entries, strict=True)
         placement = [_attempt(problems, partial(_placement, key, entry)) for (key, _), entry in pairs]
-    return Rules(_found(init), _found(share), _found(freeze), _found(placement))
+    rules = Rules(_found(init), _found(share), _found(freeze), _found(placement))
+    known = {*scope.variables, *names}
+    for rule in rules.indexed():
+        for index in rule.selector.indices:
+            problems.extend(check_names(tuple(index.expressions), known, scope))
+    return rules
 
 
 def _found(values: Iterable[T | None]) -> tuple[T, ...]:
@@ -67,13 +77,13 @@ def _entries(bearer: RuleBearer, key: str) -> list[tuple[Scalar, Node]]:
 
 
 def _selector(scalar: Scalar) -> SelectorRule:
-    return SelectorRule(parse_selector(scalar.text, scalar.span), scalar.span)
+    return SelectorRule(read_selector(scalar), scalar.span)
 
 
 def _init(key: Scalar, value: Node) -> InitRule:
     assert isinstance(value, Scalar | Entries)
     expression = read_long_form(value) if isinstance(value, Entries) else parse_expression(value)
-    return InitRule(parse_selector(key.text, key.span), expression, key.span)
+    return InitRule(read_selector(key), expression, key.span)
 
 
 def _share(key: Scalar, value: Node, scope: Scope) -> ShareGroup | None:
@@ -101,7 +111,7 @@ def _holds(written: Node, scope: Scope) -> bool:
 
 
 def _placement(key: Scalar, entry: Scalar | PlacementEntry) -> PlacementRule:
-    selector = parse_selector(key.text, key.span)
+    selector = read_selector(key)
     device, dtype = (entry, None) if isinstance(entry, Scalar) else (entry.device, entry.dtype)
     problems = [
         device_problem(device.text, device.span) if device is not None else None,

@@ -17,6 +17,7 @@ from compiler.plan import Decision, Initialisation, Plan, PlanRow, Tie, meta
 from compiler.program import InitRule, PlacementRule, SelectorRule, ShareGroup
 from compiler.rules.agreement import differing_names, disagreements, frozen_in_part
 from compiler.rules.defaults import default_rules
+from compiler.rules.items import bind_all
 from compiler.rules.padding import padding
 from compiler.rules.share import Group, resolve_shares
 from compiler.rules.table import ModuleRow, RuleScope, Table, TensorRow, expand
@@ -63,6 +64,7 @@ class RuleApplier:
     def plan(self) -> Plan:
         """Return the plan, or raise what is wrong with the rules."""
         scopes = sorted(self.table.scopes, key=lambda scope: -len(scope.steps))
+        bind_all(scopes, self.table, self.used)
         groups, ties = resolve_shares(self.table, scopes, self.problems, self.used)
         frozen = self._frozen(scopes)
         placed = self._placement(groups)
@@ -137,7 +139,9 @@ class RuleApplier:
         for scope in row.scopes:
             inner = row.steps[len(scope.steps) :]
             for rule in scope.rules.init:
-                if rule.selector.matches(inner) and (row.persistent or not reads_checkpoint(rule.value)):
+                if scope.selector(rule).matches(inner) and (
+                    row.persistent or not reads_checkpoint(rule.value)
+                ):
                     self.used.add(rule)
                     text = f"{rule.selector.text}: {rule.value}"
                     found.append(self._candidate(row, rule.value, text, rule.span, scope))
@@ -254,7 +258,7 @@ class RuleApplier:
             for rule in scope.rules.freeze:
                 check_time(rule.span)
                 for row in self.table.below(scope.steps):
-                    if rule.selector.matches(row.steps[len(scope.steps) :]):
+                    if scope.selector(rule).matches(row.steps[len(scope.steps) :]):
                         self.used.add(rule)
                         decision = Decision("freeze", rule.selector.text, rule.span)
                         frozen.setdefault(row.name, []).append(decision)
@@ -274,9 +278,9 @@ class RuleApplier:
         return tuple(module.name for module in modules if self._freezes_statistics(module))
 
     def _freezes_statistics(self, module: ModuleRow) -> bool:
-        steps = (*module.steps, (STATISTICS, ""))
+        steps = (*module.steps, Step(STATISTICS))
         return any(
-            rule.selector.matches(steps[len(scope.steps) :])
+            scope.selector(rule).matches(steps[len(scope.steps) :])
             for scope in module.scopes
             for rule in scope.rules.freeze
         )

@@ -191,7 +191,7 @@ class Origins:
         """Return the point at which the owner of a path is written, and the call that it is written as."""
         state: State = self.inferred.root
         point, node = Point(Frame(self.inferred.root)), None
-        for name, _ in steps:
+        for name, *_ in steps:
             if isinstance(state, BlockState):
                 found = self._child(state, name, point)
             elif isinstance(state, Chain):

@@ -30,6 +30,7 @@ class _Sharing:
     table: Table
     problems: list[Diagnostic]
     used: set[object]
+    """Among others the selectors that take nothing, on purpose."""
     groups: dict[str, Group]
     ties: list[Tie] = field(default_factory=list)
 
@@ -39,11 +40,12 @@ class _Sharing:
         check_time(rule.span)
         for selector in rule.selectors:
             found = self._targets(scope, selector)
-            if not found:
+            if not found and selector not in self.used:
                 self.problems.append(unused_selector(selector, scope, self.table))
                 matched = False
             targets.extend((place, selector) for place in found)
-        if not matched:
+        emptied = any(selector in self.used for selector in rule.selectors)
+        if not matched or (emptied and len(targets) < 2):
             return
         if len(targets) < 2:
             what = f"`{targets[0][0].name}` is shared with nothing" if targets else "nothing is shared here"
@@ -59,8 +61,9 @@ class _Sharing:
 
     def _targets(self, scope: RuleScope, rule: SelectorRule) -> list[Place]:
         depth = len(scope.steps)
+        selector = scope.selector(rule)
         inside: list[Place] = [*self.table.modules_below(scope.steps), *self.table.below(scope.steps)]
-        return sorted((p for p in inside if rule.selector.names(p.steps[depth:])), key=_by_name)
+        return sorted((p for p in inside if selector.names(p.steps[depth:])), key=_by_name)
 
     def _tie(
         self,
@@ -213,7 +216,7 @@ def _shapes_differ(a: TensorRow, b: TensorRow, rule: SelectorRule, owner: Select
 
 def _by_name(place: Place) -> list[tuple[int, str]]:
     """Order what one selector names, so that the owner does not depend on the order of declarations."""
-    return [(int(name), "") if name.isdecimal() else (-1, name) for name, _ in place.steps]
+    return [(int(s.name), "") if s.name.isdecimal() else (-1, s.name) for s in place.steps]
 
 
 def _form(row: TensorRow) -> str:

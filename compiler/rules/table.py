@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import repeat
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from compiler.infer.states import BlockState, Chain, Leaf, State, used_children
-from compiler.program import ModuleBody, Rules, TensorEntry
+from compiler.program import (
+    Definition,
+    InitRule,
+    ModuleBody,
+    ParallelBody,
+    ResidualBody,
+    Rules,
+    SelectorRule,
+    SequenceBody,
+    TensorEntry,
+)
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import refuse
 from spec_schema.limits import Limits
-from spec_schema.selectors import Step
+from spec_schema.selectors import Selector, Step
 from spec_schema.source import Span
 
 NOTHING = range(0), range(0)
+ROWS = (nn.Sequential, nn.ModuleList)
+"""Modules of torch whose layers stand in a row."""
 TORCH = "torch.nn."
 """What the modules of torch's layers begin with."""
 
@@ -29,6 +42,12 @@ class RuleScope:
     steps: tuple[Step, ...]
     rules: Rules
     state: BlockState
+    bound: dict[Selector, Selector] = field(default_factory=dict)
+    """The selectors with indices, computed with the values of this instance."""
+
+    def selector(self, rule: InitRule | SelectorRule) -> Selector:
+        """Return the selector of a rule, as it is in this instance."""
+        return self.bound[rule.selector] if rule.selector.indices else rule.selector
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +66,8 @@ class ModuleRow(Place):
 
     state: State | None
     module: nn.Module | None
+    items: int | None
+    """How many layers stand in a row in it, None where they do not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +100,8 @@ class Table:
     scopes: list[RuleScope] = field(default_factory=list)
     inside: dict[tuple[Step, ...], tuple[range, range]] = field(default_factory=dict)
     """Which modules and tensors are inside a module: they stand in a row. It is the first of its modules."""
+    values: Mapping[str, object] = field(default_factory=dict)
+    """The compile-time names of the model."""
 
     @cached_property
     def by_name(self) -> Mapping[str, TensorRow]:
@@ -109,7 +132,7 @@ def expand(root: BlockState, limits: Limits) -> Table:
             root.definition.span,
             notes=(f"the limit is {limits.modules:,} modules",),
         )
-    table = Table()
+    table = Table(values=root.values)
     _Expansion(table, root).state(root, Place((), "", ()))
     return table
 
@@ -136,6 +159,29 @@ def _type(state: State) -> str:
     return ""
 
 
+def _items(state: State) -> int | None:
+    """Return how many layers stand in a row in this one: those of a list, of a repeat, or of a list of branches."""
+    match state:
+        case Chain():
+            return len(state.states)
+        case BlockState(definition=Definition(body=SequenceBody() | ResidualBody())):
+            return len(state.children)
+        case BlockState(definition=Definition(body=ParallelBody(branches=branches))):
+            return len(branches) if all(branch.name is None for branch in branches) else None
+        case Leaf(module=nn.Module() as module):
+            return _row_length(module)
+    return None
+
+
+def _row_length(module: nn.Module) -> int | None:
+    return len(module) if isinstance(module, ROWS) else None
+
+
+def _places(count: int | None) -> Iterator[tuple[int, int] | None]:
+    """Yield the place of each layer in a row of so many, or None without end."""
+    return iter(repeat(None)) if count is None else ((at, count) for at in range(count))
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """A module inside a layer of the catalogue, or the layer itself: its own tensors, and what is inside it."""
@@ -149,24 +195,29 @@ class Part:
 
 
 def _part(
-    module: nn.Module, name: str = "", around: tuple[Step, ...] = (), torch_around: bool = True
+    module: nn.Module,
+    name: str = "",
+    around: tuple[Step, ...] = (),
+    torch_around: bool = True,
+    place: tuple[int, int] | None = None,
 ) -> Part:
     cls = parametrize.type_before_parametrizations(
         module
     )  # torch derives a class, and says so of its own module
     of_torch = torch_around and cls.__module__.startswith(TORCH)
-    step = (name, cls.__name__)
+    step = Step(name, cls.__name__, place)
     steps = (*around, step)
     parameters = [(name, each, "parameter", True) for name, each in module._parameters.items()]
     unsaved = module._non_persistent_buffers_set
     buffers = [(name, each, "buffer", name not in unsaved) for name, each in module._buffers.items()]
     tensors = [
-        ((*steps, (name, "")), tensor, kind, saved)
+        ((*steps, Step(name)), tensor, kind, saved)
         for name, tensor, kind, saved in (*parameters, *buffers)
         if tensor is not None
     ]
     inner = [(name, child) for name, child in module._modules.items() if child is not None]
-    parts = [_part(child, name, steps, of_torch) for name, child in inner]
+    places = _places(len(inner) if isinstance(module, ROWS) else None)
+    parts = [_part(child, name, steps, of_torch, next(places)) for name, child in inner]
     return Part(step, module, of_torch, tuple(tensors), tuple(parts))
 
 
@@ -187,7 +238,7 @@ class _Expansion:
             self.table.scopes.append(scope)
             at = Place(at.steps, at.name, (scope, *at.scopes))
         module = state.module if isinstance(state, Leaf) else None
-        row = ModuleRow(at.steps, at.name, at.scopes, state, module)
+        row = ModuleRow(at.steps, at.name, at.scopes, state, module, _items(state))
         self.table.modules.append(row)
         match state:
             case Leaf(module=nn.Module() as module):
@@ -195,17 +246,16 @@ class _Expansion:
                     self.layers[state] = _part(module)
                 self._part(self.layers[state], state, row, row)
             case Chain():
-                for name, child in zip(state.names, state.states, strict=True):
-                    self.state(child, _inside(at, (name, _type(child))))
+                self._children(zip(state.names, state.states, strict=True), row)
             case BlockState():
-                self._block(state, at)
+                self._block(state, row)
         self._note(at, before)
 
-    def _block(self, state: BlockState, at: Place) -> None:
+    def _block(self, state: BlockState, at: ModuleRow) -> None:
         body = state.definition.body
         if isinstance(body, ModuleBody):
             for name, tensor in state.tensors.items():
-                entry, own = body.tensors[name], _inside(at, (name, ""))
+                entry, own = body.tensors[name], _inside(at, Step(name))
                 row = TensorRow(
                     own.steps,
                     own.name,
@@ -218,8 +268,12 @@ class _Expansion:
                     span=entry.span,
                 )
                 self.table.tensors.append(row)
-        for name, child in used_children(state):
-            self.state(child, _inside(at, (name, _type(child))))
+        self._children(used_children(state), at)
+
+    def _children(self, children: Iterable[tuple[str, State]], row: ModuleRow) -> None:
+        """Add the layers inside a module, each with its place if they stand in a row."""
+        for (name, child), place in zip(children, _places(row.items), strict=False):
+            self.state(child, _inside(row, Step(name, _type(child), place)))
 
     def _part(self, part: Part, leaf: Leaf, layer: ModuleRow, at: Place) -> None:
         for steps, tensor, kind, saved in part.tensors:
@@ -241,7 +295,10 @@ class _Expansion:
             self.table.tensors.append(row)
         for inner in part.parts:
             before, place = self._size(), _inside(at, inner.step)
-            self.table.modules.append(ModuleRow(place.steps, place.name, place.scopes, None, inner.module))
+            items = _row_length(inner.module)
+            self.table.modules.append(
+                ModuleRow(place.steps, place.name, place.scopes, None, inner.module, items)
+            )
             self._part(inner, leaf, layer, place)
             self._note(place, before)
 

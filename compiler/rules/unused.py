@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from compiler.program import InitRule, PlacementRule, SelectorRule
+from compiler.rules.items import bind
 from compiler.rules.table import RuleScope, Table
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.selectors import parse_selector
@@ -11,6 +14,7 @@ from spec_schema.suggest import did_you_mean
 
 SHOWN = 6
 """Parameters named in a note."""
+PART_OF_NAME = re.compile(r"(?<=[\w\]])\[(\d+-\d+)\]")
 SECTIONS = {InitRule: "init", SelectorRule: "freeze", PlacementRule: "placement"}
 
 
@@ -40,7 +44,7 @@ def _unused(message: str, text: str, span: Span, scope: RuleScope, table: Table)
 def _inside(scope: RuleScope, table: Table) -> str:
     """Say which parameters there are to match."""
     depth = len(scope.steps)
-    names = [".".join(step[0] for step in row.steps[depth:]) for row in table.below(scope.steps)]
+    names = [".".join(step.name for step in row.steps[depth:]) for row in table.below(scope.steps)]
     shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
     return f"there are {len(names):,}: {shown}" if names else "there are none"
 
@@ -48,18 +52,19 @@ def _inside(scope: RuleScope, table: Table) -> str:
 def nearest_selector(text: str, scope: RuleScope, table: Table) -> tuple[str, int] | None:
     """Return a selector like `text` that matches something, with its count of matches.
 
-    Each component that no path has is replaced by the nearest name or type there is.
+    Each component that no path has is replaced by the nearest name or type there is, and `h[0-3]`, which goes on
+    with the name, by `h.[0-3]`.
     """
     depth = len(scope.steps)
     paths = [row.steps[depth:] for row in table.below(scope.steps)]
-    known = {word for path in paths for step in path for word in step if word}
-    components = text.removeprefix("/").split(".")
+    known = {word for path in paths for step in path for word in (step.name, step.kind) if word}
+    components = PART_OF_NAME.sub(r".[\1]", text.removeprefix("/")).split(".")
     mended = [c if c in known or set(c) & set("*?[{") else did_you_mean(c, known) or c for c in components]
     candidate = ("/" if text.startswith("/") else "") + ".".join(mended)
     if candidate == text:
         return None
     try:
-        selector = parse_selector(candidate, None)
+        selector = bind(parse_selector(candidate, None), scope.state.values, table, scope.steps)
     except SpecError:
         return None
     count = sum(selector.matches(path) for path in paths)

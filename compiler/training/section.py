@@ -12,6 +12,7 @@ from compiler.infer.on_meta import meta_device
 from compiler.plan import Plan
 from compiler.program import Rules, Scope, SelectorRule
 from compiler.rules.dtype import default_dtype
+from compiler.rules.items import bind, takes_nothing
 from compiler.rules.table import RuleScope
 from compiler.rules.unused import unused_selector
 from compiler.training.calls import Making, metrics, optimizers, read_making, schedules
@@ -23,7 +24,7 @@ from spec_schema.document import Metric, Train
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import parse_expression, parse_value
 from spec_schema.reader import Scalar
-from spec_schema.selectors import parse_selector
+from spec_schema.selectors import Selector, read_selector
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
@@ -232,14 +233,18 @@ class SectionReader:
         root = self.inferred.root
         for scalar in self.train.watch:
             with self._collecting():
-                selector = parse_selector(scalar.text, scalar.span)
+                selector = read_selector(scalar)
                 rows = self.plan.select(selector)
                 chosen |= {row.name for row in rows}
-                if not rows:
+                if not rows and not self._takes_nothing(selector):
                     everywhere = RuleScope((), Rules(), root)
                     rule = SelectorRule(selector, scalar.span)
                     self.problems.append(unused_selector(rule, everywhere, self.plan.table))
         return tuple(row.name for row in self.plan.rows if row.name in chosen)
+
+    def _takes_nothing(self, selector: Selector) -> bool:
+        table = self.plan.table
+        return takes_nothing(bind(selector, table.values, table), table, (), False)
 
     @contextmanager
     def _collecting(self) -> Iterator[None]:

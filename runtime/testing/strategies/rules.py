@@ -15,9 +15,11 @@ import compiler
 from compiler.artifact import Artifact
 from compiler.infer.states import BlockState
 from compiler.plan import Plan
+from compiler.rules.items import bind
 from compiler.rules.table import TensorRow
 from runtime.testing.strategies.sharing import Ties, draw_shares
 from runtime.testing.strategies.tensors import Draw, pick, rarely
+from spec_schema.diagnostics import SpecError
 from spec_schema.plain import to_json
 from spec_schema.selectors import Step, parse_selector
 
@@ -75,8 +77,11 @@ def _rule(draw: Draw, place: Place, plan: Plan, ties: Ties) -> None:
     inside = [row for row in plan.table.tensors if row.steps[: len(base)] == base]
     if not inside:
         return
-    text = selector(draw, pick(draw, *inside).steps[len(base) :])
-    rows = _selected(text, place, plan)
+    text = selector(draw, pick(draw, *inside).steps[len(base) :], place.names)
+    try:
+        rows = _selected(text, place, plan)
+    except SpecError:  # another instance has fewer items
+        return
     if not ties.whole({row.name for row in rows}):
         return
     if rarely(draw, 2):
@@ -87,13 +92,14 @@ def _rule(draw: Draw, place: Place, plan: Plan, ties: Ties) -> None:
 
 
 def _selected(text: str, place: Place, plan: Plan) -> list[TensorRow]:
-    chosen = parse_selector(text, None)
-    return [
-        row
-        for row in plan.table.tensors
-        for steps in place.instances
-        if row.steps[: len(steps)] == steps and chosen.matches(row.steps[len(steps) :])
-    ]
+    table, states = plan.table, {row.steps: row.state for row in plan.table.modules}
+    found = []
+    for steps in place.instances:
+        state = states[steps]
+        assert isinstance(state, BlockState)
+        chosen = bind(parse_selector(text, None), state.values, table, steps)
+        found += [row for row in table.below(steps) if chosen.matches(row.steps[len(steps) :])]
+    return found
 
 
 def _draws(row: TensorRow) -> bool:
@@ -107,8 +113,8 @@ def _is_plain(row: TensorRow) -> bool:
     return whole or row.name.endswith("running_var") or not row.persistent
 
 
-def selector(draw: Draw, path: Steps) -> str:
-    """Draw a selector that matches a path."""
+def selector(draw: Draw, path: Steps, numbers: list[str]) -> str:
+    """Draw a selector that matches a path. `numbers` are variables that an index may use."""
     names = [step[0] for step in path]
     owner = path[-2] if len(path) > 1 else None
     forms = ["/" + ".".join(names), ".".join(names), names[-1], f"**.{names[-1]}"]
@@ -121,6 +127,23 @@ def selector(draw: Draw, path: Steps) -> str:
         forms += [f"{owner[1]}.{names[-1]}", owner[1]] if owner[1] else []
     if names[0].isdigit():
         forms.append(f"/[0-9].{'.'.join(names[1:])}".rstrip("."))
+    if any(step.place for step in path[1:]):
+        forms += [_indexed(draw, path, numbers)] * 2
+    return str(pick(draw, *forms))
+
+
+def _indexed(draw: Draw, path: Steps, numbers: list[str]) -> str:
+    """Write a path with the items of rows by index."""
+    text = path[0].name
+    for step in path[1:]:
+        text += f".{step.name}" if step.place is None else f"[{_index(draw, *step.place, numbers)}]"
+    return text
+
+
+def _index(draw: Draw, at: int, count: int, numbers: list[str]) -> str:
+    """Draw an index, or a slice, that takes an item of a row."""
+    forms = [f"{at}", f"{at - count}", f"{at}:{at + 1}", f"{at}:", f":{at + 1}", f"{at - count}::2"]
+    forms += [f"{at}:{at + 1} + abs({name})" for name in numbers]
     return str(pick(draw, *forms))
 
 
