@@ -27,7 +27,7 @@ blocks:
       seen: {value: "arange(3)"}
     forward: |
       angle = outer(arange(x.shape[1]), freq) * step
-      return x * cat([angle.cos(), angle.sin()], dim=-1).to(x) + seen.unsqueeze(-1)
+      return x * cat([angle.cos(), angle.sin()], dim=-1).to(x) + seen.sum()
   Layer(dim):
     layers: {rotary: Rotary(dim), up: Linear(dim)}
     buffers:

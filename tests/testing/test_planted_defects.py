@@ -110,9 +110,9 @@ DEFECTS = (
 
 REFUSED = {
     broken.NeedsTwoItems: "expected more than 1 value per channel",
-    broken.LooksAtValues: "the size of its result would depend on data",
-    broken.BranchesOnValues: "the size of its result would depend on data",
-    broken.FixedHiddenOfTheChapter: "the size of its result would depend on data",
+    broken.LooksAtValues: "looks at the values of a tensor",
+    broken.BranchesOnValues: "looks at the values of a tensor",
+    broken.FixedHiddenOfTheChapter: "looks at the values of a tensor",
 }
 """Layers that no spec can hold, with what the compiler says of them."""
 
