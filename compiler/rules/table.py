@@ -201,9 +201,7 @@ def _part(
     torch_around: bool = True,
     place: tuple[int, int] | None = None,
 ) -> Part:
-    cls = parametrize.type_before_parametrizations(
-        module
-    )  # torch derives a class, and says so of its own module
+    cls = parametrize.type_before_parametrizations(module)  # from which torch derives a class of its own
     of_torch = torch_around and cls.__module__.startswith(TORCH)
     step = Step(name, cls.__name__, place)
     steps = (*around, step)
