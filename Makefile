@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 REFERENCE := $(VENV)/reference/.ready
+TOOLS := $(VENV)/tools/.ready
 FUZZER := $(VENV)/fuzzer/.ready
 CORPUS := tests/hostile/corpus
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
@@ -27,7 +28,7 @@ help:
 run: $(READY)
 	$(BIN)/python -m compiler run specs/digits.yaml
 
-test: check $(REFERENCE)
+test: check $(REFERENCE) $(TOOLS)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: lint types
@@ -64,6 +65,14 @@ $(REFERENCE): $(READY) tests/zoo/references.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --target $(@D) \
 		--requirement tests/zoo/references.txt && touch $@ \
 		|| echo "torchvision cannot be had here: the tests that compare with it are skipped"
+
+# peft and accelerate change what transformers does where they are found, so that only the tools that need them may.
+$(TOOLS): $(READY) tests/tools/packages.txt
+	@echo "Fetching what tools of PyTorch need"
+	@rm -rf $(@D)
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --target $(@D) \
+		--requirement tests/tools/packages.txt && touch $@ \
+		|| echo "onnx and peft cannot be had here: the tests of tools that need them are skipped"
 
 hostile: $(READY)
 	$(BIN)/python -m tests.hostile.endless
