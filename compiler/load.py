@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import keyword
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from os.path import isfile
+from os.path import isdir, isfile, islink, realpath
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -49,9 +51,14 @@ class DiskFiles:
         if "\0" in path:  # which no name of a file holds
             raise FileNotFoundError(path)
         for folder in (self.main.parent, *self.import_paths):
-            base, full = folder.resolve(), (folder / path).resolve()
-            if full.is_relative_to(base) and isfile(full):  # a name too long for the system is none
+            full = Path(realpath(folder / path))
+            if not full.is_relative_to(realpath(folder)):
+                continue
+            if isfile(full):  # a name too long for the system is none
                 return self._bytes(full), str(folder / path)
+            if islink(full) or isdir(full):  # a link that is left leads to itself
+                code = errno.ELOOP if islink(full) else errno.EISDIR
+                raise OSError(code, os.strerror(code), path)
         raise FileNotFoundError(path)
 
     def _bytes(self, path: Path) -> bytes:
@@ -164,6 +171,13 @@ def _import(
                 f"there is no file `{target}`",
                 place,
                 notes=("imports are relative to the file that they stand in",),
+            ) from None
+        except OSError as error:
+            raise refuse(
+                "import-missing",
+                f"`{target}` cannot be read: {error.strerror or error}",
+                place,
+                help="import a file that you may read",
             ) from None
     return done[path]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -25,7 +26,7 @@ class PluginError(Exception):
 
 def load_file(path: Path) -> ModuleType:
     """Return the module of a plugin file: the one that is there if the file has not changed, else one run anew."""
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     if not path.is_file():
         raise PluginError(f"there is no plugin file {path}")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -74,6 +74,8 @@ class Interpreter(Evaluator):
         self.tensors = tensors
         self.reached: set[str] = set()
         self.pending: list[Returned] = []
+        self.has_data = True
+        """Whether it stands for a run with data, which may go either way; else it is run as it is."""
         self.places: dict[str, ast.AST] = {}
         """Where each local name was bound last."""
 
@@ -216,10 +218,21 @@ class Interpreter(Evaluator):
                     self.source.span(node),
                     help="reduce it first: `.any()`, `.all()` or `.sum() > 1`",
                 )
+            if not self.has_data:
+                raise self._looks_at_values(node)
             raise _Depends
         if type(value) is int:
             self.engine.note_condition(node, bool(value), (value, 0))
         return bool(value)
+
+    def _looks_at_values(self, node: ast.AST) -> SpecError:
+        return refuse(
+            "undecided-value",
+            "the value of a buffer is computed without a look at what a tensor holds",
+            self.source.span(node),
+            label="this is a tensor",
+            help="choose between tensors: `where(condition, a, b)`; a condition on sizes may stay",
+        )
 
     def _value_IfExp(self, node: ast.IfExp) -> Any:
         try:

@@ -70,6 +70,7 @@ class OwnTensors:
         source = entry.value
         assert source is not None
         run = self.engine.interpreter(source, replace(state, tensors={}), {}, {})
+        run.has_data = False
         value = run.run(source.body) if isinstance(source, Program) else run.value(source.tree)
         if isinstance(value, bool | int | float | list | tuple) and not tensors_in(value):
             value = torch.tensor(value)
