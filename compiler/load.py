@@ -6,11 +6,9 @@ import ast
 import errno
 import json
 import keyword
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from os.path import isdir, isfile, islink, realpath
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -19,6 +17,7 @@ from spec_schema.clock import stage
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.document import Document
 from spec_schema.evaluate import FUNCTIONS
+from spec_schema.folders import Folders, NoFileError, OutsideError, normal, open_file
 from spec_schema.grammar import parse_expression
 from spec_schema.limits import DEFAULT_LIMITS, Limits
 from spec_schema.reader import Entries, Node, Scalar, read_bytes, read_text
@@ -47,23 +46,22 @@ class DiskFiles:
 
     def read(self, path: str) -> tuple[bytes, str]:
         if path == self.main.name:
-            return self._bytes(self.main), str(self.main)
-        if "\0" in path:  # which no name of a file holds
-            raise FileNotFoundError(path)
+            with self.main.open("rb") as stream:  # of the caller's choice: it may be a pipe
+                return stream.read(self.file_bytes + 1), str(self.main)
         for folder in (self.main.parent, *self.import_paths):
-            full = Path(realpath(folder / path))
-            if not full.is_relative_to(realpath(folder)):
-                continue
-            if isfile(full):  # a name too long for the system is none
-                return self._bytes(full), str(folder / path)
-            if islink(full) or isdir(full):  # a link that is left leads to itself
-                code = errno.ELOOP if islink(full) else errno.EISDIR
-                raise OSError(code, os.strerror(code), path)
+            if (data := self._below(folder, path)) is not None:
+                return data, str(folder / path)
         raise FileNotFoundError(path)
 
-    def _bytes(self, path: Path) -> bytes:
-        with path.open("rb") as stream:
-            return stream.read(self.file_bytes + 1)
+    def _below(self, folder: Path, path: str) -> bytes | None:
+        """Return the bytes of a file below a folder, None if there is none."""
+        try:
+            with open_file(Folders(folder).find(path)) as stream:
+                return stream.read(self.file_bytes + 1)
+        except (OutsideError, FileNotFoundError):
+            return None
+        except NoFileError as error:
+            raise OSError(errno.EINVAL, f"it is {error}", path) from None
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ def _import(
     trail: tuple[str, ...],
     done: dict[str, Loaded],
 ) -> Loaded:
-    path = _normal(str(PurePosixPath(importer).parent / target))
+    path = normal(str(PurePosixPath(importer).parent / target))
     if path is None or PurePosixPath(target).is_absolute():
         raise refuse(
             "import-outside",
@@ -180,19 +178,6 @@ def _import(
                 help="import a file that you may read",
             ) from None
     return done[path]
-
-
-def _normal(path: str) -> str | None:
-    """Return a relative path without `..`, or None if it leaves the folder."""
-    parts: list[str] = []
-    for part in PurePosixPath(path).parts:
-        if part == ".." and not parts:
-            return None
-        if part == "..":
-            parts.pop()
-        elif part != ".":
-            parts.append(part)
-    return "/".join(parts)
 
 
 def _preset(loaded: Loaded, preset: str | None) -> dict[str, Node]:

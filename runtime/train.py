@@ -10,7 +10,7 @@ Lightning takes seconds to import, so that nothing here imports it before it is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch import nn
 from compiler.artifact import Artifact
 from runtime.placement import Devices
 from spec_schema.diagnostics import refuse
+from spec_schema.limits import DEFAULT_LIMITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +63,16 @@ def train(
     resume: str | Path | None = None,
     progress: bool = True,
     allow_large: bool = False,
+    data_paths: Iterable[str | Path] = (),
+    data_limit: int = DEFAULT_LIMITS.data_bytes,
 ) -> Trained:
     """Train a model as its spec says, and save it as `NAME.safetensors` in the folder `out`.
 
     Checkpoint and log lie in the folder `NAME` beside it. `epochs` stands in for the length that the spec gives.
     `resume` is a checkpoint of the same training, which then goes on as if it had not been interrupted. `progress`
     writes a line for each epoch to standard error, and a bar if that is a terminal. `allow_large` builds a model that
-    may not fit into memory.
+    may not fit into memory. Data lie below the folder of the spec, or below one of `data_paths`; of their bytes no more
+    than `data_limit` are read.
 
     Raises:
         SpecError: the spec has no `train` section, or its data, loss, optimiser or metrics do not fit.
@@ -87,4 +91,6 @@ def train(
         )
     from runtime.training.fit import Fit
 
-    return Fit(artifact, training, seed, device, Path(out), epochs, allow_large).run(resume, progress)
+    paths = tuple(Path(path) for path in data_paths)
+    fit = Fit(artifact, training, seed, device, Path(out), epochs, allow_large, paths, data_limit)
+    return fit.run(resume, progress)

@@ -35,6 +35,8 @@ class Limits:
     """Steps of one compile-time expression or program run."""
     compile_seconds: float = 10.0
     """Seconds of CPU."""
+    data_bytes: int = 1 << 32
+    """What a training may read: the bytes of a text, or of the arrays of a file."""
     shown: int = 20
     """Diagnostics shown."""
 

@@ -54,6 +54,15 @@ ImportPaths = Annotated[
         help="Look for imported specs here too, beside the spec's own folder.",
     ),
 ]
+DataPaths = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data-path",
+        metavar="FOLDER",
+        show_default=False,
+        help="Look for the data that the spec names here too, beside the spec's own folder.",
+    ),
+]
 ExpectDigest = Annotated[
     str | None,
     typer.Option(

@@ -15,6 +15,7 @@ from compiler.cli.console import err, facts, out, status, table
 from compiler.cli.forward import print_forward
 from compiler.cli.options import (
     AllowLarge,
+    DataPaths,
     Device,
     ExpectDigest,
     ImportPaths,
@@ -29,6 +30,7 @@ from compiler.cli.outcome import Format, UsageProblem, program_name
 from compiler.cli.placing import check_devices, read_devices
 from compiler.cli.subject import Subject, check_file
 from compiler.cli.summary import print_summary, read_summary
+from spec_schema.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,6 +59,15 @@ Resume = Annotated[
     Path | None,
     typer.Option(metavar="FILE", show_default=False, help="Training: go on from a checkpoint."),
 ]
+DataLimit = Annotated[
+    int | None,
+    typer.Option(
+        metavar="BYTES",
+        min=1,
+        show_default=f"{DEFAULT_LIMITS.data_bytes:,}",
+        help="Training: read no more data than this.",
+    ),
+]
 Save = Annotated[
     Path | None,
     typer.Option(
@@ -77,6 +88,8 @@ def run(
     save: Save = None,
     plugin: Plugins = None,
     import_path: ImportPaths = None,
+    data_path: DataPaths = None,
+    data_limit: DataLimit = None,
     expect_digest: ExpectDigest = None,
     allow_large: AllowLarge = False,
     format: OutputFormat = Format.text,
@@ -92,16 +105,18 @@ def run(
     check_target(save, spec)
     devices = read_devices(device)
     check_devices(devices)
+    training = {"out": out, "epochs": epochs, "resume": resume, "data_limit": data_limit}
     if subject.is_model:
-        _refuse_training_options(out, epochs, resume, is_model=True)
+        _refuse(training, "this is a saved model")
         model = subject.model(devices)
         print_forward(model, seed, format)
     elif (artifact := subject.artifact()).training is None:
-        _refuse_training_options(out, epochs, resume, is_model=False)
+        _refuse(training, "the spec has no `train` section")
         model = _build(subject, artifact, seed, devices, allow_large)
         print_forward(model, seed, format)
     else:
-        options = {"seed": seed, "device": devices, "out": out or OUT, "epochs": epochs, "resume": resume}
+        given = {name: value for name, value in training.items() if value is not None}
+        options = {"seed": seed, "device": devices, "data_paths": data_path or (), "out": OUT, **given}
         model = _train(artifact, {**options, "allow_large": allow_large}, format).model
     if save is not None:
         from runtime.store import save as write
@@ -124,14 +139,10 @@ def check_target(path: Path | None, spec: Path) -> None:
         raise UsageProblem(f"`{path}` is the spec itself, and would be overwritten", "name another file")
 
 
-def _refuse_training_options(
-    out: Path | None, epochs: int | None, resume: Path | None, is_model: bool
-) -> None:
-    given = [
-        name for name, value in (("out", out), ("epochs", epochs), ("resume", resume)) if value is not None
-    ]
+def _refuse(options: Mapping[str, object], reason: str) -> None:
+    """Refuse options that are for training."""
+    given = [name.replace("_", "-") for name, value in options.items() if value is not None]
     if given:
-        reason = "this is a saved model" if is_model else "the spec has no `train` section"
         raise UsageProblem(f"`--{given[0]}` is for training, and {reason}")
 
 

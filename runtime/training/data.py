@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import ast
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from zipfile import BadZipFile
 from zlib import error as ZlibError
 
 import numpy as np
 import torch
+from numpy.lib.format import MAGIC_PREFIX
 from torch import Tensor
 
 from compiler.artifact import Artifact
 from compiler.resolve.values import free_names
 from compiler.training.section import Training
 from compiler.training.source import NEXT_CHARACTERS, DataSource, unknown_array
+from runtime.training.arrays import TooLargeError, read_arrays
 from runtime.training.items import Batch, Items, Rows, Samples, Windows
 from spec_schema.diagnostics import Label, SpecError, refuse
 from spec_schema.evaluate import evaluate
+from spec_schema.folders import Folders, NoFileError, OutsideError, open_file
+from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.source import Span
 
 SPLIT_SEED = 0
 """The split is the same for every training seed, or their results could not be compared."""
+UNREADABLE = (ValueError, OSError, EOFError, BadZipFile, ZlibError, NotImplementedError)
+"""What the readers of zip files and of arrays raise."""
 
 
 @dataclass(frozen=True)
@@ -35,24 +42,75 @@ class Splits:
     test: Items | None
 
 
-def open_data(artifact: Artifact, training: Training, folder: Path) -> Splits:
-    """Return the data of a training. Paths are relative to `folder`, that of the spec.
+def open_data(
+    artifact: Artifact, training: Training, folders: Folders, limit: int = DEFAULT_LIMITS.data_bytes
+) -> Splits:
+    """Return the data of a training, which lie in `folders`. No more than `limit` bytes are read.
 
     Raises:
-        SpecError: a file is missing or broken, lacks an array, or its arrays do not fit the model.
+        SpecError: a file is not there, elsewhere, too large or broken, lacks an array, or does not fit the model.
     """
     source = training.data
-    splits = _text(source, folder) if source.kind == "text" else _items(source, folder)
+    reads = _text if source.kind == "text" else _items
+    splits = reads(source, folders, limit)
     check_inputs(artifact, training, splits.train[splits.train.in_order()[: training.batch]])
     return splits
+
+
+# Files.
+
+
+def open_source(source: DataSource, folders: Folders, limit: int) -> BinaryIO:
+    """Open the file of a source, an ordinary one of no more than `limit` bytes, or say why not."""
+    assert source.path is not None
+    try:
+        file = open_file(folders.find(source.path))
+    except OutsideError:
+        raise _outside(source) from None
+    except FileNotFoundError:
+        note = "the path is relative to the folder of the spec"
+        raise refuse(
+            "data-missing", f"there is no file `{source.path}`", source.span, notes=(note,)
+        ) from None
+    except NoFileError as error:
+        raise refuse(
+            "data-broken", f"`{source.path}` is {error}, and no ordinary file", source.span
+        ) from None
+    except OSError as error:
+        message = f"`{source.path}` cannot be read: {(error.strerror or type(error).__name__).lower()}"
+        raise refuse("data-broken", message, source.span) from None
+    if (size := os.fstat(file.fileno()).st_size) > limit:
+        file.close()
+        raise _too_large(source, f"it takes {size:,} bytes", limit)
+    return file
+
+
+def _outside(source: DataSource) -> SpecError:
+    return refuse(
+        "data-outside",
+        f"`{source.path}` is outside the spec's own folder",
+        source.span,
+        notes=("a file is where its links lead",),
+        help="move it below the folder, or name its folder with `--data-path`",
+    )
+
+
+def _too_large(source: DataSource, what: str, limit: int) -> SpecError:
+    return refuse(
+        "data-too-large",
+        f"`{source.path}` is larger than {limit:,} bytes",
+        source.span,
+        notes=(what,),
+        help="give `--data-limit` a larger number, if there is memory for it",
+    )
 
 
 # Arrays and data sets.
 
 
-def _items(source: DataSource, folder: Path) -> Splits:
+def _items(source: DataSource, folders: Folders, limit: int) -> Splits:
     if source.kind == "file":
-        return _rows(source, _read_arrays(source, folder))
+        return _rows(source, _read_arrays(source, folders, limit))
     made = _make_dataset(source)
     if isinstance(made, Mapping):
         return _rows(source, made)
@@ -76,29 +134,18 @@ def _make_dataset(source: DataSource) -> Any:
         raise refuse("bad-dataset", message, making.span) from error
 
 
-def _read_arrays(source: DataSource, folder: Path) -> dict[str, Any]:
-    """Return the arrays of an .npz file that the fields name."""
-    assert source.path is not None
-    path = folder / source.path
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
-                raise refuse(
-                    "data-broken", f"`{source.path}` holds one array, not arrays by name", source.span
-                )
-            names = {field.array for field in source.fields.values()}
-            return {name: file[name] if name in names else None for name in file.files}
-    except (FileNotFoundError, IsADirectoryError):
-        raise missing_file(source) from None
-    except (ValueError, OSError, EOFError, BadZipFile, ZlibError) as error:
-        message = f"`{source.path}` is no .npz file of plain arrays: {error}"
-        raise refuse("data-broken", message, source.span) from None
-
-
-def missing_file(source: DataSource) -> SpecError:
-    """Return the error of a data file that is not there."""
-    note = "the path is relative to the folder of the spec"
-    return refuse("data-missing", f"there is no file `{source.path}`", source.span, notes=(note,))
+def _read_arrays(source: DataSource, folders: Folders, limit: int) -> dict[str, Any]:
+    """Return the arrays of an .npz file; those that no field names are None."""
+    with open_source(source, folders, limit) as file:
+        if file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
+            raise refuse("data-broken", f"`{source.path}` holds one array, not arrays by name", source.span)
+        try:
+            return read_arrays(file, {field.array for field in source.fields.values()}, limit)
+        except TooLargeError as error:
+            raise _too_large(source, str(error), limit) from None
+        except UNREADABLE as error:
+            message = f"`{source.path}` is no .npz file of plain arrays: {error}"
+            raise refuse("data-broken", message, source.span) from None
 
 
 def _rows(source: DataSource, found: Mapping[str, Any]) -> Splits:
@@ -158,18 +205,10 @@ def _not_empty(places: Tensor, source: DataSource) -> Tensor:
 # Text.
 
 
-def _text(source: DataSource, folder: Path) -> Splits:
+def _text(source: DataSource, folders: Folders, limit: int) -> Splits:
     """Return windows of a text; its characters are numbered in the order of their code points."""
     assert source.context is not None
-    assert source.path is not None
-    try:
-        text = (folder / source.path).read_text("utf-8")
-    except (FileNotFoundError, IsADirectoryError):
-        raise missing_file(source) from None
-    except (UnicodeDecodeError, OSError) as error:
-        raise refuse("data-broken", f"`{source.path}` is no text in UTF-8: {error}", source.span) from None
-    number = {character: index for index, character in enumerate(sorted(set(text)))}
-    numbers = torch.tensor([number[character] for character in text], dtype=torch.int64)
+    numbers = _numbered(_read_text(source, folders, limit))
     held_back = round(len(numbers) * (source.test or 0))
     shifts = {name: int(field.array == NEXT_CHARACTERS) for name, field in source.fields.items()}
     splits = [numbers[: len(numbers) - held_back]]
@@ -179,6 +218,24 @@ def _text(source: DataSource, folder: Path) -> Splits:
         message = f"a split has fewer than two windows of {source.context} characters"
         raise refuse("too-little-data", message, source.span)
     return Splits(windows[0], windows[1] if len(windows) > 1 else None)
+
+
+def _read_text(source: DataSource, folders: Folders, limit: int) -> str:
+    with open_source(source, folders, limit) as file:
+        try:
+            text = file.read(limit).decode("utf-8")  # no more, should it grow
+        except (UnicodeDecodeError, OSError) as error:
+            message = f"`{source.path}` is no text in UTF-8: {error}"
+            raise refuse("data-broken", message, source.span) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _numbered(text: str) -> Tensor:
+    """Return the characters of a text as numbers, from 0 in the order of those code points that it has."""
+    points = np.frombuffer(text.encode("utf-32-le"), "<u4")
+    there = np.zeros(sys.maxunicode + 1, dtype=bool)
+    there[points] = True
+    return torch.from_numpy((np.cumsum(there) - 1)[points])
 
 
 # What the model takes.

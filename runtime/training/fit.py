@@ -46,6 +46,8 @@ from runtime.training.log import FILE, RunLog, Watch, quiet, rows_before
 from runtime.training.progress import Bar, EpochLines
 from runtime.training.schedule import follows_length, make_optimizer, make_schedule
 from spec_schema.diagnostics import refuse
+from spec_schema.folders import Folders
+from spec_schema.limits import DEFAULT_LIMITS
 
 ACCELERATORS = {"cuda": "gpu"}
 """Lightning's names of devices where they are not torch's."""
@@ -63,6 +65,8 @@ class Fit:
     epochs: int | None
     """The number of epochs that the caller wants instead of the spec's length."""
     allow_large: bool = False
+    data_paths: tuple[Path, ...] = ()
+    data_limit: int = DEFAULT_LIMITS.data_bytes
 
     def __post_init__(self) -> None:
         self.folder = Path(self.artifact.program.scope.file).parent
@@ -132,7 +136,7 @@ class Fit:
     def _task(self, model: nn.Module, device: torch.device) -> tuple[Task, int]:
         """Return the task, and the number of batches in an epoch."""
         training = self.training
-        splits = open_data(self.artifact, training, self.folder)
+        splits = open_data(self.artifact, training, Folders(self.folder, self.data_paths), self.data_limit)
         batch = splits.train[splits.train.in_order()[: training.batch]]
         self._rehearse(model, {name: tensor.to(device) for name, tensor in batch.items()})
         objectives = [training.loss, *(measure.of for measure in training.metrics)]

@@ -14,6 +14,8 @@ import compiler
 import runtime
 from runtime.train import Trained, train
 
+DATA = ROOT / "specs" / "data"
+
 
 class Shared(nn.Module):
     """Two places for one layer, or for a layer each."""
@@ -153,11 +155,13 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Three steps, each on all images at once, so that a twin can do the same."""
     folder = tmp_path_factory.mktemp("training")
     text = (COURSE / "09_shared_trained.yaml").read_text()
-    for old, new in (("../../data", str(ROOT / "data")), (", test: 0.2", ""), ("batch: 64", "batch: 1797")):
+    for old, new in (("../data/", ""), (", test: 0.2", ""), ("batch: 64", "batch: 1797")):
         assert old in text
         text = text.replace(old, new)
     text = "".join(line for line in text.splitlines(keepends=True) if "metrics:" not in line)
-    return train(compiler.compile_text(text), device="cpu", out=folder, epochs=3, progress=False)
+    return train(
+        compiler.compile_text(text), device="cpu", out=folder, epochs=3, progress=False, data_paths=[DATA]
+    )
 
 
 def test_a_trained_model_holds_the_layer_once(training: Trained) -> None:
@@ -175,7 +179,7 @@ def test_the_log_shows_values_and_gradients_of_each_layer(training: Trained) -> 
     twin = Digits()
     twin.load_state_dict(built("09_shared_trained").state_dict())
     optimizer = torch.optim.AdamW(twin.parameters(), lr=1e-2)
-    with np.load(ROOT / "data" / "digits.npz") as data:
+    with np.load(DATA / "digits.npz") as data:
         images, labels = torch.from_numpy(data["images"]), torch.from_numpy(data["labels"])
     with training.log.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["loss"]]

@@ -19,7 +19,7 @@ NEW = ["head.weight", "head.bias"]
 
 def digits() -> tuple[Tensor, Tensor]:
     """Images, and whether each is of an odd digit."""
-    with np.load(ROOT / "data" / "digits.npz") as data:
+    with np.load(ROOT / "specs" / "data" / "digits.npz") as data:
         return torch.from_numpy(data["images"][:256]), torch.from_numpy(data["labels"][:256]) % 2
 
 
@@ -100,13 +100,20 @@ def test_a_saved_network_is_still_frozen(reuse: nn.Module, tmp_path: Path) -> No
 
 def test_run_trains_the_head_of_what_an_earlier_run_saved(tmp_path: Path) -> None:
     shutil.copytree(COURSE, tmp_path / "specs" / "course")
-    shutil.copytree(ROOT / "data", tmp_path / "data")
+    shutil.copytree(ROOT / "specs" / "data", tmp_path / "specs" / "data")
     trained = {}
     for name in ("17_pretrained", "17_reuse"):
         spec = tmp_path / "specs" / "course" / f"{name}.yaml"
         spec.write_text(spec.read_text().replace("batch: 64", "batch: 512"))  # fewer steps
         artifact = compiler.compile(spec)
-        trained[name] = train_spec(artifact, device="cpu", out=tmp_path / "out", epochs=1, progress=False)
+        trained[name] = train_spec(
+            artifact,
+            device="cpu",
+            out=tmp_path / "out",
+            epochs=1,
+            progress=False,
+            data_paths=[tmp_path / "specs" / "data"],
+        )
     before, reused = trained["17_pretrained"], trained["17_reuse"]
     first = runtime.build(compiler.compile(tmp_path / "specs" / "course" / "17_reuse.yaml"), device="cpu")
     saved = runtime.load(reused.path, device="cpu")

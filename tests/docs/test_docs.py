@@ -155,7 +155,7 @@ def shapes(value: Any) -> Any:
 def write_files(document: str, folder: Path) -> Path:
     """Write the files of a document, beside the specs and data of the project."""
     shutil.copytree(ROOT / "specs", folder / "specs")
-    (folder / "data").symlink_to(ROOT / "data")
+    shutil.copytree(ROOT / "specs" / "data", folder / "data")
     for name, text in files(document).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +52,17 @@ def test_a_plugin_that_is_a_link_to_itself(tmp_path: Path) -> None:
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").mkdir()
-    assert refused(tmp_path / "spec.yaml") == "`a.yaml` cannot be read: Is a directory"
+    assert refused(tmp_path / "spec.yaml") == "`a.yaml` cannot be read: it is a folder"
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.yaml").write_text("spec: 1\nblocks: {A: [ReLU]}\n")
-    read = Path.open
+    opened = os.open
 
-    def forbidden(path: Path, *arguments: Any, **named: Any) -> Any:  # root may read all
-        if path.name == "a.yaml":
+    def forbidden(path: Any, *arguments: Any, **named: Any) -> int:  # root may read all
+        if Path(path).name == "a.yaml":
             raise PermissionError(13, "Permission denied", str(path))
-        return read(path, *arguments, **named)
+        return opened(path, *arguments, **named)
 
-    monkeypatch.setattr(Path, "open", forbidden)
+    monkeypatch.setattr(os, "open", forbidden)
     assert refused(tmp_path / "spec.yaml") == "`a.yaml` cannot be read: Permission denied"

@@ -25,6 +25,7 @@ from runtime.training.data import open_data
 from runtime.training.items import noise_seed, training_batches
 from runtime.training.learner import Learner
 from spec_schema.diagnostics import SpecError
+from spec_schema.folders import Folders
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -113,7 +114,7 @@ def by_hand(
     assert artifact.training is not None
     model = runtime.build(artifact, seed=seed)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    items = open_data(artifact, artifact.training, folder).train
+    items = open_data(artifact, artifact.training, Folders(folder)).train
     rows = []
     for epoch in range(epochs):
         torch.manual_seed(noise_seed(seed, epoch))
@@ -148,7 +149,7 @@ def assert_metrics_by_hand(
     result: Trained, artifact: compiler.Artifact, folder: Path, model: torch.nn.Module
 ) -> None:
     assert artifact.training is not None
-    test = open_data(artifact, artifact.training, folder).test
+    test = open_data(artifact, artifact.training, Folders(folder)).test
     assert test is not None
     batch = test[test.in_order()]
     assert len(batch["label"]) == 12
@@ -407,7 +408,7 @@ def test_a_text_is_windows_of_characters_and_their_successors(tmp_path: Path) ->
     (tmp_path / "text.txt").write_text(text)
     artifact = compiled(tmp_path, "", TEXT_SPEC)
     assert artifact.training is not None
-    splits = open_data(artifact, artifact.training, tmp_path)
+    splits = open_data(artifact, artifact.training, Folders(tmp_path))
     assert splits.test is not None
     number = {letter: place for place, letter in enumerate("abcdefgh")}
     batch = splits.test[splits.test.in_order()]

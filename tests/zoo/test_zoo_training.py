@@ -23,6 +23,7 @@ import runtime
 from compiler.cli.app import app
 from runtime.training.data import open_data
 from runtime.training.items import noise_seed, training_batches
+from spec_schema.folders import Folders
 from tests.zoo import classic
 from tests.zoo.classic_entries import net
 from tests.zoo.parity import ROOT
@@ -115,7 +116,7 @@ def batches(artifact: compiler.Artifact, folder: Path) -> Iterator[Batch]:
     """Return the batches that `run` trains on. The noise of each epoch has a seed of its own."""
     training = artifact.training
     assert training is not None
-    items, epoch = open_data(artifact, training, folder).train, 0
+    items, epoch = open_data(artifact, training, Folders(folder)).train, 0
     while True:
         torch.manual_seed(noise_seed(SEED, epoch))
         yield from training_batches(items, training.batch, SEED, lambda: epoch)  # noqa: B023

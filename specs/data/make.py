@@ -1,7 +1,7 @@
 """Make the data files of this folder again, byte for byte, from the packages that carry the originals.
 
-python data/make.py digits                              needs scikit-learn
-python data/make.py alice path/to/brotli-1.2.1.tar.gz   needs the source distribution of Brotli
+python specs/data/make.py digits                              needs scikit-learn
+python specs/data/make.py alice path/to/brotli-1.2.1.tar.gz   needs the source distribution of Brotli
 """
 
 import argparse
