@@ -12,17 +12,21 @@ from compiler.program import (
     Call,
     Choice,
     Definition,
+    InitRule,
     Inline,
     Item,
     LayerNode,
     ModuleBody,
     NameTemplate,
     ParallelBody,
+    PlacementRule,
     Repeat,
     ResidualBody,
     ResolvedProgram,
     Reuse,
     Rules,
+    SelectorRule,
+    ShareGroup,
     Splice,
     TensorEntry,
 )
@@ -158,14 +162,19 @@ def _template(label: NameTemplate) -> str:
 def _rules(rules: Rules) -> Iterator[str]:
     for group in rules.share:
         members = ", ".join(each.selector.text for each in group.selectors)
-        yield f"share {group.name}: {members}  # {_where(group.span)}"
+        yield f"share {group.name}: {members}{_end(group)}"
     for init in rules.init:
-        yield f"init {init.selector.text}: {init.value}  # {_where(init.span)}"
+        yield f"init {init.selector.text}: {init.value}{_end(init)}"
     for frozen in rules.freeze:
-        yield f"freeze {frozen.selector.text}  # {_where(frozen.span)}"
+        yield f"freeze {frozen.selector.text}{_end(frozen)}"
     for placed in rules.placement:
         target = " ".join(filter(None, (placed.device, placed.dtype)))
-        yield f"placement {placed.selector.text}: {target}  # {_where(placed.span)}"
+        yield f"placement {placed.selector.text}: {target}{_end(placed)}"
+
+
+def _end(rule: InitRule | ShareGroup | SelectorRule | PlacementRule) -> str:
+    condition = f" if {rule.condition}" if rule.condition is not None else ""
+    return f"{condition}  # {_where(rule.span)}"
 
 
 def _indented(lines: Iterable[str]) -> Iterator[str]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
 
 from compiler.catalogue.plugins import Registry
 from spec_schema.document import Document, Train
+from spec_schema.evaluate import evaluate
 from spec_schema.grammar import Expression, Program
 from spec_schema.selectors import Selector
 from spec_schema.source import Span
@@ -216,6 +217,8 @@ class SelectorRule:
     span: Span
     conditional: bool = False
     """Whether it stands under an `if`."""
+    condition: Expression | None = None
+    """What each instance of the block decides; None where it holds in all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +227,7 @@ class InitRule:
     value: Expression
     span: Span
     conditional: bool = False
+    condition: Expression | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,6 +235,7 @@ class ShareGroup:
     name: str
     selectors: tuple[SelectorRule, ...]
     span: Span
+    condition: Expression | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,6 +247,10 @@ class PlacementRule:
     device_span: Span | None
     dtype_span: Span | None
     conditional: bool = False
+    condition: Expression | None = None
+
+
+Rule = TypeVar("Rule", InitRule, ShareGroup, SelectorRule, PlacementRule)
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,6 +272,41 @@ class Rules:
             *self.placement,
         ]
         return [rule for rule in every if rule.selector.indices]
+
+    @property
+    def conditions(self) -> dict[Expression, None]:
+        """The conditions that some of them stand under."""
+        every: list[InitRule | ShareGroup | SelectorRule | PlacementRule]
+        every = [*self.init, *self.share, *self.freeze, *self.placement]
+        return dict.fromkeys(rule.condition for rule in every if rule.condition is not None)
+
+    def holding(self, values: Mapping[str, object]) -> Rules:
+        """Return those whose condition holds, and those that stand under none.
+
+        Raises:
+            SpecError: a condition cannot be computed.
+        """
+        holds = {each: bool(evaluate(each, values)) for each in self.conditions}
+        if all(holds.values()):
+            return self
+
+        def kept(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+            return tuple(rule for rule in rules if rule.condition is None or holds[rule.condition])
+
+        return Rules(kept(self.init), kept(self.share), kept(self.freeze), kept(self.placement))
+
+    def decided(self, values: Mapping[str, object]) -> Rules:
+        """Return those that hold, as rules that hold whatever else has these names.
+
+        Raises:
+            SpecError: a condition cannot be computed.
+        """
+
+        def free(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+            return tuple(replace(rule, condition=None) if rule.condition else rule for rule in rules)
+
+        held = self.holding(values)
+        return Rules(free(held.init), free(held.share), free(held.freeze), free(held.placement))
 
 
 @dataclass(frozen=True, eq=False)

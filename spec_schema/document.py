@@ -235,6 +235,33 @@ InitRule = dict[str, InitNode]
 """One `selector: initializer`."""
 
 
+CONDITIONAL = "@if"
+
+
+def rule_kind(value: Any) -> str:
+    """Return the form of an item of a list of rules: one of a mapping, or rules under a condition."""
+    conditional = isinstance(value, Entries) and ("if" in value or isinstance(value.get("then"), Items))
+    return CONDITIONAL if conditional else "@short"
+
+
+class Conditional(Record):
+    """What holds where a condition over the variables of the spec does."""
+
+    if_: ExpressionText = Field(alias="if")
+
+
+class ConditionalInit(Conditional):
+    """`{if: expr, then: [{selector: initializer}]}`."""
+
+    then: list[InitRule]
+
+
+InitItem = Annotated[
+    Annotated[InitRule, Tag("@short")] | Annotated[ConditionalInit, Tag(CONDITIONAL)],
+    Discriminator(rule_kind),
+]
+
+
 class PlacementEntry(Record):
     """`{device: cuda:1, dtype: bfloat16}`."""
 
@@ -247,10 +274,25 @@ PlacementNode = Annotated[
 ]
 
 
-class ConditionalGroup(Record):
-    """`{if: expr, then: [selector, selector]}`: a group of those who share, where the condition holds."""
+PlacementRule = dict[str, PlacementNode]
+"""One `selector: device`."""
 
-    if_: ExpressionText = Field(alias="if")
+
+class ConditionalPlacement(Conditional):
+    """`{if: expr, then: [{selector: device}]}`."""
+
+    then: list[PlacementRule]
+
+
+PlacementItem = Annotated[
+    Annotated[PlacementRule, Tag("@short")] | Annotated[ConditionalPlacement, Tag(CONDITIONAL)],
+    Discriminator(rule_kind),
+]
+
+
+class ConditionalGroup(Conditional):
+    """`{if: expr, then: [selector, selector]}`: those who share, or what is frozen, where the condition holds."""
+
     then: list[SelectorText]
 
 
@@ -260,12 +302,18 @@ GroupNode = Annotated[
 ]
 
 
+FreezeItem = Annotated[
+    Annotated[SelectorText, Tag("@short")] | Annotated[ConditionalGroup, Tag("@long")],
+    Discriminator(_tensor_kind),
+]
+
+
 class RuleBearer(Record):
     """What may hold rules: a spec, or a block."""
 
     share: dict[str, GroupNode] = Field(default_factory=dict)
-    init: list[InitRule] = Field(default_factory=list)
-    freeze: list[SelectorText] = Field(default_factory=list)
+    init: list[InitItem] = Field(default_factory=list)
+    freeze: list[FreezeItem] = Field(default_factory=list)
 
 
 def body_kind(value: Any) -> str:
@@ -377,5 +425,5 @@ class Document(RuleBearer):
     dims: dict[Identifier, ExpressionText] = Field(default_factory=dict)
     blocks: dict[str, BlockBody] = Field(default_factory=dict)
     model: BlockBody | None = None
-    placement: list[dict[str, PlacementNode]] = Field(default_factory=list)
+    placement: list[PlacementItem] = Field(default_factory=list)
     train: Train | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from spec_schema.bounds import kind
@@ -115,6 +115,10 @@ class Chosen:
     def number(self) -> int | None:
         """The index, None for a slice."""
         return self.numbers[0] if len(self.numbers) == 1 else None
+
+    def wide(self) -> Chosen:
+        """Return a slice of all items for a slice."""
+        return replace(self, numbers=(None, None)) if self.number is None else self
 
     def items(self, count: int) -> range:
         """Return the positions among so many items."""

@@ -66,6 +66,11 @@ class Selector:
         """Return the selector of the first components."""
         return replace(self, components=self.components[:length])
 
+    def wide(self) -> Selector:
+        """Return the selector with each slice taking all items."""
+        found = (part.wide() if isinstance(part, Chosen) else part for part in self.components)
+        return replace(self, components=tuple(found))
+
     def matches(self, path: Sequence[Step]) -> bool:
         """Say whether the selector names this path, or a module around it.
 

@@ -140,23 +140,45 @@ def _first_line(span: Span) -> Span:
 
 
 def _wrong_type(place: _Place, wanted: str) -> Diagnostic:
-    example = _FORMS.get(wanted) or (_example([key.text for key in place.keys]) if place.key else None)
+    keys = [key.text for key in place.keys]
+    example = _FORMS.get(wanted) or (_example(keys) if place.key else None)
     help = f"write {example}" if example else None
     if wanted == "a list" and isinstance(place.node, Entries) and place.node:
-        rest = ": ..." if place.key is not None and place.key.text in ("init", "placement") else ""
-        help = f"write each as an item: `- {next(iter(place.node))}{rest}`"
+        rest = ": ..." if _section(keys) in ("init", "placement") else ""
+        item = _CONDITION if "if" in place.node else f"{next(iter(place.node))}{rest}"
+        help = f"write each as an item: `- {item}`"
     message = f"{wanted} is expected here, and this is {place.found}"
-    return Diagnostic("wrong-type", message, place.span, help=help)
+    return Diagnostic("wrong-type", message, place.span, help=_condition_help(place, keys) or help)
+
+
+def _section(keys: Sequence[str]) -> str | None:
+    """Return the section of rules that some keys lead into, or to the rules under a condition in it."""
+    *around, last = keys or [""]
+    if last == "then" and around[-2:-1] == ["share"]:
+        return "share"
+    section = around[-1] if last == "then" and around else last
+    return section if section in RULE_LISTS and around[-2:-1] != ["layers"] else None
+
+
+def _condition_help(place: _Place, keys: list[str]) -> str | None:
+    """Say how a condition is written, where there is one in a place that takes none."""
+    is_condition = isinstance(place.node, Entries) and "if" in place.node
+    if keys[-2:] == ["share", "if"] or (is_condition and keys[-2:-1] == ["share"]):
+        return f"write the name of the group first: `words: {_CONDITION}`"
+    if is_condition and keys[-1:] == ["then"] and _section(keys):
+        return _NOT_NESTED
+    return _NOT_NESTED if keys[-1:] == ["then"] and _section(keys[:-1]) and keys[-2] == "then" else None
 
 
 def _unknown_key(key: Scalar, known: list[str]) -> Diagnostic:
     near = did_you_mean(key.text, known)
+    other = _NO_ELSE if key.text == "else" and set(known) == {"if", "then"} else None
     return Diagnostic(
         "unknown-key",
         f"there is no key `{shorten(key.text)}` here",
         key.span,
         notes=() if near else (f"keys here: {', '.join(known)}",),
-        help=f"did you mean `{near}`?" if near else None,
+        help=f"did you mean `{near}`?" if near else other,
     )
 
 
@@ -192,9 +214,22 @@ def _missing(key: str | None) -> str:
 def _example(keys: Sequence[str]) -> str | None:
     """Return how the value of the last key looks, given the keys that lead to it."""
     table = _TRAIN_EXAMPLES if keys[-2:-1] == ["train"] else _EXAMPLES
+    section = _section(keys) if keys[-1:] == ["then"] else None
+    if section is not None:
+        return f"`then: {_THEN[section]}`"
     return f"`{table[keys[-1]]}`" if keys and keys[-1] in table else None
 
 
+RULE_LISTS = ("init", "freeze", "placement")
+_CONDITION = "{if: ..., then: [...]}"
+_THEN = {
+    "share": "[wte.weight, head.weight]",
+    "init": "[{Linear.weight: xavier_uniform}]",
+    "freeze": "[wte]",
+    "placement": "[{/: auto}]",
+}
+_NOT_NESTED = "conditions do not nest: write one that has both, `if: tied and depth > 2`"
+_NO_ELSE = "write the other case as a condition of its own: `{if: not tied, then: [...]}`"
 _FORMS = {
     "a layer": "a layer, a block or an operation: `Linear(10)`, `ReLU`, `flatten(1)`",
     "a tensor type": "a dtype and the dimensions: `float[batch, 20]`",
@@ -217,6 +252,7 @@ _EXAMPLES = {
     "freeze": "freeze: [wte]",
     "placement": "placement: [{/: auto}]",
     "of": "of: Linear(10)",
+    "if": "if: depth > 2",
     "then": "then: ReLU",
     "splice": "splice: [Linear(10), ReLU]",
     "combine": "combine: cat(dim=1)",

@@ -16,6 +16,7 @@ from compiler.emit.classes import ClassEmitter
 from compiler.emit.groups import ClassGroup, class_groups, group_key, several_classes
 from compiler.emit.moves import RELAY, relay_class
 from compiler.emit.names import Globals
+from compiler.emit.rules import ties_by_block
 from compiler.emit.syntax import call, class_, dotted, function, literal, name, own, parameters
 from compiler.infer.build import Builder
 from compiler.infer.infer import Inferred
@@ -53,10 +54,7 @@ class ModuleEmitter:
         self.rows: dict[int, dict[str, PlanRow]] = {}
         for row in self.plan.rows:
             self.rows.setdefault(id(row.source.owner), {})[row.source.steps[-1][0]] = row
-        self.first_scopes = {s.state.definition: s.steps for s in reversed(self.plan.table.scopes)}
-        self.ties: dict[tuple[Step, ...], list[Tie]] = {}
-        for tie in self.plan.ties:
-            self.ties.setdefault(tie.scope, []).append(tie)
+        self.ties = ties_by_block(self.plan)
 
     def emit(self) -> ast.Module:
         """Return the tree of the whole file."""
@@ -165,9 +163,8 @@ class ModuleEmitter:
         return group.definition is self.inferred.program.model
 
     def ties_of(self, group: ClassGroup) -> list[Tie]:
-        """Return the ties that the rules of a block make in its first instance."""
-        first = self.first_scopes.get(group.definition)
-        return self.ties.get(first, []) if first is not None else []
+        """Return the ties that the constructor of a class makes, from its own instance."""
+        return self.ties.get(group.definition, [])
 
     def frozen_paths(self) -> list[tuple[Step, ...]]:
         """Return the frozen parameters, whole modules where all inside is frozen."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from compiler.emit.groups import ClassGroup
 from compiler.emit.syntax import as_store, call, dotted, function, index, name, own, parameters
 from compiler.infer.states import BlockState, Chain, State
-from compiler.plan import Tie
+from compiler.plan import Plan, Tie
+from compiler.program import Definition
 from spec_schema.selectors import Step
 
 if TYPE_CHECKING:
@@ -28,6 +30,34 @@ def rule_statements(module: ModuleEmitter, group: ClassGroup) -> list[ast.stmt]:
         if module.plan.frozen_modules:
             statements.append(ast.Expr(call(own("train"))))
     return statements
+
+
+def ties_by_block(plan: Plan) -> dict[Definition, list[Tie]]:
+    """Return the ties that the constructor of each class makes.
+
+    The model makes all of them, in their order, where the instances of a block differ in theirs.
+    """
+    by_scope: dict[tuple[Step, ...], list[Tie]] = {}
+    for tie in plan.ties:
+        by_scope.setdefault(tie.scope, []).append(tie)
+    found: dict[Definition, list[Tie]] = {}
+    for scope in plan.table.scopes:
+        own = by_scope.get(scope.steps, [])
+        first = found.setdefault(scope.state.definition, own)
+        if list(map(_places, own)) != list(map(_places, first)):
+            root = plan.table.modules[0].state
+            assert isinstance(root, BlockState)
+            return {root.definition: list(map(_from_root, plan.ties))}
+    return found
+
+
+def _places(tie: Tie) -> tuple[list[str], list[str]]:
+    return [step.name for step in tie.owner], [step.name for step in tie.alias]
+
+
+def _from_root(tie: Tie) -> Tie:
+    owner, alias = (*tie.scope, *tie.owner), (*tie.scope, *tie.alias)
+    return replace(tie, owner=owner, alias=alias, scope=())
 
 
 def _ties(state: BlockState, ties: Sequence[Tie]) -> list[ast.stmt]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -11,15 +12,23 @@ from compiler.program import InitRule, PlacementRule, Rules, Scope, SelectorRule
 from compiler.resolve.checkpoint_form import read_long_form
 from compiler.resolve.values import check_names
 from spec_schema.diagnostics import Diagnostic, SpecError
-from spec_schema.document import Document, PlacementEntry, RuleBearer
-from spec_schema.evaluate import evaluate
-from spec_schema.grammar import parse_expression
+from spec_schema.document import (
+    CONDITIONAL,
+    ConditionalPlacement,
+    Document,
+    PlacementEntry,
+    PlacementNode,
+    RuleBearer,
+    rule_kind,
+)
+from spec_schema.grammar import Expression, parse_expression
 from spec_schema.reader import Entries, Items, Node, Scalar
 from spec_schema.selectors import read_selector
 from spec_schema.suggest import did_you_mean
 from spec_schema.tensors import DTYPES, FLOATS
 
 T = TypeVar("T")
+R = TypeVar("R", InitRule, SelectorRule, PlacementRule)
 
 
 def read_rules(
@@ -27,22 +36,33 @@ def read_rules(
 ) -> Rules:
     """Return the rules of a spec or block, noting what is wrong in `problems`.
 
-    `names` are those that an index in a selector may use beside the variables of the spec.
+    `names` are those that an index in a selector may use beside the variables of the spec, and in a block a condition.
+    Conditions of the spec are decided here, those of a block in each instance of it.
     """
-    init = [_attempt(problems, partial(_init, *pair)) for pair in _pairs(bearer, "init")]
-    share = [_attempt(problems, partial(_share, *pair, scope)) for pair in _entries(bearer, "share")]
-    freeze = [_attempt(problems, partial(_selector, scalar)) for scalar in bearer.freeze]
-    placement: list[PlacementRule | None] = []
-    if isinstance(bearer, Document):
-        entries = [node for rule in bearer.placement for node in rule.values()]
-        pairs = zip(_pairs(bearer, "placement"), entries, strict=True)
-        placement = [_attempt(problems, partial(_placement, key, entry)) for (key, _), entry in pairs]
-    rules = Rules(_found(init), _found(share), _found(freeze), _found(placement))
     known = {*scope.variables, *names}
+    is_spec = isinstance(bearer, Document)
+    read = _Reader(bearer, scope, problems, set(scope.variables) if is_spec else known)
+    init = [read.rule(each, partial(_init, *pair)) for each in read.items("init") for pair in each.pairs()]
+    share = [read.group(*pair) for pair in _entries(bearer, "share")]
+    freeze = [read.rule(each, partial(_selector, each.node)) for each in read.items("freeze")]
+    rules = Rules(_found(init), _found(share), _found(freeze), _found(_placements(bearer, read)))
     for rule in rules.indexed():
         for index in rule.selector.indices:
             problems.extend(check_names(tuple(index.expressions), known, scope))
-    return rules
+    if not is_spec:
+        return rules
+    return _attempt(problems, partial(rules.decided, scope.variables)) or Rules()
+
+
+def _placements(bearer: RuleBearer, read: _Reader) -> list[PlacementRule | None]:
+    if not isinstance(bearer, Document):
+        return []
+    pairs = [(each, key) for each in read.items("placement") for key, _ in each.pairs()]
+    entries = [entry for rule in _plain(bearer.placement) for entry in rule.values()]
+    return [
+        read.rule(each, partial(_placement, key, entry))
+        for (each, key), entry in zip(pairs, entries, strict=True)
+    ]
 
 
 def _found(values: Iterable[T | None]) -> tuple[T, ...]:
@@ -57,15 +77,73 @@ def _attempt(problems: list[Diagnostic], read: Callable[[], T | None]) -> T | No
         return None
 
 
-def _pairs(bearer: RuleBearer, key: str) -> list[tuple[Scalar, Node]]:
-    """Return the positioned `selector: value` pairs of a rule list."""
-    if not bearer.has(key):
-        return []
-    rules = bearer.source(key)
-    assert isinstance(rules, Items)
-    return [
-        (at, rule[name]) for rule in rules if isinstance(rule, Entries) for name, at in rule.keys_at.items()
-    ]
+@dataclass(frozen=True)
+class _Item:
+    """An item of a list of rules, and what it stands under."""
+
+    node: Node
+    conditional: bool
+    condition: Expression | None
+
+    def pairs(self) -> list[tuple[Scalar, Node]]:
+        """Return the positioned `selector: value` pairs."""
+        assert isinstance(self.node, Entries)
+        return [(at, self.node[name]) for name, at in self.node.keys_at.items()]
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads lists of rules. `names` are those that a condition may use."""
+
+    bearer: RuleBearer
+    scope: Scope
+    problems: list[Diagnostic]
+    names: set[str]
+
+    def items(self, key: str) -> Iterator[_Item]:
+        """Yield the items of a list, and those under a condition in it."""
+        written = self.bearer.source(key) if self.bearer.has(key) else ()
+        assert isinstance(written, Items | tuple)
+        for node in written:
+            if rule_kind(node) == CONDITIONAL:
+                assert isinstance(node, Entries)
+                condition, then = self.condition(node["if"]), node["then"]
+                assert isinstance(then, Items)
+                yield from (_Item(each, True, condition) for each in then)
+            else:
+                yield _Item(node, False, None)
+
+    def rule(self, item: _Item, read: Callable[[], R]) -> R | None:
+        """Return a rule with its condition, or None where it is wrong."""
+        rule = _attempt(self.problems, read)
+        if rule is None or not item.conditional:
+            return rule
+        return replace(rule, conditional=True, condition=item.condition)
+
+    def group(self, key: Scalar, value: Node) -> ShareGroup | None:
+        """Return a group of those who share, or None where it is wrong."""
+        conditional = isinstance(value, Entries)
+        condition = self.condition(value["if"]) if isinstance(value, Entries) else None
+        group = value["then"] if isinstance(value, Entries) else value
+        assert isinstance(group, Items)
+        selectors = [_attempt(self.problems, partial(_selector, each, conditional)) for each in group]
+        return ShareGroup(key.text, _found(selectors), key.span, condition)
+
+    def condition(self, written: Node) -> Expression | None:
+        """Return a condition, or None where it is wrong."""
+        assert isinstance(written, Scalar)
+        condition = _attempt(self.problems, partial(parse_expression, written))
+        wrong = check_names(condition, self.names, self.scope) if condition is not None else []
+        self.problems.extend(wrong)
+        return None if wrong else condition
+
+
+def _plain(
+    rules: Iterable[dict[str, PlacementNode] | ConditionalPlacement],
+) -> Iterator[dict[str, PlacementNode]]:
+    """Yield the rules, also those under a condition."""
+    for rule in rules:
+        yield from rule.then if isinstance(rule, ConditionalPlacement) else (rule,)
 
 
 def _entries(bearer: RuleBearer, key: str) -> list[tuple[Scalar, Node]]:
@@ -76,38 +154,15 @@ def _entries(bearer: RuleBearer, key: str) -> list[tuple[Scalar, Node]]:
     return [(at, table[name]) for name, at in table.keys_at.items()]
 
 
-def _selector(scalar: Scalar) -> SelectorRule:
-    return SelectorRule(read_selector(scalar), scalar.span)
+def _selector(scalar: Node, conditional: bool = False) -> SelectorRule:
+    assert isinstance(scalar, Scalar)
+    return SelectorRule(read_selector(scalar), scalar.span, conditional)
 
 
 def _init(key: Scalar, value: Node) -> InitRule:
     assert isinstance(value, Scalar | Entries)
     expression = read_long_form(value) if isinstance(value, Entries) else parse_expression(value)
     return InitRule(read_selector(key), expression, key.span)
-
-
-def _share(key: Scalar, value: Node, scope: Scope) -> ShareGroup | None:
-    """Return a group of those who share; None where its condition does not hold."""
-    group = value["then"] if isinstance(value, Entries) else value
-    assert isinstance(group, Items)
-    selectors = tuple(_selector(item) for item in group if isinstance(item, Scalar))
-    if isinstance(value, Entries) and not _holds(value["if"], scope):
-        return None
-    return ShareGroup(key.text, selectors, key.span)
-
-
-def _holds(written: Node, scope: Scope) -> bool:
-    """Say whether a condition over the variables of the spec holds.
-
-    Raises:
-        SpecError: it names something else, or cannot be computed.
-    """
-    assert isinstance(written, Scalar)
-    condition = parse_expression(written)
-    problems = check_names(condition, scope.variables, scope)
-    if problems:
-        raise SpecError(problems)
-    return bool(evaluate(condition, scope.variables))
 
 
 def _placement(key: Scalar, entry: Scalar | PlacementEntry) -> PlacementRule:

@@ -53,13 +53,22 @@ def bind_all(scopes: Sequence[RuleScope], table: Table, used: set[object]) -> No
 
 
 def takes_nothing(bound: Selector, table: Table, at: Steps, conditional: bool) -> bool:
-    """Say whether a slice of a selector is empty on purpose: by variables, or under a condition."""
+    """Say whether a slice of a selector is empty on purpose: by variables, or under a condition.
+
+    What stands around the slice is to be there all the same.
+    """
     for part, around in _indexed(bound, table, at):
         counts = [row.items for row in around if row.items is not None]
         on_purpose = part.number is None and (part.varies or conditional)
         if on_purpose and counts and not any(map(part.items, counts)):
-            return True
+            return not any(counts) or _names_some(bound.wide(), table, at)
     return False
+
+
+def _names_some(bound: Selector, table: Table, at: Steps) -> bool:
+    """Say whether there is something that a selector of the block at some path names."""
+    inside = (*table.modules_below(at), *table.below(at))
+    return any(bound.matches(row.steps[len(at) :]) for row in inside)
 
 
 def _indexed(bound: Selector, table: Table, at: Steps) -> Iterator[tuple[Chosen, list[ModuleRow]]]:

@@ -37,7 +37,10 @@ TORCH = "torch.nn."
 
 @dataclass(frozen=True, eq=False)
 class RuleScope:
-    """A block instance that holds rules, with the depth of its path."""
+    """A block instance that holds rules, with the depth of its path.
+
+    `rules` are those whose condition holds in it.
+    """
 
     steps: tuple[Step, ...]
     rules: Rules
@@ -122,7 +125,8 @@ def expand(root: BlockState, limits: Limits) -> Table:
     """Return the table of a model.
 
     Raises:
-        SpecError: the model has more modules than the limit, counted before anything is expanded.
+        SpecError: the model has more modules than the limit, counted before anything is expanded; or the condition of
+            a rule cannot be computed.
     """
     count = _count(root, {})
     if count > limits.modules:
@@ -232,7 +236,8 @@ class _Expansion:
         check_time(self.root.definition.span)
         before = self._size()
         if isinstance(state, BlockState) and _has_any(state.definition.rules):
-            scope = RuleScope(at.steps, state.definition.rules, state)
+            rules = state.definition.rules.holding(state.values)
+            scope = RuleScope(at.steps, rules, state)
             self.table.scopes.append(scope)
             at = Place(at.steps, at.name, (scope, *at.scopes))
         module = state.module if isinstance(state, Leaf) else None

@@ -74,8 +74,9 @@ def _any_order(body: Any) -> bool:
 
 def _dtype(document: Document) -> str:
     """Return the dtype of a model."""
-    rules = [entry for rule in document.get("placement", []) for entry in rule.values()]
-    return str(next((entry["dtype"] for entry in rules if isinstance(entry, dict)), "float32"))
+    rules = [rule for item in document.get("placement", []) for rule in item.get("then", [item])]
+    entries = [entry for rule in rules for entry in rule.values()]
+    return str(next((entry["dtype"] for entry in entries if isinstance(entry, dict)), "float32"))
 
 
 def _with_another_layer(document: Document) -> Document:

@@ -5,7 +5,7 @@ The spec is compiled without rules first, so that each rule can be drawn over na
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +44,11 @@ def add_rules(draw: Draw, document: dict[str, Any], shared: bool) -> None:
     ties = Ties(artifact.plan.table)
     for place in places:
         if shared or rarely(draw, 3):
-            draw_shares(draw, place.body, place.instances, ties)
+            condition = draw_condition(draw, place, artifact.plan)
+            if condition.instances:
+                draw_shares(draw, place.body, condition.instances, ties, condition.text)
+            else:
+                draw_shares(draw, place.body, place.instances, Ties(artifact.plan.table), condition.text)
     ruled = bool(ties.groups)
     for place in reversed(places):
         for _ in range(draw(st.integers(0, 2)) if artifact.plan.rows else 0):
@@ -53,7 +57,7 @@ def add_rules(draw: Draw, document: dict[str, Any], shared: bool) -> None:
     if ruled:
         document.pop("presets", None)  # of another size, what a rule names may not be there, nor be alike
     if placement:
-        document["placement"] = placement
+        document["placement"] = [{"if": "1 < 2", "then": placement}] if rarely(draw, 4) else placement
 
 
 def places_of(document: dict[str, Any], artifact: Artifact) -> Iterator[Place]:
@@ -78,27 +82,65 @@ def _rule(draw: Draw, place: Place, plan: Plan, ties: Ties) -> None:
     if not inside:
         return
     text = selector(draw, pick(draw, *inside).steps[len(base) :], place.names)
+    condition = draw_condition(draw, place, plan)
     try:
-        rows = _selected(text, place, plan)
+        rows = _selected(text, condition.instances, plan)
     except SpecError:  # another instance has fewer items
         return
-    if not ties.whole({row.name for row in rows}):
+    if (condition.instances and not rows) or not ties.whole({row.name for row in rows}):
         return
     if rarely(draw, 2):
-        place.body.setdefault("freeze", []).append(text)
-    elif any(_draws(row) for row in rows):
+        place.body.setdefault("freeze", []).append(condition.around(text))
+    elif not rows or any(_draws(row) for row in rows):
         value = initializer(draw, [row for row in rows if _draws(row)], place.names)
-        place.body.setdefault("init", []).append({text: value})
+        place.body.setdefault("init", []).append(condition.around({text: value}))
 
 
-def _selected(text: str, place: Place, plan: Plan) -> list[TensorRow]:
-    table, states = plan.table, {row.steps: row.state for row in plan.table.modules}
+@dataclass(frozen=True)
+class Condition:
+    """A condition, None for none, and the instances of a block in which it holds."""
+
+    text: str | None
+    instances: list[Steps]
+
+    def around(self, rule: Any) -> Any:
+        """Return an item of a list of rules."""
+        return rule if self.text is None else {"if": self.text, "then": [rule]}
+
+
+def draw_condition(draw: Draw, place: Place, plan: Plan) -> Condition:
+    """Draw what rules of a place stand under: mostly nothing."""
+    if not rarely(draw, 4):
+        return Condition(None, place.instances)
+    values = {steps: _values(plan, steps) for steps in place.instances}
+    names = place.names if place.instances == [()] else [*values[place.instances[0]]]
+    bounds = {
+        (name, value)
+        for name in names
+        if all(type(each[name]) is int for each in values.values())
+        for value in (each[name] for each in values.values())
+    }
+    forms = [Condition("1 < 2", place.instances), Condition("1 > 2", [])]
+    forms += [
+        Condition(f"{name} >= {least}", [steps for steps, each in values.items() if each[name] >= least])
+        for name, least in sorted(bounds)
+    ]
+    chosen: Condition = pick(draw, *forms)
+    return chosen
+
+
+def _values(plan: Plan, steps: Steps) -> Mapping[str, Any]:
+    """Return the compile-time values of an instance of a block."""
+    state = next(row.state for row in plan.table.modules if row.steps == steps)
+    assert isinstance(state, BlockState)
+    return state.values
+
+
+def _selected(text: str, instances: list[Steps], plan: Plan) -> list[TensorRow]:
     found = []
-    for steps in place.instances:
-        state = states[steps]
-        assert isinstance(state, BlockState)
-        chosen = bind(parse_selector(text, None), state.values, table, steps)
-        found += [row for row in table.below(steps) if chosen.matches(row.steps[len(steps) :])]
+    for steps in instances:
+        chosen = bind(parse_selector(text, None), _values(plan, steps), plan.table, steps)
+        found += [row for row in plan.table.below(steps) if chosen.matches(row.steps[len(steps) :])]
     return found
 
 

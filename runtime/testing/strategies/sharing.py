@@ -33,8 +33,10 @@ class Ties:
         return all(group <= names or not group & names for group in self.groups)
 
 
-def draw_shares(draw: Draw, body: dict[str, Any], instances: list[Steps], ties: Ties) -> None:
-    """Draw a share group or two into a block, given where its instances are."""
+def draw_shares(
+    draw: Draw, body: dict[str, Any], instances: list[Steps], ties: Ties, condition: str | None = None
+) -> None:
+    """Draw a share group or two into a block, given where its instances are in which a condition holds."""
     for at in range(2 if rarely(draw, 3) else 1):
         made = pick(draw, _parameters, _modules, _parameters)(instances[0], ties)
         fitting = [
@@ -47,7 +49,9 @@ def draw_shares(draw: Draw, body: dict[str, Any], instances: list[Steps], ties: 
             _tie(paths, base, instances[0], ties)
         if rarely(draw, 3):
             paths = paths[::-1]
-        body.setdefault("share", {})[f"group{at}"] = _selectors(draw, paths, instances, ties)
+        group = _selectors(draw, paths, instances, ties)
+        named = group if condition is None else {"if": condition, "then": group}
+        body.setdefault("share", {})[f"group{at}"] = named
 
 
 def _parameters(base: Steps, ties: Ties) -> list[tuple[Steps, ...]]:
