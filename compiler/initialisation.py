@@ -20,7 +20,7 @@ from compiler.catalogue.initializer_table import (
 )
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.operations import operation, signature
-from compiler.infer.calls import check_device, check_signature
+from compiler.infer.calls import check_arguments, check_signature
 from compiler.infer.on_meta import only_meta
 from compiler.infer.reasons import refusal
 from compiler.surgery.arguments import Surgery, bind_arguments, read_surgery
@@ -177,7 +177,7 @@ class InitEvaluator(Evaluator):
         if name not in OPERATIONS:
             raise self.unknown_name(node.func) if isinstance(node.func, ast.Name) else AssertionError
         check_signature(self.source, node, signature(name).check(len(arguments), keywords), f"`{name}`")
-        check_device(self.source.span(node), name, arguments, keywords)
+        check_arguments(self.source.span(node), name, arguments, keywords)
         return self.apply(node, name, lambda *a: operation(name)(*a, **keywords), *arguments)
 
     def _transform(self, node: ast.Call, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Tensor:

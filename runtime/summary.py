@@ -205,7 +205,7 @@ def _calls(artifact: Artifact) -> dict[str, Call]:
     """Run the model without values: once over example sizes, and once over symbols for what is printed."""
     counter = FlopCounterMode(display=False)
     dtype = default_dtype(artifact.program)
-    with meta_device(dtype), counter:
+    with meta_device(dtype, all_steps=True), counter:
         calls = _record(artifact, artifact.inferred.inputs, counter.get_total_flops)
     for path, output in _symbolic_outputs(artifact, dtype).items():
         if path in calls:

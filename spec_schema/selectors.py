@@ -30,6 +30,7 @@ Pattern = tuple[Component, ...]
 
 BRACKETS = r"\[((?:[^\[\]]|\[[^\[\]]*\])*)\]"
 TOKEN = re.compile(rf"\*|\?|\{{([\w,\-]+)\}}|{BRACKETS}|([\w\-]+)")
+WORD = re.compile(r"\w+")
 _STARS = 4
 """In one component: matching takes time that grows with the power of their number."""
 REMEMBERED = 10_000
@@ -50,6 +51,12 @@ class Selector:
     def indices(self) -> tuple[Index, ...]:
         """The indices whose values are not known yet."""
         return tuple(part for part in self.components if isinstance(part, Index))
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """The components that are plain names: each is one of a path's own, or the type of a module in it."""
+        patterns = [part.pattern for part in self.components if isinstance(part, re.Pattern)]
+        return tuple(pattern for pattern in patterns if WORD.fullmatch(pattern))
 
     def bound(self, values: Mapping[str, object]) -> Selector:
         """Return the selector with its indices computed.

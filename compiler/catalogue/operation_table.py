@@ -249,6 +249,29 @@ FORBIDDEN_ARGUMENTS: dict[str, frozenset[str]] = {
 }
 """Arguments that make one operation impure: with ``max_norm`` an embedding rewrites its own weight."""
 
+_POLYNOMIALS = """
+    chebyshev_polynomial_t chebyshev_polynomial_u chebyshev_polynomial_v chebyshev_polynomial_w
+    hermite_polynomial_h hermite_polynomial_he laguerre_polynomial_l legendre_polynomial_p
+    shifted_chebyshev_polynomial_t shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v
+    shifted_chebyshev_polynomial_w
+"""
+
+COSTLY: dict[str, dict[str, int]] = {
+    "diff": {"n": 100},
+    "svd_lowrank": {"niter": 100},
+    "pca_lowrank": {"niter": 100},
+    "tensor_split": {"sections": 10_000},
+    "combinations": {"r": 8},
+    "mvlgamma": {"p": 1_000},
+    "special.multigammaln": {"p": 1_000},
+    **{f"special.{name}": {"n": 1_000} for name in _POLYNOMIALS.split()},
+}
+"""Arguments whose value is a number of steps, each with the largest that it may be. Torch takes that many steps in
+one call, which no clock ends; where the cost lies in the sizes of tensors, those are bounded."""
+
+MOST_TENSORS: dict[str, int] = {"linalg.multi_dot": 100, "einsum": 100, "block_diag": 1_000}
+"""How many tensors an operation may be given that takes more than a step for each."""
+
 # --- tensor methods -------------------------------------------------------------------------------------
 
 _METHOD_ELEMENTWISE = """

@@ -10,28 +10,32 @@ torch is imported on first use, so that reading the table stays cheap.
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any, Literal
 
 from compiler.catalogue.docstrings import first_sentence
 from compiler.catalogue.operation_table import (
+    COSTLY,
     FORBIDDEN_ARGUMENTS,
     FORBIDDEN_KEYWORDS,
     FUNCTIONS,
     METHODS,
     MODE_ARGUMENTS,
+    MOST_TENSORS,
     TRAINING,
 )
 
 __all__ = [
     "FORBIDDEN_KEYWORDS",
     "CallProblem",
+    "Excess",
     "Signature",
     "UnavailableOperation",
     "available",
     "documentation",
+    "excess",
     "follows_mode",
     "method_available",
     "method_signature",
@@ -177,6 +181,39 @@ def follows_mode(name: str, positional: int, keywords: Iterable[str]) -> bool:
     """Whether a call takes the mode of its module: the operation asks for one, and the call gives none."""
     argument, place = MODE_ARGUMENTS.get(name, (None, 0))
     return argument == TRAINING and positional <= place and TRAINING not in keywords
+
+
+@dataclass(frozen=True)
+class Excess:
+    """An argument of a call that would cost too much. Without an argument it is the number of tensors."""
+
+    argument: str | None
+    value: float | None
+    """None for a tensor: what is in it is not known."""
+    limit: int
+
+
+def excess(name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Excess | None:
+    """Say which argument of an operation, or of the method of that name, is larger than the table lets it be."""
+    bounds = COSTLY.get(name, {})
+    for argument, value in _given(name, arguments, keywords) if bounds else ():
+        limit = bounds.get(argument)
+        if limit is not None and hasattr(value, "shape"):
+            return Excess(argument, None, limit)
+        if limit is not None and isinstance(value, int | float) and value > limit:
+            return Excess(argument, value, limit)
+    most = MOST_TENSORS.get(name)
+    given = arguments[0] if arguments and isinstance(arguments[0], list | tuple) else arguments
+    return Excess(None, len(given), most) if most is not None and len(given) > most else None
+
+
+def _given(name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the arguments of a call by their names, in every overload that they fit."""
+    for overload in signature(name).overloads:
+        try:
+            yield from overload.bind_partial(*arguments, **keywords).arguments.items()
+        except TypeError:
+            continue
 
 
 def documentation(name: str) -> str:

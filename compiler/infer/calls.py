@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from compiler.catalogue.operation_table import FUNCTIONS, METHODS
-from compiler.catalogue.operations import CallProblem, method_signature, operation, signature
+from compiler.catalogue.operations import CallProblem, excess, method_signature, operation, signature
 from compiler.infer.cells import Cell
 from compiler.infer.reasons import fixed_size, forms, refusal
 from compiler.infer.values import show, tensors_in
@@ -76,34 +76,43 @@ def call_method(
     return attempt(run, node, name, getattr(torch.Tensor, name), [owner, *arguments], keywords)
 
 
-def apply_operation(
-    name: str,
-    plugins: Mapping[str, Callable[..., Any]],
-    arguments: Sequence[Any],
-    keywords: Mapping[str, Any],
-) -> Any:
-    """Call an operation or method by its name, letting torch's errors through."""
+def operation_named(name: str, plugins: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
+    """Return the function of an operation or method."""
     if name in plugins:
-        return plugins[name](*arguments, **keywords)
+        return plugins[name]
     assert name in FUNCTIONS or name in METHODS
-    function = operation(name) if name in FUNCTIONS else getattr(torch.Tensor, name)
-    return function(*arguments, **keywords)
+    function: Callable[..., Any] = operation(name) if name in FUNCTIONS else getattr(torch.Tensor, name)
+    return function
 
 
-def check_device(
+def check_arguments(
     place: Span | Callable[[], Span], name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]
 ) -> None:
-    """Refuse a device that a spec names: what it makes there would be on no other, and would take its memory."""
-    given = [] if FUNCTIONS.get(name, "").startswith("einops.") else [keywords.get("device")]
-    given.extend(arguments[1:] if name == "to" else ())
-    if any(isinstance(each, str) or type(each) is int for each in given):
+    """Refuse a call of an operation or method of the table that names a device, or that would cost too much."""
+    found = excess(name, arguments, keywords)
+    if not found and not _names_device(name, arguments, keywords):
+        return
+    where = place if isinstance(place, Span) else place()
+    if not found:
         raise refuse(
             "forbidden-argument",
             f"`{name}` names a device, which a spec does not",
-            place if isinstance(place, Span) else place(),
+            where,
             notes=("a model is put on devices by `placement`, or when it is built",),
             help="leave it out, or give the device of a tensor: `device=x.device`, `y.to(x)`",
         )
+    what = f"`{found.argument}` of `{name}` is" if found.argument else f"`{name}` gets"
+    value = "no number" if found.value is None else f"{found.value:,}"
+    note = f"the limit is {found.limit:,}: each takes steps of its own"
+    tensors = "" if found.argument else " tensors"
+    raise refuse("costly-argument", f"{what} {value}{tensors}", where, notes=(note,))
+
+
+def _names_device(name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> bool:
+    """Say whether a device is named, on which the values would take memory, and be wherever the model is put."""
+    given = [] if FUNCTIONS.get(name, "").startswith("einops.") else [keywords.get("device")]
+    given.extend(arguments[1:] if name == "to" else ())
+    return any(isinstance(each, str) or type(each) is int for each in given)
 
 
 def check_signature(source: Source, node: ast.Call, problem: CallProblem | None, what: str) -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from compiler.catalogue.operation_table import LIST_FIRST
 from compiler.infer.arguments import evaluate_arguments
-from compiler.infer.calls import TORCH_ERRORS, apply_operation, check_device
+from compiler.infer.calls import TORCH_ERRORS, check_arguments, operation_named
 from compiler.infer.reasons import forms, refusal
 from compiler.infer.states import BlockState
+from compiler.infer.watched import call_watched
 from compiler.program import Call, ParallelBody
 from spec_schema.diagnostics import refuse
 from spec_schema.source import Span
@@ -29,11 +30,16 @@ def combine_values(
     keywords = dict(given.keywords) if given else {}
     plugins = engine.plugins.operations
     if name not in plugins:
-        check_device(span, name, positional, keywords)
+        check_arguments(span, name, [values, *positional], keywords)
+
+    def combined(*arguments: Any) -> Any:
+        function = operation_named(name, plugins)
+        return call_watched(span, engine.trail.notes, function, arguments, keywords)
+
     try:
         if name in LIST_FIRST or name in plugins:
-            return apply_operation(name, plugins, [values, *positional], keywords)
-        return reduce(lambda a, b: apply_operation(name, plugins, [a, b, *positional], keywords), values)
+            return combined(values, *positional)
+        return reduce(lambda a, b: combined(a, b, *positional), values)
     except TORCH_ERRORS as error:
         parallel = isinstance(state.definition.body, ParallelBody)
         names = [*state.children] if parallel else ["x", "the layers"]

@@ -14,7 +14,7 @@ from compiler.catalogue.operations import follows_mode
 from compiler.catalogue.plugins import Registry
 from compiler.infer.arguments import evaluate_value
 from compiler.infer.build import Builder
-from compiler.infer.calls import TORCH_ERRORS, apply_operation, check_device
+from compiler.infer.calls import TORCH_ERRORS, check_arguments, operation_named
 from compiler.infer.cells import Cell
 from compiler.infer.combine import combine_values
 from compiler.infer.conditions import Conditions, difference
@@ -26,6 +26,7 @@ from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, 
 from compiler.infer.symbols import shape_text
 from compiler.infer.trail import Trail
 from compiler.infer.values import freeze, tensors_in
+from compiler.infer.watched import call_watched
 from compiler.program import (
     Definition,
     ModuleBody,
@@ -129,9 +130,10 @@ class Engine:
         if self.follows_mode(state):
             self.asked_mode, keywords[TRAINING] = True, self.training
         if state.name not in self.plugins.operations:
-            check_device(state.node.span, state.name, arguments, keywords)
+            check_arguments(state.node.span, state.name, arguments, keywords)
         try:
-            return apply_operation(state.name, self.plugins.operations, arguments, keywords)
+            function = operation_named(state.name, self.plugins.operations)
+            return call_watched(state.node.span, self.trail.notes, function, arguments, keywords)
         except TORCH_ERRORS as error:
             shapes = ", ".join(shape_text(tensor) for tensor in tensors_in(list(inputs)))
             raise refuse(

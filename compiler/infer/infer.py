@@ -19,6 +19,7 @@ from compiler.infer.own_tensors import check_extent, check_size, dtype_of
 from compiler.infer.sizes import OtherSizes
 from compiler.infer.states import BlockState
 from compiler.infer.symbols import symbolic_sizes
+from compiler.infer.watched import watched
 from compiler.program import ModelInput, ResolvedProgram
 from spec_schema.clock import Clock, stage
 from spec_schema.diagnostics import Diagnostic, SpecError
@@ -78,7 +79,12 @@ def _with_symbols(
     """Return the errors of a run over symbolic sizes if they are the same ones, else the given error."""
     clock = Clock(min(limits.compile_seconds, SECONDS_FOR_NAMES))
     try:
-        with clock.running(), stage("infer"), symbolic_sizes(program.sizes) as symbols:
+        with (
+            clock.running(),
+            stage("infer"),
+            symbolic_sizes(program.sizes) as symbols,
+            watched(program.model.span, tuple),
+        ):
             Runs(program, Engine(limits, program.scope.plugins, dtype)).run(symbols)
     except SpecError as symbolic:
         if _places(symbolic) == _places(error):

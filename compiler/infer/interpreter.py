@@ -22,7 +22,7 @@ from compiler.infer.calls import (
     apply_operator,
     call_method,
     call_operation,
-    check_device,
+    check_arguments,
     check_no_layers,
     check_pieces,
     parts,
@@ -31,6 +31,7 @@ from compiler.infer.cells import Cell
 from compiler.infer.problems import check_input_names
 from compiler.infer.states import BlockState
 from compiler.infer.values import Undecided, same_form, show, tensors_in
+from compiler.infer.watched import call_watched
 from compiler.infer.ways import Way, disagreement, merge
 from compiler.resolve.programs import ATTRIBUTES, MODE, NAMESPACES
 from spec_schema.clock import check_time
@@ -408,8 +409,19 @@ class Interpreter(Evaluator):
     ) -> Any:
         """Call a function of torch for an operation, a method or an operator of the program."""
         if what not in self.engine.plugins.operations:
-            check_device(partial(self.source.span, node), what, arguments, keywords)
-        return function(*arguments, **keywords)
+            check_arguments(partial(self.source.span, node), what, arguments, keywords)
+        return self.watched(node, function, arguments, keywords)
+
+    def watched(
+        self,
+        node: ast.AST,
+        function: Callable[..., Any],
+        arguments: Sequence[Any],
+        keywords: Mapping[str, Any],
+    ) -> Any:
+        """Call a function of torch, which the clock can end."""
+        place = partial(self.source.span, node)
+        return call_watched(place, self.engine.trail.notes, function, arguments, keywords)
 
     def apply(self, node: ast.AST, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         if function is operator.getitem and isinstance(arguments[0], Cell):

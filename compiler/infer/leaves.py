@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,17 @@ from compiler.infer.reasons import needs_values, reason
 from compiler.infer.states import Leaf, State
 from compiler.infer.symbols import size_text
 from compiler.infer.values import Recipe, freeze, show
+from compiler.infer.watched import watched
 from compiler.program import Call
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.source import Span
 
 if TYPE_CHECKING:
     from compiler.infer.engine import Engine
+
+
+FEW = 8
+"""Layers in one of torch, which are soon made and called."""
 
 
 @dataclass(eq=False)
@@ -43,10 +49,17 @@ class Leaves:
             self._check_sizes(state, [*inputs, *keywords.values()], place)
         self._check_dtypes(state, inputs, place)
         try:
-            return state, state.module(*inputs, **keywords)
+            with self._watched(state, state.values, place):
+                return state, state.module(*inputs, **keywords)
         except TORCH_ERRORS as error:
             refused = self._wrong_inputs(state, inputs, keywords, place)
             raise SpecError([refused or self._leaf_refused(state, inputs, error, place)]) from None
+
+    def _watched(self, state: Leaf, values: Mapping[str, Any], place: Span) -> AbstractContextManager[None]:
+        """Let the clock end what a layer does where that may be long. To look costs a tenth of the time."""
+        many = any(name.endswith("layers") and isinstance(n, int) and n > FEW for name, n in values.items())
+        own = state.layer.source != "torch.nn"
+        return watched(place, self.engine.trail.notes) if many or own else nullcontext()
 
     def shape(self, state: Leaf, place: Span) -> Leaf:
         """Return a layer that no call has reached, and whose sizes are all written, with its tensors."""
@@ -132,7 +145,7 @@ class Leaves:
             return self.modules[key]
         self._check_layers_in_one(state, values)
         try:
-            with float_dtype(self.engine.dtype):
+            with float_dtype(self.engine.dtype), self._watched(state, values, state.node.span):
                 module: nn.Module = state.layer.cls(**values).eval()
         except TORCH_ERRORS as error:
             raise SpecError([self._construction_refused(state, values, error)]) from None

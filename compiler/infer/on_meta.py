@@ -11,15 +11,21 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from compiler.infer.own_tensors import float_dtype
+from compiler.infer.recurrent import RECURRENT, in_one_step
 from compiler.infer.values import tensors_in
 
 
-class _Numbers(TorchFunctionMode):
+class _WithoutValues(TorchFunctionMode):
     """Has on the meta device what torch makes of numbers alone, where it forgets its own default device.
 
     `normal(0.0, 1.0, [n])` and `add(1.0, 2.0)` are on the CPU, and so would be all that comes of them. What a
-    plugin asks for on another device stays there: it looks into it.
+    plugin asks for on another device stays there: it looks into it. Recurrent layers take one step, unless all
+    are to be counted.
     """
+
+    def __init__(self, all_steps: bool) -> None:
+        super().__init__()
+        self.all_steps = all_steps
 
     def __torch_function__(
         self,
@@ -31,6 +37,8 @@ class _Numbers(TorchFunctionMode):
         given = dict(kwargs or {})
         if func is torch.normal and _of_numbers(args, given):
             given["device"] = "meta"
+        if func in RECURRENT and not self.all_steps:
+            return in_one_step(func, args)
         result = func(*args, **given)
         if isinstance(result, Tensor) and not result.is_meta and _of_numbers(args, given):
             return result.to("meta")
@@ -42,14 +50,17 @@ def _of_numbers(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> bool:
 
 
 @contextmanager
-def only_meta() -> Iterator[None]:
+def only_meta(all_steps: bool = False) -> Iterator[None]:
     """Make every tensor on the meta device, for the time of a `with`."""
-    with torch.device("meta"), _Numbers():
+    with torch.device("meta"), _WithoutValues(all_steps):
         yield
 
 
 @contextmanager
-def meta_device(dtype: torch.dtype) -> Iterator[None]:
-    """Make every tensor on the meta device, with a default dtype, for the time of a `with`."""
-    with only_meta(), float_dtype(dtype):
+def meta_device(dtype: torch.dtype, all_steps: bool = False) -> Iterator[None]:
+    """Make every tensor on the meta device, with a default dtype, for the time of a `with`.
+
+    `all_steps` has recurrent layers go through a whole sequence, as is needed to count what they do.
+    """
+    with only_meta(all_steps), float_dtype(dtype):
         yield

@@ -85,7 +85,7 @@ class PlacedInterpreter(Interpreter):
     ) -> Any:
         operands = [*arguments, *keywords.values()]
         if what in STRUCTURAL or not (isinstance(node, ast.Call) or _over_tensors(arguments)):
-            return function(*arguments, **keywords)
+            return self.watched(node, function, arguments, keywords)
         if what in ("to", "type_as"):
             return self._conversion(function, arguments, keywords)
         tensors = placed_in(operands)
@@ -96,7 +96,7 @@ class PlacedInterpreter(Interpreter):
             device = self._factory_device() if what in FACTORIES else CPU
         else:
             device, arguments, keywords = self._aligned(node, what, arguments, keywords, tensors)
-        result = function(*arguments, **keywords)
+        result = self.watched(node, function, arguments, keywords)
         owned = tensors[0].owned if tensors and all(each.owned for each in tensors) else None
         return map_tensors(lambda tensor: put(tensor, device, owned), result)
 

@@ -9,9 +9,10 @@ from compiler.devices import AUTO, device_name
 from compiler.plan import Decision
 from compiler.program import PlacementRule
 from compiler.rules.items import bind
+from compiler.rules.lookup import Lookup
 from compiler.rules.table import Table, TensorRow
+from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, Label
-from spec_schema.selectors import Selector
 from spec_schema.source import Span
 
 
@@ -50,7 +51,7 @@ def sites(
     """
     if not rules:
         return dict.fromkeys((row.name for row in table.tensors), Site(AUTO, []))
-    bound = [(rule, bind(rule.selector, table.values, table)) for rule in rules]
+    bound = Lookup((bind(rule.selector, table.values, table), rule) for rule in rules)
     found = {row.name: _site(row, bound, note) for row in table.tensors}
     for group in groups:
         placed = next((found[name] for name in group if found[name].decisions), None)
@@ -59,13 +60,10 @@ def sites(
     return found
 
 
-def _site(
-    row: TensorRow, rules: Sequence[tuple[PlacementRule, Selector]], note: Callable[[PlacementRule], None]
-) -> Site:
+def _site(row: TensorRow, rules: Lookup[PlacementRule], note: Callable[[PlacementRule], None]) -> Site:
+    check_time(row.span)
     device, decisions = AUTO, []
-    for rule, selector in rules:
-        if not selector.matches(row.steps):
-            continue
+    for rule in rules.matching(row.steps):
         note(rule)
         if rule.device is not None:
             device = device_name(rule.device)

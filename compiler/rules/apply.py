@@ -138,10 +138,8 @@ class RuleApplier:
             found.append(self._candidate(row, row.entry.init, str(row.entry.init), row.entry.span, own))
         for scope in row.scopes:
             inner = row.steps[len(scope.steps) :]
-            for rule in scope.rules.init:
-                if scope.selector(rule).matches(inner) and (
-                    row.persistent or not reads_checkpoint(rule.value)
-                ):
+            for rule in scope.init.matching(inner):
+                if row.persistent or not reads_checkpoint(rule.value):
                     self.used.add(rule)
                     text = f"{rule.selector.text}: {rule.value}"
                     found.append(self._candidate(row, rule.value, text, rule.span, scope))
@@ -255,13 +253,12 @@ class RuleApplier:
     def _frozen(self, scopes: Sequence[RuleScope]) -> dict[str, list[Decision]]:
         frozen: dict[str, list[Decision]] = {}
         for scope in scopes:
-            for rule in scope.rules.freeze:
-                check_time(rule.span)
-                for row in self.table.below(scope.steps):
-                    if scope.selector(rule).matches(row.steps[len(scope.steps) :]):
-                        self.used.add(rule)
-                        decision = Decision("freeze", rule.selector.text, rule.span)
-                        frozen.setdefault(row.name, []).append(decision)
+            for row in self.table.below(scope.steps) if scope.rules.freeze else ():
+                check_time(row.span)
+                for rule in scope.freeze.matching(row.steps[len(scope.steps) :]):
+                    self.used.add(rule)
+                    decision = Decision("freeze", rule.selector.text, rule.span)
+                    frozen.setdefault(row.name, []).append(decision)
         return frozen
 
     def _trainable(self, group: Group, frozen: Mapping[str, list[Decision]]) -> bool:
@@ -279,11 +276,7 @@ class RuleApplier:
 
     def _freezes_statistics(self, module: ModuleRow) -> bool:
         steps = (*module.steps, Step(STATISTICS))
-        return any(
-            scope.selector(rule).matches(steps[len(scope.steps) :])
-            for scope in module.scopes
-            for rule in scope.rules.freeze
-        )
+        return any(True for scope in module.scopes for _ in scope.freeze.matching(steps[len(scope.steps) :]))
 
     # Placement.
 

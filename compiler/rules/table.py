@@ -22,6 +22,7 @@ from compiler.program import (
     SequenceBody,
     TensorEntry,
 )
+from compiler.rules.lookup import Lookup
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import refuse
 from spec_schema.limits import Limits
@@ -51,6 +52,16 @@ class RuleScope:
     def selector(self, rule: InitRule | SelectorRule) -> Selector:
         """Return the selector of a rule, as it is in this instance."""
         return self.bound[rule.selector] if rule.selector.indices else rule.selector
+
+    @cached_property
+    def init(self) -> Lookup[InitRule]:
+        """The rules for first values, as they are in this instance."""
+        return Lookup((self.selector(rule), rule) for rule in self.rules.init)
+
+    @cached_property
+    def freeze(self) -> Lookup[SelectorRule]:
+        """The rules that freeze, as they are in this instance."""
+        return Lookup((self.selector(rule), rule) for rule in self.rules.freeze)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,10 @@ def lines(count: int, line: str) -> str:
     return "".join(line.replace("#", str(number)) + "\n" for number in range(count))
 
 
+def each_layer(count: int, section: str, rule: str) -> str:
+    return f"{HEAD}model: [{{repeat: {count}, of: Linear(8)}}]\n{section}:\n{lines(count, f'  - {rule}')}"
+
+
 def copies(count: int, more: str = "", in_block: str = "") -> str:
     return f"{HEAD}blocks:\n{BLOCK}{in_block}model: [{{repeat: {count}, of: B}}, Linear(8)]\n{more}"
 
@@ -41,6 +45,9 @@ SPECS: dict[str, Callable[[int], str]] = {
     ),
     "copies that share": lambda n: copies(n, "share: {s: ['*.a']}\n"),
     "a rule for each copy": lambda n: HEAD + f"model:\n{lines(n, '  - Linear(8)')}",
+    "an init rule for each layer": lambda n: each_layer(n, "init", "'#.bias': zeros"),
+    "a freeze rule for each layer": lambda n: each_layer(n, "freeze", "'#.bias'"),
+    "a placement rule for each layer": lambda n: each_layer(n, "placement", "'#': 'cpu'"),
     "a long list": lambda n: HEAD + f"model:\n{lines(n, '  - Linear(8)')}",
     "a list of names": lambda n: HEAD + f"model:\n{lines(n, '  - n#: Linear(8)')}",
     "a list that reuses": lambda n: HEAD + f"model:\n  - n: Linear(8)\n{lines(n, '  - n')}",
