@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +70,8 @@ class Chooser:
     taken: set[str]
     bound: set[str]
     """Names of local values of the constructor, those of its arguments among them."""
+    local: Callable[[str], str] = str
+    """What a constructor calls a value."""
     loops: list[Loop] = field(default_factory=list)
     """The loops around the position, outermost first."""
 
@@ -128,7 +130,9 @@ class Chooser:
     def _varied(self, pairs: Pairs, candidates: Sequence[Candidate], wanted: str, depth: int) -> ast.expr:
         """Return an expression for a value that differs from copy to copy, or from instance to instance."""
         if depth == 0:
-            return name(self.group.extra(wanted, {case.state: value for value, case in pairs}, self.taken))
+            return name(
+                self.group.extra(self.local(wanted), {case.state: value for value, case in pairs}, self.taken)
+            )
         if not _differs_by_position(pairs, depth):
             return self._varied(pairs, candidates, wanted, depth - 1)
         return (
@@ -193,7 +197,7 @@ class Chooser:
             if known == values:
                 return title
         used = {*self.taken, *self.bound, *(title for each in self.loops for title in each.columns)}
-        title = unused(wanted, used)
+        title = unused(self.local(wanted), used)
         loop.columns[title] = values
         return title
 

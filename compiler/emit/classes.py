@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -11,34 +11,29 @@ from torch import Tensor
 
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.operation_table import LIST_FIRST
+from compiler.emit.bound import bound_names, expressions_in, local_names, nodes_of
 from compiler.emit.choose import Case, Chooser
 from compiler.emit.expressions import Translator
 from compiler.emit.groups import ClassGroup
 from compiler.emit.moves import ClassMoves
 from compiler.emit.nodes import NodeEmitter
-from compiler.emit.programs import ProgramTranslator, stored_names
+from compiler.emit.programs import ProgramTranslator
 from compiler.emit.rules import rule_statements, train_method
 from compiler.emit.syntax import assign, call, class_, function, index, literal, name, own, parameters
 from compiler.emit.tensors import TensorEmitter
 from compiler.infer.values import holds_recipe
 from compiler.program import (
     Call,
-    Choice,
-    Inline,
     Item,
     LayerNode,
     ModuleBody,
     ParallelBody,
-    Repeat,
     ResidualBody,
-    Reuse,
     SequenceBody,
-    Splice,
 )
-from compiler.program import Sequence as SequenceNode
-from compiler.resolve.layer_names import MODULE_ATTRIBUTES
+from compiler.resolve.layer_names import NOT_OF_VALUES
 from compiler.resolve.nodes import reuses
-from compiler.resolve.values import expressions_of, free_names, is_type
+from compiler.resolve.values import free_names, is_type
 from spec_schema.clock import check_time
 from spec_schema.grammar import Expression, Program
 
@@ -57,10 +52,9 @@ class ClassEmitter:
         self.values = self._plain_values()
         self.cases = [Case(state, state.values) for state in self.states]
         taken = {*self.values, *(self._layer_names())}
-        bound = {self._local(title) for node in self._nodes() for title in _bound_in(node)}
-        bound |= {self._local(title) for title in self.values}
+        bound = {self._local(title) for title in bound_names(self.definition)}
         translator = Translator(module.names, self._literals(), self._renamed())
-        chooser = Chooser(group, taken | bound, bound)
+        chooser = Chooser(group, taken | bound, bound, module.names.in_constructor)
         self.nodes = NodeEmitter(module, group, translator, chooser, self._expressions(), set(self.values))
         self.attributes: dict[str, str] = {}
         inputs = {entry.name for entry in self.definition.inputs}
@@ -180,18 +174,8 @@ class ClassEmitter:
         body = self.definition.body
         return {*body.layers, *body.tensors} if isinstance(body, ModuleBody) else set()
 
-    def _nodes(self) -> list[LayerNode]:
-        body = self.definition.body
-        match body:
-            case ModuleBody():
-                return list(body.layers.values())
-            case ParallelBody():
-                return [item.node for item in body.branches]
-            case SequenceBody() | ResidualBody():
-                return [item.node for item in body.items]
-
     def _expressions(self) -> list[Expression]:
-        found = [e for node in self._nodes() for e in _expressions_in(node)]
+        found = [e for node in nodes_of(self.definition) for e in expressions_in(node)]
         return [e for e in found if free_names(e)]
 
     # Bodies.
@@ -346,17 +330,17 @@ class ClassEmitter:
         return result
 
     def _program(self, program: Program) -> list[ast.stmt]:
-        local = {*stored_names(program.body), *(entry.name for entry in self.definition.inputs)}
-        translator = self._program_translator(local)
-        statements = translator.body(program.body)
+        inputs = {entry.name for entry in self.definition.inputs}
+        translator = self._program_translator({*local_names(program.body), *inputs})
+        statements = [*translator.start(program.body, inputs), *translator.body(program.body)]
         self._note_reads(translator)
         return statements
 
     def _program_translator(self, local: set[str]) -> ProgramTranslator:
         members = {title: title for title in self._layer_names()}
+        taken = NOT_OF_VALUES | {*members, *self._items()}
         for title in self.values:
-            if title not in members:
-                members[title] = f"{title}_" if title in MODULE_ATTRIBUTES else title
+            members.setdefault(title, self._attribute(title, taken))
         translator = ProgramTranslator(
             self.module.names,
             self.module.plugins,
@@ -364,10 +348,21 @@ class ClassEmitter:
             members,
             local,
             self._device(),
-            self.module.number_calls,
+            self.module.call_kinds,
         )
         translator.moves = ClassMoves(self.module.moves, self.group, translator.visit)
         return translator
+
+    def _items(self) -> set[str]:
+        """Return the names of the items of a list, which are attributes too."""
+        return {title for state in self.states for title in state.children}
+
+    def _attribute(self, title: str, taken: Container[str]) -> str:
+        """Return the attribute for a compile-time value."""
+        attribute = title
+        while attribute in taken or (attribute != title and attribute in self.values):
+            attribute += "_"
+        return attribute
 
     def _note_reads(self, translator: ProgramTranslator) -> None:
         """Remember the compile-time values that `forward` reads, which the constructor has to store."""
@@ -467,31 +462,3 @@ def _named(title: str, values: Sequence[Any]) -> ast.expr:
         if len(inner) == 1 and inner <= {"int", "float", "str", "bool"}:
             return index(name("list"), name(inner.pop()))
     return name(title)
-
-
-def _expressions_in(node: LayerNode | Splice) -> list[Expression]:
-    """Return the compile-time expressions of the arguments in a node."""
-    match node:
-        case Call():
-            return [e for argument in node.arguments for e in expressions_of(argument.value)]
-        case Inline() | Reuse():
-            return []
-    return [e for part in _parts(node) for e in _expressions_in(part)]
-
-
-def _bound_in(node: LayerNode | Splice) -> set[str]:
-    """Return the names that the repeats in a node bind to rows."""
-    own = set(node.names) if isinstance(node, Repeat) else set()
-    return own.union(*map(_bound_in, _parts(node)))
-
-
-def _parts(node: LayerNode | Splice) -> list[LayerNode | Splice]:
-    """Return the nodes directly inside of one."""
-    match node:
-        case SequenceNode() | Splice():
-            return [item.node for item in node.items]
-        case Choice():
-            return [node.then, *([node.otherwise] if node.otherwise else [])]
-        case Repeat():
-            return [node.of]
-    return []

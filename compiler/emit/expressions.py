@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from compiler.catalogue.operation_table import CONSTANTS
+from compiler.emit.bound import stored_names
 from compiler.emit.names import Globals
 from compiler.emit.syntax import dotted, literal, name
 from spec_schema.evaluate import BINARY, COMPARISONS
@@ -29,11 +30,24 @@ class Translator(ast.NodeTransformer):
 
     def translate(self, node: ast.expr) -> ast.expr:
         """Return the translation of an expression; the original is left alone."""
-        bound = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        before, self.bound = self.bound, self.bound | bound
         result: ast.expr = self.visit(node)
-        self.bound = before
         return result
+
+    def visit_ListComp(self, node: ast.ListComp) -> ast.expr:
+        """Translate a comprehension, whose names are bound in it alone, and not yet in what it goes over first."""
+        before, generators = self.bound, []
+        for each in node.generators:
+            over = self.visit(each.iter)
+            self.bound = self.bound | stored_names([each.target])
+            tests = [self.visit(test) for test in each.ifs]
+            generators.append(ast.comprehension(self.visit(each.target), over, tests, 0))
+        element = self.visit(node.elt)
+        self.bound = before
+        return ast.ListComp(element, generators)
+
+    def local_name(self, title: str) -> str:
+        """Return what a name that the expression binds is called."""
+        return title if title == "_" else self.names.in_constructor(title)
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         """Return a new node with its parts translated; the original is left alone."""
@@ -46,7 +60,7 @@ class Translator(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if isinstance(node.ctx, ast.Store) or node.id in self.bound:
-            return ast.Name(node.id, node.ctx)
+            return ast.Name(self.local_name(node.id), node.ctx)
         if node.id in self.renamed:
             renamed: ast.expr = copy_tree(self.renamed[node.id])
             return renamed

@@ -12,6 +12,7 @@ from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.operation_table import TRAINING
 from compiler.catalogue.plugin_files import import_name
 from compiler.catalogue.plugins import Registry
+from compiler.emit.bound import bound_names, called_names, layer_names
 from compiler.emit.classes import ClassEmitter
 from compiler.emit.groups import ClassGroup, class_groups, group_key, several_classes
 from compiler.emit.moves import RELAY, relay_class
@@ -46,9 +47,15 @@ class ModuleEmitter:
     def __post_init__(self) -> None:
         self.builder: Builder = self.inferred.engine.builder
         self.plugins: Registry = self.inferred.engine.plugins
-        self.number_calls = self.inferred.engine.number_calls
+        self.call_kinds = self.inferred.engine.call_kinds
         self.groups = class_groups(self.inferred.root)
         self.root = self.groups[group_key(self.inferred.root)]
+        self.names.reserve(
+            [*self.plugins.operations, *(e.cls.__name__ for e in self.plugins.layers.values())]
+        )
+        definitions = [group.definition for group in self.groups.values()]
+        self.names.bound = {t for each in definitions for t in bound_names(each) | layer_names(each)}
+        self.names.called = {title for each in definitions for title in called_names(each)}
         for group in (self.root, *(each for each in self.groups.values() if each is not self.root)):
             group.title = self.names.unique(group.definition.name)
         self.rows: dict[int, dict[str, PlanRow]] = {}
@@ -83,7 +90,7 @@ class ModuleEmitter:
         if places is None:
             return self.nn("Sequential"), {}
         if self._relay is None:
-            self._relay = self.names.unique(RELAY)
+            self._relay = self.names.added(RELAY)
             self.names.used |= {"nn", "Tensor"}
         return self._relay, {"moves": literal(tuple(sorted(places)))}
 
@@ -91,14 +98,10 @@ class ModuleEmitter:
         """Return the expression for the class of a layer."""
         if layer.source == "torch.nn":
             return dotted(self.nn(layer.name))
-        self.names.plugins[layer.cls.__name__] = import_name(layer.cls)
-        self.names.taken.add(layer.cls.__name__)
-        return name(layer.cls.__name__)
+        return name(self.names.plugin(layer.cls.__name__, import_name(layer.cls)))
 
     def plugin_operation(self, title: str) -> ast.expr:
-        self.names.plugins[title] = import_name(self.plugins.operations[title])
-        self.names.taken.add(title)
-        return name(title)
+        return name(self.names.plugin(title, import_name(self.plugins.operations[title])))
 
     def group_of(self, states: Sequence[BlockState], node: Call | Inline) -> ClassGroup:
         """Return the class of instances that one node makes."""
@@ -112,7 +115,7 @@ class ModuleEmitter:
         key = state.name, self.inferred.engine.follows_mode(state)
         if key not in self.operations:
             title = "".join(part[:1].upper() + part[1:] for part in state.name.replace(".", "_").split("_"))
-            self.operations[key] = self.names.unique(title)
+            self.operations[key] = self.names.added(title)
         return self.operations[key]
 
     def _operation_class(self, operation: str, follows_mode: bool, title: str) -> ast.stmt:

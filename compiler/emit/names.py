@@ -1,18 +1,25 @@
-"""The global names of an emitted file: what it imports, and unique names for its classes."""
+"""The names of an emitted file: what it imports, its classes, and what each value of a spec is called in it.
+
+A name that a spec chooses stays as it is where it can. What is bound in a function, such as an input or a local value,
+gets one `_` more where it would hide what the function needs: an import, a class of the file, or a builtin that is
+called there. Layers, parameters and buffers are attributes, and keep their names, which are those of a state dict.
+"""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Container
+from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass, field
 
+from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from spec_schema.evaluate import FUNCTIONS
 
 RESERVED = frozenset(
     {"torch", "nn", "F", "Tensor", "OrderedDict", "math", "fx", "self", "super", "range", "Any"}
 )
-CALLED = frozenset({*FUNCTIONS, "enumerate", "len", "list", "range", "str", "super", "zip"})
-"""The builtins that a constructor calls: its loops and names of layers, and the expressions of a spec."""
+CALLED = frozenset({*FUNCTIONS, "enumerate", "len", "list", "next", "range", "str", "super", "tuple", "zip"})
+"""The builtins that a function may call: for its loops and names of layers, and for the expressions of a spec."""
+EINOPS = frozenset(path.removeprefix("einops.") for path in OPERATIONS.values() if path.startswith("einops."))
 
 
 def unused(wanted: str, taken: Container[str]) -> str:
@@ -29,25 +36,55 @@ class Globals:
 
     used: set[str] = field(default_factory=set)
     einops: set[str] = field(default_factory=set)
-    plugins: dict[str, str] = field(default_factory=dict)
-    """Name of a plugin's layer or operation → module that it is imported from."""
+    plugins: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Name in the file → the module of a plugin that it is imported from, and its name there."""
     taken: set[str] = field(default_factory=lambda: set(RESERVED))
+    """The names of the file that no value of a function has."""
+    bound: Collection[str] = frozenset()
+    """The names that a spec binds in functions, which what the emitter adds to the file does not have."""
+    called: Collection[str] = frozenset()
+    """What programs call by its name in the file."""
 
     def unique(self, wanted: str) -> str:
-        """Return a name that no other global has."""
+        """Return a name for a class of the spec, that no other global has; functions do not bind it."""
+        return self._added(wanted, ())
+
+    def added(self, wanted: str) -> str:
+        """Return a name for what is added to the file while its functions are emitted."""
+        return self._added(wanted, self.bound)
+
+    def _added(self, wanted: str, others: Container[str]) -> str:
         title, number = wanted, 2
-        while title in self.taken:
+        while title in self.taken or title in others:
             title, number = f"{wanted}{number}", number + 1
         self.taken.add(title)
         return title
 
+    def reserve(self, titles: Iterable[str]) -> None:
+        """Keep the names of what may be imported from plugins."""
+        self.taken |= {*titles}
+
+    def plugin(self, title: str, module: str) -> str:
+        """Return the name in the file of what is imported from a plugin."""
+        for known, source in self.plugins.items():
+            if source == (module, title):
+                return known
+        own = self.added(title) if title in self.plugins or title in RESERVED | EINOPS else title
+        self.plugins[own] = (module, title)
+        return own
+
     def local(self, wanted: str) -> str:
-        """Return a name for a local value, which must not hide a global one."""
-        return f"{wanted}_" if wanted in self.taken or wanted in self.einops else wanted
+        """Return what a value of a program, or an input, is called in its function."""
+        return f"{wanted}_" if self._hides(wanted, self.called) else wanted
 
     def in_constructor(self, wanted: str) -> str:
-        """Return a name for what a constructor binds, which must not hide a builtin that it calls, either."""
-        return f"{wanted}_" if wanted in CALLED else self.local(wanted)
+        """Return what a constructor calls a value that it binds."""
+        return f"{wanted}_" if self._hides(wanted, CALLED) or self._hides(wanted, EINOPS) else wanted
+
+    def _hides(self, wanted: str, more: Container[str]) -> bool:
+        """Say whether a name is a global one, with any number of `_`, so that two names stay two."""
+        stem = wanted.rstrip("_")
+        return stem in self.taken or stem in more
 
     def function(self, path: str) -> ast.expr:
         """Return the expression for a callable of the operation table, and note what it needs."""
@@ -82,12 +119,12 @@ class Globals:
         modules["torch"] = [
             t for t in ("Tensor", "fx", "nn") if t in self.used or (t == "fx" and self.einops)
         ]
-        for title, module in self.plugins.items():
-            modules.setdefault(module, []).append(title)
-        for module, titles in sorted(modules.items()):
-            if titles:
-                body.append(ast.ImportFrom(module, [ast.alias(title) for title in sorted(titles)], 0))
-        return body
+        aliases = {
+            module: [ast.alias(title) for title in sorted(titles)] for module, titles in modules.items()
+        }
+        for own, (module, title) in sorted(self.plugins.items()):
+            aliases.setdefault(module, []).append(ast.alias(title, own if own != title else None))
+        return [*body, *(ast.ImportFrom(module, each, 0) for module, each in sorted(aliases.items()) if each)]
 
     def wraps(self) -> list[ast.stmt]:
         """Return the statements that make einops' functions leaves of `torch.fx` graphs."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from compiler.catalogue.operation_table import FACTORIES
+from compiler.catalogue.operation_table import CONSTANTS, FACTORIES
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.plugin_files import import_name
 from compiler.catalogue.plugins import Registry
+from compiler.emit.bound import read_before
 from compiler.emit.expressions import Translator
 from compiler.emit.moves import ClassMoves
 from compiler.emit.names import Globals
-from compiler.emit.syntax import name, own
+from compiler.emit.syntax import assign, name, own
+from compiler.infer.calls import CallOf
 from compiler.resolve.programs import MODE, NAMESPACES
 from spec_schema.evaluate import FUNCTIONS
 
@@ -29,15 +31,15 @@ class ProgramTranslator(Translator):
         members: Mapping[str, str],
         local: set[str],
         device: ast.expr | None,
-        number_calls: set[int],
+        call_kinds: Mapping[int, CallOf],
     ) -> None:
         super().__init__(names, literals, {})
         self.plugins = plugins
         self.members = members
         self.local = local
         self.device = device
-        self.number_calls = number_calls
-        """Calls of a name that is both a function of numbers and an operation, and that got numbers."""
+        self.call_kinds = call_kinds
+        """What each call by a name was one of, when shapes were inferred."""
         self.reads: set[str] = set()
         self.moves: ClassMoves | None = None
 
@@ -55,24 +57,41 @@ class ProgramTranslator(Translator):
             result.extend(translated if isinstance(translated, list) else [translated])
         return result
 
+    def start(self, statements: Sequence[ast.stmt], inputs: Collection[str]) -> list[ast.stmt]:
+        """Return the statements that bind values of the block which the program goes on to change."""
+        result: list[ast.stmt] = []
+        for title in sorted(read_before(statements, inputs)):
+            if title in self.members or title in self.literals or title in self.renamed or title in CONSTANTS:
+                outside = self.outside(ast.Name(title, ast.Load()))
+                result.append(assign(self.local_name(title), outside))
+        return result
+
+    def local_name(self, title: str) -> str:
+        return title if title == "_" else self.names.local(title)
+
     def visit_Name(self, node: ast.Name) -> ast.expr:
         title = node.id
-        if title == "_":
-            return ast.Name("_", node.ctx)
-        if title in self.local:
-            return ast.Name(self.names.local(title), node.ctx)
+        if title == "_" or title in self.local or title in self.bound or isinstance(node.ctx, ast.Store):
+            return ast.Name(self.local_name(title), node.ctx)
+        return self.outside(node)
+
+    def outside(self, node: ast.Name) -> ast.expr:
+        """Return the translation of a name that the program does not bind."""
+        title = node.id
         if title in self.members:
             self.reads.add(title)
             return own(self.members[title])
-        if title == MODE and title not in self.literals:
+        if title == MODE and title not in self.literals and title not in self.renamed:
             return own(MODE)
         return super().visit_Name(node)
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         arguments = [self.visit(argument) for argument in node.args]
         keywords = [ast.keyword(k.arg, self.visit(k.value)) for k in node.keywords]
-        title = self._operation_name(node.func)
+        title = self._operation_name(node)
         if title is None:
+            if self.call_kinds.get(id(node)) == "block":
+                keywords = [ast.keyword(k.arg and self.names.local(k.arg), k.value) for k in keywords]
             return ast.Call(self.visit(node.func), arguments, keywords)
         if self._is_builtin(title, node):
             return self.builtin(title, arguments, keywords)
@@ -81,30 +100,30 @@ class ProgramTranslator(Translator):
             keywords.append(ast.keyword("device", self.device))
         return ast.Call(self._operation(title), arguments, keywords)
 
-    def _operation_name(self, function: ast.expr) -> str | None:
-        """Return the name of an operation or builtin, or None for a layer or a method."""
+    def _operation_name(self, node: ast.Call) -> str | None:
+        """Return the name of an operation or builtin, or None for a layer or a method. No value can be called."""
+        function = node.func
         if isinstance(function, ast.Name):
-            known = function.id in self.members or function.id in self.local
-            return None if known else function.id
+            is_layer = self.call_kinds.get(id(node)) in ("block", "layer")
+            return None if is_layer or not self._is_operation(function.id) else function.id
         if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
             space = function.value.id
-            if space in NAMESPACES and space not in self.local and space not in self.members:
+            hidden = space in self.local or space in self.bound or space in self.members
+            if space in NAMESPACES and not hidden:
                 return f"{space}.{function.attr}"
         return None
+
+    def _is_operation(self, title: str) -> bool:
+        return title in FUNCTIONS or title in OPERATIONS or title in self.plugins.operations
 
     def _is_builtin(self, title: str, node: ast.Call) -> bool:
         if title not in FUNCTIONS:
             return False
-        if title not in OPERATIONS:
-            return True
-        return id(node) in self.number_calls
+        return title not in OPERATIONS or self.call_kinds.get(id(node)) == "number"
 
     def _operation(self, title: str) -> ast.expr:
         if title in self.plugins.operations:
-            function = self.plugins.operations[title]
-            self.names.plugins[title] = import_name(function)
-            self.names.taken.add(title)
-            return name(title)
+            return name(self.names.plugin(title, import_name(self.plugins.operations[title])))
         return self.names.function(OPERATIONS[title])
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
@@ -138,13 +157,3 @@ class ProgramTranslator(Translator):
 
     def visit_Pass(self, node: ast.Pass) -> ast.stmt:
         return ast.Pass()
-
-
-def stored_names(statements: Sequence[ast.stmt]) -> set[str]:
-    """Return the local names that statements bind."""
-    return {
-        n.id
-        for s in statements
-        for n in ast.walk(s)
-        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-    }

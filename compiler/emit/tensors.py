@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from compiler.catalogue.initializer_table import INITIALIZER_ARGUMENTS
+from compiler.emit.bound import local_names
 from compiler.emit.choose import Case
 from compiler.emit.groups import ClassGroup
 from compiler.emit.nodes import NodeEmitter
-from compiler.emit.programs import ProgramTranslator, stored_names
-from compiler.emit.syntax import assign, call, dotted, function, own
+from compiler.emit.programs import ProgramTranslator
+from compiler.emit.syntax import assign, call, dotted, function, name, own
 from compiler.program import ModuleBody, TensorEntry
 from compiler.resolve.values import free_names
 from spec_schema.grammar import Expression, Program
@@ -111,7 +112,7 @@ class TensorEmitter:
         """Return the expression of a computed buffer; a program becomes a function of the file."""
         assert entry.value is not None
         value = entry.value
-        local = stored_names(value.body) if isinstance(value, Program) else set()
+        local = local_names(value.body) if isinstance(value, Program) else set()
         translator = ProgramTranslator(
             self.module.names,
             self.module.plugins,
@@ -119,13 +120,13 @@ class TensorEmitter:
             {},
             local,
             None,
-            self.module.number_calls,
+            self.module.call_kinds,
         )
-        translator.renamed = dict(self.nodes.translator.renamed)
         result: ast.expr
         if isinstance(value, Program):
             result = self._function(entry, translator, value)
         else:
+            translator.renamed = dict(self.nodes.translator.renamed)
             result = translator.visit(value.tree)
         if _is_number(value):
             self.module.names.used.add("torch")
@@ -138,8 +139,9 @@ class TensorEmitter:
         """Emit a program of several statements as a function, and return its call."""
         reads = {n.id for s in value.body for n in ast.walk(s) if isinstance(n, ast.Name)}
         titles = [title for title in sorted(self.nodes.ctor_names) if title in reads]
-        body = translator.body(value.body)
-        title = self.module.names.unique(f"make_{entry.name}")
+        translator.renamed = {t: name(self.module.names.local(t)) for t in self.nodes.ctor_names}
+        body = [*translator.start(value.body, titles), *translator.body(value.body)]
+        title = self.module.names.added(f"make_{entry.name}")
         locals_ = [self.module.names.local(t) for t in titles]
         arguments = ast.arguments([], [ast.arg(t) for t in locals_], None, [], [], None, [])
         self.module.names.used.add("Tensor")

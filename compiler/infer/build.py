@@ -352,7 +352,7 @@ def _same_name(place: Place) -> SpecError:
 def copy_name(label: NameTemplate, values: Values) -> str:
     """Return the name of one copy."""
     text = "".join(p if isinstance(p, str) else str(value_of(p, values)) for p in label.parts)
-    problems = check_layer_name(text, label.span) if not text.isdigit() else []
+    problems = check_layer_name(text, label.span, "Sequential") if not text.isdigit() else []
     if problems:
         raise SpecError(problems)
     return text

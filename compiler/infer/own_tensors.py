@@ -105,7 +105,8 @@ class OwnTensors:
         """Return the sizes of a tensor type."""
         sizes = []
         for dimension in tensor.dimensions:
-            size = self.engine.interpreter(dimension, state, bound, {}).value(dimension.tree)
+            run = self.engine.interpreter(dimension, replace(state, tensors={}), bound, {})
+            size = run.value(dimension.tree)
             sizes.append(check_size(size, dimension, {**state.values, **bound}, self.engine.limits))
         return check_extent(tuple(sizes), tensor)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from compiler.program import NameTemplate
+from compiler.verify import UNSAFE_ATTRIBUTES
 from spec_schema.diagnostics import Diagnostic, refuse
 from spec_schema.grammar import Expression, parse_expression
 from spec_schema.names import name_problem
@@ -35,16 +36,20 @@ def read_template(scalar: Scalar) -> NameTemplate:
     return NameTemplate(tuple(parts), scalar.span)
 
 
-def check_layer_name(name: str, place: Span) -> list[Diagnostic]:
-    """Return what is wrong with the name of a layer, parameter or buffer."""
+def check_layer_name(name: str, place: Span, holder: str = "Module") -> list[Diagnostic]:
+    """Return what is wrong with the name of a layer, parameter or buffer in a class of torch.nn."""
     problem = name_problem(name, place)
     if problem:
         return [problem]
-    if name in MODULE_ATTRIBUTES:
+    if name in UNSAFE_ATTRIBUTES:
+        message = f"`{name}` reaches other attributes by a text, and the source has no attribute of that name"
+        return [Diagnostic("reserved-name", message, place, help=f"name it `{name}_layer`")]
+    if name in MODULE_ATTRIBUTES or name in OF_CONTAINERS.get(holder, ()):
+        owner = "Module" if name in MODULE_ATTRIBUTES else holder
         return [
             Diagnostic(
                 "reserved-name",
-                f"`{name}` is an attribute of every `nn.Module`",
+                f"`{name}` is an attribute of every `nn.{owner}`",
                 place,
                 help=f"name it `{name}_layer`",
             )
@@ -63,3 +68,10 @@ MODULE_ATTRIBUTES = frozenset(
     "train training type xpu zero_grad".split()
 )
 """The public attributes of `nn.Module`, which no layer may bear; a test compares them with torch's."""
+OF_CONTAINERS = {
+    "Sequential": frozenset("append extend insert pop".split()),
+    "ModuleDict": frozenset("clear items keys pop update values".split()),
+}
+"""Those that its containers have beside, which no item of theirs may bear."""
+NOT_OF_VALUES = MODULE_ATTRIBUTES.union(UNSAFE_ATTRIBUTES, *OF_CONTAINERS.values())
+"""The attributes that no value of a block has, whatever its class."""

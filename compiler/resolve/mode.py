@@ -60,7 +60,7 @@ def _is_operation(roots: Iterable[ast.AST], names: ProgramNames) -> IsOperation:
     stored = {
         n.id for r in roots for n in ast.walk(r) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
     }
-    hidden = {*stored, *names.own(), *names.scope.plugins.operations}
+    hidden = {*stored, *names.layers, *names.scope.plugins.operations}  # no other value can be called
     return lambda name: name in MODE_ARGUMENTS and name not in hidden
 
 
@@ -68,11 +68,11 @@ def _followers(roots: Iterable[ast.AST], is_operation: IsOperation) -> Iterator[
     """Yield the calls of operations that follow the mode, in the order of the text."""
     calls = [n for root in roots for n in ast.walk(root) if isinstance(n, ast.Call)]
     for call in sorted(calls, key=lambda n: (n.lineno, n.col_offset)):
-        if isinstance(call.func, ast.Name) and is_operation(call.func.id) and _follows(call):
+        if isinstance(call.func, ast.Name) and is_operation(call.func.id) and leaves_mode_open(call):
             yield call
 
 
-def _follows(call: ast.Call) -> bool:
+def leaves_mode_open(call: ast.Call) -> bool:
     """Say whether the mode decides what a call does, and the call does not say it."""
     assert isinstance(call.func, ast.Name)
     value = _mode_argument(call)
@@ -99,7 +99,7 @@ class _FollowMode(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         name = node.func.id if isinstance(node.func, ast.Name) else ""
-        if not self.is_operation(name) or not _follows(node):
+        if not self.is_operation(name) or not leaves_mode_open(node):
             return node
         mode = _behind(node, ast.Name(MODE, ast.Load()))
         if MODE_ARGUMENTS[name][0] == TRAINING:

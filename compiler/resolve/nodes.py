@@ -210,7 +210,7 @@ class NodeReader:
         name, place = node.name.text, node.name.span
         if TEMPLATE.search(name):
             return self._labelled(node)
-        self.problems.extend(check_layer_name(name, place))
+        self.problems.extend(check_layer_name(name, place, "Sequential"))
         if name in seen:
             labels = (Label(seen[name], "the first one"),)
             self.problems.append(
@@ -349,7 +349,7 @@ class NodeReader:
         for name, branch in pairs:
             read = self.read(branch)
             if name is not None:
-                self.problems.extend(check_layer_name(name, keys[name].span))
+                self.problems.extend(check_layer_name(name, keys[name].span, "ModuleDict"))
             if read is not None:
                 branches.append(Item(name, read, keys[name].span if name else read.span))
         self.layers = outside

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from compiler.catalogue.layers import layer_names
@@ -101,15 +101,27 @@ def free_names(value: ValueTree) -> set[str]:
 @lru_cache(maxsize=4096)
 def _free(tree: ast.AST) -> Mapping[str, ast.Name]:
     """Return the free names of an expression, each with its first use; comprehension targets are not free."""
-    bound = {
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
-    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
     found: dict[str, ast.Name] = {}
-    for name in sorted(names, key=lambda n: (n.lineno, n.col_offset)):
-        if name.id not in bound:
-            found.setdefault(name.id, name)
+    for name in sorted(_loads(tree, frozenset()), key=lambda n: (n.lineno, n.col_offset)):
+        found.setdefault(name.id, name)
     return found
+
+
+def _loads(node: ast.AST, bound: frozenset[str]) -> Iterator[ast.Name]:
+    """Yield the names that a node reads from around it. A comprehension has its own, but in what it goes over first."""
+    if isinstance(node, ast.Name):
+        if isinstance(node.ctx, ast.Load) and node.id not in bound:
+            yield node
+    elif isinstance(node, ast.ListComp):
+        for each in node.generators:
+            yield from _loads(each.iter, bound)
+            bound |= {n.id for n in ast.walk(each.target) if isinstance(n, ast.Name)}
+            for test in each.ifs:
+                yield from _loads(test, bound)
+        yield from _loads(node.elt, bound)
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from _loads(child, bound)
 
 
 def check_names(value: ValueTree, known: Iterable[str], scope: Scope) -> list[Diagnostic]:

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.operations import signature
-from compiler.emit.names import Globals
-from compiler.emit.programs import ProgramTranslator, stored_names
+from compiler.emit.bound import local_names
+from compiler.emit.names import CALLED, EINOPS, Globals
+from compiler.emit.programs import ProgramTranslator
 from compiler.emit.syntax import dotted
 from compiler.infer.calls import check_signature
 from compiler.infer.engine import Engine
@@ -157,7 +158,10 @@ def check_scalar(loss: Objective, value: Any) -> None:
 
 def objective_functions(objectives: Sequence[Objective], scope: Scope, engine: Engine) -> ast.Module:
     """Return a module with a function for each objective; each was tried before."""
-    names = Globals()
+    nodes = [node for objective in objectives for source in objective.sources for node in _nodes(source)]
+    calls = [node.func for node in nodes if isinstance(node, ast.Call)]
+    names = Globals(called={each.id for each in calls if isinstance(each, ast.Name)} & (CALLED | EINOPS))
+    names.reserve(scope.plugins.operations)
     functions = [_function(objective, names, scope, engine) for objective in objectives]
     return ast.fix_missing_locations(ast.Module([*names.imports(), *functions], []))
 
@@ -165,11 +169,15 @@ def objective_functions(objectives: Sequence[Objective], scope: Scope, engine: E
 def _function(objective: Objective, names: Globals, scope: Scope, engine: Engine) -> ast.stmt:
     device = dotted(f"{OUTPUT}.device")
     programs = [source for source in objective.sources if isinstance(source, Program)]
-    local = {*objective.reads, *(title for program in programs for title in stored_names(program.body))}
+    local = {*objective.reads, *(title for program in programs for title in local_names(program.body))}
     translator = ProgramTranslator(
-        names, scope.plugins, scope.variables, {}, local, device, engine.number_calls
+        names, scope.plugins, scope.variables, {}, local, device, engine.call_kinds
     )
-    body = [statement for program in programs for statement in translator.body(program.body)]
+    body = [
+        statement
+        for each in programs
+        for statement in (*translator.start(each.body, objective.reads), *translator.body(each.body))
+    ]
     arguments = [ast.arg(names.local(each)) for each in objective.reads]
     values = [translator.translate(each.tree) for each in objective.sources if isinstance(each, Expression)]
     if values:
