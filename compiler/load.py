@@ -255,7 +255,8 @@ def _means_something(given: Scalar, variables: Iterable[str]) -> bool:
         tree = parse_expression(given).tree
     except SpecError:
         return False
-    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} <= {*variables, *FUNCTIONS}
+    functions = () if isinstance(tree, ast.Name) else FUNCTIONS  # `sum` alone is a text
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} <= {*variables, *functions}
 
 
 def _problem(loaded: Loaded, key: str, place: Node, value: Node) -> Diagnostic | None:

@@ -216,7 +216,7 @@ class Evaluator:
         raise refuse("unknown-attribute", "a compile-time value has no attributes", self.source.span(node))
 
     def unknown_name(self, node: ast.Name) -> Exception:
-        return SpecError([unknown_value(node.id, self.names, self.source.span(node))])
+        return SpecError([unknown_value(self.source, node, self.names)])
 
     # One method for each kind of expression.
 
@@ -370,10 +370,10 @@ PYTHON_WORDS = {"true": "True", "false": "False", "null": "None", "none": "None"
 """What is written otherwise inside an expression than in YAML, JSON or other languages."""
 
 
-def unknown_value(name: str, known: Iterable[str], place: Span) -> Diagnostic:
+def unknown_value(source: Source, node: ast.Name, known: Iterable[str]) -> Diagnostic:
     """Return the diagnostic of a name that has no compile-time value."""
-    names = sorted(known)
-    if name in PYTHON_WORDS:
+    names, name, place = sorted(known), node.id, source.span(node)
+    if name.lower() in PYTHON_WORDS:
         return no_python_word(name, place)
     near = did_you_mean(name, [*names, *FUNCTIONS])
     inside = ", ".join(f"`{each}`" for each in names) or "none"
@@ -384,13 +384,20 @@ def unknown_value(name: str, known: Iterable[str], place: Span) -> Diagnostic:
         notes=() if near else (f"values in scope: {inside}",),
         help=f"did you mean `{near}`?"
         if near
-        else f"declare it under `vars:`, or put a text in quotes: `'{name}'`",
+        else f"declare it under `vars:`, or put a text in quotes: `{_as_text(source, name)}`",
     )
+
+
+def _as_text(source: Source, name: str) -> str:
+    """Return a name as a text of an expression, in the quotes that are left when YAML or JSON has taken its own."""
+    if source.scalar.text.strip() == name:
+        return f"\"'{name}'\""
+    return f'"{name}"' if source.scalar.style == "single" else f"'{name}'"
 
 
 def no_python_word(name: str, place: Span) -> Diagnostic:
     """Return the diagnostic of a `true` or `null` in an expression, which is written as in Python."""
-    help = f"expressions are written as in Python: `{PYTHON_WORDS[name]}`"
+    help = f"expressions are written as in Python: `{PYTHON_WORDS[name.lower()]}`"
     return Diagnostic("unknown-name", f"there is no value named `{name}` here", place, help=help)
 
 

@@ -86,7 +86,10 @@ def _syntax(
 def _forbidden_start(complaint: _Complaint) -> SpecError:
     char = complaint.text[complaint.at : complaint.at + 1]
     if char != "\t":
-        return _syntax(f"a value cannot start with `{char}`", complaint.span(), help="quote the value")
+        opening = _opening(complaint)
+        value = _bracketed(complaint, opening) if opening is not None else None
+        help = f"quote it: {value}" if value else "quote the value"
+        return _syntax(f"a value cannot start with `{char}`", complaint.span(), help=help)
     if complaint.line_to(complaint.at).strip():
         return _syntax("a tab cannot stand here", complaint.span(), help="use spaces, or quote the text")
     return _syntax("a tab cannot indent YAML", complaint.span(), help="indent with spaces")
@@ -134,7 +137,7 @@ def _flow(complaint: _Complaint) -> SpecError:
     if complaint.same_line(complaint.since, complaint.at) and complaint.at < len(complaint.text.rstrip()):
         label = Label(complaint.span(complaint.since), "opened here")
         message = f"expected `,` or `{closing}`"
-        value = _bracketed(complaint)
+        value = _bracketed(complaint, complaint.since)
         help = f"quote it: {value}" if value else "quote a value that holds brackets, commas or quotes"
         return _syntax(message, complaint.span(), labels=(label,), help=help)
     return _unclosed_bracket(complaint, complaint.since)
@@ -154,15 +157,27 @@ def _torn(complaint: _Complaint) -> Diagnostic | None:
     return None
 
 
-def _bracketed(complaint: _Complaint) -> str | None:
-    """Return, in quotes, a value such as `float[batch, 3]` whose bracket the parser stumbled over."""
-    before = complaint.text[complaint.since + 1 : complaint.at]
+def _bracketed(complaint: _Complaint, since: int) -> str | None:
+    """Return, in quotes, a value or key such as `float[batch, 3]` that the parser stumbled over in a collection."""
+    before = complaint.text[since + 1 : complaint.at]
     start = before[_value_start(before) :].lstrip()
     rest = complaint.text[complaint.at :].partition("\n")[0]
     value = start + rest[: _value_end(rest, open_brackets(start))].rstrip()
     if not start[:1].isalpha() or open_brackets(value) or '"' in value:
         return None
     return f'"{value}"'
+
+
+def _opening(complaint: _Complaint) -> int | None:
+    """Return where the collection in brackets starts, on this line, in which the parser is."""
+    line = complaint.line_to(complaint.at)
+    stack: list[int] = []
+    for at, char in enumerate(line, start=complaint.at - len(line)):
+        if char in _FLOW:
+            stack.append(at)
+        elif char in _FLOW.values() and stack:
+            stack.pop()
+    return stack[-1] if stack else None
 
 
 def _value_start(text: str) -> int:
@@ -174,7 +189,8 @@ def _value_start(text: str) -> int:
 def _value_end(text: str, depth: int) -> int:
     """Return where a value ends in which so many brackets are open."""
     for at in range(len(text)):
-        if text[at] in ",]}" and depth + open_brackets(text[:at]) == 0:
+        ends = text[at] in ",]}" or re.match(r":(?!\S)", text[at:])
+        if ends and depth + open_brackets(text[:at]) == 0:
             return at
     return len(text)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from compiler.catalogue.layers import bind, layer_type
 from compiler.catalogue.operation_table import FUNCTIONS, METHODS
 from compiler.infer.arguments import Given, evaluate_arguments, evaluate_value
-from compiler.infer.problems import block_argument_problems, layer_problem, not_a_layer
+from compiler.infer.problems import block_argument_problems, check_no_recipes, layer_problem, not_a_layer
 from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State
 from compiler.infer.values import Recipe, freeze, show
 from compiler.program import (
@@ -129,6 +129,7 @@ class Builder:
     def from_call(self, node: Call, given: Given) -> State:
         """Return the state of a call whose arguments are evaluated."""
         if node.kind == "operation":
+            check_no_recipes(node, given)
             key = (node, freeze(given.positional), freeze(dict(given.keywords)))
             return self.share(key, lambda: Operation(node, node.target, given.positional, given.keywords))
         if node.kind == "block":

@@ -6,10 +6,10 @@ import ast
 
 from compiler.catalogue.layers import LayerType, Problem, positional
 from compiler.infer.arguments import Given
-from compiler.infer.values import Recipe, show
+from compiler.infer.values import Recipe, holds_recipe, show
 from compiler.program import Call, Definition
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
-from spec_schema.grammar import Source
+from spec_schema.grammar import Expression, Source, parse_expression
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
@@ -43,7 +43,28 @@ def layer_problem(layer: LayerType, problem: Problem, node: Call, given: Given) 
         f"`{problem.argument}` of `{layer.name}` is {problem.expected}, and this is {show(problem.value)}",
         place,
         notes=(_signature_note(layer),),
+        help=_computed(problem, node, given),
     )
+
+
+def _computed(problem: Problem, node: Call, given: Given) -> str | None:
+    """Say how a key of a layer holds an expression, where it holds a text that is one."""
+    argument = given.places.get(problem.index if problem.index is not None else problem.keyword or "")
+    written = argument.value if argument is not None else None
+    if argument is None or not isinstance(written, Expression) or not isinstance(written.tree, ast.Constant):
+        return None
+    if written.text != problem.value or not _is_expression(
+        written
+    ):  # in quotes of its own it is a text on purpose
+        return None
+    return f'a key of a layer holds a text as it stands: for a value write `{argument.name}: "${{{written.text}}}"`'
+
+
+def _is_expression(written: Expression) -> bool:
+    try:
+        return isinstance(parse_expression(written.scalar).tree, ast.expr)
+    except SpecError:
+        return False
 
 
 def _place(problem: Problem, node: Call, given: Given) -> Span:
@@ -154,6 +175,22 @@ def not_a_layer(node: Call, value: object, otherwise: str | None = None) -> Spec
     return refuse(
         "not-a-layer", f"`{node.target}` is {show(value)} here, not a layer", node.target_span, help=help_text
     )
+
+
+def check_no_recipes(node: Call, given: Given) -> None:
+    """Refuse a layer as the argument of an operation, which gets the value that flows, and values."""
+    arguments: list[tuple[int | str, object]] = [*enumerate(given.positional), *given.keywords.items()]
+    for key, value in arguments:
+        if holds_recipe(value):
+            argument = given.places.get(key)
+            rest = "..." if len(arguments) > 1 else ""
+            row = f'["{show(value)}", "{node.target}({rest})"]'
+            raise refuse(
+                "not-a-value",
+                f"`{show(value)}` is a layer, and `{node.target}` takes values",
+                argument.span if argument is not None else node.target_span,
+                help=f"layers that run one behind the other stand in a list: `{row}`" if key == 0 else None,
+            )
 
 
 def check_input_names(source: Source, node: ast.Call, layer: str, definition: Definition) -> None:

@@ -23,6 +23,10 @@ _THINGS = {
     "Tensor": "a tensor",
     "NoneType": "`None`",
     "Number": "a number",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "a boolean",
+    "tuple": "a list",
     "str": "a text",
     "list": "a list",
 }
@@ -52,6 +56,13 @@ def _thing(text: str) -> str:
     return _THINGS.get(text, f"a {text}")
 
 
+def _argument(text: str) -> str:
+    """Return one of the arguments that a function got, such as `FakeTensor` or `dim=int`."""
+    name, _, kind = text.rpartition("=")
+    found = _thing(kind.rpartition(".")[2].removeprefix("Fake"))
+    return f"{name}: {found}" if name else found
+
+
 _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"padded input size per channel: \((.*?)\)\. Kernel size: \((.*?)\)",
      lambda m: f"the kernel, {m[2]}, is larger than its padded input, {m[1]}"),
@@ -76,8 +87,12 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"expected (?:input with )?(\d)D.* or (\d)D.*?(?:got|input of size:) ?\(?(\d)D",
      lambda m: f"its input has {m[3]} dimensions, and {m[1]} or {m[2]} are expected"),
     (r"nonzero\(\)|data-independent implementation|DynamicOutputShape|data_dependent|data-dependent"
-     r"|masked_select: attempted",
+     r"|(?:masked_select|_unique2?|unique_\w+|bincount): attempted",
      lambda m: DATA_SIZED),
+    (r"(\w+): attempted to run this operator with Meta tensors|^aten[.:]\S+$",
+     lambda m: "torch cannot tell the shape of its result without values"),
+    (r"invalid combination of arguments - got \(([^()]*)\)",
+     lambda m: f"it takes other arguments than ({', '.join(map(_argument, m[1].split(', ')))})"),
 )  # fmt: skip
 """By the first pattern that is found in torch's own words."""
 
@@ -96,6 +111,10 @@ _FIXED_SIZE = {
     "where": "`where(condition, a, b)` chooses between values and keeps the shape; " + _INDICES,
     **dict.fromkeys(("nonzero", "argwhere"), _INDICES),
     **dict.fromkeys(("[]", "masked_select"), _CHOSEN),
+    **dict.fromkeys(
+        ("unique", "unique_consecutive"), "`sort(x)[0]` has the values in order, and the shape of `x`"
+    ),
+    "bincount": "`one_hot(x, num_classes=8).sum(dim=0)` counts so many",
 }
 """What has a size that is known beforehand, by the operation that has not."""
 

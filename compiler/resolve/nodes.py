@@ -35,6 +35,8 @@ from compiler.resolve.borrow import Steps, borrows, split
 from compiler.resolve.captures import captured_names
 from compiler.resolve.layer_names import TEMPLATE, check_layer_name, read_template
 from compiler.resolve.values import (
+    PARAMETRISATIONS,
+    changes_a_layer,
     check_names,
     is_type,
     read_arguments,
@@ -50,8 +52,6 @@ from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
 DEFAULT_INPUT = "x"
-PARAMETRISATIONS = frozenset({"weight_norm", "spectral_norm", "orthogonal"})
-"""Functions of `torch.nn.utils` that change how a layer has its weight."""
 Read = TypeVar("Read")
 
 
@@ -167,8 +167,7 @@ class NodeReader:
                 "unknown-operation", f"there is no layer or operation `{name}`", place, help=help
             )
         if last in PARAMETRISATIONS:
-            help = f"write a layer that applies `{last}` in its constructor, in a plugin, and name that layer here"
-            return Diagnostic("unknown-operation", f"`{last}` changes a layer, and is none", place, help=help)
+            return changes_a_layer(last, place)
         candidates = [*self.layers, *OPERATIONS, *self.scope.plugins.operations]
         near = did_you_mean(name, candidates)
         as_type = did_you_mean(name[:1].upper() + name[1:], [*self.scope.block_names])

@@ -11,7 +11,7 @@ from compiler.catalogue.layers import layer_names
 from compiler.catalogue.operation_table import CONSTANTS, METHODS
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.program import Scope
-from compiler.resolve.values import is_type
+from compiler.resolve.values import PARAMETRISATIONS, changes_a_layer, is_type
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, Label
 from spec_schema.evaluate import FUNCTIONS, PYTHON_WORDS, no_python_word
@@ -133,11 +133,17 @@ class _Checker:
                     self.problems.append(self._unknown_function(node, function))
             case ast.Subscript():
                 self.visit(function)
-            case ast.Call(func=ast.Name(id=name)) if is_type(name, self.names.scope):
+            case ast.Call(func=ast.Name(id=name)) if (
+                is_type(name, self.names.scope) or name in PARAMETRISATIONS
+            ):
                 self.visit(function)
             case _:
-                message = "only a layer, an operation or a method can be called"
-                self.problems.append(Diagnostic("unknown-function", message, self.program.span(function)))
+                message, help = "only a layer, an operation or a method can be called", None
+                if isinstance(function, ast.Call):
+                    help = "what a call gives is a value: a layer has a name under `layers:`"
+                self.problems.append(
+                    Diagnostic("unknown-function", message, self.program.span(function), help=help)
+                )
         for argument in [*node.args, *node.keywords]:
             self.visit(argument)
 
@@ -223,7 +229,7 @@ class _Checker:
         return Diagnostic("unknown-name", message, self.program.span(root), help=help)
 
     def _unknown_value(self, node: ast.Name) -> Diagnostic:
-        if node.id in PYTHON_WORDS:
+        if node.id.lower() in PYTHON_WORDS:
             return no_python_word(node.id, self.program.span(node))
         if is_type(node.id, self.names.scope):
             return self._layer_type(node.id, node, node.id)
@@ -232,6 +238,8 @@ class _Checker:
     def _unknown_function(self, call: ast.Call, node: ast.Name) -> Diagnostic:
         if is_type(node.id, self.names.scope):
             return self._layer_type(node.id, node, ast.unparse(call))
+        if node.id in PARAMETRISATIONS:
+            return changes_a_layer(node.id, self.program.span(node))
         return self._nothing_named("unknown-operation", "there is no layer or operation", node)
 
     def _nothing_named(self, code: str, what: str, node: ast.Name) -> Diagnostic:

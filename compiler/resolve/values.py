@@ -12,11 +12,14 @@ from compiler.program import Argument, Scope, ValueTree
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, refuse
 from spec_schema.document import LongCall
-from spec_schema.evaluate import FUNCTIONS, unknown_value
+from spec_schema.evaluate import FUNCTIONS, PYTHON_WORDS, unknown_value
 from spec_schema.grammar import Expression, parse_expression
 from spec_schema.reader import Entries, Items, Node, Scalar
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
+
+PARAMETRISATIONS = frozenset({"weight_norm", "spectral_norm", "orthogonal"})
+"""Functions of `torch.nn.utils` that change how a layer has its weight."""
 
 
 def read_value(node: Node) -> ValueTree:
@@ -143,9 +146,9 @@ def is_type(name: str, scope: Scope) -> bool:
 
 
 def _unknown(expression: Expression, node: ast.Name, known: set[str], scope: Scope) -> Diagnostic:
-    if node.id[:1].isupper():
+    if node.id[:1].isupper() and node.id.lower() not in PYTHON_WORDS:
         return unknown_type(node.id, expression, node, scope)
-    return unknown_value(node.id, known, expression.span(node))
+    return unknown_value(expression, node, known)
 
 
 def unknown_type(name: str, expression: Expression, node: ast.AST, scope: Scope) -> Diagnostic:
@@ -161,6 +164,12 @@ def unknown_type(name: str, expression: Expression, node: ast.AST, scope: Scope)
         expression.span(node),
         help=_ELSEWHERE.get(name) or (f"did you mean `{near}`?" if near else _LISTS),
     )
+
+
+def changes_a_layer(name: str, place: Span) -> Diagnostic:
+    """Return the diagnostic for a parametrisation of torch where a layer or an operation is expected."""
+    help = f"write a layer that applies `{name}` in its constructor, in a plugin, and name that layer here"
+    return Diagnostic("unknown-operation", f"`{name}` changes a layer, and is none", place, help=help)
 
 
 _LISTS = "`python -m compiler layers` lists the layers; a block is defined under `blocks:`"

@@ -108,7 +108,15 @@ def test_an_item_is_named_with_its_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "python"), [("true", "True"), ("false", "False"), ("null", "None"), ("none", "None")]
+    ("word", "python"),
+    [
+        ("true", "True"),
+        ("false", "False"),
+        ("null", "None"),
+        ("none", "None"),
+        ("FALSE", "False"),
+        ("Null", "None"),
+    ],
 )
 def test_words_of_other_languages(word: str, python: str) -> None:
     help = f"expressions are written as in Python: `{python}`"
@@ -128,6 +136,48 @@ def test_what_changes_a_layer_is_written_in_a_plugin(call: str) -> None:
     assert problem.message == f"`{name}` changes a layer, and is none"
     assert problem.help
     assert "plugin" in problem.help
+
+
+@pytest.mark.parametrize(
+    "body", ["return weight_norm(l)(x)", "return weight_norm(l, dim=1)", "l2 = weight_norm(l)\nreturn x"]
+)
+def test_what_changes_a_layer_in_a_program(body: str) -> None:
+    problem = refused(program(body))
+    assert problem.message == "`weight_norm` changes a layer, and is none"
+    assert "plugin" in (problem.help or "")
+
+
+@pytest.mark.parametrize(
+    ("model", "layer", "help"),
+    [
+        ("relu(Linear(4))", "Linear(4)", '`["Linear(4)", "relu()"]`'),
+        ("leaky_relu(Linear(4), 0.1)", "Linear(4)", '`["Linear(4)", "leaky_relu(...)"]`'),
+        ("softmax(dim=Linear)", "dim=Linear", ""),
+        ("cat([Linear(4)])", "[Linear(4)]", ""),
+    ],
+)
+def test_an_operation_takes_no_layer(model: str, layer: str, help: str) -> None:
+    problem = refused(f'  - "{model}"')
+    assert problem.code == "not-a-value"
+    assert problem.message.endswith(f" is a layer, and `{model.partition('(')[0]}` takes values")
+    assert help in (problem.help or "")
+
+
+def test_what_a_call_gives_is_no_layer() -> None:
+    problem = refused(program("return l(x)(x)"))
+    assert problem.help == "what a call gives is a value: a layer has a name under `layers:`"
+
+
+@pytest.mark.parametrize("value", ["mults[-1]", "'mults[-1]'", '"mults[-1]"'])
+def test_a_key_of_a_layer_that_is_meant_as_a_value(value: str) -> None:
+    more = "vars: {mults: [1, 2]}"
+    problem = refused(f"  - layer: Linear\n    out_features: {value}", more=more)
+    assert (
+        problem.help
+        == 'a key of a layer holds a text as it stands: for a value write `out_features: "${mults[-1]}"`'
+    )
+    assert made('  - layer: Linear\n    out_features: "${mults[-1]}"', more=more).plan.rows[0].shape == (2, 4)
+    assert refused("  - layer: Linear\n    out_features: maybe one").help is None
 
 
 def test_another_name_for_the_number_of_a_copy() -> None:
@@ -172,6 +222,24 @@ def test_what_has_a_fixed_size_instead(expression: str, way: str, mended: str) -
     assert made(f"  forward: return {mended}")
 
 
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("unique(x)", "`unique` refuses this: the size of its result would depend on data"),
+        (
+            "x.unique_consecutive()",
+            "`unique_consecutive` refuses this: the size of its result would depend on data",
+        ),
+        ("bincount(x.long()[0])", "`bincount` refuses this: the size of its result would depend on data"),
+        ("where(x > 0, x)", "`where` refuses this: it takes other arguments than (a tensor, a tensor)"),
+        ("clamp(x, 'a')", "`clamp` refuses this: it takes other arguments than (a tensor, a text)"),
+        ("corrcoef(x)", "`corrcoef` refuses this: torch cannot tell the shape of its result without values"),
+    ],
+)
+def test_no_message_shows_how_shapes_are_found(expression: str, message: str) -> None:
+    assert refused(f"  forward: return {expression}").message == message
+
+
 # --- what is quoted -------------------------------------------------------------------------------------
 
 
@@ -191,6 +259,40 @@ def test_the_whole_value_is_quoted(model: str, value: str) -> None:
     assert [each.help for each in caught.value.diagnostics] == [f'quote it: "{value}"']
     mended = model.replace(value, f'"{value}"').replace("Conv2d(8, ", "Linear(")
     assert compiler.compile_text(f"spec: 1\n{INPUTS}\nvars: {{mults: [1, 2]}}\nmodel: {mended}\n")
+
+
+@pytest.mark.parametrize(
+    ("more", "value"),
+    [
+        ("model: [{if: mults[-1] > 2, then: ReLU}, Linear(4)]", "mults[-1] > 2"),
+        ("model: [{if: mults[-1] % 2 and mults[0], then: ReLU}, Linear(4)]", "mults[-1] % 2 and mults[0]"),
+        ("model: [h: [Linear(4)]]\ninit: [{h[-1].bias: ones}]", "h[-1].bias"),
+        ("model: [h: [Linear(4)]]\nplacement: [{h[0]: {device: cpu}}]", "h[0]"),
+    ],
+)
+def test_what_is_quoted_is_the_key_or_the_value(more: str, value: str) -> None:
+    head = f"spec: 1\n{INPUTS}\nvars: {{mults: [1, 2]}}\n"
+    with pytest.raises(SpecError) as caught:
+        compiler.compile_text(head + more + "\n")
+    assert [each.help for each in caught.value.diagnostics] == [f'quote it: "{value}"']
+    assert compiler.compile_text(head + more.replace(value, f'"{value}"') + "\n")
+
+
+@pytest.mark.parametrize(
+    ("written", "help"),
+    [
+        ("tanh", "\"'tanh'\""),
+        ("'tanh'", "\"'tanh'\""),
+        ('"tanh"', "\"'tanh'\""),
+        ("'tanh if n > 2 else 0'", '"tanh"'),
+        ('"tanh if n > 2 else 0"', "'tanh'"),
+    ],
+)
+def test_a_text_is_quoted_otherwise_than_it_was(written: str, help: str) -> None:
+    problem = refused("  - ReLU", more=f"vars: {{n: 3, act: {written}}}")
+    assert problem.help == f"declare it under `vars:`, or put a text in quotes: `{help}`"
+    mended = help if written.strip("'\"") == "tanh" else written.replace("tanh", help)
+    assert made("  - ReLU", more=f"vars: {{n: 3, act: {mended}}}").program.scope.variables["act"] == "tanh"
 
 
 VARIABLES = "vars: {other: \"'none'\", n: 3, act: \"'tanh'\"}"
@@ -215,8 +317,18 @@ def test_a_text_of_several_words_is_one() -> None:
     assert problem.code in ("bad-argument", "shape-mismatch")
 
 
-def test_a_bare_text_for_a_number_is_a_name() -> None:
-    assert refused("  - Linear(n)", more=VARIABLES, set={"n": "leaky"}).code == "unknown-name"
+@pytest.mark.parametrize("word", ["sum", "max"])
+def test_a_function_alone_is_a_text(word: str) -> None:
+    assert made("  - ReLU", more=VARIABLES, set={"act": word}).program.scope.variables["act"] == word
+    assert made("  - ReLU", more=VARIABLES, set={"act": "max(n, 2)"}).program.scope.variables["act"] == 3
+
+
+@pytest.mark.parametrize("given", ["leaky", "'leaky'", '"leaky"'])
+def test_a_bare_text_for_a_number_is_a_name(given: str) -> None:
+    problem = refused("  - ReLU", more=VARIABLES, set={"n": given})
+    assert problem.code == "unknown-name"
+    assert problem.help == "declare it under `vars:`, or put a text in quotes: `\"'leaky'\"`"
+    assert made("  - ReLU", more=VARIABLES, set={"n": "\"'leaky'\""}).program.scope.variables["n"] == "leaky"
 
 
 # --- once -----------------------------------------------------------------------------------------------
