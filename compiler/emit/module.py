@@ -58,9 +58,9 @@ class ModuleEmitter:
         self.names.called = {title for each in definitions for title in called_names(each)}
         for group in (self.root, *(each for each in self.groups.values() if each is not self.root)):
             group.title = self.names.unique(group.definition.name)
-        self.rows: dict[int, dict[str, PlanRow]] = {}
+        self.rows: dict[tuple[int, str], list[PlanRow]] = {}
         for row in self.plan.rows:
-            self.rows.setdefault(id(row.source.owner), {})[row.source.steps[-1][0]] = row
+            self.rows.setdefault((id(row.source.owner), row.source.steps[-1].name), []).append(row)
         self.ties = ties_by_block(self.plan)
 
     def emit(self) -> ast.Module:
@@ -157,10 +157,10 @@ class ModuleEmitter:
         self.names.used.add("torch")
         return dotted(f"torch.Tensor.{operation}")
 
-    def initialiser_of(self, state: BlockState, title: str) -> Expression | None:
-        """Return the expression that initialises a tensor of a block instance."""
-        row = self.rows.get(id(state), {}).get(title)
-        return row.initialisation.expression if row is not None and row.initialisation is not None else None
+    def initialisers_of(self, state: BlockState, title: str) -> set[Expression | None]:
+        """Return the expressions that initialise a tensor of a block instance, wherever the instance is."""
+        rows = self.rows.get((id(state), title), [])
+        return {row.initialisation.expression if row.initialisation else None for row in rows} or {None}
 
     def is_root(self, group: ClassGroup) -> bool:
         return group.definition is self.inferred.program.model

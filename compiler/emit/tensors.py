@@ -74,7 +74,7 @@ class TensorEmitter:
 
     def _initialiser(self, entry: TensorEntry) -> ast.expr | None:
         """Return the initialiser if all instances have the same."""
-        found = {self.module.initialiser_of(state, entry.name) for state in self.group.states}
+        found = {each for s in self.group.states for each in self.module.initialisers_of(s, entry.name)}
         expression = found.pop() if len(found) == 1 else None
         return expression.tree if expression is not None else None
 

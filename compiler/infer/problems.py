@@ -53,9 +53,8 @@ def _computed(problem: Problem, node: Call, given: Given) -> str | None:
     written = argument.value if argument is not None else None
     if argument is None or not isinstance(written, Expression) or not isinstance(written.tree, ast.Constant):
         return None
-    if written.text != problem.value or not _is_expression(
-        written
-    ):  # in quotes of its own it is a text on purpose
+    quoted = written.text != problem.value  # a text on purpose
+    if quoted or not _is_expression(written):
         return None
     return f'a key of a layer holds a text as it stands: for a value write `{argument.name}: "${{{written.text}}}"`'
 

@@ -166,3 +166,23 @@ def test_what_a_constructor_binds_hides_no_builtin(name: str) -> None:
     text = f'{{spec: 1, inputs: {{x: "float[batch, 4]"}}, blocks: {{{written}}}, model: [A(4), B(2), B(3), C(2)]}}'
     _, model = emitted(text)
     assert model(torch.zeros(2, 4)).shape == (2, 4)
+
+
+SCALES = """
+spec: 1
+inputs: {x: "float32[batch, 4]"}
+blocks:
+  Scale:
+    parameters: {scale: {tensor: "float32[4]", init: ones}}
+    forward(x): return x * scale
+model:
+  - h: {repeat: 3, of: Scale}
+init: [{"RULE": zeros}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("selector", "made"), [("h[0].scale", "empty(4)"), ("h[1].scale", "empty(4)"), ("h.*.scale", "zeros(4)")]
+)
+def test_first_values_are_written_where_all_places_have_them(selector: str, made: str) -> None:
+    assert f"nn.Parameter(torch.{made})" in compiler.compile_text(SCALES.replace("RULE", selector)).source
