@@ -98,8 +98,8 @@ def compile_model(
 
 def infer(program: ResolvedProgram, limits: Limits) -> Inferred:
     """Infer shapes. From here on torch is needed; what is refused before does without."""
+    from compiler.infer.dtypes import default_dtype
     from compiler.infer.infer import infer_shapes
-    from compiler.rules.dtype import default_dtype
 
     return infer_shapes(program, limits, default_dtype(program))
 

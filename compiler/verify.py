@@ -70,7 +70,7 @@ MODULES = {"torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "fx":
 IMPORTED = frozenset({"collections.OrderedDict", "torch.Tensor", "torch.fx", "torch.nn"})
 """What it imports from them by name, beside the operations of einops."""
 CONTAINERS = "Module ModuleDict ModuleList Parameter Sequential"
-MAKERS = "torch.empty torch.full torch.ones torch.tensor torch.zeros torch.fx.wrap"
+MAKERS = "torch.dtype torch.empty torch.full torch.ones torch.tensor torch.zeros torch.fx.wrap"
 
 
 class VerificationError(Exception):

@@ -72,7 +72,7 @@ class FirstValues:
             SpecError: a checkpoint has no such tensor, or one of another shape; or what a plugin makes is
                 not the tensor that it should be.
         """
-        with _sealed(self.artifact.inferred.engine.dtype):
+        with _sealed(_exact(row)):
             return self._values(row).contiguous()
 
     def _values(self, row: PlanRow) -> Tensor:
@@ -123,19 +123,24 @@ def _padded(value: Tensor, rows: tuple[int, ...]) -> Tensor:
     return value
 
 
+def _exact(row: PlanRow) -> torch.dtype:
+    """Return the dtype to draw in, double for what is of it and else single: values are rounded once, at their end."""
+    owner = row.source.owner
+    dtype = owner.dtype if isinstance(owner, Leaf) else row.dtype
+    return torch.float64 if dtype in (torch.float64, torch.complex128) else torch.float32
+
+
 @contextmanager
 def _sealed(dtype: torch.dtype) -> Iterator[None]:
     """Shut out what surrounds the caller, so that no value depends on it.
 
     That is the number of threads (by which sums differ in their last bits), default device and default dtype,
-    autocast and inference mode. `float` is single precision, or double in a model of that dtype: values are
-    rounded once, at their end.
+    autocast and inference mode. `dtype` is what `float` is.
     """
-    exact = torch.promote_types(dtype, torch.float32)
     with (
         one_thread(),
         torch.device("cpu"),
-        float_dtype(exact),
+        float_dtype(dtype),
         torch.autocast("cpu", enabled=False),
         torch.inference_mode(False),
         torch.no_grad(),

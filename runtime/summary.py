@@ -21,12 +21,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from compiler.artifact import Artifact
+from compiler.infer.dtypes import default_dtype
 from compiler.infer.infer import sample_inputs
 from compiler.infer.on_meta import meta_device
 from compiler.infer.own_tensors import float_dtype
 from compiler.infer.symbols import shape_text, symbolic_sizes
 from compiler.plan import PlanRow
-from compiler.rules.dtype import default_dtype
 from runtime.classes import root_class
 from runtime.samples import in_order
 
@@ -108,7 +108,7 @@ def summarise(artifact: Artifact) -> Summary:
     """Return the summary of a compiled spec."""
     rows = artifact.plan.rows
     parameters = [row for row in rows if row.kind == "parameter"]
-    with meta_device(default_dtype(artifact.program)):
+    with meta_device(torch.float32):
         model = root_class(artifact)()
     return Summary(
         _node(model, "", _counts(rows), _calls(artifact)),
@@ -204,20 +204,20 @@ class Call:
 def _calls(artifact: Artifact) -> dict[str, Call]:
     """Run the model without values: once over example sizes, and once over symbols for what is printed."""
     counter = FlopCounterMode(display=False)
-    dtype = default_dtype(artifact.program)
-    with meta_device(dtype, all_steps=True), counter:
+    with meta_device(torch.float32, all_steps=True), counter:
         calls = _record(artifact, artifact.inferred.inputs, counter.get_total_flops)
-    for path, output in _symbolic_outputs(artifact, dtype).items():
+    for path, output in _symbolic_outputs(artifact).items():
         if path in calls:
             calls[path].output = output
     return calls
 
 
-def _symbolic_outputs(artifact: Artifact, dtype: torch.dtype) -> dict[str, Form]:
+def _symbolic_outputs(artifact: Artifact) -> dict[str, Form]:
     """Return the outputs with names of dimensions; none where torch cannot follow the model over symbols."""
     try:
-        with symbolic_sizes(artifact.program.sizes) as symbols, meta_device(dtype):
-            inputs = sample_inputs(artifact.program, symbols)
+        with symbolic_sizes(artifact.program.sizes) as symbols, meta_device(torch.float32):
+            with float_dtype(default_dtype(artifact.program)):
+                inputs = sample_inputs(artifact.program, symbols)
             calls = _record(artifact, inputs, lambda: 0, time.thread_time() + SYMBOLIC_SECONDS)
     except Exception:  # torch raises many kinds of errors over symbols, and the example sizes serve as well
         return {}
@@ -235,7 +235,7 @@ def _record(
         if module not in by_module:
             by_module[module] = Call()
             _watch(module, by_module[module], flops, until)
-    with EitherWay(), float_dtype(torch.float32):
+    with EitherWay():
         model(*in_order(artifact, inputs))
     return {path: by_module[module] for path, module in paths}
 

@@ -83,16 +83,16 @@ class Selector:
 
         `path` leads from the block that holds the rule to a tensor or a module.
         """
-        at = self._start
+        at = self.start
         for step in path:
             if at.is_end or not at.places:
                 break
-            at = at[step]
+            at = at.after(step)
         return at.is_end
 
     def names(self, path: Sequence[Step]) -> bool:
         """Say whether the selector ends exactly at this path."""
-        at = self._start
+        at = self.start
         for step in path:
             if not at.places:
                 break
@@ -100,30 +100,35 @@ class Selector:
         return at.is_end
 
     @cached_property
-    def _start(self) -> _Reached:
+    def start(self) -> Reached:
+        """How far the empty path comes."""
         pattern = self.components if self.anchored else (None, *self.components)
-        return _Reached(pattern, {0}, {})
+        return Reached(pattern, {0}, {})
 
 
-class _Reached(dict[Step, "_Reached"]):
+class Reached(dict[Step, "Reached"]):
     """How far a path has come: the components of a pattern that may be behind it, and where each step leads from here.
 
     The paths of a model are many and made of few steps, so that where a step leads is remembered.
     """
 
-    def __init__(self, pattern: Pattern, places: Iterable[int], all: dict[frozenset[int], _Reached]) -> None:
+    def __init__(self, pattern: Pattern, places: Iterable[int], all: dict[frozenset[int], Reached]) -> None:
         super().__init__()
         self.pattern = pattern
         self.places = _with_stars(pattern, places)
         self.is_end = len(pattern) in self.places
         self.all = all
 
-    def __missing__(self, step: Step) -> _Reached:
+    def __missing__(self, step: Step) -> Reached:
         if len(self) == REMEMBERED:
             self.clear()
-        after = _Reached(self.pattern, self._beyond(*step), self.all)
+        after = Reached(self.pattern, self._beyond(*step), self.all)
         self[step] = self.all.setdefault(after.places, after)
         return self[step]
+
+    def after(self, step: Step) -> Reached:
+        """Return how far one more step comes. What a selector names, it names with all that is inside."""
+        return self if self.is_end else self[step]
 
     def _beyond(self, name: str, kind: str, at: Place | None = None) -> Iterator[int]:
         for place in self.places - {len(self.pattern)}:

@@ -47,6 +47,8 @@ class LayerType:
     cls: "type[nn.Module]"
     arguments: tuple[Argument, ...]
     source: str
+    takes_dtype: bool = False
+    """Whether its constructor takes a ``dtype``, as those of torch's layers with parameters do."""
     hints: Hints = field(default_factory=Hints, compare=False)
 
     def argument(self, name: str) -> Argument | None:

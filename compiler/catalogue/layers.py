@@ -135,7 +135,8 @@ def describe_layer(
     unknown = sorted(set(rules) - {each.name for each in arguments})
     if unknown:
         raise ValueError(f"{name} has no argument {unknown[0]}")
-    return LayerType(name, cls, tuple(arguments), source, hints or Hints())
+    takes_dtype = "dtype" in signature_of(cls).parameters
+    return LayerType(name, cls, tuple(arguments), source, takes_dtype, hints or Hints())
 
 
 def signature_of(cls: type) -> inspect.Signature:

@@ -123,9 +123,11 @@ def _origins(row: PlanRow, origins: Origins) -> Iterator[tuple[str, Origin]]:
 
     for origin in origins.names(row.initialisation) if row.initialisation else ():
         yield "where", origin
-    if not any(decision.section == "placement" for decision in row.decisions):
+    decided = {decision.section for decision in row.decisions}
+    if "placement" not in decided:
         yield "device", Origin(row.device, None)
-    yield "dtype", origins.dtype(row.source)
+    if "dtype" not in decided:
+        yield "dtype", origins.dtype(row.source)
     for at, size in enumerate(origins.sizes(row.source)):
         for number, origin in enumerate(size.origins):
             yield (

@@ -19,7 +19,7 @@ from compiler.emit.moves import ClassMoves
 from compiler.emit.nodes import NodeEmitter
 from compiler.emit.programs import ProgramTranslator
 from compiler.emit.rules import rule_statements, train_method
-from compiler.emit.syntax import assign, call, class_, function, index, literal, name, own, parameters
+from compiler.emit.syntax import assign, call, class_, dotted, function, index, literal, name, own, parameters
 from compiler.emit.tensors import TensorEmitter
 from compiler.infer.values import holds_recipe
 from compiler.program import (
@@ -443,7 +443,7 @@ def _super_init(
 def _annotation_of(values: Sequence[Any]) -> ast.expr | None:
     """Return the annotation of a constructor argument from the values that it takes."""
     names = list(dict.fromkeys("None" if value is None else type(value).__name__ for value in values))
-    simple = {"int", "float", "str", "bool", "None", "list", "tuple"}
+    simple = {"int", "float", "str", "bool", "None", "list", "tuple", "dtype"}
     if not set(names) <= simple:
         return None
     if "float" in names and "int" in names:
@@ -457,6 +457,8 @@ def _annotation_of(values: Sequence[Any]) -> ast.expr | None:
 
 
 def _named(title: str, values: Sequence[Any]) -> ast.expr:
+    if title == "dtype":
+        return dotted("torch.dtype")
     if title == "list":
         inner = {type(item).__name__ for value in values if isinstance(value, list) for item in value}
         if len(inner) == 1 and inner <= {"int", "float", "str", "bool"}:

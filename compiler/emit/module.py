@@ -14,6 +14,7 @@ from compiler.catalogue.plugin_files import import_name
 from compiler.catalogue.plugins import Registry
 from compiler.emit.bound import bound_names, called_names, layer_names
 from compiler.emit.classes import ClassEmitter
+from compiler.emit.dtypes import CONVERTED, converting_function
 from compiler.emit.groups import ClassGroup, class_groups, group_key, several_classes
 from compiler.emit.moves import RELAY, relay_class
 from compiler.emit.names import Globals
@@ -43,6 +44,7 @@ class ModuleEmitter:
     operations: dict[tuple[str, bool], str] = field(default_factory=dict)
     """Name of an operation in a layer position, and whether it takes the mode of its module → its class."""
     _relay: str | None = None
+    _converting: str | None = None
 
     def __post_init__(self) -> None:
         self.builder: Builder = self.inferred.engine.builder
@@ -68,6 +70,7 @@ class ModuleEmitter:
         classes = [ClassEmitter(self, group).emit() for group in self.groups.values()]
         helpers = [self._operation_class(*key, cls) for key, cls in self.operations.items()]
         helpers += [relay_class(self._relay)] if self._relay is not None else []
+        helpers += [converting_function(self._converting)] if self._converting is not None else []
         document = self.inferred.program.document
         doc = document.doc.text if document.doc else None
         head: list[ast.stmt] = [ast.Expr(ast.Constant(doc.strip()))] if doc else []
@@ -93,6 +96,13 @@ class ModuleEmitter:
             self._relay = self.names.added(RELAY)
             self.names.used |= {"nn", "Tensor"}
         return self._relay, {"moves": literal(tuple(sorted(places)))}
+
+    def converting(self) -> str:
+        """Return the name of the function that converts what a layer saves."""
+        if self._converting is None:
+            self._converting = self.names.unique(CONVERTED)
+            self.names.used |= {"nn", "torch", "Tensor"}
+        return self._converting
 
     def layer(self, layer: LayerType) -> ast.expr:
         """Return the expression for the class of a layer."""

@@ -12,6 +12,7 @@ from compiler.catalogue.layer_types import LayerType
 from compiler.catalogue.layers import positional, torch_order
 from compiler.emit.branches import Branches
 from compiler.emit.choose import Candidate, Case, Chooser
+from compiler.emit.dtypes import LayerDtypes
 from compiler.emit.expressions import Translator
 from compiler.emit.groups import ClassGroup
 from compiler.emit.listing import LAYERS
@@ -29,6 +30,8 @@ from spec_schema.evaluate import FUNCTIONS, evaluate
 from spec_schema.grammar import Expression
 
 if TYPE_CHECKING:
+    import torch
+
     from compiler.emit.module import ModuleEmitter
 
 Pairs = list[tuple[Case, State]]
@@ -107,7 +110,11 @@ class NodeEmitter:
             by_position |= set(places[:1]) if self._first_is_position(leaves[0]) else set()
         for title in leaves[0].inferred:
             written[title] = self.choose([leaf.inferred[title] for leaf in leaves], cases, title)
-        return self._layer_call(leaves[0], written, by_position)
+        dtypes = LayerDtypes(self.module, leaves)
+        if dtypes.is_argument:
+            written["dtype"] = self.dtype([leaf.dtype for leaf in leaves], cases)
+        made = self._layer_call(leaves[0], written, by_position)
+        return dtypes.converted(made, lambda: self.dtype([leaf.dtype for leaf in leaves], cases))
 
     def _first_is_position(self, leaf: Leaf) -> bool:
         return any(argument.name is None for argument in leaf.node.arguments)
@@ -317,6 +324,11 @@ class NodeEmitter:
     def choose(self, values: Sequence[Any], cases: Sequence[Case], wanted: str) -> ast.expr:
         """Return the expression for values that inference found."""
         return self.chooser.choose(values, cases, self._candidates(cases), wanted)
+
+    def dtype(self, dtypes: Sequence[torch.dtype], cases: Sequence[Case]) -> ast.expr:
+        """Return the expression for a dtype that rules give."""
+        self.module.names.used.add("torch")
+        return self.choose(dtypes, cases, "dtype")
 
     def _candidates(self, cases: Sequence[Case]) -> list[Candidate]:
         candidates = []

@@ -13,11 +13,14 @@ from compiler.emit.groups import ClassGroup
 from compiler.emit.nodes import NodeEmitter
 from compiler.emit.programs import ProgramTranslator
 from compiler.emit.syntax import assign, call, dotted, function, name, own
+from compiler.infer.dtypes import FLOAT
 from compiler.program import ModuleBody, TensorEntry
 from compiler.resolve.values import free_names
 from spec_schema.grammar import Expression, Program
 
 if TYPE_CHECKING:
+    import torch
+
     from compiler.emit.module import ModuleEmitter
 
 CONSTANT_MAKERS = {"zeros": "torch.zeros", "ones": "torch.ones"}
@@ -69,8 +72,12 @@ class TensorEmitter:
         return call(maker, *sizes, **keywords)
 
     def _dtype(self, entry: TensorEntry) -> dict[str, ast.expr]:
-        dtype = entry.type.dtype if entry.type else "float"
-        return {} if dtype in ("float", "float32") else {"dtype": dotted(f"torch.{dtype}")}
+        """Return the argument for the dtype of a tensor, if any instance has another than torch's default."""
+        dtypes = self._dtypes(entry)
+        return {} if set(dtypes) == {FLOAT} else {"dtype": self.nodes.dtype(dtypes, self.cases)}
+
+    def _dtypes(self, entry: TensorEntry) -> list[torch.dtype]:
+        return [case.state.tensors[entry.name].dtype for case in self.cases]
 
     def _initialiser(self, entry: TensorEntry) -> ast.expr | None:
         """Return the initialiser if all instances have the same."""
@@ -131,8 +138,9 @@ class TensorEmitter:
         if _is_number(value):
             self.module.names.used.add("torch")
             result = call("torch.tensor", result)
-        if entry.type is not None and entry.type.dtype != "float":
-            result = call(ast.Attribute(result, "to", ast.Load()), dotted(f"torch.{entry.type.dtype}"))
+        if entry.type is not None:
+            dtype = self.nodes.dtype(self._dtypes(entry), self.cases)
+            result = call(ast.Attribute(result, "to", ast.Load()), dtype)
         return result
 
     def _function(self, entry: TensorEntry, translator: ProgramTranslator, value: Program) -> ast.expr:

@@ -13,6 +13,7 @@ from torch import Tensor
 from compiler.catalogue.operation_table import FUNCTIONS, METHODS
 from compiler.catalogue.operations import CallProblem, excess, method_signature, operation, signature
 from compiler.infer.cells import Cell
+from compiler.infer.one_dtype import OF_FLOATS, PRODUCTS, check_dtypes
 from compiler.infer.reasons import fixed_size, forms, refusal
 from compiler.infer.values import show, tensors_in
 from spec_schema.clock import check_time
@@ -159,8 +160,9 @@ def attempt(
     """Call a function of torch; what it refuses is located, with the shapes that it got."""
     check_time(partial(run.source.span, node), run.engine.trail.notes)
     check_no_layers(run, _written(node, len(arguments) + len(keywords)), [*arguments, *keywords.values()])
-    if name in _PRODUCTS:
-        check_dtypes(run, node, name, *_named(node, [*arguments, *keywords.values()]))
+    if name in PRODUCTS or name in OF_FLOATS:
+        names, values = _named(node, [*arguments, *keywords.values()])
+        check_dtypes(name, names, values, run.source.span(node), run.engine.trail.notes())
     if name in _MANY and tensors_in(arguments):
         check_pieces(run, node, f"`{name}`", tensors_in(arguments)[0])
     try:
@@ -169,31 +171,6 @@ def attempt(
         raise
     except TORCH_ERRORS as error:
         raise SpecError([_refused(run, node, name, error, [*arguments, *keywords.values()])]) from None
-
-
-_PRODUCTS = frozenset(
-    "@ matmul mm bmm mv dot inner linear bilinear addmm addmv addbmm baddbmm conv1d conv2d conv3d einsum "
-    "scaled_dot_product_attention conv_transpose1d conv_transpose2d conv_transpose3d".split()
-)
-"""What takes operands of one dtype; on the meta device torch lets others pass."""
-
-
-def check_dtypes(
-    run: Interpreter, node: ast.AST, what: str, names: Sequence[str], values: Sequence[Any]
-) -> None:
-    """Refuse a product of tensors of different dtypes."""
-    tensors = [(n, v) for n, v in zip(names, values, strict=False) if isinstance(v, Tensor)]
-    kinds = {str(value.dtype).removeprefix("torch.") for _, value in tensors if value.dtype != torch.bool}
-    if len(kinds) > 1:
-        found = "   ".join(f"{n}: {str(v.dtype).removeprefix('torch.')}{show(v)}" for n, v in tensors)
-        raise refuse(
-            "dtype-mismatch",
-            f"`{what}` needs one dtype, and gets {' and '.join(sorted(kinds))}",
-            run.source.span(node),
-            label=found,
-            notes=run.engine.trail.notes(),
-            help="convert one of them: `x.to(float32)`",
-        )
 
 
 _MANY = frozenset(
@@ -272,8 +249,9 @@ def apply_operator(
 ) -> Any:
     """Apply an operator to tensors; sizes that do not broadcast are named with their dimension."""
     check_no_layers(run, parts(node), operands)
-    if what in _PRODUCTS:
-        check_dtypes(run, node, what, [_text(part) for part in parts(node)], operands)
+    if what in PRODUCTS:
+        names = [_text(part) for part in parts(node)]
+        check_dtypes(what, names, operands, run.source.span(node), run.engine.trail.notes())
     try:
         return run.perform(node, what, function, operands, {})
     except SpecError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.catalogue.operation_table import LIST_FIRST
 from compiler.infer.arguments import evaluate_arguments
 from compiler.infer.calls import TORCH_ERRORS, check_arguments, operation_named
+from compiler.infer.one_dtype import check_dtypes
 from compiler.infer.reasons import forms, refusal
 from compiler.infer.states import BlockState
 from compiler.infer.watched import call_watched
@@ -31,6 +32,9 @@ def combine_values(
     plugins = engine.plugins.operations
     if name not in plugins:
         check_arguments(span, name, [values, *positional], keywords)
+    parallel = isinstance(state.definition.body, ParallelBody)
+    names = [*state.children] if parallel else ["x", "the layers"]
+    check_dtypes(name, names, values, span, engine.trail.notes())
 
     def combined(*arguments: Any) -> Any:
         function = operation_named(name, plugins)
@@ -41,8 +45,6 @@ def combine_values(
             return combined(values, *positional)
         return reduce(lambda a, b: combined(a, b, *positional), values)
     except TORCH_ERRORS as error:
-        parallel = isinstance(state.definition.body, ParallelBody)
-        names = [*state.children] if parallel else ["x", "the layers"]
         raise refuse(
             "shape-mismatch",
             refusal("the residual" if combine is None else f"`{name}`", error, values),

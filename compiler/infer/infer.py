@@ -12,8 +12,10 @@ from torch import Tensor
 
 from compiler.infer.cells import Cell
 from compiler.infer.conditions import Conditions
+from compiler.infer.dtypes import dtypes_of
 from compiler.infer.engine import Engine
 from compiler.infer.finished import finished
+from compiler.infer.give_dtypes import give_dtypes
 from compiler.infer.on_meta import meta_device
 from compiler.infer.own_tensors import check_extent, check_size, dtype_of
 from compiler.infer.sizes import OtherSizes
@@ -123,7 +125,8 @@ class Runs:
 
     def __post_init__(self) -> None:
         with meta_device(torch.float32):
-            self.root = self.engine.builder.instantiate(self.program.model, {})
+            root = self.engine.builder.instantiate(self.program.model, {})
+        self.root = give_dtypes(root, dtypes_of(self.program, root.values))
         self.inputs: Mapping[str, Tensor] = {}
         self.output: Any = None
 

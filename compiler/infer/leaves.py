@@ -8,17 +8,21 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from compiler.catalogue.deferral import SIDE_INPUTS
-from compiler.catalogue.layers import CannotInfer, infer, parse_rule, reads_as_torch
+from compiler.catalogue.layers import CannotInfer, infer, reads_as_torch
 from compiler.infer.arguments import Given
 from compiler.infer.calls import TORCH_ERRORS
+from compiler.infer.dtypes import FLOAT, Dtypes
+from compiler.infer.layer_dtypes import compared_inputs, convert, in_two_dtypes, saved_floats
+from compiler.infer.one_dtype import OneDtypeInside
 from compiler.infer.own_tensors import float_dtype, open_size
 from compiler.infer.reasons import needs_values, reason
 from compiler.infer.states import Leaf, State
 from compiler.infer.symbols import size_text
-from compiler.infer.values import Recipe, freeze, show
+from compiler.infer.values import Recipe, freeze, show, tensors_in
 from compiler.infer.watched import watched
 from compiler.program import Call
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
@@ -32,12 +36,21 @@ FEW = 8
 """Layers in one of torch, which are soon made and called."""
 
 
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A layer on the meta device. `cast` says that it was converted to its dtype after it was made."""
+
+    module: nn.Module
+    dtype: torch.dtype
+    cast: bool
+
+
 @dataclass(eq=False)
 class Leaves:
     """Calls layers of the catalogue. Layers with equal arguments share one module on the meta device."""
 
     engine: Engine
-    modules: dict[Hashable, nn.Module] = field(default_factory=dict)
+    modules: dict[Hashable, Made] = field(default_factory=dict)
 
     def call(
         self, state: Leaf, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span, where: str
@@ -47,10 +60,12 @@ class Leaves:
         assert state.module is not None
         if self.engine.changed:
             self._check_sizes(state, [*inputs, *keywords.values()], place)
-        self._check_dtypes(state, inputs, place)
+        self._check_dtypes(state, inputs, keywords, place)
         try:
-            with self._watched(state, state.values, place):
+            with self._watched(state, state.values, place), self._compared(state, inputs, keywords, place):
                 return state, state.module(*inputs, **keywords)
+        except SpecError:
+            raise
         except TORCH_ERRORS as error:
             refused = self._wrong_inputs(state, inputs, keywords, place)
             raise SpecError([refused or self._leaf_refused(state, inputs, error, place)]) from None
@@ -80,28 +95,40 @@ class Leaves:
         for nested in state.nested.values():
             self._check_sizes(nested, inputs[:1], place)
 
-    def _check_dtypes(self, state: Leaf, inputs: Sequence[Any], place: Span) -> None:
+    def _check_dtypes(
+        self, state: Leaf, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span
+    ) -> None:
         """Refuse an input that the parameters are not multiplied with: on the meta device torch lets it pass."""
         parameters = state.module.parameters() if state.module is not None else ()
         own = next((p.dtype for p in parameters if p.is_floating_point()), None)
         if own is None or state.layer.source != "torch.nn":
             return
-        for argument in state.layer.arguments:
-            index = parse_rule(argument.deferred).input_index if argument.deferred else len(inputs)
-            given = inputs[index] if index < len(inputs) else None
-            if isinstance(given, Tensor) and given.dtype != own:
+        for given in compared_inputs(state, inputs, keywords):
+            if given.dtype != own:
                 wanted, found = (str(each).removeprefix("torch.") for each in (own, given.dtype))
                 raise refuse(
                     "dtype-mismatch",
                     f"`{state.layer.name}` takes {wanted}, and gets {found}",
                     place,
                     label=f"gets {found}{show(given)}",
-                    labels=self._declared(state.node, place),
+                    labels=(*self._declared(state.node, place), *_rule_of(state)),
                     notes=self.engine.trail.notes(),
                     help=f"convert it: `to({wanted})` in a list, `x.to({wanted})` in a program"
                     if given.dtype.is_floating_point
                     else f"look numbers up in an `Embedding`, or convert them: `to({wanted})`",
                 )
+
+    def _compared(
+        self, state: Leaf, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span
+    ) -> AbstractContextManager[object]:
+        """Let what a plugin's layer calls be checked where tensors of several dtypes meet in it."""
+        if state.layer.source == "torch.nn" or state.module is None:
+            return nullcontext()
+        given = tensors_in([*inputs, *keywords.values()])
+        tensors = (*state.module.parameters(), *state.module.buffers(), *given)
+        if len({tensor.dtype for tensor in tensors if tensor.is_floating_point()}) < 2:
+            return nullcontext()
+        return OneDtypeInside(state.layer.name, place, self.engine.trail.notes())
 
     def _shape_leaf(self, state: Leaf, inputs: Sequence[Any], place: Span) -> Leaf:
         try:
@@ -118,15 +145,23 @@ class Leaves:
                 else None,
             ) from None
         nested = {
-            name: self._nested(value, inputs, place)
+            name: self._nested(value, inputs, place, state.dtypes.settled)
             for name, value in state.values.items()
             if isinstance(value, Recipe)
         }
         values = {**state.values, **sizes, **{name: leaf.module for name, leaf in nested.items()}}
-        module = self._module(state, values, inputs)
-        return replace(state, inferred=sizes, module=module, nested=nested, first_call=place)
+        made = self._made(state, values)
+        return replace(
+            state,
+            inferred=sizes,
+            module=made.module,
+            nested=nested,
+            first_call=place,
+            dtype=made.dtype,
+            cast=made.cast,
+        )
 
-    def _nested(self, value: Recipe, inputs: Sequence[Any], place: Span) -> Leaf:
+    def _nested(self, value: Recipe, inputs: Sequence[Any], place: Span, dtypes: Dtypes) -> Leaf:
         """Return an argument that is a layer itself: it is made for the same input."""
         state = self.engine.builder.from_call(value.call, Given(value.positional, value.keywords))
         if not isinstance(state, Leaf):
@@ -136,24 +171,43 @@ class Leaves:
                 value.call.span,
                 help="a layer of the catalogue can",
             )
-        return self._shape_leaf(state, inputs[:1], place)
+        return self._shape_leaf(replace(state, dtypes=dtypes), inputs[:1], place)
 
-    def _module(self, state: Leaf, values: Mapping[str, Any], inputs: Sequence[Any]) -> nn.Module:
-        key = (state.layer.cls, freeze({k: v for k, v in values.items() if not isinstance(v, nn.Module)}))
-        plain = not any(isinstance(v, nn.Module) for v in values.values())
-        if plain and key in self.modules:
+    def _made(self, state: Leaf, values: Mapping[str, Any]) -> Made:
+        """Return a layer in the dtype of its tensors, whose names a rule may say."""
+        made = self._module(state, values, state.dtypes.dtype)
+        dtype = self._one_dtype(state, made.module)
+        return made if dtype == made.dtype else self._module(state, values, dtype)
+
+    def _one_dtype(self, state: Leaf, module: nn.Module) -> torch.dtype:
+        """Return the dtype that rules give to the tensors of a layer, or refuse several: it computes in one."""
+        inside = [(steps, state.dtypes.inside(steps)) for steps, tensor in saved_floats(module)]
+        first, first_dtypes = inside[0] if inside else ((), state.dtypes)
+        for steps, dtypes in inside:
+            if dtypes.dtype != first_dtypes.dtype:
+                raise in_two_dtypes(state, (first, first_dtypes), (steps, dtypes))
+        return first_dtypes.dtype
+
+    def _module(self, state: Leaf, values: Mapping[str, Any], dtype: torch.dtype) -> Made:
+        plain = {k: v for k, v in values.items() if not isinstance(v, nn.Module)}
+        key = (state.layer.cls, freeze(plain), dtype, state.dtypes.rule is None)
+        is_plain = len(plain) == len(values)
+        if is_plain and key in self.modules:
             return self.modules[key]
         self._check_layers_in_one(state, values)
+        given = {"dtype": dtype} if state.layer.takes_dtype and dtype != FLOAT else {}
         try:
-            with float_dtype(self.engine.dtype), self._watched(state, values, state.node.span):
-                module: nn.Module = state.layer.cls(**values).eval()
+            with float_dtype(FLOAT), self._watched(state, values, state.node.span):
+                module: nn.Module = state.layer.cls(**values, **given).eval()
         except TORCH_ERRORS as error:
             raise SpecError([self._construction_refused(state, values, error)]) from None
         to_meta(module)
         self._check_dimensions(state, module)
-        if plain:
-            self.modules[key] = module
-        return module
+        converts = not state.layer.takes_dtype and state.dtypes.rule is not None
+        made = Made(module, dtype, converts and convert(module, dtype))
+        if is_plain:
+            self.modules[key] = made
+        return made
 
     def _check_layers_in_one(self, state: Leaf, values: Mapping[str, Any]) -> None:
         """Refuse a layer of very many layers before it is made: that takes time and memory for each."""
@@ -300,6 +354,14 @@ class Leaves:
                     help="name two layers: one that runs twice gets equal sizes each time",
                 )
         return None
+
+
+def _rule_of(state: Leaf) -> tuple[Label, ...]:
+    """Return a label at the rule that gives a layer another dtype than the whole model has."""
+    rule = state.dtypes.rule
+    if rule is None or rule.dtype_span is None or not rule.selector.components:
+        return ()
+    return (Label(rule.dtype_span, f"the dtype of this {state.layer.name}"),)
 
 
 def to_meta(module: nn.Module) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from compiler.infer.dtypes import FLOAT
 from compiler.infer.states import BlockState
 from compiler.infer.values import show, tensors_in
 from compiler.program import ModuleBody, TensorEntry
@@ -18,6 +19,7 @@ from spec_schema.bounds import bindings
 from spec_schema.diagnostics import Label, SpecError, refuse
 from spec_schema.grammar import Expression, Program
 from spec_schema.limits import DEFAULT_LIMITS, Limits
+from spec_schema.selectors import Step
 from spec_schema.source import Span
 from spec_schema.tensors import TensorType
 
@@ -41,8 +43,7 @@ class OwnTensors:
         if state.tensors:
             self._check_sizes(body, state, bound)
             return dict(state.tensors)
-        with float_dtype(self.engine.dtype):
-            return {name: self._tensor(entry, state, bound) for name, entry in body.tensors.items()}
+        return {name: self._tensor(entry, state, bound) for name, entry in body.tensors.items()}
 
     def _check_sizes(self, body: ModuleBody, state: BlockState, bound: Mapping[str, Any]) -> None:
         """Refuse a tensor whose sizes are others where an open dimension has another size."""
@@ -63,17 +64,22 @@ class OwnTensors:
                 value = self._checked(entry, entry.type, value, state, bound)
             return value
         assert entry.type is not None
-        return torch.empty(self.dimensions(entry.type, state, bound), dtype=dtype_of(entry.type.dtype))
+        sizes = self.dimensions(entry.type, state, bound)
+        return torch.empty(sizes, dtype=declared_dtype(entry, entry.type, state))
 
     def value(self, entry: TensorEntry, state: BlockState) -> Tensor:
-        """Compute the `value` of a buffer, on whatever device torch makes tensors."""
+        """Compute the `value` of a buffer, on whatever device torch makes tensors.
+
+        It has the dtype that its formula has in any program: no rule rounds what it is computed from.
+        """
         source = entry.value
         assert source is not None
         run = self.engine.interpreter(source, replace(state, tensors={}), {}, {})
         run.has_data = False
-        value = run.run(source.body) if isinstance(source, Program) else run.value(source.tree)
-        if isinstance(value, bool | int | float | list | tuple) and not tensors_in(value):
-            value = torch.tensor(value)
+        with float_dtype(FLOAT):
+            value = run.run(source.body) if isinstance(source, Program) else run.value(source.tree)
+            if isinstance(value, bool | int | float | list | tuple) and not tensors_in(value):
+                value = torch.tensor(value)
         if not isinstance(value, Tensor):
             raise refuse(
                 "not-a-tensor",
@@ -99,7 +105,7 @@ class OwnTensors:
                 label="declared here",
                 labels=(Label(entry.value.scalar.span, show(value)),) if entry.value else (),
             )
-        return value.to(dtype_of(declared.dtype))
+        return value.to(declared_dtype(entry, declared, state))
 
     def dimensions(self, tensor: TensorType, state: BlockState, bound: Mapping[str, Any]) -> tuple[int, ...]:
         """Return the sizes of a tensor type."""
@@ -127,6 +133,13 @@ def check_extent(sizes: tuple[Any, ...], tensor: TensorType) -> tuple[Any, ...]:
         note = f"the limit is {LARGEST_EXTENT:,}"
         raise refuse("bad-size", f"a tensor of {elements:,} elements", tensor.span, notes=(note,))
     return sizes
+
+
+def declared_dtype(entry: TensorEntry, declared: TensorType, state: BlockState) -> torch.dtype:
+    """Return the dtype of a tensor of a block: the declared one, or where that is `float`, the one that rules give."""
+    if declared.dtype == "float":
+        return state.dtypes.inside([Step(entry.name)]).dtype
+    return dtype_of(declared.dtype)
 
 
 @contextmanager

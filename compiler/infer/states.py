@@ -9,12 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import repeat
 
+import torch
 from torch import Tensor, nn
 
 from compiler.catalogue.layers import LayerType
-from compiler.program import Call, Definition, Item, ModuleBody, Repeat, Sequence
+from compiler.infer.dtypes import FLOAT, NO_RULES, Dtypes
+from compiler.program import (
+    Call,
+    Definition,
+    Item,
+    ModuleBody,
+    ParallelBody,
+    Repeat,
+    ResidualBody,
+    Sequence,
+    SequenceBody,
+)
 from spec_schema.source import Span
+
+ROWS = (nn.Sequential, nn.ModuleList)
+"""Modules of torch whose layers stand in a row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +47,12 @@ class Leaf:
     """Arguments that are layers themselves, shaped by the same input."""
     first_call: Span | None = None
     """Where it is called first, and so gets its inferred sizes."""
+    dtypes: Dtypes = NO_RULES
+    """What rules give to its tensors."""
+    dtype: torch.dtype = FLOAT
+    """That of its floating-point tensors, which is one."""
+    cast: bool = False
+    """Whether its constructor takes no dtype, so that it is converted after it was made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +104,8 @@ class BlockState:
     """The inputs of the first call, from which sizes of parameters may be taken."""
     output: object = None
     called: bool = False
+    dtypes: Dtypes = NO_RULES
+    """What rules give to its tensors."""
 
     @cached_property
     def places(self) -> Mapping[str, int]:
@@ -101,3 +125,39 @@ def used_children(state: BlockState) -> Iterator[tuple[str, State]]:
     for name, child in state.children.items():
         if everything or name in state.used:
             yield name, child
+
+
+def type_name(state: State) -> str:
+    """Return the name of the type of a layer, as selectors know it."""
+    match state:
+        case Leaf():
+            return state.layer.name
+        case BlockState():
+            return state.definition.name
+        case Chain():
+            return "Sequential"
+    return ""
+
+
+def row_items(state: State) -> int | None:
+    """Return how many layers stand in a row in this one: those of a list, of a repeat, or of a list of branches."""
+    match state:
+        case Chain():
+            return len(state.states)
+        case BlockState(definition=Definition(body=SequenceBody() | ResidualBody())):
+            return len(state.children)
+        case BlockState(definition=Definition(body=ParallelBody(branches=branches))):
+            return len(branches) if all(branch.name is None for branch in branches) else None
+        case Leaf(module=nn.Module() as module):
+            return row_length(module)
+    return None
+
+
+def row_length(module: nn.Module) -> int | None:
+    """Return how many layers stand in a row in a module of torch."""
+    return len(module) if isinstance(module, ROWS) else None
+
+
+def places(count: int | None) -> Iterator[tuple[int, int] | None]:
+    """Yield the place of each layer in a row of so many, or None without end."""
+    return iter(repeat(None)) if count is None else ((at, count) for at in range(count))

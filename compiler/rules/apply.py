@@ -17,6 +17,7 @@ from compiler.plan import Decision, Initialisation, Plan, PlanRow, Tie, meta
 from compiler.program import InitRule, PlacementRule, SelectorRule, ShareGroup
 from compiler.rules.agreement import differing_names, disagreements, frozen_in_part
 from compiler.rules.defaults import default_rules
+from compiler.rules.dtype import DtypeRules, dtype_decisions, dtype_problems, dtype_rules
 from compiler.rules.items import bind_all
 from compiler.rules.padding import padding
 from compiler.rules.share import Group, resolve_shares
@@ -68,7 +69,9 @@ class RuleApplier:
         groups, ties = resolve_shares(self.table, scopes, self.problems, self.used)
         frozen = self._frozen(scopes)
         placed = self._placement(groups)
-        rows = [self._row(group, frozen, placed) for group in groups]
+        dtypes = dtype_rules(self.inferred.root, self.table)
+        self.problems.extend(dtype_problems(self.table, dtypes))
+        rows = [self._row(group, frozen, placed, dtypes) for group in groups]
         self._check_losers()
         self._report_unused(scopes)
         if self.problems:
@@ -77,7 +80,9 @@ class RuleApplier:
 
     # One row.
 
-    def _row(self, group: Group, frozen: Mapping[str, list[Decision]], placed: Sites) -> PlanRow:
+    def _row(
+        self, group: Group, frozen: Mapping[str, list[Decision]], placed: Sites, dtypes: DtypeRules
+    ) -> PlanRow:
         owner = group.rows[0]
         check_time(owner.span)
         shape, dtype = meta(owner.tensor)
@@ -98,7 +103,14 @@ class RuleApplier:
             initialisation,
             owner.steps,
             owner,
-            (*shares, *decisions, *rows_of_padding.values(), *frozen.get(owner.name, []), *placements),
+            (
+                *shares,
+                *decisions,
+                *rows_of_padding.values(),
+                *frozen.get(owner.name, []),
+                *placements,
+                *dtype_decisions(owner, dtypes),
+            ),
             tuple(rows_of_padding),
         )
 

@@ -30,6 +30,7 @@ from compiler.program import (
     ValueTree,
 )
 from compiler.resolve.values import free_names, place_of, text_of
+from compiler.rules.dtype import own_dtype
 from compiler.rules.table import TensorRow
 from spec_schema.selectors import Step
 from spec_schema.source import Span
@@ -176,14 +177,10 @@ class Origins:
             return Origin(name, row.entry.type.span)
         if row.entry is not None and row.entry.type is None:
             return Origin(f"{name}, as its value has it", row.entry.span)
-        if isinstance(row.owner, Leaf) and "dtype" in row.owner.values:
-            argument = find_argument(row.owner.node, list(row.owner.values), "dtype")
-            return Origin(name, argument.span if argument else row.owner.node.span)
-        if not row.tensor.dtype.is_floating_point and isinstance(row.owner, Leaf):
+        if isinstance(row.owner, Leaf) and own_dtype(row) is not None:
             return Origin(f"{name}, as {row.owner.layer.name} makes it", row.owner.node.span)
-        rules = self.inferred.root.definition.rules.placement
-        deciding = [rule for rule in rules if rule.dtype and rule.selector.matches(row.steps)]
-        return Origin(name, deciding[-1].dtype_span if deciding else None)
+        rule = self.inferred.root.dtypes.inside(row.steps).rule
+        return Origin(name, rule.dtype_span if rule is not None else None)
 
     # The way from the model to a tensor.
 

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import repeat
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from compiler.infer.states import BlockState, Chain, Leaf, State, used_children
-from compiler.program import (
-    Definition,
-    InitRule,
-    ModuleBody,
-    ParallelBody,
-    ResidualBody,
-    Rules,
-    SelectorRule,
-    SequenceBody,
-    TensorEntry,
+from compiler.infer.states import (
+    BlockState,
+    Chain,
+    Leaf,
+    State,
+    places,
+    row_items,
+    row_length,
+    type_name,
+    used_children,
 )
+from compiler.program import InitRule, ModuleBody, Rules, SelectorRule, TensorEntry
 from compiler.rules.lookup import Lookup
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import refuse
@@ -30,8 +29,6 @@ from spec_schema.selectors import Selector, Step
 from spec_schema.source import Span
 
 NOTHING = range(0), range(0)
-ROWS = (nn.Sequential, nn.ModuleList)
-"""Modules of torch whose layers stand in a row."""
 TORCH = "torch.nn."
 """What the modules of torch's layers begin with."""
 
@@ -163,40 +160,6 @@ def _count(state: State, known: dict[State, int]) -> int:
     return known[state]
 
 
-def _type(state: State) -> str:
-    match state:
-        case Leaf():
-            return state.layer.name
-        case BlockState():
-            return state.definition.name
-        case Chain():
-            return "Sequential"
-    return ""
-
-
-def _items(state: State) -> int | None:
-    """Return how many layers stand in a row in this one: those of a list, of a repeat, or of a list of branches."""
-    match state:
-        case Chain():
-            return len(state.states)
-        case BlockState(definition=Definition(body=SequenceBody() | ResidualBody())):
-            return len(state.children)
-        case BlockState(definition=Definition(body=ParallelBody(branches=branches))):
-            return len(branches) if all(branch.name is None for branch in branches) else None
-        case Leaf(module=nn.Module() as module):
-            return _row_length(module)
-    return None
-
-
-def _row_length(module: nn.Module) -> int | None:
-    return len(module) if isinstance(module, ROWS) else None
-
-
-def _places(count: int | None) -> Iterator[tuple[int, int] | None]:
-    """Yield the place of each layer in a row of so many, or None without end."""
-    return iter(repeat(None)) if count is None else ((at, count) for at in range(count))
-
-
 @dataclass(frozen=True, eq=False)
 class Part:
     """A module inside a layer of the catalogue, or the layer itself: its own tensors, and what is inside it."""
@@ -229,8 +192,8 @@ def _part(
         if tensor is not None
     ]
     inner = [(name, child) for name, child in module._modules.items() if child is not None]
-    places = _places(len(inner) if isinstance(module, ROWS) else None)
-    parts = [_part(child, name, steps, of_torch, next(places)) for name, child in inner]
+    place_of = places(row_length(module))
+    parts = [_part(child, name, steps, of_torch, next(place_of)) for name, child in inner]
     return Part(step, module, of_torch, tuple(tensors), tuple(parts))
 
 
@@ -252,7 +215,7 @@ class _Expansion:
             self.table.scopes.append(scope)
             at = Place(at.steps, at.name, (scope, *at.scopes))
         module = state.module if isinstance(state, Leaf) else None
-        row = ModuleRow(at.steps, at.name, at.scopes, state, module, _items(state))
+        row = ModuleRow(at.steps, at.name, at.scopes, state, module, row_items(state))
         self.table.modules.append(row)
         match state:
             case Leaf(module=nn.Module() as module):
@@ -286,8 +249,8 @@ class _Expansion:
 
     def _children(self, children: Iterable[tuple[str, State]], row: ModuleRow) -> None:
         """Add the layers inside a module, each with its place if they stand in a row."""
-        for (name, child), place in zip(children, _places(row.items), strict=False):
-            self.state(child, _inside(row, Step(name, _type(child), place)))
+        for (name, child), place in zip(children, places(row.items), strict=False):
+            self.state(child, _inside(row, Step(name, type_name(child), place)))
 
     def _part(self, part: Part, leaf: Leaf, layer: ModuleRow, at: Place) -> None:
         for steps, tensor, kind, saved in part.tensors:
@@ -309,7 +272,7 @@ class _Expansion:
             self.table.tensors.append(row)
         for inner in part.parts:
             before, place = self._size(), _inside(at, inner.step)
-            items = _row_length(inner.module)
+            items = row_length(inner.module)
             self.table.modules.append(
                 ModuleRow(place.steps, place.name, place.scopes, None, inner.module, items)
             )

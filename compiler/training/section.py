@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from compiler.infer.dtypes import default_dtype
 from compiler.infer.infer import Inferred
 from compiler.infer.on_meta import meta_device
 from compiler.plan import Plan
 from compiler.program import Rules, Scope, SelectorRule
-from compiler.rules.dtype import default_dtype
 from compiler.rules.items import bind, takes_nothing
 from compiler.rules.table import RuleScope
 from compiler.rules.unused import unused_selector

@@ -11,8 +11,8 @@ import torch
 import compiler
 import runtime
 from compiler import Artifact, SpecError
+from compiler.infer.dtypes import default_dtype
 from compiler.printing import print_program
-from compiler.rules.dtype import default_dtype
 
 SPEC = """
 spec: 1
