@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from runtime.classes import ARTIFACT, root_class
 from runtime.devices import memory_of
 from runtime.freezing import keep_statistics
 from runtime.initialise import FirstValues
-from runtime.placement import MEMORY_SHARE, Devices, settle, target_devices
+from runtime.memory import MEMORY_SHARE, available_memory
+from runtime.placement import Devices, settle, target_devices
 from runtime.ties import keep_ties
 from runtime.unsaved import keep_unsaved
+from runtime.work import check_work
 from spec_schema.diagnostics import refuse
 
 Values = Callable[[PlanRow], Tensor]
@@ -37,16 +39,18 @@ def build(
 
     `device` overrides the spec's placement: one device for the whole model, or `{selector: device}`, rules that
     come after those of the spec. Checkpoints that the spec names are looked up from `folder`,
-    if not given that of the spec.
+    if not given that of the spec. `allow_large` builds a model all the same that takes much memory, or whose first
+    values take much work.
     `on_row` is called after each tensor, to show progress.
 
     Raises:
-        SpecError: a device that the spec names is not there, a checkpoint does not fit, or the model is too
-            large for its device.
+        SpecError: a device that the spec names is not there, a checkpoint does not fit, the model is too large for
+            its device, or its first values take too much work.
         ValueError: there is no such `device`.
     """
     artifact = settle(artifact, device, allow_large)
-    _check_memory(artifact, allow_large)
+    check_memory(artifact, artifact.plan.rows, allow_large)
+    check_work(artifact, artifact.plan.rows, allow_large)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         first_values = FirstValues(artifact, seed, folder, pool)
 
@@ -87,11 +91,11 @@ def place(model: nn.Module, row: PlanRow, tensor: Tensor) -> None:
             module._buffers[title] = value
 
 
-def _check_memory(artifact: Artifact, allow_large: bool) -> None:
-    """Refuse what does not fit into 80 % of the memory of its device."""
+def check_memory(artifact: Artifact, rows: Sequence[PlanRow], allow_large: bool) -> None:
+    """Refuse tensors that do not fit into 80 % of the memory of their device."""
     needed: dict[torch.device, int] = {}
     there = target_devices(artifact.plan)
-    for name, size in bytes_per_device(artifact.plan.rows).items():
+    for name, size in bytes_per_device(rows).items():
         needed[there[name]] = needed.get(there[name], 0) + size
     for device, size in needed.items():
         available = _memory(device)
@@ -102,7 +106,7 @@ def _check_memory(artifact: Artifact, allow_large: bool) -> None:
                 f"the parameters take {size / 2**30:.1f} GiB, and "
                 f"{available * MEMORY_SHARE / 2**30:.1f} GiB is the limit {where}",
                 artifact.program.model.span,
-                help="give `--allow-large` to build it all the same",
+                help="give `--allow-large`, or `allow_large=True` in Python, to build it all the same",
             )
 
 
@@ -111,13 +115,6 @@ def _memory(device: torch.device) -> int | None:
     if device.type == "cpu":
         return available_memory()
     return memory_of(device)
-
-
-def available_memory() -> int:
-    """Return the memory of this machine that is free for use, in bytes."""
-    import psutil
-
-    return int(psutil.virtual_memory().available)
 
 
 def _check_complete(model: nn.Module, artifact: Artifact) -> None:

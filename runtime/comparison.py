@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
-from typing import Any
+from typing import Any, TypeAlias
 
 from compiler.artifact import Canonical
 from runtime.manifest import Manifest, differences
@@ -15,6 +14,10 @@ NOT_STRUCTURE = ("name", "presets", "init", "placement", "train")
 SHOWN = 20
 """Lines about the two specs; all tensors are listed."""
 LONGEST = 60
+DEEP, DIGITS = 64, 9
+"""Components of a name, and digits of a number in it, that are compared: a file may have names of any length."""
+
+_Tree: TypeAlias = dict[str, "_Tree"]
 
 
 def tensor_lines(first: Manifest, second: Manifest, here: str, there: str) -> list[str]:
@@ -35,19 +38,39 @@ def tensor_lines(first: Manifest, second: Manifest, here: str, there: str) -> li
 
 def _only(names: Iterable[str], others: Iterable[str], where: str) -> Iterator[str]:
     """Yield the tensors that stand on one side, by the outermost module that the other side has not."""
-    known = {prefix for name in others for prefix in accumulate(name.split("."), "{}.{}".format)}
+    known = _tree(others)
     counts: dict[str, int] = {}
     for name in names:
-        root = next(p for p in accumulate(name.split("."), "{}.{}".format) if p not in known or p == name)
+        root = _root(name.split("."), known)
         counts[root] = counts.get(root, 0) + 1
     for text, roots in collapsed(counts).items():
         count = sum(counts[root] for root in roots)
         yield f"only {where}: {text}" + (f" ({count} tensors)" if count > 1 else "")
 
 
+def _tree(names: Iterable[str]) -> _Tree:
+    """Return dotted names by their components, so that it is no larger than they are."""
+    tree: _Tree = {}
+    for name in names:
+        at = tree
+        for part in name.split("."):
+            at = at.setdefault(part, {})
+    return tree
+
+
+def _root(parts: Sequence[str], known: _Tree) -> str:
+    """Return the first components of a name that no known name begins with, or all of them."""
+    at = known
+    for count, part in enumerate(parts, 1):
+        if part not in at:
+            return ".".join(parts[:count])
+        at = at[part]
+    return ".".join(parts)
+
+
 def collapsed(names: Iterable[str]) -> dict[str, list[str]]:
     """Return names under one text where they differ in a number alone: `h.{0…5}.weight`."""
-    rows: dict[tuple[str, ...], list[str]] = {tuple(name.split(".")): [name] for name in names}
+    rows: dict[tuple[str, ...], list[str]] = {tuple(name.split(".", DEEP)): [name] for name in names}
     for at in reversed(range(max(map(len, rows), default=0))):
         groups: dict[tuple[Any, ...], list[tuple[str, ...]]] = {}
         for row in rows:
@@ -65,7 +88,7 @@ def _merged(rows: Sequence[tuple[str, ...]], at: int) -> tuple[str, ...]:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and str(int(text)) == text
+    return len(text) <= DIGITS and text.isascii() and text.isdigit() and str(int(text)) == text
 
 
 def _ranges(numbers: Sequence[int]) -> str:

@@ -22,12 +22,17 @@ from runtime.initializers import INITIALIZERS, TRANSFORMATIONS, mixture, one_thr
 from runtime.own_values import OwnValues, seeded
 from runtime.random import Draws
 from runtime.surgery.loading import CheckpointValues
+from runtime.work import check_work
 from spec_schema.diagnostics import refuse
 from spec_schema.selectors import parse_selector
 
 
 def initial_values(
-    artifact: Artifact, selector: str = "/", seed: int = 0, folder: str | Path | None = None
+    artifact: Artifact,
+    selector: str = "/",
+    seed: int = 0,
+    folder: str | Path | None = None,
+    allow_large: bool = False,
 ) -> dict[str, Tensor]:
     """Return the first values of some tensors of a model, by canonical name, on the CPU.
 
@@ -35,12 +40,14 @@ def initial_values(
     places. A tensor that is shared is selected by any of its names.
 
     Raises:
-        SpecError: the selector is none, or a checkpoint that the spec names does not fit.
+        SpecError: the selector is none, a checkpoint that the spec names does not fit, or the values take too much
+            work and `allow_large` is not given.
         ValueError: the selector names nothing.
     """
     rows = artifact.plan.select(parse_selector(selector, None))
     if not rows:
         raise ValueError(f"`{selector}` names no parameter or buffer of {artifact.name}")
+    check_work(artifact, rows, allow_large)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         first_values = FirstValues(artifact, seed, folder, pool)
         return {row.name: first_values(row) for row in rows}

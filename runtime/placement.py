@@ -13,10 +13,8 @@ from compiler.placement.place import bytes_per_device, fill_auto, place
 from compiler.placement.places import placement_rule
 from compiler.plan import Plan, PlanRow
 from runtime.devices import accelerators, resolve_device
+from runtime.memory import MEMORY_SHARE
 from spec_schema.diagnostics import refuse
-
-MEMORY_SHARE = 0.8
-"""Of the memory of a device: what the tensors of a model may take."""
 
 LARGER = 1.25
 """By how much the memory of all accelerators is overestimated, again and again, for a model that may not fit."""
@@ -87,7 +85,7 @@ def spread(artifact: Artifact, allow_large: bool) -> Artifact:
             f"the parameters take {taken[AUTO] / 2**30:.1f} GiB, and {total / 2**30:.1f} GiB is the limit on "
             f"{len(rooms)} accelerators",
             artifact.program.model.span,
-            help="give `--allow-large` to build it all the same",
+            help="give `--allow-large`, or `allow_large=True` in Python, to build it all the same",
         )
     return fill_auto(artifact, assigned)
 

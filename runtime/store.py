@@ -16,7 +16,7 @@ from compiler.artifact import Artifact, Canonical
 from compiler.catalogue.plugins import Plugin
 from compiler.pipeline import compile_canonical
 from compiler.plan import PlanRow
-from runtime.build import assemble
+from runtime.build import assemble, check_memory
 from runtime.classes import artifact_of
 from runtime.comparison import spec_lines, tensor_lines
 from runtime.files.header import DTYPES, FileError, strict_json
@@ -35,6 +35,7 @@ from runtime.manifest import (
 from runtime.placement import Devices, settle
 from runtime.ties import differing_ties
 from runtime.unsaved import compute_unsaved
+from runtime.work import check_work
 
 KIND = "model"
 FIRST_FORMAT = "blockprint/1"
@@ -150,9 +151,14 @@ class Saved:
         """Return the tensors of the file under all the names that an artifact gives them."""
         return of_plan(artifact.plan, self.dtypes)
 
-    def model(self, device: Devices = None, plugins: Iterable[str | Plugin] = ()) -> nn.Module:
+    def model(
+        self, device: Devices = None, plugins: Iterable[str | Plugin] = (), allow_large: bool = False
+    ) -> nn.Module:
         """Return the model; see `load`."""
-        artifact = self.artifact(plugins)
+        artifact = settle(self.artifact(plugins), device, allow_large)
+        unsaved = [row for row in artifact.plan.rows if not row.persistent]
+        check_memory(artifact, unsaved, allow_large)
+        check_work(artifact, unsaved, allow_large)
         first_values = FirstValues(artifact)  # a buffer that is not persistent is computed again
 
         def value(row: PlanRow) -> Tensor:
@@ -160,22 +166,24 @@ class Saved:
                 return self.tensors[row.name]
             return first_values(row).to(self.dtypes.get(row.name, row.dtype))
 
-        return assemble(settle(artifact, device), value)
+        return assemble(artifact, value)
 
 
 def _versions(versions: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items()) or "another version"
 
 
-def read_saved(path: str | Path, digest: str | None = None, values: bool = True) -> Saved:
+def read_saved(
+    path: str | Path, digest: str | None = None, values: bool = True, allow_large: bool = False
+) -> Saved:
     """Return what a file has, checked as far as that goes without compiling. Without `values` they are not kept.
 
     Raises:
-        FileError: the file is damaged, no saved model, or has not the `digest` that is expected.
+        FileError: the file is damaged, no saved model, has not the `digest` that is expected, or is too large.
         OSError: the file cannot be read.
         ValueError: the `digest` is none.
     """
-    contents = read_file(path, digest, values)
+    contents = read_file(path, digest, values, allow_large)
     try:
         about = _about(contents)
         return Saved(
@@ -245,25 +253,31 @@ def load(
     device: Devices = None,
     plugins: Iterable[str | Plugin] = (),
     digest: str | None = None,
+    allow_large: bool = False,
 ) -> nn.Module:
     """Return the model in a file. Nothing but the file is needed, and no code in it is run.
 
-    Each byte of the file is checked against the digest in it, and that against the `digest` that is expected.
+    Each byte of the file is checked against the digest in it, and that against the `digest` that is expected. Buffers
+    that are not saved are computed: what takes much memory or work is refused first, but with `allow_large`.
 
     Raises:
         FileError: the file is damaged, no saved model, or has not the `digest` that is expected; or its tensors are
             not those of its spec.
-        SpecError: the spec in it is refused.
+        SpecError: the spec in it is refused, or takes too much memory or work.
         OSError: the file cannot be read.
         ValueError: there is no such `device`, or the `digest` is none.
     """
-    saved = read_saved(path, digest)
+    saved = read_saved(path, digest, allow_large=allow_large)
     _note_format(saved)
-    return saved.model(device, plugins)
+    return saved.model(device, plugins, allow_large)
 
 
 def load_into(
-    model: nn.Module, path: str | Path, plugins: Iterable[str | Plugin] = (), digest: str | None = None
+    model: nn.Module,
+    path: str | Path,
+    plugins: Iterable[str | Plugin] = (),
+    digest: str | None = None,
+    allow_large: bool = False,
 ) -> None:
     """Give the values in a file to a model that was built from a spec, wherever its tensors are.
 
@@ -279,7 +293,7 @@ def load_into(
         ValueError: the model has no values, or the `digest` is none.
     """
     own = artifact_of(model)
-    saved = read_saved(path, digest)
+    saved = read_saved(path, digest, allow_large=allow_large)
     _note_format(saved)
     artifact = own if json.dumps(saved.canonical) == json.dumps(own.canonical) else saved.artifact(plugins)
     saved.check(artifact)

@@ -40,14 +40,15 @@ def save_tensors(value: Tensors, path: str | Path) -> None:
     write_sealed(path, KIND, about, writer.tensors)
 
 
-def load_tensors(path: str | Path, digest: str | None = None) -> Tensors:
+def load_tensors(path: str | Path, digest: str | None = None, allow_large: bool = False) -> Tensors:
     """Return what `save_tensors` saved, bit for bit and on the CPU. No code in the file is run: there is none.
 
     Raises:
-        FileError: the file was not saved by `save_tensors`, is damaged, or has not the `digest` that is expected.
+        FileError: the file was not saved by `save_tensors`, is damaged, has not the `digest` that is expected, or is
+            too large for the memory and `allow_large` is not given.
         OSError: the file cannot be read.
     """
-    found = read_sealed(path, KIND, "was not saved by `save_tensors`", digest)
+    found = read_sealed(path, KIND, "was not saved by `save_tensors`", digest, allow_large)
     try:
         return _Reader(found.tensors).value(found.about["structure"])
     except (KeyError, ValueError, RecursionError):

@@ -85,5 +85,9 @@ Device = Annotated[
     ),
 ]
 AllowLarge = Annotated[
-    bool, typer.Option("--allow-large", help="Build the model even if it may not fit into memory.")
+    bool,
+    typer.Option(
+        "--allow-large",
+        help="Build or load the model even if that takes much memory or work.",
+    ),
 ]

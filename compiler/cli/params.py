@@ -11,7 +11,16 @@ from rich.console import Console
 
 from compiler.cli.console import out, table
 from compiler.cli.explain import dtype_text, form_text
-from compiler.cli.options import ExpectDigest, ImportPaths, OutputFormat, Plugins, Preset, Settings, Spec
+from compiler.cli.options import (
+    AllowLarge,
+    ExpectDigest,
+    ImportPaths,
+    OutputFormat,
+    Plugins,
+    Preset,
+    Settings,
+    Spec,
+)
 from compiler.cli.outcome import Format
 from compiler.cli.selection import SelectorText, select
 from compiler.cli.subject import Subject
@@ -37,6 +46,7 @@ def params(
     plugin: Plugins = None,
     import_path: ImportPaths = None,
     expect_digest: ExpectDigest = None,
+    allow_large: AllowLarge = False,
     format: OutputFormat = Format.text,
 ) -> None:
     """List parameters and buffers; of a saved model, their values too.
@@ -44,7 +54,7 @@ def params(
     Of a saved model also the mean, deviation, range and norm of each tensor, and the values themselves where
     a selector names a few.
     """
-    artifact, found = _read(Subject(spec, set_, preset, plugin, import_path, expect_digest))
+    artifact, found = _read(Subject(spec, set_, preset, plugin, import_path, expect_digest), allow_large)
     rows = select(artifact, selector)
     tensors = {row.name: found[row.name] for row in rows if found}
     if tensors:  # they may have been cast since the spec was built
@@ -61,13 +71,13 @@ def params(
             print_values(out(), tensors)
 
 
-def _read(subject: Subject) -> tuple[Artifact, Mapping[str, Tensor]]:
+def _read(subject: Subject, allow_large: bool) -> tuple[Artifact, Mapping[str, Tensor]]:
     """Return the artifact, and the tensors of a saved model by each of their names."""
     if not subject.is_model:
         return subject.artifact(), {}
     from runtime.classes import artifact_of
 
-    model = subject.model("cpu")
+    model = subject.model("cpu", allow_large)
     named = [
         *model.named_parameters(remove_duplicate=False),
         *model.named_buffers(remove_duplicate=False),

@@ -108,7 +108,7 @@ def run(
     training = {"out": out, "epochs": epochs, "resume": resume, "data_limit": data_limit}
     if subject.is_model:
         _refuse(training, "this is a saved model")
-        model = subject.model(devices)
+        model = subject.model(devices, allow_large)
         print_forward(model, seed, format)
     elif (artifact := subject.artifact()).training is None:
         _refuse(training, "the spec has no `train` section")

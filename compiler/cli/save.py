@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from compiler.cli.console import out, status
-from compiler.cli.options import OutputFormat, Plugins
+from compiler.cli.options import AllowLarge, OutputFormat, Plugins
 from compiler.cli.outcome import Format, UsageProblem
 from compiler.cli.selection import read_selector
 from compiler.cli.subject import Subject, check_file, nearest
@@ -51,6 +51,7 @@ def save(
     like: Like,
     leave: Leave = None,
     plugin: Plugins = None,
+    allow_large: AllowLarge = False,
     format: OutputFormat = Format.text,
 ) -> None:
     """Write a model in the names of the checkpoint that it was loaded from.
@@ -70,7 +71,8 @@ def save(
     from runtime.surgery.saving import save_like
 
     with status(f"writing {output}"):
-        written = save_like(load(model, "cpu", plugin or ()), output, like, leave or ())
+        loaded = load(model, "cpu", plugin or (), allow_large=allow_large)
+        written = save_like(loaded, output, like, leave or ())
     if format is Format.json:
         facts = {"tensors": written.tensors, "kept": written.kept, "files": list(written.files)}
         print(json.dumps(facts, indent=2))

@@ -87,7 +87,7 @@ class Subject:
                 import_paths=self.import_paths or (),
             )
 
-    def saved(self, values: bool) -> Saved:
+    def saved(self, values: bool, allow_large: bool = False) -> Saved:
         """Read a saved model, and make sure that it is whole. Without `values` they are not kept.
 
         Raises:
@@ -107,14 +107,14 @@ class Subject:
                 digest = None if self.expect_digest is None else check_digest(self.expect_digest)
             except ValueError as error:
                 raise UsageProblem(str(error)) from None
-            saved = read_saved(self.path, digest, values)
+            saved = read_saved(self.path, digest, values, allow_large)
         if saved.digest is None:
             err().print(f"note: {self.path} {NO_DIGEST}", soft_wrap=True)
         return saved
 
-    def model(self, device: Devices) -> nn.Module:
+    def model(self, device: Devices, allow_large: bool = False) -> nn.Module:
         """Load a saved model; see `saved`."""
-        return self.saved(values=True).model(device, self.plugins or ())
+        return self.saved(True, allow_large).model(device, self.plugins or (), allow_large)
 
 
 def check_file(path: Path) -> None:

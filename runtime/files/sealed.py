@@ -31,6 +31,7 @@ from runtime.files.header import (
     strict_json,
     write_header,
 )
+from runtime.memory import MEMORY_SHARE, available_memory
 
 KEY = "blockprint"
 """The one key of the metadata."""
@@ -45,6 +46,12 @@ START = f'{{"{METADATA}":{{"{KEY}":"{{\\"digest\\":\\"'.encode()
 PLACE = 8 + len(START)
 DIGITS = 64
 CHUNK = 2**20
+
+BLOCK = 512
+"""Bytes, in which a system counts what of a file is on the disk."""
+LARGE, HOLES = 2**30, 10
+"""A file of so many bytes, of which not one in ten is there, is none that was saved."""
+ALLOWED = ", or give `--allow-large`, `allow_large=True` in Python, to read it all the same"
 
 WIDENED = (torch.complex32, torch.complex128)
 """What safetensors has no name for, and is stored as pairs of real numbers."""
@@ -135,14 +142,16 @@ class Stream(Protocol):
     def readinto(self, buffer: memoryview, /) -> int: ...
 
 
-def read_sealed(path: str | Path, kind: str, otherwise: str, digest: str | None = None) -> Contents:
+def read_sealed(
+    path: str | Path, kind: str, otherwise: str, digest: str | None = None, allow_large: bool = False
+) -> Contents:
     """Return what a sealed file of a kind holds; `otherwise` says what is wrong with one that is not.
 
     Raises:
         FileError: it is damaged, of another kind or format, or has not the `digest` that is expected.
         OSError: it cannot be read.
     """
-    contents = read_file(path, digest)
+    contents = read_file(path, digest, allow_large=allow_large)
     earlier = EARLIER & {*contents.metadata, contents.metadata.get("format")}
     if earlier:
         raise FileError(
@@ -154,24 +163,46 @@ def read_sealed(path: str | Path, kind: str, otherwise: str, digest: str | None 
     return contents
 
 
-def read_file(path: str | Path, digest: str | None = None, values: bool = True) -> Contents:
+def read_file(
+    path: str | Path, digest: str | None = None, values: bool = True, allow_large: bool = False
+) -> Contents:
     """Return what any safetensors file holds, and make sure that a sealed one is whole.
 
-    Without `values` the tensors are checked, and not kept. They are never views of the file.
+    Without `values` the tensors are checked, and not kept. They are never views of the file. With `allow_large` a file
+    is read that the memory may not hold, or that has holes.
 
     Raises:
-        FileError: it is damaged, no safetensors file, of a newer format, or has not the `digest` that is expected.
+        FileError: it is damaged, no safetensors file, of a newer format, has not the `digest` that is expected, or is
+            too large.
         OSError: it cannot be read.
     """
     with open(path, "rb", opener=_open) as stream:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise FileError(f"{path} is no ordinary file: copy it to one")
+        if not allow_large:
+            _check_size(str(path), status, values)
         contents = unseal(stream, status.st_size, str(path), values)
     if digest is not None and contents.digest != check_digest(digest):
         has = f"has the digest {contents.digest}" if contents.digest else "has no digest"
         raise FileError(f"{path} {has}, and {digest} is expected: it is not the file that is meant")
     return contents
+
+
+def _check_size(name: str, status: os.stat_result, values: bool) -> None:
+    """Refuse a file that is larger than the memory, or that says so and is hardly there."""
+    written = getattr(status, "st_blocks", status.st_size) * BLOCK
+    if status.st_size >= LARGE and written * HOLES < status.st_size:
+        raise FileError(
+            f"{name} has {status.st_size:,} bytes, of which {written:,} were ever written: the rest are holes. "
+            f"Take another copy of it{ALLOWED}"
+        )
+    limit = available_memory() * MEMORY_SHARE
+    if values and status.st_size > limit:
+        raise FileError(
+            f"{name} takes {status.st_size / 2**30:.1f} GiB of memory, and {limit / 2**30:.1f} GiB is the limit here"
+            f"{ALLOWED}"
+        )
 
 
 def _open(path: str, flags: int) -> int:
@@ -301,7 +332,8 @@ def _narrowed(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Mappin
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("its complex tensors are no names")
     pairs = {torch.float16, torch.float64}
-    for name in names:
+    widened = frozenset(names)
+    for name in widened:
         if name not in tensors or tensors[name].dtype not in pairs or tensors[name].shape[-1:] != (2,):
             raise ValueError(f"{shown(name)} is no tensor of pairs")
-    return {name: torch.view_as_complex(t) if name in names else t for name, t in tensors.items()}
+    return {name: torch.view_as_complex(t) if name in widened else t for name, t in tensors.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Checkpoint:
     shards: tuple[Shard, ...]
     _open: dict[Path, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def headers(self) -> dict[str, Header]:
         return {name: header for shard in self.shards for name, header in shard.headers.items()}
 
@@ -188,11 +189,11 @@ def _shard(path: Path) -> Shard:
 
 def _sharded(index: Path) -> Iterator[Shard]:
     """Yield the files that an index names, each with exactly the tensors that the index says."""
-    weight_map = _weight_map(index)
-    files = sorted(set(weight_map.values()))
-    for name in files:
+    by_file: dict[str, set[str]] = {}
+    for tensor, file in _weight_map(index).items():
+        by_file.setdefault(file, set()).add(tensor)
+    for name, wanted in sorted(by_file.items()):
         shard = _shard(_beside(index, name))
-        wanted = {tensor for tensor, file in weight_map.items() if file == name}
         lacking = sorted(wanted - shard.headers.keys())
         extra = sorted(shard.headers.keys() - wanted)
         if lacking or extra:

@@ -30,6 +30,10 @@ NOT_COMPARED = ("epochs", "steps")
 class SafeCheckpoints(CheckpointIO):
     """Writes and reads checkpoints; a file is written whole or not at all."""
 
+    def __init__(self, allow_large: bool = False) -> None:
+        super().__init__()
+        self.allow_large = allow_large
+
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
@@ -40,7 +44,7 @@ class SafeCheckpoints(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        found: dict[str, Any] = read_checkpoint(Path(path))
+        found: dict[str, Any] = read_checkpoint(Path(path), self.allow_large)
         return found
 
     def remove_checkpoint(self, path: str | Path) -> None:
@@ -58,14 +62,15 @@ class LastCheckpoint(Checkpoint):
             trainer.save_checkpoint(self.path)
 
 
-def read_checkpoint(path: Path) -> Any:
+def read_checkpoint(path: Path, allow_large: bool = False) -> Any:
     """Return what a checkpoint holds.
 
     Raises:
-        FileError: the file is damaged, or no checkpoint of a training.
+        FileError: the file is damaged, no checkpoint of a training, or too large for the memory.
         FileNotFoundError: there is no such file.
     """
-    found = read_sealed(path, KIND, "is no checkpoint of a training; a saved model cannot be resumed")
+    otherwise = "is no checkpoint of a training; a saved model cannot be resumed"
+    found = read_sealed(path, KIND, otherwise, allow_large=allow_large)
     try:
         return _unpack(found.about["state"], found.tensors)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -185,7 +185,8 @@ class Fit:
         return Learner(task, optimizer, schedule, steps)
 
     def _check_resume(self, path: Path, task: Task) -> None:
-        check_run(read_checkpoint(path), task.run, follows_length(self.training.schedule))
+        state = read_checkpoint(path, self.allow_large)
+        check_run(state, task.run, follows_length(self.training.schedule))
 
     # Lightning.
 
@@ -210,7 +211,7 @@ class Fit:
             gradient_clip_val=self.training.clip,
             logger=RunLog(self.own, self._logged(resume)),
             callbacks=callbacks,
-            plugins=[SafeCheckpoints()],
+            plugins=[SafeCheckpoints(self.allow_large)],
             log_every_n_steps=1,
             num_sanity_val_steps=0,
             enable_progress_bar=shown,
@@ -221,7 +222,7 @@ class Fit:
     def _logged(self, resume: str | Path | None) -> list[dict[str, Any]]:
         if resume is None:
             return []
-        return rows_before(self.own / FILE, read_checkpoint(Path(resume))["global_step"])
+        return rows_before(self.own / FILE, read_checkpoint(Path(resume), self.allow_large)["global_step"])
 
 
 def _try_metric(measure: Measure, compared: list[Any], values: Any) -> None:
@@ -267,7 +268,7 @@ def _interruption(task: Task, candidates: list[Path]) -> Interrupted:
     """Return what to raise: the first file that is a checkpoint of this training is where it can go on."""
     for path in candidates:
         try:
-            state = read_checkpoint(path)
+            state = read_checkpoint(path, allow_large=True)
             check_run(state, task.run, follows_length=False)
         except (FileError, FileNotFoundError):
             continue

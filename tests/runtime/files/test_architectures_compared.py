@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runtime import comparison
 from runtime.comparison import collapsed, spec_lines, tensor_lines
 from runtime.manifest import Form, Manifest
 
@@ -34,6 +37,26 @@ def manifest(*names: str, shape: tuple[int, ...] = (2,), **owners: str) -> Manif
 )
 def test_names_that_differ_in_a_number_are_one_text(names: list[str], texts: list[str]) -> None:
     assert list(collapsed(names)) == texts
+
+
+def test_long_names_cost_what_they_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file may have a name of a megabyte: neither time nor memory grows with its square."""
+    looks = itertools.count()
+    monkeypatch.setattr(comparison, "_is_number", lambda text: next(looks) < 0)
+    collapsed([f"{'0.' * 1000}{at}" for at in range(10)])
+    assert next(looks) <= 10 * (comparison.DEEP + 1)
+    deep = "a." * 4000 + "b"
+    tracemalloc.start()
+    lines = tensor_lines(manifest("b"), manifest(deep, f"{deep}c"), "here", "there")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert lines == ["only here: b", "only there: a (2 tensors)"]
+    assert peak < 4_000_000
+
+
+def test_a_name_is_no_number_however_many_digits_it_has() -> None:
+    name = "1" * 5000
+    assert list(collapsed([f"h.{name}"])) == [f"h.{name}"]
 
 
 parts = st.sampled_from(["h", "w", *map(str, range(12)), "00"])

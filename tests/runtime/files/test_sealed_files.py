@@ -24,6 +24,7 @@ from runtime.files.sealed import (
     DIGITS,
     PLACE,
     Contents,
+    _narrowed,
     _stored,
     check_digest,
     read_file,
@@ -58,6 +59,28 @@ def assert_equal(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> N
     for name, tensor in wanted.items():
         assert (found[name].dtype, found[name].shape) == (tensor.dtype, tensor.shape), name
         assert torch.equal(found[name], tensor), name
+
+
+class Compared(str):
+    """A name that counts how often it is compared."""
+
+    __slots__ = ()
+    count = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.count += 1
+        return super().__eq__(other)
+
+    def __hash__(self) -> int:
+        return super().__hash__()
+
+
+def test_a_list_of_names_is_not_searched_for_each_tensor() -> None:
+    names = [f"t{number}" for number in range(200)]
+    pair = torch.zeros(1, 2, dtype=torch.float64)
+    found = _narrowed({"complex": names}, {Compared(name): pair for name in names})
+    assert all(tensor.dtype == torch.complex128 for tensor in found.values())
+    assert Compared.count <= 10 * len(names)
 
 
 # What is sealed comes back, here and elsewhere.
