@@ -162,8 +162,12 @@ def _bracketed(complaint: _Complaint, since: int) -> str | None:
     before = complaint.text[since + 1 : complaint.at]
     start = before[_value_start(before) :].lstrip()
     rest = complaint.text[complaint.at :].partition("\n")[0]
-    value = start + rest[: _value_end(rest, open_brackets(start))].rstrip()
-    if not start[:1].isalpha() or open_brackets(value) or '"' in value:
+    behind = rest[: _value_end(rest, open_brackets(start))].rstrip()
+    value = start + behind
+    if not behind:
+        return None
+    is_selector = start[:1] == "{" and rest[:1] == "."  # `{query,key}.weight`
+    if not (start[:1].isalnum() or is_selector) or open_brackets(value) or '"' in value:
         return None
     return f'"{value}"'
 

@@ -120,8 +120,9 @@ _FIXED_SIZE = {
 
 
 def fixed_size(what: str, error: Exception) -> str | None:
-    """Return the way out for an operation whose result has a size that the data decide."""
-    return _FIXED_SIZE.get(what) if reason(error) == DATA_SIZED else None
+    """Return the way out for an operation whose result has a size that the data decide, or of whose forms one has."""
+    is_other_form = what == "where" and "combination of arguments" in str(error)
+    return _FIXED_SIZE.get(what) if is_other_form or reason(error) == DATA_SIZED else None
 
 
 def differing(values: Sequence[Any]) -> tuple[int, Any, Any] | None:

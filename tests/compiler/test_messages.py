@@ -222,6 +222,11 @@ def test_what_has_a_fixed_size_instead(expression: str, way: str, mended: str) -
     assert made(f"  forward: return {mended}")
 
 
+def test_where_with_two_arguments_is_told_its_third() -> None:
+    problem = refused("  forward: return where(x > 0, x)")
+    assert (problem.help or "").startswith("`where(condition, a, b)` chooses between values")
+
+
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
@@ -268,6 +273,9 @@ def test_the_whole_value_is_quoted(model: str, value: str) -> None:
         ("model: [{if: mults[-1] % 2 and mults[0], then: ReLU}, Linear(4)]", "mults[-1] % 2 and mults[0]"),
         ("model: [h: [Linear(4)]]\ninit: [{h[-1].bias: ones}]", "h[-1].bias"),
         ("model: [h: [Linear(4)]]\nplacement: [{h[0]: {device: cpu}}]", "h[0]"),
+        ("model: [{if: 1 in [1, 2], then: ReLU}, Linear(4)]", "1 in [1, 2]"),
+        ("model: [a: Linear(4), b: Linear(4)]\nfreeze: [{a,b}.bias]", "{a,b}.bias"),
+        ("model: [a: Linear(4), b: Linear(4)]\ninit: [{{a,b}.bias: ones}]", "{a,b}.bias"),
     ],
 )
 def test_what_is_quoted_is_the_key_or_the_value(more: str, value: str) -> None:

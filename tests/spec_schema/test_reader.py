@@ -475,6 +475,7 @@ REFUSED = [
     ("a: [", "yaml-syntax", "[", "close it with `]`"),
     ("a: [[1]\n", "yaml-syntax", "[", "close it with `]`"),
     ("a: [1, 2}", "yaml-syntax", "}", "quote a value"),
+    ("a: [x, y}", "yaml-syntax", "}", "quote a value"),
     ("a: @x", "yaml-syntax", "@", "quote the value"),
     ("a: 'b' c", "yaml-syntax", "c", "quote the whole value"),
     ("- {a,b}.weight: 1", "yaml-syntax", ".", "starts with a bracket"),
