@@ -31,7 +31,7 @@ class Decision:
 
     def where(self) -> str:
         """Return `file:line` of the rule."""
-        return f"{self.place.file.name}:{self.place.line}" if self.place else "default"
+        return self.place.where if self.place else "default"
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,6 @@ from compiler.program import Sequence as SequenceNode
 from compiler.resolve.values import text_of
 from spec_schema.grammar import Program
 from spec_schema.plain import to_yaml
-from spec_schema.source import Span
 
 if TYPE_CHECKING:
     from compiler.infer.infer import Inferred
@@ -69,7 +68,7 @@ def _definition(kind: str, definition: Definition) -> Iterator[str]:
         each.name if each.default is None else f"{each.name}={each.default}" for each in definition.parameters
     )
     signature = f"({parameters})" if parameters else ""
-    yield f"{kind} {definition.name}{signature}  # {_where(definition.span)}"
+    yield f"{kind} {definition.name}{signature}  # {definition.span.where}"
     yield from _indented(_inside(definition))
 
 
@@ -174,15 +173,11 @@ def _rules(rules: Rules) -> Iterator[str]:
 
 def _end(rule: InitRule | ShareGroup | SelectorRule | PlacementRule) -> str:
     condition = f" if {rule.condition}" if rule.condition is not None else ""
-    return f"{condition}  # {_where(rule.span)}"
+    return f"{condition}  # {rule.span.where}"
 
 
 def _indented(lines: Iterable[str]) -> Iterator[str]:
     return (INDENT + line for line in lines)
-
-
-def _where(span: Span) -> str:
-    return f"{span.file.name}:{span.line}"
 
 
 # --- shapes ---------------------------------------------------------------------------------------------

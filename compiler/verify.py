@@ -13,6 +13,7 @@ from typing import Any
 from compiler.catalogue.initializer_table import INITIALIZER_ARGUMENTS
 from compiler.catalogue.layers import layer_names
 from compiler.catalogue.operation_table import CONSTANTS, FUNCTIONS, METHODS
+from spec_schema.shown import ShownError
 
 IMPORTS = frozenset({"collections", "einops", "math", "torch", "torch.nn.functional"})
 DUNDERS = frozenset({"__init__"})
@@ -73,7 +74,7 @@ CONTAINERS = "Module ModuleDict ModuleList Parameter Sequential"
 MAKERS = "torch.dtype torch.empty torch.full torch.ones torch.tensor torch.zeros torch.fx.wrap"
 
 
-class VerificationError(Exception):
+class VerificationError(ShownError):
     """Emitted source holds what no emitted source may hold: a bug of the compiler, not of the spec."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from compiler.devices import AUTO, device_name, device_problem
+from spec_schema.shown import shown
 
 
 @dataclass(frozen=True)
@@ -58,5 +59,5 @@ def resolve_device(name: str) -> torch.device:
     problem, full = device_problem(name, None), device_name(name)
     if problem is not None or full not in (*known, "meta"):
         hint = f"; {problem.help}" if problem is not None else ""
-        raise ValueError(f"there is no device `{name}` here, only {', '.join(known)}{hint}")
+        raise ValueError(f"there is no device `{shown(name)}` here, only {', '.join(known)}{hint}")
     return torch.device(full)

@@ -25,6 +25,7 @@ from runtime.surgery.loading import CheckpointValues
 from runtime.work import check_work
 from spec_schema.diagnostics import refuse
 from spec_schema.selectors import parse_selector
+from spec_schema.shown import shown
 
 
 def initial_values(
@@ -46,7 +47,7 @@ def initial_values(
     """
     rows = artifact.plan.select(parse_selector(selector, None))
     if not rows:
-        raise ValueError(f"`{selector}` names no parameter or buffer of {artifact.name}")
+        raise ValueError(f"`{shown(selector)}` names no parameter or buffer of {artifact.name}")
     check_work(artifact, rows, allow_large)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         first_values = FirstValues(artifact, seed, folder, pool)

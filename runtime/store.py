@@ -36,6 +36,7 @@ from runtime.placement import Devices, settle
 from runtime.ties import differing_ties
 from runtime.unsaved import compute_unsaved
 from runtime.work import check_work
+from spec_schema.shown import shown
 
 KIND = "model"
 FIRST_FORMAT = "blockprint/1"
@@ -53,7 +54,7 @@ class Mismatch(FileError):
 
     def __init__(self, message: str, differences: Iterable[str]) -> None:
         self.differences = tuple(differences)
-        super().__init__("\n  ".join([message, *self.differences]))
+        super().__init__(message, *(f"  {line}" for line in self.differences))
 
 
 # Saving.
@@ -103,7 +104,7 @@ def _check_savable(model: nn.Module, artifact: Artifact, dtypes: Mapping[str, to
     lines = tensor_lines(of_plan(artifact.plan, dtypes), of_model(model), "by its spec", "in the model")
     lines += differing_ties(model, artifact.plan)
     if lines:
-        raise ValueError("\n  ".join(["the model is no longer the one of its spec:", *lines]))
+        raise ValueError("\n  ".join(["the model is no longer the one of its spec:", *map(shown, lines)]))
     if any(tensor.is_meta for tensor in model.state_dict().values() if isinstance(tensor, Tensor)):
         raise ValueError("the model has no values: it is on the meta device")
 
@@ -143,8 +144,8 @@ class Saved:
             raise Mismatch(f"the tensors of {self.path} are not those of its spec:", lines)
         if self.plan_digest not in (None, plan_digest(artifact.plan)):
             raise FileError(
-                f"the spec in {self.path} gives another plan than when it was saved:\n"
-                f"  it was saved with {_versions(self.versions)}: load it with those versions"
+                f"the spec in {self.path} gives another plan than when it was saved:",
+                f"  it was saved with {_versions(self.versions)}: load it with those versions",
             )
 
     def manifest(self, artifact: Artifact) -> Manifest:
@@ -312,7 +313,7 @@ def load_into(
 
 def _note_format(saved: Saved) -> None:
     if saved.digest is None:
-        warnings.warn(f"{saved.path} {NO_DIGEST}", stacklevel=3)
+        warnings.warn(f"{shown(saved.path)} {NO_DIGEST}", stacklevel=3)
 
 
 NO_DIGEST = (

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from runtime.files.header import METADATA, FileError
 from runtime.files.sealed import read_sealed, write_sealed
+from spec_schema.shown import shown
 
 KIND = "tensors"
 
@@ -108,7 +109,7 @@ class _Reader:
 
 
 def _where(path: tuple[str, ...]) -> str:
-    return f"`{'.'.join(path)}`" if path else "the value"
+    return f"`{shown('.'.join(path))}`" if path else "the value"
 
 
 def _of_keys(value: object) -> str:

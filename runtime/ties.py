@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from compiler.plan import Plan
 from runtime.stand_in import StandIn
+from spec_schema.shown import shown
 
 APPLY = "_apply"
 """The method of a module through which all conversions go: `to`, `half`, `cuda`, `to_empty`, `share_memory`."""
@@ -123,7 +124,7 @@ def load_as_one(
     problems = [line for group in groups for line in _differences(group, given, prefix)]
     if problems:
         title = f"Error(s) in loading state_dict for {type(module).__name__}:"
-        raise TieError("\n\t".join([title, *problems]))
+        raise TieError("\n\t".join([title, *map(shown, problems)]))
     for group in groups:
         found = [given[name] for name in group if name in given]
         if not found or not all(isinstance(value, Tensor) for value in found):

@@ -21,6 +21,7 @@ from compiler.artifact import Artifact
 from runtime.placement import Devices
 from spec_schema.diagnostics import refuse
 from spec_schema.limits import DEFAULT_LIMITS
+from spec_schema.shown import shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Interrupted(KeyboardInterrupt):
         message = "interrupted before the first epoch was over; there is nothing to resume"
         if checkpoint is not None:
             done = f"{epochs} epoch{'' if epochs == 1 else 's'}"
-            message = f"interrupted after {done}: go on with the same command and `--resume {checkpoint}`"
+            message = f"interrupted after {done}: go on with the same command and `--resume {shown(str(checkpoint))}`"
         super().__init__(message)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from spec_schema.limits import DEFAULT_LIMITS
+from spec_schema.shown import shown
 from spec_schema.source import Span
 
 Severity = Literal["error", "warning"]
@@ -18,13 +20,17 @@ class Label:
     span: Span
     text: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", shown(self.text))
+
 
 @dataclass(frozen=True)
 class Diagnostic:
     """One fact about a spec, located.
 
     `code` is stable and has a page (`explain CODE`). `message` is the headline: lower case, no full stop.
-    `label` is a short text beside the caret. `notes` are facts; `help` is the way out, ready to paste.
+    `label` is a short text beside the caret. `notes` are facts; `help` is the way out, ready to paste. Whatever they
+    quote, each is a line that is safe to print.
     """
 
     code: str
@@ -36,13 +42,26 @@ class Diagnostic:
     help: str | None = None
     severity: Severity = "error"
 
+    def __post_init__(self) -> None:
+        safe = {
+            "message": shown(self.message),
+            "label": shown(self.label),
+            "notes": tuple(map(shown, self.notes)),
+        }
+        for name, text in safe.items():
+            object.__setattr__(self, name, text)
+        if self.help is not None:
+            object.__setattr__(self, "help", shown(self.help))
+
 
 class SpecError(Exception):
     """A spec or a file was refused. `diagnostics` holds every independent reason, in the order of the text."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics = _in_order(diagnostics)
-        super().__init__("\n".join(f"{d.span}: {d.code}: {d.message}" for d in self.diagnostics))
+        lines = [f"{d.span}: {d.code}: {d.message}" for d in self.diagnostics[: DEFAULT_LIMITS.shown]]
+        more = len(self.diagnostics) - len(lines)
+        super().__init__("\n".join([*lines, *([f"... and {more:,} more"] if more else [])]))
 
 
 def _in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -1,7 +1,7 @@
 """Diagnostics -> text for a person, one line each for an editor, or JSON for a program.
 
-Everything quoted from a spec is untrusted: control characters, escape sequences and characters that reorder
-text are written out, so that a file cannot drive the terminal or disguise what it says.
+Everything quoted from a spec is untrusted. A diagnostic is safe to print as it is; of lines of source, what does not
+print is written out here, so that a file cannot drive the terminal or disguise what it says.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 from spec_schema.diagnostics import Diagnostic
 from spec_schema.limits import Limits
+from spec_schema.shown import escape
 from spec_schema.source import Span
 
 _WIDTH = 100
 """Columns of source shown of a long line."""
 _BEFORE = 40
 """Columns shown in front of the span, of a line that is cut."""
-_TAB = " " * 4
 _CUT = "..."
 
 _RESET = "\x1b[0m"
@@ -44,22 +44,6 @@ def render_json(diagnostics: Sequence[Diagnostic]) -> str:
     return json.dumps([_as_json(diagnostic) for diagnostic in diagnostics], indent=2)
 
 
-def escape(text: str) -> str:
-    """Return text with tabs expanded and everything written out that does not simply print."""
-    return "".join(map(_escape_char, text))
-
-
-def _escape_char(char: str) -> str:
-    if char.isprintable():
-        return char
-    if char == "\t":
-        return _TAB
-    if char == "\n":
-        return "\\n"
-    code = ord(char)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
 def _width(text: str) -> int:
     return sum(_char_width(char) for char in text)
 
@@ -78,8 +62,8 @@ def _more(diagnostics: Sequence[Diagnostic], limits: Limits) -> list[str]:
 
 
 def _short(diagnostic: Diagnostic) -> str:
-    where = f"{escape(str(diagnostic.span))}: " if diagnostic.span else ""
-    return f"{where}{diagnostic.severity}[{diagnostic.code}]: {escape(diagnostic.message)}"
+    where = f"{diagnostic.span}: " if diagnostic.span else ""
+    return f"{where}{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"
 
 
 def _place(span: Span | None) -> dict[str, object]:
@@ -133,16 +117,16 @@ class _Page:
             yield self._underline(mark)
             previous = mark
         for note in self.diagnostic.notes:
-            yield from self._remark("note", note)
+            yield self._remark("note", note)
         if self.diagnostic.help:
-            yield from self._remark("help", self.diagnostic.help)
+            yield self._remark("help", self.diagnostic.help)
 
     def _paint(self, style: str, text: str) -> str:
         return f"{style}{text}{_RESET}" if self.color and text else text
 
     def _headline(self) -> str:
         head = self._paint(self.accent, f"{self.diagnostic.severity}[{self.diagnostic.code}]")
-        return head + self._paint(_BOLD, f": {escape(self.diagnostic.message)}")
+        return head + self._paint(_BOLD, f": {self.diagnostic.message}")
 
     def _frame(self, text: str) -> str:
         return self._paint(_FRAME, text)
@@ -152,7 +136,7 @@ class _Page:
         empty = " " * (self.gutter + 1)
         if previous is None or previous.span.file != mark.span.file:
             arrow = "-->" if previous is None else ":::"
-            yield self._frame(f"{' ' * self.gutter}{arrow}") + f" {escape(str(mark.span))}"
+            yield self._frame(f"{' ' * self.gutter}{arrow}") + f" {mark.span}"
             yield self._frame(f"{empty}|")
         elif previous.span.line == mark.span.line:
             return
@@ -165,16 +149,12 @@ class _Page:
     def _underline(self, mark: _Mark) -> str:
         _, indent, width = _window(mark.span)
         style = self.accent if mark.sign == "^" else _FRAME
-        text = f"{mark.sign * width} {escape(mark.text)}".rstrip()
+        text = f"{mark.sign * width} {mark.text}".rstrip()
         return self._frame(f"{' ' * (self.gutter + 1)}|") + f" {' ' * indent}" + self._paint(style, text)
 
-    def _remark(self, kind: str, text: str) -> Iterator[str]:
-        start = f"{' ' * (self.gutter + 1)}= {kind}: "
-        first, *rest = text.split("\n")
+    def _remark(self, kind: str, text: str) -> str:
         bold = self._paint(_BOLD, f"{kind}:")
-        yield f"{self._frame(' ' * (self.gutter + 1) + '=')} {bold} {escape(first)}"
-        for line in rest:
-            yield f"{' ' * len(start)}{escape(line)}"
+        return f"{self._frame(' ' * (self.gutter + 1) + '=')} {bold} {text}"
 
 
 def _window(span: Span) -> tuple[str, int, int]:

@@ -6,6 +6,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from spec_schema.shown import shown
+
 
 @dataclass(frozen=True)
 class SourceFile:
@@ -54,7 +56,12 @@ class Span:
 
     def __str__(self) -> str:
         line, column = self.file.position(self.start)
-        return f"{self.file.name}:{line}:{column}"
+        return f"{shown(self.file.name)}:{line}:{column}"
+
+    @property
+    def where(self) -> str:
+        """`file:line`, as a person is shown it."""
+        return f"{shown(self.file.name)}:{self.line}"
 
     @property
     def line(self) -> int:

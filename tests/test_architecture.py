@@ -137,3 +137,28 @@ def test_no_exception_is_passed_over_in_silence(path: Path) -> None:
             assert node.type is not None, f"{shown(path)}:{node.lineno} catches everything"
             silent = all(isinstance(statement, ast.Pass) for statement in node.body)
             assert not silent, f"{shown(path)}:{node.lineno} passes an error over"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "compiler" / "cli").glob("*.py")), ids=shown)
+def test_the_command_line_prints_what_is_safe_to_show(path: Path) -> None:
+    """JSON is; all else goes through `say` or a console, which see to it."""
+    if path.name in ("console.py", "outcome.py"):
+        return
+    calls = [n for n in ast.walk(tree(path)) if isinstance(n, ast.Call) and ast.unparse(n.func) == "print"]
+    for call in calls:
+        assert not call.args or ast.unparse(call.args[0]).startswith("json.dumps("), ast.unparse(call)
+
+
+def test_errors_of_ours_are_safe_to_show() -> None:
+    """An error that quotes is a `ShownError` or a `SpecError`; the others stay inside, and become one of these."""
+    classes = [n for p in SOURCES for n in ast.walk(tree(p)) if isinstance(n, ast.ClassDef)]
+    bare = {n.name for n in classes if any(ast.unparse(base) == "Exception" for base in n.bases)}
+    assert bare == {
+        "ShownError",
+        "SpecError",
+        "OutsideError",
+        "NoFileError",
+        "_Depends",
+        "CannotInfer",
+        "Skip",
+    }

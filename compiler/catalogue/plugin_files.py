@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from spec_schema.shown import ShownError
+
 FILE_PREFIX = "blockprint_plugin_"
 """Modules of plugin files get a name of their own, so that two files of one name do not meet."""
 
@@ -20,7 +22,7 @@ _DIGEST = "__blockprint_digest__"
 """The attribute of such a module that holds the digest of what it was run from."""
 
 
-class PluginError(Exception):
+class PluginError(ShownError):
     """A plugin that cannot be loaded, or that clashes with what is there already."""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from compiler.cli.console import err, out, status, table
+from compiler.cli.console import err, out, say, status, table
 from compiler.cli.options import OutputFormat
 from compiler.cli.outcome import Format, UsageProblem
 
@@ -54,7 +54,7 @@ def bench(device: Devices = None, seconds: Seconds = 0.2, format: OutputFormat =
             print(json.dumps(_as_json(timings, names), indent=2))
         case Format.short:
             for t in timings:
-                print(f"{t.work.name} {_size(t)} {t.device} {time_text(t.seconds)}")
+                say(f"{t.work.name} {_size(t)} {t.device} {time_text(t.seconds)}")
         case Format.text:
             for work in WORKS:
                 print_work(work, [t for t in timings if t.work is work], names)

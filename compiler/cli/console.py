@@ -8,15 +8,30 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from spec_schema.shown import escape, shown
 
 WIDE = 100
 """Columns of a terminal that has room for what can be left out."""
 
 
 class _Console(Console):
+    """Shows nothing but what prints. Its texts come from specs and files, and so may those that are given as `Text`."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text for printing, in a cell or by itself. Its lines are ours."""
+        return super().render_str("\n".join(map(shown, text.split("\n"))), **options)
+
+    def render(self, renderable: Any, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the pieces of what is printed."""
+        for piece in super().render(renderable, options):
+            lines = "\n".join(map(escape, piece.text.split("\n")))
+            yield piece if piece.control else piece._replace(text=lines)
+
     def print(self, *objects: Any, **options: Any) -> None:
         """Print, without the blanks that fill up lines where nobody sees them."""
         if self.is_terminal:
@@ -28,6 +43,18 @@ class _Console(Console):
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
+
+
+def say(*lines: str) -> None:
+    """Print lines of a result, each safe to show."""
+    for line in lines:
+        print(shown(line))
+
+
+class _Table(Table):
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """Add a row. A text in it is one line."""
+        super().add_row(*(shown(cell) if isinstance(cell, str) else cell for cell in cells), **options)
 
 
 def out() -> Console:
@@ -47,7 +74,9 @@ def in_color(console: Console) -> bool:
 
 def table(*headings: str, numbers: Collection[str] = (), whole: Collection[str] = ()) -> Table:
     """Return an empty table. Columns in `numbers` are aligned to the right; those in `whole` are not wrapped."""
-    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", collapse_padding=True)
+    made = _Table(
+        box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", collapse_padding=True
+    )
     for heading in headings:
         made.add_column(
             heading,
@@ -60,7 +89,7 @@ def table(*headings: str, numbers: Collection[str] = (), whole: Collection[str] 
 
 def facts(entries: Iterable[tuple[str | Text, ...]]) -> Table:
     """Return a grid of titles, each with a text beside it, and maybe a second one that is not wrapped."""
-    made = Table.grid(padding=(0, 2))
+    made = _Table.grid(padding=(0, 2))
     made.add_column(style="bold", no_wrap=True)
     for entry in entries:
         made.add_row(*entry)
@@ -78,5 +107,5 @@ def status(text: str) -> Iterator[None]:
     if not console.is_terminal or os.environ.get("TERM") == "dumb":
         yield
         return
-    with console.status(f"{text} ..."):
+    with console.status(f"{shown(text)} ..."):
         yield

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from compiler.cli.console import out, status, table
+from compiler.cli.console import out, say, status, table
 from compiler.cli.options import Device, ImportPaths, OutputFormat, Plugins, Preset, Settings
 from compiler.cli.outcome import Format, UsageProblem
 from compiler.cli.placing import read_devices
@@ -63,7 +63,7 @@ def _show_devices(found: list[Found], auto: str, format: Format) -> None:
         print(json.dumps({"auto": auto, "devices": entries}, indent=2))
         return
     if format is Format.short:
-        print("\n".join(each.name for each in found))
+        say(*(each.name for each in found))
         return
     rows = table("device", "what it is", "memory", numbers=frozenset({"memory"}))
     for each in found:
@@ -102,7 +102,7 @@ def _show_needs(artifact: Artifact, format: Format) -> None:
             )
         case Format.short:
             for each in found:
-                print(f"{each.device}: {memory_text(each.total)}")
+                say(f"{each.device}: {memory_text(each.total)}")
         case Format.text:
             _print_needs(found, moves)
 

@@ -19,6 +19,7 @@ from compiler.cli.subject import Subject, check_file
 from compiler.resolve.program import resolve
 from spec_schema.clock import timed
 from spec_schema.limits import DEFAULT_LIMITS
+from spec_schema.shown import escape, shown
 
 Stage = StrEnum("Stage", ["load", "resolve", "infer", "rules", "emit"])
 
@@ -51,10 +52,15 @@ def emit(
     check_target(output, spec)
     text = text_after(until, subject)
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.write("\n".join(map(_printable, text.split("\n"))))
         return
     _write(output, text)
-    err().print(f"wrote {output}", soft_wrap=True)
+    err().print(shown(f"wrote {output}"), soft_wrap=True)
+
+
+def _printable(line: str) -> str:
+    """Return a line of a listing that is safe to show. Lines of source and of YAML, which programs read on, are."""
+    return line if line.replace("\t", " ").isprintable() else escape(line)
 
 
 def text_after(stage: Stage, subject: Subject) -> str:

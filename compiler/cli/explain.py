@@ -14,11 +14,12 @@ import typer
 from rich.text import Text
 
 from compiler.catalogue.docstrings import first_sentence
-from compiler.cli.console import facts, out
+from compiler.cli.console import facts, out, say
 from compiler.cli.options import ExpectDigest, ImportPaths, OutputFormat, Plugins, Preset, Settings
 from compiler.cli.outcome import Format, UsageProblem
 from compiler.cli.selection import SelectorText, select
 from compiler.cli.subject import Subject
+from spec_schema.shown import shown
 from spec_schema.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ def print_rows(artifact: Artifact, rows: list[PlanRow], format: Format) -> None:
             for row in rows:
                 for decision in row.decisions:
                     won = "decides" if decision.won else "overruled"
-                    print(f"{row.name}: {decision.section} {decision.text} ({decision.where()}) {won}")
+                    say(f"{row.name}: {decision.section} {decision.text} ({decision.where()}) {won}")
                 for title, origin in _origins(row, origins):
-                    print(f"{row.name}: {title}: {origin.text} ({origin.where()})")
+                    say(f"{row.name}: {title}: {origin.text} ({origin.where()})")
         case Format.text:
             console = out()
             for number, row in enumerate(rows):
@@ -105,16 +106,16 @@ def _lines(row: PlanRow, origins: Origins, width: int) -> Iterator[tuple[str | T
         yield "  is also", ", ".join(row.names[1:])
     if row.initialisation is None and not row.decisions:
         yield "  value", "the layer's own"
-    decisions = [(d.section, Text(d.text, "" if d.won else "dim"), _outcome(d)) for d in row.decisions]
-    found = [(title, Text(origin.text), origin.where()) for title, origin in _origins(row, origins)]
+    decisions = [(d.section, Text(shown(d.text), "" if d.won else "dim"), _outcome(d)) for d in row.decisions]
+    found = [(title, Text(shown(origin.text)), origin.where()) for title, origin in _origins(row, origins)]
     lines = [*decisions, *found]
     beside = max((len(where) for _, _, where in lines), default=0) <= width // 2
     before = ""
     for title, text, where in lines:
-        shown = "" if title == before and title.startswith("size") else title
+        heading = "" if title == before and title.startswith("size") else title
         before = title
         beneath = Text("\n").join([text, Text(where)])
-        yield (f"  {shown}", text, where) if beside else (f"  {shown}", beneath)
+        yield (f"  {heading}", text, where) if beside else (f"  {heading}", beneath)
 
 
 def _origins(row: PlanRow, origins: Origins) -> Iterator[tuple[str, Origin]]:
@@ -224,7 +225,7 @@ def print_page(code: str, format: Format) -> None:
     if format is Format.json:
         print(json.dumps({"code": code, "text": text}, indent=2))
     else:
-        print("\n".join(readable(text)))
+        say(*readable(text))
 
 
 def readable(text: str) -> Iterator[str]:
@@ -246,7 +247,7 @@ def print_codes(format: Format) -> None:
         case Format.json:
             print(json.dumps([{"code": code, "title": title} for code, title in titles.items()], indent=2))
         case Format.short:
-            print("\n".join(titles))
+            say(*titles)
         case Format.text:
             console = out()
             console.print(facts(titles.items()))

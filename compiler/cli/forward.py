@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from compiler.cli.console import facts, out, status
+from compiler.cli.console import facts, out, say, status
 from compiler.cli.outcome import FileProblem, Format
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def print_forward(model: nn.Module, seed: int, format: Format) -> None:
             print(json.dumps({"seed": seed, "inputs": given, "outputs": shown}, indent=2))
         case Format.short:
             for name, value in leaves.items():
-                print(f"{name}: {_form(value)}")
+                say(f"{name}: {_form(value)}")
         case Format.text:
             given = {name: f"{_form(value)}, random by seed {seed}" for name, value in inputs.items()}
             entries = [

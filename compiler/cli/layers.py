@@ -18,7 +18,7 @@ from compiler.catalogue.layer_types import REQUIRED, Argument, LayerType, positi
 from compiler.catalogue.layers import layer_documentation, layer_names, layer_type
 from compiler.catalogue.operation_table import FACTORIES, FUNCTIONS, METHODS
 from compiler.catalogue.plugins import Registry
-from compiler.cli.console import facts, out, status, table
+from compiler.cli.console import facts, out, say, status, table
 from compiler.cli.options import OutputFormat, Plugins
 from compiler.cli.outcome import Format, UsageProblem
 from compiler.pipeline import registry
@@ -109,7 +109,7 @@ def print_layers(known: Iterable[LayerType], format: Format) -> None:
         case Format.json:
             print(json.dumps([layer_as_json(layer) for layer in known], indent=2))
         case Format.short:
-            print("\n".join(layer.name for layer in known))
+            say(*(layer.name for layer in known))
         case Format.text:
             console = out()
             for layer in known:
@@ -151,7 +151,7 @@ def print_layer(layer: LayerType, format: Format) -> None:
         print(json.dumps(layer_as_json(layer), indent=2))
         return
     if format is Format.short:
-        print(f"{layer.name}{_signature(layer)}")
+        say(f"{layer.name}{_signature(layer)}")
         return
     console = out()
     console.print(Text.assemble((layer.name, "bold"), f", a layer of {layer.source}"), soft_wrap=True)
@@ -219,7 +219,7 @@ def print_operations(described: dict[str, str], format: Format) -> None:
             entries = [{"name": name, "documentation": text} for name, text in described.items()]
             print(json.dumps(entries, indent=2))
         case Format.short:
-            print("\n".join(described))
+            say(*described)
         case Format.text:
             for name, sentence in described.items():
                 _entry(out(), name, "", sentence)
@@ -234,7 +234,7 @@ def print_operation(name: str, sentence: str, format: Format) -> None:
         print(json.dumps({**entry, "method": name in METHODS}, indent=2))
         return
     if format is Format.short:
-        print(f"{name}({', '.join(arguments)})")
+        say(f"{name}({', '.join(arguments)})")
         return
     console = out()
     console.print(Text.assemble((name, "bold"), f", an operation: {path or 'of a plugin'}"), soft_wrap=True)

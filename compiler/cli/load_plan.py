@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from compiler.cli.console import out, status, table
+from compiler.cli.console import out, say, status, table
 from compiler.cli.options import ImportPaths, OutputFormat, Plugins, Preset, Settings, Spec
 from compiler.cli.outcome import Format
 from compiler.cli.subject import Subject
+from spec_schema.shown import shown
 
 if TYPE_CHECKING:
     from compiler.artifact import Artifact
@@ -43,7 +44,7 @@ def load_plan(
         case Format.short:
             for rule in plan.rules:
                 for line in lines(rule):
-                    print(short(line))
+                    say(short(line))
         case Format.text:
             print_plan(out(), plan, artifact)
 
@@ -64,7 +65,7 @@ def print_plan(console: Console, plan: LoadPlan, artifact: Artifact) -> None:
     for rule in plan.rules:
         place = rule.surgery.place
         into = f" into {rule.scope.removesuffix('.')}" if rule.scope else ""
-        console.print(f"{rule.surgery.path}{into}, {place.file.name}:{place.line}", style="bold")
+        console.print(shown(f"{rule.surgery.path}{into}, {place.where}"), style="bold")
         console.print()
         print_rule(console, rule)
         console.print()

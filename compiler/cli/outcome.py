@@ -16,7 +16,8 @@ from compiler.catalogue.plugins import PluginError
 from compiler.cli.console import err, in_color
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.limits import DEFAULT_LIMITS
-from spec_schema.render import escape, render_full, render_json, render_short
+from spec_schema.render import render_full, render_json, render_short
+from spec_schema.shown import ShownError, escape, shown
 from spec_schema.suggest import did_you_mean
 
 DEBUG = "--debug"
@@ -51,7 +52,7 @@ chosen_format: ContextVar[Format] = ContextVar("chosen_format", default=Format.t
 """The format of diagnostics, noted while the options are read."""
 
 
-class UsageProblem(Exception):
+class UsageProblem(ShownError):
     """Something is wrong with the command line, or a file that it names is not there."""
 
     def __init__(self, message: str, help: str | None = None) -> None:
@@ -59,7 +60,7 @@ class UsageProblem(Exception):
         self.message, self.help = message, help
 
 
-class FileProblem(Exception):
+class FileProblem(ShownError):
     """A file, or what happens when its model runs, is wrong in a way that no place in a spec shows."""
 
     def __init__(self, message: str, notes: Sequence[str] = ()) -> None:
@@ -90,7 +91,7 @@ def guarded(command: Callable[[], object], debug: bool) -> int:
     except typer.Exit as end:
         return end.exit_code
     except (KeyboardInterrupt, typer.Abort) as interrupt:
-        print(f"\n{escape(str(interrupt)) or 'interrupted'}", file=sys.stderr)
+        print(f"\n{shown(str(interrupt)) or 'interrupted'}", file=sys.stderr)
         return Status.INTERRUPTED
     except BrokenPipeError:
         _close_output()
@@ -160,7 +161,7 @@ def os_message(error: OSError) -> str:
 def _say(message: str, *remarks: tuple[str, str]) -> None:
     color = in_color(err())
     head = "\x1b[1;31merror\x1b[0m" if color else "error"
-    lines = [f"{head}: {_one_line(message)}", *(f"  {kind}: {escape(text)}" for kind, text in remarks)]
+    lines = [f"{head}: {_one_line(message)}", *(f"  {kind}: {shown(text)}" for kind, text in remarks)]
     print("\n".join(lines), file=sys.stderr)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from compiler.cli.console import out, table
+from compiler.cli.console import out, say, table
 from compiler.cli.explain import dtype_text, form_text
 from compiler.cli.options import (
     AllowLarge,
@@ -25,6 +25,7 @@ from compiler.cli.outcome import Format
 from compiler.cli.selection import SelectorText, select
 from compiler.cli.subject import Subject
 from compiler.cli.summary import count_text
+from spec_schema.shown import shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,7 +65,7 @@ def params(
         print(json.dumps([as_json(row, tensors.get(row.name), few) for row in rows], indent=2))
     elif format is Format.short:
         for row in rows:
-            print(f"{row.name}: {form_text(row)}")
+            say(f"{row.name}: {form_text(row)}")
     else:
         print_params(out(), rows, tensors)
         if few:
@@ -131,7 +132,7 @@ def _figures(found: Statistics | None) -> list[str]:
 def print_values(console: Console, tensors: Mapping[str, Tensor]) -> None:
     """Print the values of tensors, as torch does."""
     for name, tensor in tensors.items():
-        console.print(f"\n{name} =", style="bold")
+        console.print(f"\n{shown(name)} =", style="bold")
         console.print(values_text(tensor, console.width), soft_wrap=True)
 
 

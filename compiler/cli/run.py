@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from compiler.cli.console import err, facts, out, status, table
+from compiler.cli.console import err, facts, out, say, status, table
 from compiler.cli.forward import print_forward
 from compiler.cli.options import (
     AllowLarge,
@@ -31,6 +31,7 @@ from compiler.cli.placing import check_devices, read_devices
 from compiler.cli.subject import Subject, check_file
 from compiler.cli.summary import print_summary, read_summary
 from spec_schema.limits import DEFAULT_LIMITS
+from spec_schema.shown import shown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -122,7 +123,7 @@ def run(
         from runtime.store import save as write
 
         digest = write(model, save)
-        err().print(f"saved {save}\ndigest {digest}", soft_wrap=True)
+        err().print(f"saved {shown(str(save))}\ndigest {digest}", soft_wrap=True)
 
 
 def check_target(path: Path | None, spec: Path) -> None:
@@ -172,7 +173,7 @@ def print_trained(trained: Trained, format: Format) -> None:
             lengths = {"epochs": trained.epochs, "steps": trained.steps}
             print(json.dumps({"metrics": metrics, **lengths, **files}, indent=2))
         case Format.short:
-            print(", ".join([str(trained.path), *(f"{name} {_number(v)}" for name, v in metrics.items())]))
+            say(", ".join([str(trained.path), *(f"{name} {_number(v)}" for name, v in metrics.items())]))
         case Format.text:
             _print_results(trained, metrics)
 

@@ -13,6 +13,7 @@ from compiler.cli.options import AllowLarge, OutputFormat, Plugins
 from compiler.cli.outcome import Format, UsageProblem
 from compiler.cli.selection import read_selector
 from compiler.cli.subject import Subject, check_file, nearest
+from spec_schema.shown import shown
 
 Model = Annotated[
     Path, typer.Argument(metavar="MODEL", show_default=False, help="A model file that `run` saved.")
@@ -78,4 +79,4 @@ def save(
         print(json.dumps(facts, indent=2))
         return
     kept = f", {written.kept:,} as they are in {like}" if written.kept else ""
-    out().print(f"wrote {output}: {written.tensors:,} tensors of {model}{kept}", soft_wrap=True)
+    out().print(shown(f"wrote {output}: {written.tensors:,} tensors of {model}{kept}"), soft_wrap=True)

@@ -11,6 +11,7 @@ from compiler.catalogue.plugins import Plugin
 from compiler.cli.console import err, status
 from compiler.cli.outcome import UsageProblem
 from compiler.load import DiskFiles, Loaded, load
+from spec_schema.shown import shown
 from spec_schema.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Subject:
                 raise UsageProblem(str(error)) from None
             saved = read_saved(self.path, digest, values, allow_large)
         if saved.digest is None:
-            err().print(f"note: {self.path} {NO_DIGEST}", soft_wrap=True)
+            err().print(shown(f"note: {self.path} {NO_DIGEST}"), soft_wrap=True)
         return saved
 
     def model(self, device: Devices, allow_large: bool = False) -> nn.Module:

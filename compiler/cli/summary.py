@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from compiler.cli.console import WIDE, facts, out, status, table
+from compiler.cli.console import WIDE, facts, out, say, status, table
 from compiler.cli.options import ExpectDigest, ImportPaths, OutputFormat, Plugins, Preset, Settings, Spec
 from compiler.cli.outcome import Format
 from compiler.cli.subject import Subject
@@ -41,7 +41,7 @@ def summary(
             print(json.dumps({**as_json(artifact.name, found), "digest": digest}, indent=2))
         case Format.short:
             totals = (count_text(found.parameters, "parameters"), memory_text(found.bytes), flops_text(found))
-            print(f"{artifact.name}: {', '.join(totals)}")
+            say(f"{artifact.name}: {', '.join(totals)}")
         case Format.text:
             print_summary(out(), found)
             if digest is not None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from compiler.cli.console import err, out, status, table
+from compiler.cli.console import err, out, say, status, table
 from compiler.cli.options import OutputFormat
 from compiler.cli.outcome import Format, Status, UsageProblem
+from spec_schema.shown import shown
 
 if TYPE_CHECKING:
     from runtime.testing.outcome import Verdict
@@ -74,7 +75,7 @@ def test_layer(
         case Format.short:
             for subject, verdicts in found:
                 for each in verdicts:
-                    print(f"{subject.layer.name} {each.property.name} {each.result.name}")
+                    say(f"{subject.layer.name} {each.property.name} {each.result.name}")
         case Format.text:
             for subject, verdicts in found:
                 print_verdicts(subject, verdicts)
@@ -108,7 +109,7 @@ def print_verdicts(subject: Subject, verdicts: list[Verdict]) -> None:
     console.print()
     for each in verdicts:
         if each.failure is not None:
-            console.print("\n".join(failure_lines(each)), soft_wrap=True)
+            console.print("\n".join(map(shown, failure_lines(each))), soft_wrap=True)
             console.print()
 
 

@@ -45,7 +45,7 @@ class Origin:
 
     def where(self) -> str:
         """Return `file:line`."""
-        return f"{self.place.file.name}:{self.place.line}" if self.place else "default"
+        return self.place.where if self.place else "default"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from spec_schema.shown import ShownError
+
 METADATA = "__metadata__"
 LONGEST = 100_000_000
 """Bytes of a header; the reader of safetensors has the same limit."""
@@ -44,7 +46,7 @@ DTYPES: Mapping[str, torch.dtype] = {
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
-class FileError(Exception):
+class FileError(ShownError):
     """A file is not what it should be: damaged, of something else, or not the one that was expected."""
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from compiler.surgery.rewriting import Header
 from runtime.files.header import LONGEST, FileError, read_header, strict_json
 from runtime.files.sealed import KEY, read_file
+from spec_schema.shown import ShownError
 from spec_schema.suggest import did_you_mean
 
 SUFFIX = ".safetensors"
@@ -28,7 +29,7 @@ LONGEST_NAME = 512
 """Characters of a name: patterns are matched against it."""
 
 
-class CheckpointError(Exception):
+class CheckpointError(ShownError):
     """A checkpoint is not there, or is none: the parts of a diagnostic that do not depend on who asks."""
 
     def __init__(self, code: str, message: str, notes: tuple[str, ...] = (), help: str | None = None) -> None:

@@ -67,11 +67,11 @@ def save_like(model: nn.Module, path: str | Path, like: str | Path, leave: Seque
     try:
         checkpoint = open_checkpoint(Path(like))
     except CheckpointError as error:
-        raise FileError("\n".join([error.message, *error.notes])) from None
+        raise FileError(error.message, *error.notes) from None
     if any(shard.is_sealed for shard in checkpoint.shards):
         raise FileError(
-            f"`{shown(checkpoint.path)}` is a saved model of Blockprint, and no checkpoint of somebody else\n"
-            "its header vouches for its own spec and values: write the model with `runtime.save`"
+            f"`{shown(checkpoint.path)}` is a saved model of Blockprint, and no checkpoint of somebody else",
+            "its header vouches for its own spec and values: write the model with `runtime.save`",
         )
     plan = plan_loads(artifact.plan, uses, dict.fromkeys({u.surgery.path for u in uses}, checkpoint.headers))
     _check_left(artifact, plan, leave, checkpoint)
@@ -94,7 +94,9 @@ def _uses(artifact: Artifact, like: Path) -> list[Use]:
     meant = [path for path in paths if Path(path).name == like.name] if len(paths) > 1 else paths
     if len(meant) != 1:
         listed = ", ".join(f"`{path}`" for path in paths)
-        raise FileError(f"`{shown(like)}` is none of the checkpoints of {artifact.name}\nthey are {listed}")
+        raise FileError(
+            f"`{shown(like)}` is none of the checkpoints of {artifact.name}", f"they are {listed}"
+        )
     return [use for use in uses if use.surgery.path == meant[0]]
 
 
@@ -115,8 +117,8 @@ def _check_left(artifact: Artifact, plan: LoadPlan, leave: Sequence[str], checkp
     dropped = [row.name for row in artifact.plan.rows if _is_learnt(row) and row.name not in written | left]
     if dropped:
         count = "1 tensor" if len(dropped) == 1 else f"{len(dropped):,} tensors"
-        lines = [f"`{shown(checkpoint.path)}` has no place for {count} of {artifact.name}"]
-        raise FileError("\n".join([*lines, *dropped, "`leave` them out by name, to write the rest"]))
+        head = f"`{shown(checkpoint.path)}` has no place for {count} of {artifact.name}"
+        raise FileError(head, *dropped, "`leave` them out by name, to write the rest")
 
 
 def _is_learnt(row: PlanRow) -> bool:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from runtime.testing.case import Case
+from spec_schema.shown import shown
 
 
 class Failure(AssertionError):
     """A property does not hold. The message says what was found, in numbers; `cause` is what is likely behind it."""
 
     def __init__(self, message: str, cause: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(shown(message))
         self.message, self.cause = message, cause
 
 

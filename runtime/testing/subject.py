@@ -13,6 +13,7 @@ from compiler.catalogue.layer_types import LayerType
 from compiler.catalogue.layers import layer_names, layer_type
 from compiler.catalogue.plugins import Plugin, load_plugin, plugin_of_layer
 from runtime.testing.torch_layers.table import HINTS
+from spec_schema.shown import ShownError
 from spec_schema.suggest import did_you_mean
 
 UNDER = " if "
@@ -21,7 +22,7 @@ MANY = 20
 """Names that are not listed any more."""
 
 
-class HintError(ValueError):
+class HintError(ShownError, ValueError):
     """A layer cannot be tested as it is: a hint is wrong, or one is missing."""
 
 

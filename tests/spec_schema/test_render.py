@@ -138,13 +138,12 @@ def test_labels_on_the_same_line_the_next_line_and_in_another_file() -> None:
 
 def test_without_a_place() -> None:
     found = Diagnostic(
-        "no-gpu", "there is no `cuda`", None, notes=("found: cpu",), help="write\n`--device cpu`"
+        "no-gpu", "there is no `cuda`", None, notes=("found: cpu",), help="write `--device cpu`"
     )
     assert full(found) == layout("""
         error[no-gpu]: there is no `cuda`
            = note: found: cpu
-           = help: write
-                   `--device cpu`
+           = help: write `--device cpu`
         """)
     assert render_short([found], DEFAULT_LIMITS) == "error[no-gpu]: there is no `cuda`"
 

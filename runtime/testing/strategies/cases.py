@@ -149,8 +149,8 @@ def tried_forms(subject: Subject) -> list[Form]:
     if not found:
         said = f": {type(reason).__name__}: {reason}" if reason is not None else ""
         raise HintError(
-            f"{subject.layer.name} ran on none of the inputs that were tried{said}\n"
-            f"say what it takes, for example @layer(hints=Hints(inputs={_example(subject)}))"
+            f"{subject.layer.name} ran on none of the inputs that were tried{said}",
+            f"say what it takes, for example @layer(hints=Hints(inputs={_example(subject)}))",
         )
     return found
 
