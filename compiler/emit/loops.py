@@ -22,7 +22,7 @@ class LoopHead:
     """One loop. `renamed` are the names that it binds, with what they are called in the source."""
 
     def __init__(self, nodes: NodeEmitter, node: Repeat, cases: Sequence[Case]) -> None:
-        self.nodes, self.node = nodes, node
+        self.nodes, self.node, self.cases = nodes, node, cases
         self.values = [evaluate_value(node.over, case.values, node.scope, DEFAULT_LIMITS) for case in cases]
         counts = {value if isinstance(value, int) else len(value) for value in self.values}
         self.copies = counts.pop() if len(counts) == 1 else None
@@ -104,6 +104,9 @@ class LoopHead:
         layers = holds_recipe(values[0]) or any(is_type(each, self.node.scope) for each in read)
         if not self.titles and self.copies is not None and (layers or not differs):
             return literal(self.copies)
+        if not self.titles and len({isinstance(value, int) for value in values}) > 1:
+            counts = [value if isinstance(value, int) else len(value) for value in values]
+            return self.nodes.choose(counts, self.cases, "copies")
         expression = self.nodes.expression(self.node.over)
         if not self.titles:
             return expression if isinstance(values[0], int) else call("len", expression)

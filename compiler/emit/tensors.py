@@ -16,7 +16,7 @@ from compiler.emit.syntax import assign, call, dotted, function, name, own
 from compiler.infer.dtypes import FLOAT
 from compiler.program import ModuleBody, TensorEntry
 from compiler.resolve.values import free_names
-from spec_schema.grammar import Expression, Program
+from spec_schema.grammar import Program
 
 if TYPE_CHECKING:
     import torch
@@ -135,13 +135,17 @@ class TensorEmitter:
         else:
             translator.renamed = dict(self.nodes.translator.renamed)
             result = translator.visit(value.tree)
-        if _is_number(value):
+        if self._is_number(entry):
             self.module.names.used.add("torch")
             result = call("torch.tensor", result)
         if entry.type is not None:
             dtype = self.nodes.dtype(self._dtypes(entry), self.cases)
             result = call(ast.Attribute(result, "to", ast.Load()), dtype)
         return result
+
+    def _is_number(self, entry: TensorEntry) -> bool:
+        """Say whether a value is a number or a list, of which a tensor is made."""
+        return id(entry) in self.module.inferred.engine.own_tensors.numbers
 
     def _function(self, entry: TensorEntry, translator: ProgramTranslator, value: Program) -> ast.expr:
         """Emit a program of several statements as a function, and return its call."""
@@ -152,13 +156,7 @@ class TensorEmitter:
         title = self.module.names.added(f"make_{entry.name}")
         locals_ = [self.module.names.local(t) for t in titles]
         arguments = ast.arguments([], [ast.arg(t) for t in locals_], None, [], [], None, [])
-        self.module.names.used.add("Tensor")
-        self.module.functions.append(function(title, arguments, body, dotted("Tensor")))
+        returns = None if self._is_number(entry) else dotted("Tensor")
+        self.module.names.used |= {"Tensor"} if returns else set()
+        self.module.functions.append(function(title, arguments, body, returns))
         return call(title, *[self.nodes.expression_of_name(t) for t in titles])
-
-
-def _is_number(value: Program | Expression) -> bool:
-    """Say whether a value is a literal number or list, which is made a tensor."""
-    return isinstance(value, Expression) and isinstance(
-        value.tree, ast.Constant | ast.List | ast.Tuple | ast.UnaryOp
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -35,6 +35,8 @@ class OwnTensors:
     """Shapes the tensors of blocks, at the first call of each."""
 
     engine: Engine
+    numbers: set[int] = field(default_factory=set)
+    """The buffers, by identity, whose value is a number or a list of them, of which a tensor is made."""
 
     def shape(self, state: BlockState, bound: Mapping[str, Any]) -> dict[str, Tensor]:
         body = state.definition.body
@@ -79,6 +81,7 @@ class OwnTensors:
         with float_dtype(FLOAT):
             value = run.run(source.body) if isinstance(source, Program) else run.value(source.tree)
             if isinstance(value, bool | int | float | list | tuple) and not tensors_in(value):
+                self.numbers.add(id(entry))
                 value = torch.tensor(value)
         if not isinstance(value, Tensor):
             raise refuse(

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 import compiler
 import runtime
 from tests.hostile.trials import check_shown
+from tests.zoo.parity import stand_alone
 
 HEAD = 'spec: 1\ninputs: {x: "float[batch, 4]"}\n'
 ELLIPSIS_AS_A_VALUE = {
@@ -64,3 +66,34 @@ def test_copies_counted_by_a_list_of_layers(over: str) -> None:
 
 def test_what_is_missing_at_the_end_of_a_file_is_inside_it() -> None:
     assert refused(HEAD + "model:\n  - ReLU\n  -") == ["wrong-type"]
+
+
+NUMBERS = [
+    "2 + 3",
+    "len([1, 2])",
+    "-1",
+    "zeros(2, 3).shape",
+    "[i for i in range(3)]",
+    "max(1, 2) * 0.5",
+    "2 > 1",
+    "(1, 2)",
+]
+
+
+@pytest.mark.parametrize("value", NUMBERS)
+def test_a_buffer_of_a_number_that_is_computed(value: str) -> None:
+    program = f"        y = arange(4)\n        return {value}\n"
+    buffers = f'    a: {{value: "{value}"}}\n    b:\n      value: |\n{program}'
+    body = f"model:\n  buffers:\n{buffers}  forward: return x + a.sum() + b.sum()\n"
+    artifact = compiler.compile_text(HEAD + body)
+    model, alone = runtime.build(artifact), stand_alone(artifact)
+    for name, buffer in model.named_buffers():
+        assert torch.equal(buffer, alone.get_buffer(name))
+        assert buffer.dtype == alone.get_buffer(name).dtype
+
+
+def test_copies_counted_by_a_number_in_one_place_and_by_a_list_in_another() -> None:
+    blocks = "blocks:\n  B(n): [{repeat: n, of: Linear(4)}, {splice: [Tanh, ReLU], repeat: n}]\n"
+    artifact = compiler.compile_text(HEAD + blocks + "model: [B(2), 'B([7, 8, 9])']\n")
+    assert [len([*each]) for each in runtime.build(artifact).children()] == [2 + 4, 3 + 6]
+    assert [len([*each]) for each in stand_alone(artifact).children()] == [2 + 4, 3 + 6]
