@@ -89,5 +89,8 @@ def _check_header(stream: IO[bytes], size: int) -> None:
         raise ValueError("the header of a member is none") from error
     if dtype.hasobject:
         raise ValueError("object arrays are pickles, which could run code")
-    if any(length < 0 for length in shape) or math.prod(shape) * dtype.itemsize != size - stream.tell():
+    if (
+        any(type(length) is not int or length < 0 for length in shape)
+        or math.prod(shape) * dtype.itemsize != size - stream.tell()
+    ):
         raise ValueError("the header of a member does not fit its size")

@@ -84,7 +84,7 @@ class Windows(Dataset[Batch]):
         self.numbers, self.context, self.shifts = numbers, context, shifts
 
     def __len__(self) -> int:
-        return (len(self.numbers) - self.context) // self.context
+        return max(len(self.numbers) - self.context, 0) // self.context
 
     def __getitem__(self, starts: Tensor) -> Batch:
         places = starts[:, None] + torch.arange(self.context)

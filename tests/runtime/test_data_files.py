@@ -166,6 +166,7 @@ def announced(shape: str, data: bytes, descr: str = "'<f4'", version: bytes = b"
         "more than there is": (announced("(1000000000000, 4)", b"\0" * 128), "does not fit its size"),
         "less than there is": (announced("(2, 4)", b"\0" * 128), "does not fit its size"),
         "less than nothing": (announced("(-8, -4)", b"\0" * 128), "does not fit its size"),
+        "no numbers": (announced("(True, 32)", b"\0" * 128), "does not fit its size"),
         "objects": (announced("(8,)", b"\0" * 64, "'|O'"), "object arrays are pickles"),
         "objects in a record": (announced("(8,)", b"\0" * 64, "[('a', '|O')]"), "object arrays are pickles"),
         "another version": (announced("(8, 4)", b"\0" * 128, version=b"\3\0"), "holds no plain array"),
@@ -224,3 +225,8 @@ def test_characters_are_numbered_in_the_order_of_their_code_points(folder: Path)
     batch = opened(folder, "t.txt", TEXT).train[torch.tensor([0])]
     assert batch["x"].tolist() == [[2, 3, 1, 4]]
     assert batch["y"].tolist() == [[3, 1, 4, 0]]
+
+
+def test_an_empty_text_is_too_little(folder: Path) -> None:
+    (folder / "t.txt").write_text("")
+    assert refused(folder, "t.txt", TEXT).code == "too-little-data"
