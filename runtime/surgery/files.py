@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from safetensors import safe_open
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch import Tensor
 from compiler.surgery.rewriting import Header
 from runtime.files.header import LONGEST, FileError, read_header, strict_json
 from runtime.files.sealed import KEY, read_file
+from spec_schema.folders import NoFileError, open_file
 from spec_schema.shown import ShownError
 from spec_schema.suggest import did_you_mean
 
@@ -160,11 +161,17 @@ def _other_format(path: Path) -> CheckpointError:
     )
 
 
+def _opened(path: Path) -> BinaryIO:
+    """Open a file of a checkpoint: an ordinary one, so that nothing is waited for."""
+    try:
+        return open_file(Path(os.path.realpath(path)))
+    except NoFileError:
+        raise _broken(f"`{shown(path)}` is no ordinary file") from None
+
+
 def _shard(path: Path) -> Shard:
     """Read the header of one file, and nothing else of it."""
-    if not path.is_file():
-        raise _broken(f"`{shown(path)}` is no ordinary file")
-    with path.open("rb") as stream:
+    with _opened(path) as stream:
         first = stream.read(8)
         length = int.from_bytes(first, "little")
         size = os.fstat(stream.fileno()).st_size
@@ -204,7 +211,7 @@ def _sharded(index: Path) -> Iterator[Shard]:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    with index.open("rb") as stream:
+    with _opened(index) as stream:
         text = stream.read(LONGEST_INDEX + 1)
     if len(text) > LONGEST_INDEX:
         raise _broken(f"`{shown(index)}` is too large for an index")

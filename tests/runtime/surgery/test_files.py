@@ -219,3 +219,9 @@ def test_a_flipped_bit_in_a_model_of_our_own_is_found(tmp_path: Path) -> None:
 def test_what_is_no_ordinary_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "model.safetensors")
     assert "no ordinary file" in why(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["pipe.safetensors", "pipe.safetensors.index.json"])
+def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    assert why(tmp_path / name) == f"checkpoint-broken | `{tmp_path / name}` is no ordinary file"
