@@ -47,7 +47,35 @@ def bare_specs(draw: Draw, dtype: str | None = None, least: int = 0) -> Document
     wanted = dtype or pick(draw, None, None, "float64")
     if wanted:
         document["placement"] = [{"/": {"device": pick(draw, "cpu", "auto"), "dtype": wanted}}]
+    if not dtype and isinstance(model, list) and pick(draw, False, True, True):
+        _part_of_another_dtype(draw, document, wanted)
     return document
+
+
+PART = "precise"
+"""The name of what is of another dtype than the model."""
+
+
+def _part_of_another_dtype(draw: Draw, document: Document, wanted: str | None) -> None:
+    """Let an item of a list compute in another dtype, between conversions."""
+    model = document["model"]
+    places = [at for at, made in enumerate(model) if _stands_alone(made)]
+    if not places:
+        return
+    at, other, own = pick(draw, *places), "float32" if wanted else "float64", wanted or "float32"
+    model[at] = {PART: [f"to({other})", "LayerNorm", model[at], f"to({own})"]}
+    document.setdefault("placement", []).append({PART: {"dtype": other}})
+
+
+def _stands_alone(made: Any) -> bool:
+    """Say whether an item has no name in its list, nor is the name of another one."""
+    if isinstance(made, dict):
+        return (
+            "repeat" not in made
+            and "splice" not in made
+            and bool({"parallel", "residual", "layer"} & set(made))
+        )
+    return isinstance(made, list) or (made[:1].isupper() and not made.startswith("Embedding"))
 
 
 def _variables(draw: Draw, draft: Draft) -> dict[str, Any]:
