@@ -155,3 +155,13 @@ def test_two_plugins_with_classes_of_one_name(tmp_path: Path) -> None:
     assert torch.equal(model(torch.ones(2, 4)), torch.full((2, 4), 2 * 3 * 7 * 5 * 7.0))
     assert "from first import Times" in artifact.source
     assert "from second import Times as Times3" in artifact.source
+
+
+def test_two_names_stay_two() -> None:
+    program = (
+        "      max = x + len\n      max_ = max * max(len_, x.ndim)\n      return a(x) * 0 + max + max_\n"
+    )
+    blocks = f"blocks:\n  B(len, len_):\n    layers: {{a: Linear(len + len_)}}\n    forward: |\n{program}"
+    artifact = compiler.compile_text(HEAD + blocks + "model: ['B(1, 3)']\n")
+    for model in (runtime.build(artifact), stand_alone(artifact)):
+        assert torch.equal(model(torch.ones(2, 4)), torch.full((2, 4), 2 + 2 * 3.0))

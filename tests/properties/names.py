@@ -20,14 +20,14 @@ from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 
 NEUTRAL = "Neutral"
 PROGRAM = """\
-y = relu(x) + len([1, 2]) + max(3, 4) + sum([1, 2]) + sqrt(16) + x.shape[0] * abs(-2)
+y = relu(x) + len(x.shape) + max(x.ndim, 1) + sum([x.ndim, 2]) + sqrt(16) + x.shape[0] * abs(-2)
 for at in range(2):
   y = y + rearrange(zeros(4, 3), 'm n -> n m').mean() + at
-y = y + sum([part.max() for part in [x, y]]) + min(3, round(2.5)) + float(int(2.5))
+y = y + sum([part.max() for part in [x, y]]) + min(x.ndim, round(2.5)) + float(int(2.5))
 pairs = [one * two[1] for one, two in zip([1, 2], enumerate([3, 4]))]
 y = y + maximum(x, softmax(y, -1)) + len(pairs)
 """
-"""A program that uses many builtins, and what the source imports."""
+"""A program that uses many builtins, of numbers that are not literal, and what the source imports."""
 LAYERS = """\
 rows: [{splice: ["Linear(len([4] * 4))"], repeat: "range(sum([1, 1]))"}]
 tower: {repeat: "[[4, 1.0], [max(4, 3), 2.0]]", as: [size, rate], of: ["Linear(size)", Scaled(rate), relu, softmax(-1)]}
