@@ -12,8 +12,7 @@ import traceback
 from collections import Counter
 from typing import Any
 
-from tests.hostile.meanings import other_meaning
-from tests.hostile.mutators import mutant
+from tests.hostile.meanings import hostile
 from tests.hostile.originals import ROOT, Changed, originals
 from tests.hostile.trials import Outcome, attempt, check_shown
 
@@ -45,8 +44,7 @@ def run(total: int) -> dict[str, Any]:
 
 
 def attempt_one(state: dict[str, Any], codes: Counter[str], original: Any, number: int) -> None:
-    make = other_meaning if number % 4 == 3 else mutant
-    done, files = make(original, number)
+    done, files = hostile(original, number)
     title = f"{done} of {original}, number {number}"
     try:
         outcome = attempt(files, original.preset)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from tests.hostile.mutators import mutant
 from tests.hostile.originals import Changed, Original, document, written
 from tests.hostile.places import at, places
 from tests.properties.names import critical
@@ -172,3 +173,8 @@ def _replace(value: Any, old: re.Pattern[str], new: str) -> None:
 
 def _word(value: Any, old: re.Pattern[str], new: str) -> Any:
     return old.sub(lambda _: new, value) if isinstance(value, str) else value
+
+
+def hostile(original: Original, number: int) -> tuple[str, Changed]:
+    """Return a hostile spec: every fourth means another thing, the others are of the mutators."""
+    return (other_meaning if number % 4 == 3 else mutant)(original, number)

@@ -76,9 +76,13 @@ def document(original: Original) -> Any:
     return plain(read_bytes(original.text.encode(), original.changed, DEFAULT_LIMITS))
 
 
+def plugin_files() -> list[str]:
+    return sorted(str(path) for path in SPECS.rglob("plugins/*.py"))
+
+
 @cache
 def plugins() -> Registry:
-    return registry(sorted(str(path) for path in SPECS.rglob("plugins/*.py")))
+    return registry(plugin_files())
 
 
 @cache
