@@ -13,6 +13,8 @@ from runtime.testing.strategies.tensors import STEPS, Draw, Flow, Width, pick, r
 from runtime.testing.strategies.writer import Writer
 
 OPTIONAL = ("context", "mask", "memory")
+MOST = 4
+"""Statements of a program."""
 
 
 def forward_body(
@@ -39,8 +41,10 @@ def forward_body(
 
 
 def statements(draw: Draw, writer: Writer) -> None:
-    """Draw a few statements."""
-    for _ in range(draw(st.integers(1, 4))):
+    """Draw a few statements; each is drawn with whether it is there, so that it can be left out."""
+    for at in range(MOST):
+        if at and not draw(st.integers(0, 3)):
+            continue
         offers = STATEMENTS if not writer.keep else KEEPING_STATEMENTS
         flow = writer.env[writer.main]
         if flow.layout == STEPS:
