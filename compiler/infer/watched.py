@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from torch import Tensor
@@ -34,8 +35,18 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        check_time(self.place, self.notes)
+        if _makes_tensors(func):
+            check_time(self.place, self.notes)
         return func(*args, **(kwargs or {}))
+
+
+@cache
+def _makes_tensors(func: Any) -> bool:
+    """Say whether an operation is no question about a tensor, such as for its device.
+
+    Torch's C++ asks those where it can let no error pass: one that is raised there ends the process.
+    """
+    return any("Tensor" in str(each.type) for each in func._schema.returns)
 
 
 @contextmanager
