@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from compiler.emit.names import CALLED, EINOPS
 from compiler.program import (
     Call,
-    Choice,
     Definition,
     Inline,
     LayerNode,
@@ -21,20 +20,9 @@ from compiler.program import (
     Splice,
 )
 from compiler.program import Sequence as SequenceNode
+from compiler.resolve.calls import nodes_of, parts_of
 from compiler.resolve.values import expressions_of
 from spec_schema.grammar import Expression
-
-
-def nodes_of(definition: Definition) -> list[LayerNode]:
-    """Return the nodes of a block."""
-    body = definition.body
-    match body:
-        case ModuleBody():
-            return list(body.layers.values())
-        case ParallelBody():
-            return [item.node for item in body.branches]
-        case SequenceBody() | ResidualBody():
-            return [item.node for item in body.items]
 
 
 def bound_names(definition: Definition) -> set[str]:
@@ -60,7 +48,7 @@ def _item_names(holder: SequenceBody | ResidualBody | ParallelBody | SequenceNod
 
 def _names_inside(node: LayerNode | Splice) -> set[str]:
     own = _item_names(node) if isinstance(node, SequenceNode | Splice) else set()
-    return own.union(*map(_names_inside, _parts(node)))
+    return own.union(*map(_names_inside, parts_of(node)))
 
 
 def called_names(definition: Definition) -> set[str]:
@@ -89,7 +77,7 @@ def _roots(definition: Definition) -> Iterator[ast.AST]:
 def bound_by_copies(node: LayerNode | Splice) -> set[str]:
     """Return the names that the repeats in a node bind to rows."""
     own = set(node.names) if isinstance(node, Repeat) else set()
-    return own.union(*map(bound_by_copies, _parts(node)))
+    return own.union(*map(bound_by_copies, parts_of(node)))
 
 
 def expressions_in(node: LayerNode | Splice) -> list[Expression]:
@@ -99,19 +87,7 @@ def expressions_in(node: LayerNode | Splice) -> list[Expression]:
             return [e for argument in node.arguments for e in expressions_of(argument.value)]
         case Inline() | Reuse():
             return []
-    return [e for part in _parts(node) for e in expressions_in(part)]
-
-
-def _parts(node: LayerNode | Splice) -> list[LayerNode | Splice]:
-    """Return the nodes directly inside of one."""
-    match node:
-        case SequenceNode() | Splice():
-            return [item.node for item in node.items]
-        case Choice():
-            return [node.then, *([node.otherwise] if node.otherwise else [])]
-        case Repeat():
-            return [node.of]
-    return []
+    return [e for part in parts_of(node) for e in expressions_in(part)]
 
 
 def stored_names(roots: Iterable[ast.AST]) -> set[str]:

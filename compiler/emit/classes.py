@@ -11,7 +11,7 @@ from torch import Tensor
 
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.operation_table import LIST_FIRST
-from compiler.emit.bound import bound_names, expressions_in, local_names, nodes_of
+from compiler.emit.bound import bound_names, expressions_in, local_names
 from compiler.emit.choose import Case, Chooser
 from compiler.emit.expressions import Translator
 from compiler.emit.groups import ClassGroup
@@ -31,6 +31,7 @@ from compiler.program import (
     ResidualBody,
     SequenceBody,
 )
+from compiler.resolve.calls import nodes_of
 from compiler.resolve.layer_names import NOT_OF_VALUES
 from compiler.resolve.nodes import reuses
 from compiler.resolve.values import free_names, is_type

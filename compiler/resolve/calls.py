@@ -1,4 +1,4 @@
-"""The calls in layer positions of a block."""
+"""The nodes of a block, and the calls in them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,33 @@ from compiler.program import (
 )
 
 
-def calls_of(definition: Definition) -> Iterator[Call]:
-    """Yield every call in a layer position of a block, also those inside of other nodes."""
+def nodes_of(definition: Definition) -> list[LayerNode]:
+    """Return the nodes of a block."""
     body = definition.body
     match body:
         case ModuleBody():
-            nodes = list(body.layers.values())
+            return list(body.layers.values())
         case ParallelBody():
-            nodes = [item.node for item in body.branches]
+            return [item.node for item in body.branches]
         case SequenceBody() | ResidualBody():
-            nodes = [item.node for item in body.items]
-    for node in nodes:
+            return [item.node for item in body.items]
+
+
+def parts_of(node: LayerNode | Splice) -> list[LayerNode | Splice]:
+    """Return the nodes directly inside of one, but for those of a block that is written in its place."""
+    match node:
+        case Sequence() | Splice():
+            return [item.node for item in node.items]
+        case Choice():
+            return [node.then, *([node.otherwise] if node.otherwise else [])]
+        case Repeat():
+            return [node.of]
+    return []
+
+
+def calls_of(definition: Definition) -> Iterator[Call]:
+    """Yield every call in a layer position of a block, also those inside of other nodes."""
+    for node in nodes_of(definition):
         yield from _calls_in(node)
 
 
@@ -38,14 +54,7 @@ def _calls_in(node: LayerNode | Splice) -> Iterator[Call]:
     match node:
         case Call():
             yield node
-        case Sequence() | Splice():
-            for item in node.items:
-                yield from _calls_in(item.node)
-        case Repeat():
-            yield from _calls_in(node.of)
-        case Choice():
-            yield from _calls_in(node.then)
-            if node.otherwise is not None:
-                yield from _calls_in(node.otherwise)
         case Inline():
             yield from calls_of(node.definition)
+    for part in parts_of(node):
+        yield from _calls_in(part)
