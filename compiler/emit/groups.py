@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
@@ -65,12 +66,28 @@ class ClassGroup:
 def group_key(state: BlockState) -> Hashable:
     """Return the key of the class of an instance.
 
-    A list that runs a layer again is written out layer by layer, so that one of another length is another class.
+    A list that runs a layer again is written out layer by layer, so that one of another length is another class, and
+    so is what has one of another length inside.
     """
     recipes = tuple((k, freeze(v)) for k, v in state.arguments.items() if holds_recipe(v))
-    body = state.definition.body
-    again = isinstance(body, SequenceBody | ResidualBody) and reuses(body.items)
-    return (state.definition, recipes, tuple(name for name, _ in state.order) if again else ())
+    return (state.definition, recipes, _written_out(state))
+
+
+_lists: WeakKeyDictionary[BlockState, Hashable] = WeakKeyDictionary()
+
+
+def _written_out(state: BlockState) -> Hashable:
+    """Return the items of the lists in a block that run a layer again, those of blocks inside among them."""
+    if state not in _lists:
+        body = state.definition.body
+        again = isinstance(body, SequenceBody | ResidualBody) and reuses(body.items)
+        own = tuple(name for name, _ in state.order) if again else ()
+        inside = {(each.definition, _written_out(each)) for each in _blocks_below(state)}
+        _lists[state] = own, frozenset(pair for pair in inside if pair[1] != NOTHING)
+    return _lists[state]
+
+
+NOTHING: Hashable = ((), frozenset())
 
 
 def class_groups(root: BlockState) -> dict[Hashable, ClassGroup]:

@@ -213,6 +213,30 @@ def test_positions_behind_a_layer_that_runs_again() -> None:
     assert torch.equal(second(x), y)
 
 
+class Again(nn.Module):
+    """A list that runs its activation before and behind a layer, if it has one."""
+
+    def __init__(self, wide: bool) -> None:
+        super().__init__()
+        names = ["act", "1"] if wide else ["act"]
+        self.body = nn.ModuleDict({name: nn.Linear(4, 4) if name == "1" else nn.Tanh() for name in names})
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.body["act"](x)
+        return self.body["act"](self.body["1"](y) if "1" in self.body else y)  # type: ignore[no-any-return]
+
+
+def test_lists_of_several_lengths_that_run_a_layer_again_inside_of_a_block() -> None:
+    body = """
+        blocks:
+          Block(wide):
+            layers: {body: [{act: Tanh}, {if: wide, splice: ["Linear(4)"]}, act]}
+            forward: return body(x)
+        model: ["Block(True)", "Block(False)"]
+        """
+    assert_is(body, nn.Sequential(Again(True), Again(False)))
+
+
 def test_layers_as_the_rows_of_a_splice() -> None:
     made = assert_is(
         "model: [{repeat: [[ReLU, 3], [Tanh, 4]], as: [act, width], splice: [Linear(width), act]}]",

@@ -108,6 +108,8 @@ NO_FILE = "<unknown>"
 """What Python's parser takes its text to come from, and looks for to show a line of it."""
 PARSER = str(Path(ruamel.yaml.__file__).parent)
 """The YAML parser goes through its own folder whenever it starts."""
+MEMORY = "/proc/meminfo"
+"""Where psutil reads how much memory is free."""
 FORBIDDEN = tuple(f"{PROCESSES} {CHANGES} {READERS}".split())
 
 
@@ -132,7 +134,10 @@ class Watch:
         if event == "open":
             if isinstance(arguments[0], int):  # a descriptor: what it stands for is open
                 return False
-            return arguments[0] != NO_FILE and os.path.abspath(os.fsdecode(arguments[0])) not in files
+            return (
+                arguments[0] not in (NO_FILE, MEMORY)
+                and os.path.abspath(os.fsdecode(arguments[0])) not in files
+            )
         if event == "exec":
             code: CodeType = arguments[0]
             return not (self.emitted and code.co_filename.startswith("<blockprint "))
