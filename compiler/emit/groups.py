@@ -63,7 +63,11 @@ class ClassGroup:
         return title
 
 
-def group_key(state: BlockState) -> Hashable:
+ClassKey = tuple[Definition, Hashable, Hashable]
+"""Its definition, the recipes that it is given, and the lists in it that are written out."""
+
+
+def group_key(state: BlockState) -> ClassKey:
     """Return the key of the class of an instance.
 
     A list that runs a layer again is written out layer by layer, so that one of another length is another class, and
@@ -133,11 +137,13 @@ def _blocks_in(state: State) -> Iterator[BlockState]:
             yield from _blocks_in(child)
 
 
-def several_classes(place: Span) -> SpecError:
-    """Return the refusal of copies that one loop cannot make."""
+def several_classes(place: Span, of_arguments: bool = True) -> SpecError:
+    """Return the refusal of copies that one loop cannot make: their arguments are other blocks, or lists in them."""
     return refuse(
         "several-classes",
-        "the copies of this block have different blocks as arguments",
+        "the copies of this block have different blocks as arguments"
+        if of_arguments
+        else "the copies of this block differ in the length of a list that runs a layer again",
         place,
         help="choose between nodes: `of: {if: index == 0, then: ..., else: ...}`, or write one for each of them",
     )

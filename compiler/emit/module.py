@@ -117,7 +117,7 @@ class ModuleEmitter:
         """Return the class of instances that one node makes."""
         keys = {group_key(state) for state in states}
         if len(keys) > 1:
-            raise several_classes(node.span)
+            raise several_classes(node.span, len({recipes for _, recipes, _ in keys}) > 1)
         return self.groups[keys.pop()]
 
     def operation_class(self, state: Operation) -> str:
