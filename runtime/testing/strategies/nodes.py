@@ -26,8 +26,6 @@ class Row:
     named: dict[str, tuple[Flow, Flow]] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     spliced: str = ""
-    again: bool = False
-    """Whether an item runs again. Such a list splices nothing: copies of other lengths would be of several classes."""
 
 
 def node(draw: Draw, scope: Scope, flow: Flow, depth: int, keep: bool = False) -> tuple[Node, Flow]:
@@ -68,11 +66,10 @@ def item(draw: Draw, scope: Scope, row: Row, flow: Flow, depth: int, keep: bool,
         for n, (before, after) in row.named.items()
         if before == flow and not (keep and after != flow)
     ]
-    if depth > 0 and not row.again and rarely(draw, 6):
+    if depth > 0 and rarely(draw, 6):
         row.items.append(splice(draw, scope, row, flow, depth - 1))
         return flow
-    if again and not row.spliced and not any(map(_is_splice, row.items)) and not rarely(draw, 3):
-        row.again = True
+    if again and not row.spliced and not rarely(draw, 3):
         name, after = pick(draw, *again)
         row.items.append(name)
         return after  # type: ignore[no-any-return]
@@ -87,10 +84,6 @@ def item(draw: Draw, scope: Scope, row: Row, flow: Flow, depth: int, keep: bool,
         made.pop("name", None)  # each copy of the list would give the copies in it the same names
     row.items.append(made)
     return after
-
-
-def _is_splice(made: Node) -> bool:
-    return isinstance(made, dict) and "splice" in made
 
 
 def splice(draw: Draw, scope: Scope, row: Row, flow: Flow, depth: int) -> Node:

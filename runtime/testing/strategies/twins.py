@@ -83,19 +83,10 @@ def _untie_program(text: str, layers: dict[str, Node]) -> str:
         for used in _uses(node):
             if used.id in layers and used.id in seen:
                 name = f"{used.id}{AGAIN}{next(numbers)}"
-                _insert_behind(layers, used.id, name)
+                layers[name] = deepcopy(layers[used.id])
                 used.id = name
             seen.add(used.id)
     return ast.unparse(tree) + "\n"
-
-
-def _insert_behind(layers: dict[str, Node], known: str, name: str) -> None:
-    """Copy a layer to the place behind it: what it calls by a name may be a layer further on."""
-    items = list(layers.items())
-    at = [title for title, _ in items].index(known)
-    items.insert(at + 1, (name, deepcopy(layers[known])))
-    layers.clear()
-    layers.update(items)
 
 
 def _place(node: ast.AST) -> tuple[int, int]:
