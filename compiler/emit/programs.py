@@ -15,7 +15,7 @@ from compiler.emit.expressions import Translator
 from compiler.emit.moves import ClassMoves
 from compiler.emit.names import Globals
 from compiler.emit.syntax import assign, name, own
-from compiler.infer.calls import CallOf
+from compiler.infer.call_kinds import CallOf
 from compiler.resolve.programs import MODE, NAMESPACES
 from spec_schema.evaluate import FUNCTIONS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,8 +25,6 @@ from spec_schema.suggest import did_you_mean
 if TYPE_CHECKING:
     from compiler.infer.interpreter import Interpreter
 
-CallOf = Literal["number", "operation", "layer", "block"]
-"""What a call is one of: a function of numbers, an operation, a layer, or a layer that is a block."""
 TORCH_ERRORS = (
     RuntimeError,
     TypeError,

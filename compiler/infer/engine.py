@@ -14,7 +14,8 @@ from compiler.catalogue.operations import follows_mode
 from compiler.catalogue.plugins import Registry
 from compiler.infer.arguments import evaluate_value
 from compiler.infer.build import Builder
-from compiler.infer.calls import TORCH_ERRORS, CallOf, check_arguments, operation_named
+from compiler.infer.call_kinds import CallKinds
+from compiler.infer.calls import TORCH_ERRORS, check_arguments, operation_named
 from compiler.infer.cells import Cell
 from compiler.infer.combine import combine_values
 from compiler.infer.conditions import Conditions, difference
@@ -65,8 +66,7 @@ class Engine:
     """What numbers decided in the run at hand."""
     changed: Mapping[str, Any] = field(default_factory=dict)
     """The open dimensions that are not of their example size in the run at hand."""
-    call_kinds: dict[int, CallOf] = field(default_factory=dict)
-    """What each `ast` node that calls was a call of, by its identity."""
+    call_kinds: CallKinds = field(default_factory=CallKinds)
 
     def __post_init__(self) -> None:
         self.builder = Builder(self.limits)

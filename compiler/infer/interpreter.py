@@ -19,7 +19,6 @@ from compiler.catalogue.operation_table import CONSTANTS, MODE_ARGUMENTS
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.infer.arguments import constant
 from compiler.infer.calls import (
-    CallOf,
     apply_operator,
     call_method,
     call_operation,
@@ -45,13 +44,6 @@ from spec_schema.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from compiler.infer.engine import Engine
-
-_CALLED: dict[CallOf, str] = {
-    "number": "a function of numbers",
-    "operation": "an operation on tensors",
-    "layer": "a layer",
-    "block": "a layer",
-}
 
 
 class _Depends(Exception):
@@ -370,12 +362,12 @@ class Interpreter(Evaluator):
             raise self._not_callable(node, name)
         if name in MODE_ARGUMENTS and name not in plugins and leaves_mode_open(node):
             raise self._hides_operation(node, name)
-        self._note_call(node, "operation")
+        self.engine.call_kinds.note(self.source, node, "operation")
         return call_operation(self, node, name, arguments, keywords)
 
     def _builtin(self, node: ast.Call, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         """Call `len`, `range`, `zip` and their like, which also go over layers and tensors."""
-        self._note_call(node, "number")
+        self.engine.call_kinds.note(self.source, node, "number")
         if name == "len" and isinstance(arguments[0], Cell):
             return len(arguments[0].parts(self.source.span(node)))
         if name in ("zip", "enumerate", "reversed"):
@@ -392,20 +384,6 @@ class Interpreter(Evaluator):
             return self.apply(node, name, lambda *a: _eager(function(*a, **keywords)), *arguments)
         return self.compute(node, name, function, lambda *a: _eager(function(*a, **keywords)), arguments)
 
-    def _note_call(self, node: ast.Call, kind: CallOf) -> None:
-        """Note what a call is one of. The source says it once: what is called is the same in every run of a line."""
-        kinds = self.engine.call_kinds
-        before = kinds.setdefault(id(node), kind)
-        if before == kind:
-            return
-        if {before, kind} == {"block", "layer"}:
-            kinds[id(node)] = "block"
-            return
-        called = ast.unparse(node.func)
-        message = f"`{called}` is {_CALLED[kind]} here, and {_CALLED[before]} where this runs otherwise"
-        help = "write one call for each of them, with names that differ"
-        raise refuse("not-callable", message, self.source.span(node.func), help=help)
-
     def _hides_operation(self, node: ast.Call, name: str) -> SpecError:
         """Return the refusal of an operation that would follow the mode, did the program not bind its name."""
         message = f"the local name `{name}` hides the operation `{name}`, which follows the mode of the model"
@@ -421,7 +399,8 @@ class Interpreter(Evaluator):
     def _layer(self, node: ast.Call, value: Any) -> Any:
         if not isinstance(value, Cell):
             raise refuse("not-callable", f"{_what(value)} cannot be called", self.source.span(node.func))
-        self._note_call(node, "block" if isinstance(value.state, BlockState) else "layer")
+        is_block = isinstance(value.state, BlockState)
+        self.engine.call_kinds.note(self.source, node, "block" if is_block else "layer")
         if isinstance(value.state, BlockState):
             check_input_names(self.source, node, value.name, value.state.definition)
         arguments, keywords = self.inputs(node, value)
