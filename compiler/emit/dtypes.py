@@ -29,14 +29,6 @@ def converted(layer: nn.Module, dtype: torch.dtype) -> nn.Module:
 '''
 
 
-def converting_function(title: str) -> ast.stmt:
-    """Return the function that converts what a layer saves."""
-    (made,) = ast.parse(CONVERTED_SOURCE).body
-    assert isinstance(made, ast.FunctionDef)
-    made.name = title
-    return made
-
-
 class LayerDtypes:
     """The dtypes of the layers that one node makes."""
 

@@ -77,6 +77,7 @@ def group_key(state: BlockState) -> ClassKey:
     return (state.definition, recipes, _written_out(state))
 
 
+NOTHING: Hashable = ((), frozenset())
 _lists: WeakKeyDictionary[BlockState, Hashable] = WeakKeyDictionary()
 
 
@@ -89,9 +90,6 @@ def _written_out(state: BlockState) -> Hashable:
         inside = {(each.definition, _written_out(each)) for each in _blocks_below(state)}
         _lists[state] = own, frozenset(pair for pair in inside if pair[1] != NOTHING)
     return _lists[state]
-
-
-NOTHING: Hashable = ((), frozenset())
 
 
 def class_groups(root: BlockState) -> dict[Hashable, ClassGroup]:

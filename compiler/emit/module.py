@@ -14,12 +14,12 @@ from compiler.catalogue.plugin_files import import_name
 from compiler.catalogue.plugins import Registry
 from compiler.emit.bound import bound_names, called_names, layer_names
 from compiler.emit.classes import ClassEmitter
-from compiler.emit.dtypes import CONVERTED, converting_function
+from compiler.emit.dtypes import CONVERTED, CONVERTED_SOURCE
 from compiler.emit.groups import ClassGroup, class_groups, group_key, several_classes
-from compiler.emit.moves import RELAY, relay_class
+from compiler.emit.moves import RELAY, RELAY_SOURCE
 from compiler.emit.names import Globals
 from compiler.emit.rules import ties_by_block
-from compiler.emit.syntax import call, class_, dotted, function, literal, name, own, parameters
+from compiler.emit.syntax import call, class_, dotted, function, literal, name, own, parameters, renamed
 from compiler.infer.build import Builder
 from compiler.infer.infer import Inferred
 from compiler.infer.states import BlockState, Operation
@@ -69,8 +69,8 @@ class ModuleEmitter:
         """Return the tree of the whole file."""
         classes = [ClassEmitter(self, group).emit() for group in self.groups.values()]
         helpers = [self._operation_class(*key, cls) for key, cls in self.operations.items()]
-        helpers += [relay_class(self._relay)] if self._relay is not None else []
-        helpers += [converting_function(self._converting)] if self._converting is not None else []
+        helpers += [renamed(RELAY_SOURCE, self._relay)] if self._relay is not None else []
+        helpers += [renamed(CONVERTED_SOURCE, self._converting)] if self._converting is not None else []
         document = self.inferred.program.document
         doc = document.doc.text if document.doc else None
         head: list[ast.stmt] = [ast.Expr(ast.Constant(doc.strip()))] if doc else []

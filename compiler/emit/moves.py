@@ -30,14 +30,6 @@ class Relay(nn.Sequential):
 '''
 
 
-def relay_class(title: str) -> ast.stmt:
-    """Return the class of layers in a row that are on several devices."""
-    (made,) = ast.parse(RELAY_SOURCE).body
-    assert isinstance(made, ast.ClassDef)
-    made.name = title
-    return made
-
-
 class ClassMoves:
     """The moves in one class. `translate` makes an expression of a program one of the class."""
 

@@ -33,6 +33,14 @@ def call(function: ast.expr | str, *args: ast.expr, **keywords: ast.expr) -> ast
     return ast.Call(target, list(args), [ast.keyword(key, value) for key, value in keywords.items()])
 
 
+def renamed(source: str, title: str) -> ast.stmt:
+    """Return the one class or function of a source, under another name."""
+    (made,) = ast.parse(source).body
+    assert isinstance(made, ast.ClassDef | ast.FunctionDef)
+    made.name = title
+    return made
+
+
 def assign(target: ast.expr | str, value: ast.expr) -> ast.Assign:
     node: ast.expr = name(target) if isinstance(target, str) else target
     return ast.Assign([as_store(node)], value)
