@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,9 @@ import pytest
 import compiler
 import runtime
 from compiler import Artifact
-from compiler.pipeline import compile_files
-from spec_schema.limits import DEFAULT_LIMITS
 from tests.hostile.meanings import OF_MEANINGS, other_meaning
-from tests.hostile.originals import Changed, Original, originals, plugins
-from tests.hostile.trials import check_shown
+from tests.hostile.originals import originals
+from tests.hostile.trials import attempt, check_shown
 
 EACH = 70
 SMALL = 1_000_000
@@ -30,23 +27,12 @@ def test_what_compiles_can_be_built(kind: int, tmp_path: Path, monkeypatch: pyte
         original, number = everyone[seed % len(everyone)], kind + seed // len(everyone) * len(OF_MEANINGS)
         done, files = other_meaning(original, number)
         try:
-            artifact = _compiled(original, files)
-            built += artifact is not None and _is_built(artifact)
+            outcome = attempt(files, original.preset)
+            check_shown(outcome.diagnostics)
+            built += outcome.artifact is not None and _is_built(outcome.artifact)
         except Exception as error:
             raise AssertionError(f"{done} of {original}, number {number}:\n{files.data!r}") from error
     assert built, "mutants that are all refused try nothing"
-
-
-def _compiled(original: Original, files: Changed) -> Artifact | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return compile_files(files.main, files, None, original.preset, plugins(), DEFAULT_LIMITS)
-        except compiler.SpecError as error:
-            found = error.diagnostics
-    assert found, "refused without a reason"
-    check_shown(found)
-    return None
 
 
 def _is_built(artifact: Artifact) -> bool:
