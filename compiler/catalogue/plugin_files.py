@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,10 +47,20 @@ def _module_name(path: Path) -> str:
     return f"{FILE_PREFIX}{digest}_{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}"
 
 
+class _NotCached(SourceFileLoader):
+    """Runs a file as it is now: bytecode is told apart by second and size alone."""
+
+    def path_stats(self, path: Any) -> Any:
+        """Tell nothing of the file, so that no bytecode is read or written."""
+        raise OSError
+
+
 def _run(name: str, path: Path) -> ModuleType:
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
         raise PluginError(f"{path} is no Python file")
+    if isinstance(found.loader, SourceFileLoader):
+        found.loader = _NotCached(name, str(path))
     module = importlib.util.module_from_spec(found)
     before = sys.modules.get(name)
     sys.modules[name] = module  # dataclasses, pickle and inspect look a class's module up there

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import io
+import os
 import pickle  # noqa: TID251 - a model goes where torch pickles it; nothing of ours unpickles
 import subprocess
 import sys
@@ -118,11 +119,16 @@ def test_models_of_an_artifact_are_stacked() -> None:
     assert torch.allclose(found, torch.stack([model(X) for model in models]), atol=1e-6)
 
 
-def test_plugins_of_one_name_that_differ_are_not_mixed(tmp_path: Path) -> None:
-    """The source is the same, and what it imports is not."""
+def test_plugins_of_one_name_that_differ_are_not_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source is the same, and what it imports is not, though the file is of one size and one time."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     models = []
     for factor in (2.0, 3.0):
-        compiled = compiler.compile_text(WITH_PLUGIN, plugins=[write(tmp_path, factor)])
+        plugin = write(tmp_path, factor)
+        os.utime(plugin, (0, 0))
+        compiled = compiler.compile_text(WITH_PLUGIN, plugins=[plugin])
         models.append(runtime.build(compiled).eval())
         assert artifact_of(through(models[-1])) is compiled
     first, second = models
