@@ -54,8 +54,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@echo "  1/2 torch: a large download, some minutes on a slow line"
 	@$(PIP_INSTALL) "$$(grep '^torch==' constraints.txt)"
-	@echo "  2/2 the project and its other dependencies: about a minute"
-	@$(PIP_INSTALL) --quiet --editable '.[dev]'
+	@echo "  2/2 the project with its extras, and its other dependencies: about a minute"
+	@$(PIP_INSTALL) --quiet --editable '.[all,dev]'
 	@touch $@
 
 # A torchvision that fits another build of torch breaks what imports it, so that only the tests of the zoo may see this one.

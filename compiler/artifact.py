@@ -4,44 +4,68 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from compiler.catalogue.plugins import Plugin, plugin_modules
 from compiler.load import Loaded
-from spec_schema.plain import plain
+from spec_schema.canonical import plain
+from spec_schema.limits import Limits
 
 if TYPE_CHECKING:
     from compiler.infer.infer import Inferred
-    from compiler.plan import Plan
     from compiler.program import ResolvedProgram
+    from compiler.rules.plan import Plan
     from compiler.training.section import Training
 
 Canonical = Mapping[str, Any]
 """`{"spec": document, "imports": {path: document}}`: a spec with all that it imports, as plain values."""
 
+Parts = tuple[str, tuple[Plugin, ...], Limits, Mapping[str, str]]
+"""The canonical text of a spec, its plugins, the limits of the compiler, and the device of each tensor by its name."""
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Artifact:
-    """A compiled spec."""
+    """A compiled spec: a value, which equals another one of the same spec, plugins, limits and devices.
+
+    In a pickle it is its spec (`compiler/pickled.py`).
+    """
 
     name: str
     """The name of the root class."""
     canonical: Canonical
-    tree: ast.Module = field(repr=False)
-    plan: Plan = field(repr=False)
-    inferred: Inferred = field(repr=False)
+    tree: ast.Module
+    plan: Plan
+    inferred: Inferred
+
+    @cached_property
+    def key(self) -> Hashable:
+        """What tells it from other artifacts."""
+        return key_of(*self.parts)
+
+    @property
+    def parts(self) -> Parts:
+        """What it is compiled again from."""
+        plugins = tuple(self.inferred.plugins.plugins.values())
+        devices = {row.name: row.device for row in self.plan.rows}
+        return self.canonical_text, plugins, self.inferred.limits, devices
+
+    def __eq__(self, other: object) -> bool:
+        return self.key == other.key if isinstance(other, Artifact) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        parameters = sum(row.elements for row in self.plan.parameters)
+        return f"<Artifact {self.name}: {len(self.plan.rows)} tensors, {parameters:,} parameters>"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Artifact:
         """An artifact never changes: copies of a model share it."""
         return self
-
-    def __reduce__(self) -> tuple[Callable[..., Artifact], tuple[object, ...]]:
-        """A pickle holds the spec, which is compiled again where that artifact is not there."""
-        from compiler.pickled import reduced
-
-        return reduced(self)
 
     @property
     def program(self) -> ResolvedProgram:
@@ -49,7 +73,28 @@ class Artifact:
 
     @cached_property
     def source(self) -> str:
-        """The emitted Python source, formatted."""
+        """The emitted Python source, formatted, with the variables of the spec as arguments of the root class."""
+        from compiler.emit.passes.table import LAST
+
+        return self.source_after(LAST)
+
+    def source_after(self, last: str) -> str:
+        """Return the source as it is after a pass of code generation, one of the names in `PASSES`.
+
+        The model is inferred again for it, at other values of the variables.
+        """
+        from compiler.emit.lift import emit_lifted
+        from compiler.emit.style import format_tree
+        from compiler.placement.check import find_transfers
+        from compiler.verify import verify
+
+        tree = emit_lifted(self.inferred, self.plan, find_transfers(self.inferred, self.plan), last)
+        verify(tree, plugin_modules(self.inferred.plugins))
+        return format_tree(tree)
+
+    @cached_property
+    def class_source(self) -> str:
+        """The source of the classes that a built model is of: at the values that this artifact was compiled with."""
         from compiler.emit.style import format_tree
 
         return format_tree(self.tree)
@@ -69,6 +114,18 @@ class Artifact:
     def canonical_text(self) -> str:
         """The canonical spec as one line of JSON."""
         return json.dumps(self.canonical, ensure_ascii=False, separators=(",", ":"))
+
+
+def key_of(text: str, plugins: tuple[Plugin, ...], limits: Limits, devices: Mapping[str, str]) -> Hashable:
+    """Return what tells an artifact from others. Plugins of one name may differ, so that their members count."""
+    return text, limits, tuple(devices.items()), *map(id, _members(plugins))
+
+
+def _members(plugins: tuple[Plugin, ...]) -> Iterator[Any]:
+    for plugin in plugins:
+        yield from (layer.cls for layer in plugin.layers.values())
+        for part in (plugin.operations, plugin.initializers, plugin.datasets):
+            yield from part.values()
 
 
 def canonical(loaded: Loaded) -> Canonical:

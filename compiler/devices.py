@@ -26,7 +26,7 @@ def device_name(written: str) -> str:
 
 
 def device_problem(written: str, place: Span | None) -> Diagnostic | None:
-    """Return what is wrong with the name of a device, whether there is one of that name on this computer or not."""
+    """Return what is wrong with the name of a device, whether or not this computer has the device."""
     if written == AUTO or _is_device(written):
         return None
     kind, colon, index = written.partition(":")
@@ -40,7 +40,7 @@ def device_problem(written: str, place: Span | None) -> Diagnostic | None:
 
 
 def _is_device(written: str) -> bool:
-    """Say whether torch takes a name of a device; the number is one that it keeps in a byte."""
+    """Return whether torch takes a name of a device; the number is one that it keeps in a byte."""
     kind, colon, index = written.partition(":")
     numbered = re.fullmatch(r"0|[1-9][0-9]{0,2}", index) is not None and int(index) <= LAST_INDEX
     return kind in DEVICE_TYPES and (numbered or not colon)

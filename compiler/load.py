@@ -142,6 +142,16 @@ def _import(
     trail: tuple[str, ...],
     done: dict[str, Loaded],
 ) -> Loaded:
+    """Return an imported file; `done` holds those that are loaded, `trail` those that lead to it."""
+    path = _inside(importer, target, place)
+    _check_trail(path, target, place, limits, trail)
+    if path not in done:
+        done[path] = _load_import(path, target, place, files, limits, trail, done)
+    return done[path]
+
+
+def _inside(importer: str, target: str, place: Span) -> str:
+    """Return the path of an import relative to the main spec's folder, which it must not leave."""
     path = normal(str(PurePosixPath(importer).parent / target))
     if path is None or PurePosixPath(target).is_absolute():
         raise refuse(
@@ -150,6 +160,11 @@ def _import(
             place,
             help="move it below the folder, or name its folder with `--import-path`",
         )
+    return path
+
+
+def _check_trail(path: str, target: str, place: Span, limits: Limits, trail: tuple[str, ...]) -> None:
+    """Refuse an import that leads back to itself, or too far."""
     if path in trail:
         raise refuse(
             "import-cycle",
@@ -160,24 +175,34 @@ def _import(
     if len(trail) > limits.import_depth:
         message = f"imports are nested more than {limits.import_depth} deep"
         raise refuse("import-depth", message, place, notes=(" → ".join([*trail, path]),))
-    if path not in done:
-        try:
-            done[path] = _load(path, files, limits, trail, done)
-        except FileNotFoundError:
-            raise refuse(
-                "import-missing",
-                f"there is no file `{target}`",
-                place,
-                notes=("imports are relative to the file that they stand in",),
-            ) from None
-        except OSError as error:
-            raise refuse(
-                "import-missing",
-                f"`{target}` cannot be read: {error.strerror or error}",
-                place,
-                help="import a file that you may read",
-            ) from None
-    return done[path]
+
+
+def _load_import(
+    path: str,
+    target: str,
+    place: Span,
+    files: Files,
+    limits: Limits,
+    trail: tuple[str, ...],
+    done: dict[str, Loaded],
+) -> Loaded:
+    """Load an imported file, and refuse the import if the file cannot be read."""
+    try:
+        return _load(path, files, limits, trail, done)
+    except FileNotFoundError:
+        raise refuse(
+            "import-missing",
+            f"there is no file `{target}`",
+            place,
+            notes=("imports are relative to the file that they stand in",),
+        ) from None
+    except OSError as error:
+        raise refuse(
+            "import-missing",
+            f"`{target}` cannot be read: {error.strerror or error}",
+            place,
+            help="import a file that you may read",
+        ) from None
 
 
 def _preset(loaded: Loaded, preset: str | None) -> dict[str, Node]:
@@ -241,7 +266,7 @@ def _as_text(loaded: Loaded, key: str, given: Node) -> Node:
 
 
 def _is_quoted(declared: Scalar) -> bool:
-    """Say whether the value of a variable is a text in quotes of its own."""
+    """Return whether the value of a variable is a text in quotes of its own."""
     try:
         tree = parse_expression(declared).tree
     except SpecError:
@@ -250,7 +275,7 @@ def _is_quoted(declared: Scalar) -> bool:
 
 
 def _means_something(given: Scalar, variables: Iterable[str]) -> bool:
-    """Say whether a text is an expression over variables."""
+    """Return whether a text is an expression over variables."""
     try:
         tree = parse_expression(given).tree
     except SpecError:

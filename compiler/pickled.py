@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+import copyreg
 import json
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
 from weakref import WeakValueDictionary
 
-from compiler.artifact import Artifact
+from compiler.artifact import Artifact, Parts, key_of
 from compiler.catalogue.plugins import Plugin
+from compiler.pipeline import compile_canonical
 from spec_schema.limits import Limits
 
-_alive: WeakValueDictionary[tuple[object, ...], Artifact] = WeakValueDictionary()
+_alive: WeakValueDictionary[Hashable, Artifact] = WeakValueDictionary()
 """The artifacts that were pickled here, and those from pickles."""
-
-Parts = tuple[str, tuple[Plugin, ...], Limits, Mapping[str, str]]
 
 
 def reduced(artifact: Artifact) -> tuple[Callable[..., Artifact], Parts]:
     """Return what a pickle holds of an artifact, and what makes it again."""
-    plugins = tuple(artifact.program.scope.plugins.plugins.values())
-    devices = {row.name: row.device for row in artifact.plan.rows}
-    parts = (artifact.canonical_text, plugins, artifact.inferred.engine.limits, devices)
-    _alive.setdefault(_key(*parts), artifact)
-    return compile_parts, parts
+    _alive.setdefault(artifact.key, artifact)
+    return compile_parts, artifact.parts
 
 
 def compile_parts(
@@ -34,7 +30,7 @@ def compile_parts(
     Raises:
         SpecError: this version of the compiler, or of a plugin, refuses the spec.
     """
-    key = _key(text, plugins, limits, devices)
+    key = key_of(text, plugins, limits, devices)
     found = _alive.get(key)
     if found is None:
         found = _alive[key] = _compile(text, plugins, limits, devices)
@@ -42,22 +38,11 @@ def compile_parts(
 
 
 def _compile(text: str, plugins: tuple[Plugin, ...], limits: Limits, devices: Mapping[str, str]) -> Artifact:
-    from compiler.pipeline import compile_canonical
-    from compiler.placement.place import on_devices
+    from compiler.other_devices import on_devices
 
     artifact = compile_canonical(json.loads(text), name="<pickle>", plugins=plugins, limits=limits)
     return on_devices(artifact, devices)
 
 
-def _key(
-    text: str, plugins: tuple[Plugin, ...], limits: Limits, devices: Mapping[str, str]
-) -> tuple[object, ...]:
-    """Tells artifacts apart: plugins of one name may differ."""
-    return text, limits, tuple(devices.items()), *map(id, _members(plugins))
-
-
-def _members(plugins: tuple[Plugin, ...]) -> Iterator[Any]:
-    for plugin in plugins:
-        yield from (layer.cls for layer in plugin.layers.values())
-        for part in (plugin.operations, plugin.initializers, plugin.datasets):
-            yield from part.values()
+copyreg.pickle(Artifact, reduced)
+"""Said here, since what an artifact is made again with stands behind it."""

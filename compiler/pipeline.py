@@ -1,4 +1,4 @@
-"""The compiler, top to bottom: load → resolve → infer → apply rules → emit."""
+"""The compiler, top to bottom: load → resolve → infer → rules → place → emit → verify."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import ast
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compiler.artifact import Artifact, Canonical, canonical
-from compiler.catalogue.plugin_files import import_name
-from compiler.catalogue.plugins import Plugin, Registry, load_plugin
-from compiler.load import BundledFiles, DiskFiles, Files, Loaded, Settings, load
+from compiler.catalogue.plugins import Plugin, Registry, load_plugin, plugin_modules
+from compiler.load import BundledFiles, DiskFiles, Files, Settings, load
 from compiler.resolve.program import resolve
 from spec_schema.clock import check_time, stage, timed
 from spec_schema.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from compiler.infer.infer import Inferred
-    from compiler.plan import Plan
+    from compiler.placement.transfers import Transfers
     from compiler.program import ResolvedProgram
-
-STAGES = ("load", "resolve", "infer", "rules", "emit")
+    from compiler.rules.plan import Plan
 
 
 def compile(
@@ -91,9 +89,12 @@ def compile_model(
         loaded = load(path, files, settings, preset, limits)
         program = resolve(loaded, plugins)
         inferred = infer(program, limits)
-        artifact = emit(loaded, inferred, limits)
+        plan = rules(inferred, limits)
+        moves = place(inferred, plan)
+        tree, name = emit(inferred, plan, moves)
+        verify(tree, program.scope.plugins)
         check_time(program.model.span)
-        return artifact
+        return Artifact(name, canonical(loaded), tree, plan, inferred)
 
 
 def infer(program: ResolvedProgram, limits: Limits) -> Inferred:
@@ -104,25 +105,34 @@ def infer(program: ResolvedProgram, limits: Limits) -> Inferred:
     return infer_shapes(program, limits, default_dtype(program))
 
 
-def emit(loaded: Loaded, inferred: Inferred, limits: Limits) -> Artifact:
-    """Apply the rules and emit the source."""
+def rules(inferred: Inferred, limits: Limits) -> Plan:
+    """Decide what each parameter and buffer is, by the rules of the spec."""
     from compiler.rules.apply import apply_rules
 
-    plan = apply_rules(inferred, limits)
-    tree, name = emit_source(inferred, plan)
-    return Artifact(name, canonical(loaded), tree, plan, inferred)
+    return apply_rules(inferred, limits)
+
+
+def place(inferred: Inferred, plan: Plan) -> Transfers:
+    """Find where values move between devices, and refuse a placement that nothing can run."""
+    from compiler.placement.check import find_transfers
+
+    return find_transfers(inferred, plan)
 
 
 @stage("emit")
-def emit_source(inferred: Inferred, plan: Plan) -> tuple[ast.Module, str]:
-    """Check the placement, and return the tree of the emitted source, and the name of its root class."""
+def emit(inferred: Inferred, plan: Plan, moves: Transfers) -> tuple[ast.Module, str]:
+    """Return the tree of the source of a model, and the name of its root class."""
     from compiler.emit.module import emit_tree
-    from compiler.placement.check import find_moves
+
+    return emit_tree(inferred, plan, moves)
+
+
+@stage("verify")
+def verify(tree: ast.Module, plugins: Registry) -> None:
+    """Make sure that the source names nothing but what emitted source may."""
     from compiler.verify import verify
 
-    tree, name = emit_tree(inferred, plan, find_moves(inferred, plan))
-    verify(tree, plugin_modules(inferred.program.scope.plugins))
-    return tree, name
+    verify(tree, plugin_modules(plugins))
 
 
 def registry(plugins: Iterable[str | Plugin]) -> Registry:
@@ -131,12 +141,6 @@ def registry(plugins: Iterable[str | Plugin]) -> Registry:
     for plugin in plugins:
         found.add(load_plugin(plugin) if isinstance(plugin, str) else plugin)
     return found
-
-
-def plugin_modules(plugins: Registry) -> set[str]:
-    """Return the modules that the layers and operations of plugins come from."""
-    callables: list[Any] = [*plugins.operations.values(), *(layer.cls for layer in plugins.layers.values())]
-    return {import_name(each) for each in callables}
 
 
 class TextFiles:

@@ -32,13 +32,13 @@ from compiler.program import (
 )
 from compiler.program import Sequence as SequenceNode
 from compiler.resolve.values import text_of
+from spec_schema.canonical import to_yaml
 from spec_schema.grammar import Program
-from spec_schema.plain import to_yaml
 
 if TYPE_CHECKING:
     from compiler.infer.infer import Inferred
     from compiler.infer.states import BlockState, Leaf, State
-    from compiler.plan import Plan, PlanRow
+    from compiler.rules.plan import Plan, PlanRow
 
 INDENT = "  "
 

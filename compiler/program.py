@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 from compiler.catalogue.plugins import Registry
-from spec_schema.document import Document, Train
+from spec_schema.document import Document
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import Expression, Program
 from spec_schema.selectors import Selector
 from spec_schema.source import Span
 from spec_schema.tensors import TensorType
+from spec_schema.train_section import Train
 
 ValueTree = Expression | tuple["ValueTree", ...]
 """A compile-time value as it was written: an expression, or a list of values."""
@@ -334,11 +335,15 @@ class Scope:
 
     file: str
     variables: dict[str, object] = field(default_factory=dict)
+    variable_trees: dict[str, ValueTree] = field(default_factory=dict)
+    """What each variable is written as, by a caller that gives it another value too."""
     variable_spans: dict[str, Span] = field(default_factory=dict)
     blocks: dict[str, Definition] = field(default_factory=dict)
     block_names: dict[str, Span] = field(default_factory=dict)
     plugins: Registry = field(default_factory=Registry)
     model: Definition | None = None
+    deciding: set[str] = field(default_factory=set)
+    """The names that the conditions of the spec's rules read, which are decided once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -362,6 +367,12 @@ class ResolvedProgram:
     """Example sizes of the symbolic dimensions."""
     size_spans: Mapping[str, Span]
     train: Train | None
+    variables: Mapping[str, object]
+    """The values of the main file's variables."""
+
+    def variables_of(self, scope: Scope) -> Mapping[str, object]:
+        """Return the values of the variables that the blocks of a file see."""
+        return self.variables if scope is self.scope else scope.variables
 
 
 def names_in(tree: ast.AST) -> set[str]:

@@ -13,9 +13,10 @@ from typing import Any
 from compiler.catalogue.initializer_table import INITIALIZER_ARGUMENTS
 from compiler.catalogue.layers import layer_names
 from compiler.catalogue.operation_table import CONSTANTS, FUNCTIONS, METHODS
+from compiler.catalogue.unsafe import UNSAFE_ATTRIBUTES
 from spec_schema.shown import ShownError
 
-IMPORTS = frozenset({"collections", "einops", "math", "torch", "torch.nn.functional"})
+IMPORTS = frozenset({"collections.abc", "einops", "math", "torch", "torch.nn.functional"})
 DUNDERS = frozenset({"__init__"})
 NODES: tuple[type[ast.AST], ...] = (
     ast.Module,
@@ -33,6 +34,8 @@ NODES: tuple[type[ast.AST], ...] = (
     ast.If,
     ast.While,
     ast.For,
+    ast.With,
+    ast.withitem,
     ast.Pass,
     ast.Constant,
     ast.Name,
@@ -64,14 +67,17 @@ NODES: tuple[type[ast.AST], ...] = (
 UNSAFE_BUILTINS = frozenset("eval exec compile open input breakpoint".split())
 UNSAFE_NAMES = UNSAFE_BUILTINS | frozenset("getattr setattr delattr globals locals vars dir help".split())
 """Builtins that emitted source does not name."""
-UNSAFE_ATTRIBUTES = frozenset({"format", "format_map", "mro"})
-"""Attributes that reach others by their name in a text."""
-MODULES = {"torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "fx": "torch.fx", "math": "math"}
+MODULES = {"torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "math": "math"}
 """The names under which emitted source imports modules."""
-IMPORTED = frozenset({"collections.OrderedDict", "torch.Tensor", "torch.fx", "torch.nn"})
+IMPORTED = frozenset(
+    {"collections.abc.Callable", "collections.abc.Sequence", "typing.Self", "torch.Tensor", "torch.nn"}
+)
 """What it imports from them by name, beside the operations of einops."""
 CONTAINERS = "Module ModuleDict ModuleList Parameter Sequential"
-MAKERS = "torch.dtype torch.empty torch.full torch.ones torch.tensor torch.zeros torch.fx.wrap"
+MAKERS = (
+    "torch.dtype torch.empty torch.empty_like torch.full torch.ones torch.tensor torch.zeros"
+    " torch.no_grad torch.default_generator"
+)
 
 
 class VerificationError(ShownError):
@@ -85,22 +91,26 @@ def verify(tree: ast.Module, plugin_modules: Iterable[str] = ()) -> None:
         VerificationError: a node, an import or a name is not allowed.
     """
     plugins = frozenset(plugin_modules)
-    bases: set[ast.AST] = {node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    nodes = list(ast.walk(tree))
+    bases: set[ast.AST] = {node.value for node in nodes if isinstance(node, ast.Attribute)}
     top = frozenset(map(id, tree.body))
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, NODES):
             raise VerificationError(f"a {type(node).__name__} in emitted source")
         if isinstance(node, ast.Import | ast.ImportFrom):
             if id(node) not in top:
                 raise VerificationError("emitted source imports in a class, a function or a branch")
             _check_import(node, plugins)
+        elif isinstance(node, ast.With):
+            _check_with(node)
         elif isinstance(node, ast.Attribute):
             _check_attribute(node)
         elif isinstance(node, ast.Name) and (
             node.id.startswith("__") or (node.id in MODULES and node not in bases)
         ):
             raise VerificationError(f"the name {node.id} in emitted source")
-    _check_builtins(tree, frozenset())
+    if any(isinstance(node, ast.Name) and node.id in UNSAFE_NAMES for node in nodes):
+        _check_builtins(tree, frozenset())
 
 
 def _check_import(node: ast.Import | ast.ImportFrom, plugins: frozenset[str]) -> None:
@@ -113,6 +123,12 @@ def _check_import(node: ast.Import | ast.ImportFrom, plugins: frozenset[str]) ->
             known = known or (node.module == "einops" and full in members() and alias.asname is None)
         if not known:
             raise VerificationError(f"an import of {alias.name} in emitted source")
+
+
+def _check_with(node: ast.With) -> None:
+    """Refuse any context but `torch.no_grad()`."""
+    if any(ast.unparse(item) != "torch.no_grad()" for item in node.items):
+        raise VerificationError(f"with {ast.unparse(node.items[0])} in emitted source")
 
 
 def _check_attribute(node: ast.Attribute) -> None:
@@ -155,8 +171,8 @@ def members() -> frozenset[str]:
     found = {*FUNCTIONS.values(), *CONSTANTS.values(), *MAKERS.split()}
     found |= {f"torch.Tensor.{method}" for method in METHODS}
     found |= {f"torch.nn.{layer}" for layer in (*layer_names(), *CONTAINERS.split())}
-    found |= {f"torch.nn.init.{title}_" for title in INITIALIZER_ARGUMENTS}
-    found |= {f"math.{title}" for title in vars(math) if not title.startswith("_")}
+    found |= {f"torch.nn.init.{name}_" for name in INITIALIZER_ARGUMENTS}
+    found |= {f"math.{name}" for name in vars(math) if not name.startswith("_")}
     parts = [full.split(".") for full in found]
     return frozenset(".".join(part[:length]) for part in parts for length in range(1, len(part) + 1))
 
@@ -167,7 +183,7 @@ def safe_builtins(plugins: Mapping[str, ModuleType]) -> dict[str, Any]:
     `torch.compile` looks up more of them than emitted source names, such as `iter`. Imports are looked up in a
     closed table.
     """
-    allowed = {title: value for title, value in vars(builtins).items() if title not in UNSAFE_BUILTINS}
+    allowed = {name: value for name, value in vars(builtins).items() if name not in UNSAFE_BUILTINS}
     allowed["__import__"] = _importer(plugins)
     return allowed
 
@@ -184,12 +200,12 @@ def open_imports(builtins_of_module: dict[str, Any]) -> None:
 
 def _importer(plugins: Mapping[str, ModuleType]) -> Any:
     def import_known(
-        title: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
+        name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
     ) -> Any:
-        if title in plugins:
-            return plugins[title]
-        if title not in IMPORTS or level:
-            raise VerificationError(f"an import of {title} by emitted source")
-        return builtins.__import__(title, {}, {}, fromlist, 0)
+        if name in plugins:
+            return plugins[name]
+        if name not in IMPORTS or level:
+            raise VerificationError(f"an import of {name} by emitted source")
+        return builtins.__import__(name, {}, {}, fromlist, 0)
 
     return import_known

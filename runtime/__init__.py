@@ -1,13 +1,14 @@
 """Blockprint's runtime: what one does with an artifact."""
 
 from runtime.build import build
+from runtime.checkpoint_mapping.loading import load_plan
+from runtime.checkpoint_mapping.saving import save_like
 from runtime.files.header import FileError
 from runtime.initialise import initial_values
 from runtime.store import Mismatch, load, load_into, save
-from runtime.surgery.loading import load_plan
-from runtime.surgery.saving import save_like
 from runtime.tensors import load_tensors, save_tensors
-from runtime.train import Interrupted, Trained, train
+from runtime.train import train
+from runtime.training.outcome import Interrupted, Trained
 
 __all__ = [
     "FileError",

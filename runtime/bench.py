@@ -54,7 +54,7 @@ def bench(
     least: float = LEAST,
     on_timing: Callable[[Timing], None] = lambda timing: None,
 ) -> list[Timing]:
-    """Return how long each work takes at each size on each device, of all that there are if none is named.
+    """Return how long each work takes at each size on each device, on all devices if none is named.
 
     `on_timing` is called after each of them, to show progress.
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from compiler.artifact import Artifact
 from compiler.infer.on_meta import only_meta
-from compiler.placement.place import bytes_per_device
-from compiler.plan import PlanRow
+from compiler.other_devices import bytes_per_device
+from compiler.rules.plan import PlanRow
 from runtime.classes import ARTIFACT, root_class
 from runtime.devices import memory_of
 from runtime.freezing import keep_statistics
@@ -83,12 +83,12 @@ def place(model: nn.Module, row: PlanRow, tensor: Tensor) -> None:
     """Put one tensor in all of its places, so that they are one."""
     value = nn.Parameter(tensor, requires_grad=row.trainable) if row.kind == "parameter" else tensor
     for name in row.names:
-        parent, _, title = name.rpartition(".")
+        parent, _, attribute = name.rpartition(".")
         module = model.get_submodule(parent)
         if row.kind == "parameter":
-            module._parameters[title] = value  # type: ignore[assignment]
+            module._parameters[attribute] = value  # type: ignore[assignment]
         else:
-            module._buffers[title] = value
+            module._buffers[attribute] = value
 
 
 def check_memory(artifact: Artifact, rows: Sequence[PlanRow], allow_large: bool) -> None:
@@ -111,7 +111,7 @@ def check_memory(artifact: Artifact, rows: Sequence[PlanRow], allow_large: bool)
 
 
 def _memory(device: torch.device) -> int | None:
-    """Return the bytes there are for a model on a device, None where torch does not tell or none are needed."""
+    """Return the bytes that a model may take on a device, None where torch does not tell or none are needed."""
     if device.type == "cpu":
         return available_memory()
     return memory_of(device)

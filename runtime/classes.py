@@ -19,11 +19,12 @@ from types import ModuleType
 from typing import Any, SupportsIndex
 from weakref import WeakValueDictionary
 
-from torch import nn
+from torch import fx, nn
 
 from compiler.artifact import Artifact
 from compiler.catalogue.plugin_files import PluginFile, files_of, import_name
 from compiler.catalogue.plugins import Registry
+from compiler.emit.syntax import RESET
 from compiler.verify import open_imports, safe_builtins, verify
 
 REGISTERED = 256
@@ -32,14 +33,17 @@ REGISTERED = 256
 ARTIFACT = "blockprint_artifact"
 """The attribute of a built model that holds its artifact."""
 
+WRAP = "__wrap__"
+"""What `fx.wrap` is called while a module is executed: no name of emitted source begins so."""
+
 _lock = RLock()
 _registered: OrderedDict[str, str] = OrderedDict()
 _alive: WeakValueDictionary[tuple[object, ...], ModuleType] = WeakValueDictionary()
-"""The emitted modules of which something is in use. Their classes keep them, and they what they import."""
+"""The emitted modules that are in use. Their classes keep them alive, and they keep what they import."""
 
 
 @dataclass(frozen=True, eq=False)
-class Recipe:
+class ModuleSource:
     """What an emitted module is made of."""
 
     title: str
@@ -53,19 +57,19 @@ class Recipe:
         """Tells modules apart: plugins of one name may differ, as where a file was changed and loaded again."""
         return self.title, self.source, *(id(member) for _, _, member in self.members)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Recipe:
+    def __deepcopy__(self, memo: dict[int, Any]) -> ModuleSource:
         return self
 
-    def __reduce__(self) -> tuple[Callable[..., Recipe], tuple[object, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., ModuleSource], tuple[object, ...]]:
         files = files_of(member for _, _, member in self.members)
         return _recipe, (files, self.title, self.source, self.members)
 
 
 def _recipe(
     files: tuple[PluginFile, ...], title: str, source: str, members: tuple[tuple[str, str, Any], ...]
-) -> Recipe:
+) -> ModuleSource:
     """Return a recipe from a pickle, which loads the files of plugins before their members."""
-    return Recipe(title, source, members)
+    return ModuleSource(title, source, members)
 
 
 def root_class(artifact: Artifact) -> type[nn.Module]:
@@ -73,17 +77,17 @@ def root_class(artifact: Artifact) -> type[nn.Module]:
 
     The source is registered with `linecache`, so that tracebacks and debuggers show its lines.
     """
-    cls: type[nn.Module] = getattr(emitted_module(artifact.source, artifact), artifact.name)
+    cls: type[nn.Module] = getattr(emitted_module(artifact.class_source, artifact), artifact.name)
     return cls
 
 
 def emitted_module(source: str, artifact: Artifact) -> ModuleType:
     """Return the module that emitted source makes with the plugins of an artifact; the same each time."""
     members = tuple(_imported(ast.parse(source), artifact.program.scope.plugins))
-    return made(Recipe(artifact.name, source, members))
+    return made(ModuleSource(artifact.name, source, members))
 
 
-def made(recipe: Recipe) -> ModuleType:
+def made(recipe: ModuleSource) -> ModuleType:
     """Return the module of a recipe: the one in use, or a new one."""
     with _lock:
         module = _alive.get(recipe.key)
@@ -93,15 +97,19 @@ def made(recipe: Recipe) -> ModuleType:
         return module
 
 
-def _execute(recipe: Recipe) -> ModuleType:
+def _execute(recipe: ModuleSource) -> ModuleType:
     """Return a new module. Emitted source is verified, and then executed, here and nowhere else."""
     module = ModuleType(_free_name(recipe))
     filename = _filename(module, recipe)
     tree = ast.parse(recipe.source, filename)
     plugins = _namespaces(recipe.members)
     verify(tree, plugins)
+    _leave_values_out(tree)
     known = module.__dict__["__builtins__"] = safe_builtins(plugins)
+    module.__dict__[WRAP] = fx.wrap
+    tree.body += _wraps(tree)
     exec(compile(tree, filename, "exec"), module.__dict__)  # noqa: S102 - verified, see compiler.verify
+    del module.__dict__[WRAP]
     open_imports(known)
     for value in list(vars(module).values()):
         if isinstance(value, type) and value.__module__ == module.__name__:
@@ -109,7 +117,25 @@ def _execute(recipe: Recipe) -> ModuleType:
     return module
 
 
-def _free_name(recipe: Recipe) -> str:
+def _leave_values_out(tree: ast.Module) -> None:
+    """Take out of the constructors the call that ends them: a built model gets its first values from the plan."""
+    for cls in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        methods = {node.name: node for node in cls.body if isinstance(node, ast.FunctionDef)}
+        if RESET in methods:
+            assert ast.unparse(methods["__init__"].body.pop()) == f"self.{RESET}()"
+
+
+def _wraps(tree: ast.Module) -> list[ast.stmt]:
+    """Return the statements that make einops' functions leaves of `torch.fx` graphs, since they ask for sizes.
+
+    `fx.wrap` works in the module whose functions are traced, and in no function. The emitted file does without.
+    """
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "einops"]
+    calls = [f"{WRAP}({alias.name!r})" for node in imports for alias in node.names]
+    return ast.parse("\n".join(calls)).body
+
+
+def _free_name(recipe: ModuleSource) -> str:
     """Return a name for a module. Two of one source have plugins that differ."""
     digest = hashlib.blake2b(recipe.source.encode(), digest_size=6).hexdigest()
     name = f"blockprint_{recipe.title.lower()}_{digest}"
@@ -117,13 +143,13 @@ def _free_name(recipe: Recipe) -> str:
     return next(each for each in names if each not in sys.modules)
 
 
-def _filename(module: ModuleType, recipe: Recipe) -> str:
+def _filename(module: ModuleType, recipe: ModuleSource) -> str:
     return (
         f"<blockprint {recipe.title} {module.__name__.removeprefix(f'blockprint_{recipe.title.lower()}_')}>"
     )
 
 
-def _register(module: ModuleType, recipe: Recipe) -> None:
+def _register(module: ModuleType, recipe: ModuleSource) -> None:
     """Let `torch.compile`, `inspect` and tracebacks find a module, and forget the oldest when there are many."""
     name, filename = module.__name__, _filename(module, recipe)
     linecache.cache[filename] = (len(recipe.source), None, recipe.source.splitlines(keepends=True), filename)
@@ -157,6 +183,7 @@ def _imported(tree: ast.Module, plugins: Registry) -> Iterator[tuple[str, str, A
         (import_name(each), title): each for title, each in plugins.operations.items()
     }
     known |= {(import_name(each.cls), each.cls.__name__): each.cls for each in plugins.layers.values()}
+    known |= {(import_name(each), each.__name__): each for each in plugins.initializers.values()}
     for node in (each for each in tree.body if isinstance(each, ast.ImportFrom)):
         for alias in node.names:
             where = (str(node.module), alias.name)
@@ -175,7 +202,7 @@ def _namespaces(members: Iterable[tuple[str, str, Any]]) -> dict[str, ModuleType
 # Pickles.
 
 
-def _let_pickle(cls: Any, module: ModuleType, recipe: Recipe) -> None:
+def _let_pickle(cls: Any, module: ModuleType, recipe: ModuleSource) -> None:
     """Let instances of an emitted class be pickled with the source, and the class keep its module in use."""
 
     def reduce(self: Any, protocol: SupportsIndex) -> Any:
@@ -188,7 +215,7 @@ def _let_pickle(cls: Any, module: ModuleType, recipe: Recipe) -> None:
     cls.__reduce_ex__ = reduce
 
 
-def _instance(recipe: Recipe, name: str) -> Any:
+def _instance(recipe: ModuleSource, name: str) -> Any:
     """Return an instance of an emitted class, which is then given its state."""
     cls = getattr(made(recipe), name)
     return cls.__new__(cls)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from compiler.plan import Plan
-from runtime.stand_in import StandIn
+from compiler.rules.plan import Plan
+from runtime.method_override import MethodOverride
 
 TRAIN = "train"
 """The method that puts a module, and all modules inside, into training or evaluation mode."""
@@ -18,7 +18,7 @@ def keep_statistics(model: nn.Module, plan: Plan) -> None:
     """
     for name in plan.frozen_modules:
         module = model.get_submodule(name)
-        setattr(module, TRAIN, StandIn(stay_in_evaluation, module))
+        setattr(module, TRAIN, MethodOverride(stay_in_evaluation, module))
 
 
 def stay_in_evaluation(module: nn.Module, mode: bool = True) -> nn.Module:

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from compiler.artifact import Artifact
-from compiler.infer.own_tensors import float_dtype
+from compiler.infer.block_parameters import float_dtype
 from compiler.infer.states import BlockState, Leaf
-from compiler.initialisation import InitEvaluator
-from compiler.plan import Initialisation, PlanRow
-from compiler.surgery.arguments import Surgery
+from compiler.rules.checkpoint_call import Surgery
+from compiler.rules.initialisation import InitEvaluator
+from compiler.rules.plan import Initialisation, PlanRow
+from runtime.checkpoint_mapping.loading import CheckpointValues
+from runtime.constructor_values import ConstructorValues, seeded
 from runtime.initializers import INITIALIZERS, TRANSFORMATIONS, mixture, one_thread
-from runtime.own_values import OwnValues, seeded
 from runtime.random import Draws
-from runtime.surgery.loading import CheckpointValues
 from runtime.work import check_work
 from spec_schema.diagnostics import refuse
 from spec_schema.selectors import parse_selector
@@ -41,7 +41,7 @@ def initial_values(
     places. A tensor that is shared is selected by any of its names.
 
     Raises:
-        SpecError: the selector is none, a checkpoint that the spec names does not fit, or the values take too much
+        SpecError: the selector is malformed, a checkpoint that the spec names does not fit, or the values take too much
             work and `allow_large` is not given.
         ValueError: the selector names nothing.
     """
@@ -66,11 +66,11 @@ class FirstValues:
     seed: int = 0
     folder: str | Path | None = None
     pool: Executor | None = None
-    own: OwnValues = field(init=False)
+    own: ConstructorValues = field(init=False)
     checkpoints: CheckpointValues = field(init=False)
 
     def __post_init__(self) -> None:
-        self.own = OwnValues(self.seed)
+        self.own = ConstructorValues(self.seed)
         self.checkpoints = CheckpointValues(self.artifact, self.folder)
 
     def __call__(self, row: PlanRow) -> Tensor:
@@ -111,7 +111,7 @@ class FirstValues:
         state, entry = row.source.owner, row.source.entry
         assert isinstance(state, BlockState)
         assert entry is not None
-        value = self.artifact.inferred.engine.own_tensors.value(entry, state)
+        value = self.artifact.inferred.value(entry, state)
         if tuple(value.shape) != row.shape:
             raise refuse(
                 "wrong-size",

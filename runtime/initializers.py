@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import init
 
 from compiler.catalogue.initializer_table import INITIALIZER_ARGUMENTS, argument_problem, requirement
-from compiler.initialisation import value_problem
+from compiler.rules.initialisation import value_problem
 from runtime.random import Draws
 
 Shape = tuple[int, ...]
@@ -55,7 +55,7 @@ def mixture(
 
 
 def zero_row(tensor: Tensor, index: int) -> Tensor:
-    """A copy of `tensor` (shape [rows, ...]) whose row `index` is zero.
+    """Return a copy of `tensor` (shape [rows, ...]) whose row `index` is zero.
 
     What Embedding._fill_padding_idx_with_zero does. A negative index counts from the end.
     Raises ValueError if there is no such row.
@@ -163,7 +163,7 @@ def _kaiming_normal(
 
 
 def _orthogonal(shape: Shape, dtype: torch.dtype, draws: Draws, *, gain: float) -> Tensor:
-    """The Q of a normal matrix of shape [shape[0], rest], with the signs that make R's diagonal positive.
+    """Return the Q of a normal matrix of shape [shape[0], rest], with the signs that make R's diagonal positive.
 
     Saxe et al. (2013) by way of Mezzadri (2007), https://arxiv.org/abs/math-ph/0609050, as in
     `torch.nn.init.orthogonal_`. Drawn and factored in float32 or float64, then cast.
@@ -180,7 +180,7 @@ def _orthogonal(shape: Shape, dtype: torch.dtype, draws: Draws, *, gain: float) 
 
 
 def _factored_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The dtype in which LAPACK factors a matrix whose values become `dtype`."""
+    """Return the dtype in which LAPACK factors a matrix whose values become `dtype`."""
     if dtype.is_complex:
         return torch.complex128 if dtype == torch.complex128 else torch.complex64
     if not dtype.is_floating_point:
@@ -204,7 +204,7 @@ def one_thread() -> Iterator[None]:
 
 
 def _sparse(shape: Shape, dtype: torch.dtype, draws: Draws, *, sparsity: float, std: float) -> Tensor:
-    """Normal, with ceil(sparsity · rows) random elements of each column zero.
+    """Draw normal values, with ceil(sparsity · rows) random elements of each column zero.
 
     Martens (2010), as in `torch.nn.init.sparse_`. `shape` is [rows, columns].
     """

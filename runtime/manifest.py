@@ -10,12 +10,12 @@ import torch
 from blake3 import blake3
 from torch import Tensor, nn
 
-from compiler.plan import Plan, PlanRow
+from compiler.rules.plan import Plan, PlanRow
 
 
 @dataclass(frozen=True)
 class Form:
-    """What one tensor is, but for its values."""
+    """What one tensor is, except for its values."""
 
     kind: str
     shape: tuple[int, ...]

@@ -8,10 +8,10 @@ import torch
 
 from compiler.artifact import Artifact
 from compiler.devices import AUTO
+from compiler.other_devices import bytes_per_device, fill_auto, place
 from compiler.placement.fill import Room, fill
-from compiler.placement.place import bytes_per_device, fill_auto, place
 from compiler.placement.places import placement_rule
-from compiler.plan import Plan, PlanRow
+from compiler.rules.plan import Plan, PlanRow
 from runtime.devices import accelerators, resolve_device
 from runtime.memory import MEMORY_SHARE
 from spec_schema.diagnostics import refuse

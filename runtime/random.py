@@ -31,8 +31,8 @@ _GROUP = 4
 """Chunks per task of the pool. Scheduling only: no value depends on it."""
 
 _ROUNDS = 256
-"""Rounds of rejection sampling, of which each accepts at least 30 % of the normal candidates, and in sixteen
-times as many rounds at least 1 % of the uniform ones: what is left then is cut to the bounds."""
+"""Rounds of rejection sampling. Each accepts at least 30 % of the normal candidates; uniform candidates get sixteen
+times as many rounds, and each accepts at least 1 % of them. What is left then is cut to the bounds."""
 
 Law = Callable[[Tensor, torch.Generator], object]
 """Fills a one-dimensional float tensor of `CHUNK` elements in place."""
@@ -71,7 +71,7 @@ class Draws:
     def normal(
         self, shape: Sequence[int], mean: float = 0.0, std: float = 1.0, dtype: torch.dtype = torch.float32
     ) -> Tensor:
-        """Normal, a CPU tensor of `shape`.
+        """Draw a normal CPU tensor of `shape`.
 
         The parts of complex values have the mean and half the variance each, as in `torch.Tensor.normal_`.
         Raises ValueError if std is negative, if mean or std is not finite, or if `dtype` is not floating.
@@ -89,7 +89,7 @@ class Draws:
         b: float = 2.0,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
-        """Normal, restricted to [a, b] (absolute bounds, as in torch), a CPU tensor of `shape`.
+        """Draw a normal CPU tensor of `shape`, restricted to [a, b] (absolute bounds, as in torch).
 
         Raises ValueError if std is not positive, if a > b, if mean or std is not finite, or if `dtype` is not
         floating. `a` and `b` may be infinite.
@@ -100,11 +100,11 @@ class Draws:
         return self._fill(shape, dtype, _truncated(mean, std, a, b))
 
     def generator(self) -> torch.Generator:
-        """A CPU generator for what can only be drawn for a whole tensor, in one thread."""
+        """Return a CPU generator for what can only be drawn for a whole tensor, in one thread."""
         return self._generator("whole")
 
     def at(self, start: int) -> Draws:
-        """The draws of what lies from position `start` on, in a tensor that is read as a row of elements.
+        """Return the draws of what lies from position `start` on, in a tensor that is read as a row of elements.
 
         `draws.at(40).normal((10,))` is `draws.normal((100,))[40:50]`, and draws the chunks around it alone.
         Raises ValueError if the position is negative.
@@ -114,7 +114,7 @@ class Draws:
         return replace(self, start=start)
 
     def branch(self, index: int) -> Draws:
-        """A stream for part `index` of this draw, whose own branches meet no other's.
+        """Return a stream for part `index` of this draw, whose own branches meet no other's.
 
         The streams of the terms of an expression are branches: each may itself use any number of streams.
         """
@@ -162,7 +162,7 @@ def _fill_chunk(
 
 
 def _drawn_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The dtype that values of `dtype` are drawn in. Raises ValueError if it is not floating or complex."""
+    """Return the dtype that values of `dtype` are drawn in. Raises ValueError if it is not floating or complex."""
     if not (dtype.is_floating_point or dtype.is_complex):
         raise ValueError(f"random values need a floating-point tensor, and this one is {dtype}")
     return torch.float64 if dtype in (torch.float64, torch.complex128) else torch.float32
@@ -199,13 +199,13 @@ def _normal_cdf(x: float) -> float:
 
 
 def _truncated(mean: float, std: float, a: float, b: float) -> Law:
-    """The law of `torch.nn.init.trunc_normal_` (2.13), whose two ways of rejection sampling these are."""
+    """Return the law of `torch.nn.init.trunc_normal_` (2.13), whose two ways of rejection sampling these are."""
     mass = _normal_cdf((b - mean) / std) - _normal_cdf((a - mean) / std)
     return _from_normal(mean, std, a, b) if mass > 0.3 else _from_uniform(mean, std, a, b)
 
 
 def _from_normal(mean: float, std: float, a: float, b: float) -> Law:
-    """Normal candidates, of which those in [a, b] are kept."""
+    """Return the law of normal candidates that keeps those in [a, b]."""
 
     def law(chunk: Tensor, generator: torch.Generator) -> None:
         low, high = (chunk.new_tensor(bound).item() for bound in (a, b))
@@ -221,7 +221,7 @@ def _from_normal(mean: float, std: float, a: float, b: float) -> Law:
 
 
 def _from_uniform(mean: float, std: float, a: float, b: float) -> Law:
-    """Uniform candidates, of which x is kept with probability density(x) / density(mode).
+    """Uniform candidates: x is kept with probability density(x) / density(mode).
 
     They are drawn as t = (x - mode) / std, where log density(x) - log density(mode) = -(z t + t² / 2) for
     z = (mode - mean) / std: without the cancellation that far tails would bring. The interval is cut where

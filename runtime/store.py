@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from compiler.artifact import Artifact, Canonical
 from compiler.catalogue.plugins import Plugin
 from compiler.pipeline import compile_canonical
-from compiler.plan import PlanRow
+from compiler.rules.plan import PlanRow
 from runtime.build import assemble, check_memory
 from runtime.classes import artifact_of
 from runtime.comparison import spec_lines, tensor_lines
@@ -182,7 +182,7 @@ def read_saved(
     Raises:
         FileError: the file is damaged, no saved model, has not the `digest` that is expected, or is too large.
         OSError: the file cannot be read.
-        ValueError: the `digest` is none.
+        ValueError: the `digest` is malformed.
     """
     contents = read_file(path, digest, values, allow_large)
     try:
@@ -266,7 +266,7 @@ def load(
             not those of its spec.
         SpecError: the spec in it is refused, or takes too much memory or work.
         OSError: the file cannot be read.
-        ValueError: there is no such `device`, or the `digest` is none.
+        ValueError: there is no such `device`, or the `digest` is malformed.
     """
     saved = read_saved(path, digest, allow_large=allow_large)
     _note_format(saved)
@@ -291,7 +291,7 @@ def load_into(
         SpecError: the spec in it is refused.
         OSError: the file cannot be read.
         TypeError: the model was not built from a spec.
-        ValueError: the model has no values, or the `digest` is none.
+        ValueError: the model has no values, or the `digest` is malformed.
     """
     own = artifact_of(model)
     saved = read_saved(path, digest, allow_large=allow_large)

@@ -21,12 +21,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from compiler.artifact import Artifact
+from compiler.infer.block_parameters import float_dtype
 from compiler.infer.dtypes import default_dtype
 from compiler.infer.infer import sample_inputs
 from compiler.infer.on_meta import meta_device
-from compiler.infer.own_tensors import float_dtype
 from compiler.infer.symbols import shape_text, symbolic_sizes
-from compiler.plan import PlanRow
+from compiler.rules.plan import PlanRow
 from runtime.classes import root_class
 from runtime.samples import in_order
 
@@ -167,7 +167,7 @@ def _node(module: nn.Module, path: str, counts: Mapping[str, Count], calls: Mapp
     borrowed = [(n.removeprefix(prefix), owner) for n, owner in count.borrowed if not n.startswith(below)]
     return Node(
         path,
-        type(module).__name__,
+        _type_name(module),
         call.output,
         count.parameters,
         count.trainable,
@@ -177,8 +177,13 @@ def _node(module: nn.Module, path: str, counts: Mapping[str, Count], calls: Mapp
     )
 
 
+def _type_name(module: nn.Module) -> str:
+    """Return the name that selectors have for the type of a layer: each list of layers is a `Sequential`."""
+    return "Sequential" if type(module) is nn.ModuleList else type(module).__name__
+
+
 def _is_open(module: nn.Module) -> bool:
-    """Whether the inside of a module is the spec's: blocks and sequences, not what a layer is made of."""
+    """Return whether the inside of a module is the spec's: blocks and sequences, not what a layer is made of."""
     return type(module) in CONTAINERS or type(module).__module__.startswith("blockprint_")
 
 

@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compiler.plan import Plan
-from runtime.stand_in import StandIn
+from compiler.rules.plan import Plan
+from runtime.method_override import MethodOverride
 from spec_schema.shown import shown
 
 APPLY = "_apply"
@@ -39,7 +39,7 @@ def keep_ties(model: nn.Module, plan: Plan) -> None:
     """Let each module that holds several names of one tensor keep them one."""
     for module in _holders(model, plan):
         module.register_load_state_dict_pre_hook(load_as_one)  # type: ignore[no-untyped-call]
-        setattr(module, APPLY, StandIn(apply_as_one, module))
+        setattr(module, APPLY, MethodOverride(apply_as_one, module))
 
 
 def differing_ties(model: nn.Module, plan: Plan) -> list[str]:
@@ -93,8 +93,8 @@ def apply_as_one(module: nn.Module, function: Callable[[Tensor], Tensor], recurs
     for group in _tied(before.items()):
         made = [after[name] for name in group if after[name] is not before[name]]
         for name in group if made else ():
-            parent, _, title = name.rpartition(".")
-            setattr(module.get_submodule(parent), title, made[0])
+            parent, _, attribute = name.rpartition(".")
+            setattr(module.get_submodule(parent), attribute, made[0])
     return module
 
 
@@ -138,7 +138,7 @@ def load_as_one(
 
 
 def _is_strict() -> bool:
-    """Say whether the load that goes on is strict, which torch does not tell: hooks are always given True."""
+    """Return whether the load that goes on is strict, which torch does not tell: hooks are always given True."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code is not LOAD:
         frame = frame.f_back
@@ -146,7 +146,7 @@ def _is_strict() -> bool:
 
 
 def _as_parameter(value: Tensor, held: nn.Parameter) -> nn.Parameter:
-    """Return what is to be assigned as one parameter, of which torch would else make one for each name."""
+    """Return a value as one parameter to assign: of a tensor, torch would make a parameter for each name."""
     if isinstance(value, nn.Parameter):
         return value
     return nn.Parameter(value, requires_grad=held.requires_grad)
@@ -156,7 +156,7 @@ def _as_parameter(value: Tensor, held: nn.Parameter) -> nn.Parameter:
 
 
 def _differences(names: Iterable[str], tensors: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield how the values under some names differ from that under the first of them which there is."""
+    """Yield how the values under some names differ from the value under the first name that has one."""
     found = [name for name in names if isinstance(tensors.get(name), Tensor)]
     for name in found[1:]:
         difference = _difference(tensors[found[0]], tensors[name])
@@ -165,7 +165,7 @@ def _differences(names: Iterable[str], tensors: Mapping[str, Any], prefix: str =
 
 
 def _difference(one: Tensor, other: Tensor) -> str | None:
-    """Say how two tensors differ; None if they are equal, or have no values. NaN is equal to NaN."""
+    """Return how two tensors differ; None if they are equal, or have no values. NaN is equal to NaN."""
     if one.shape != other.shape:
         return f"have the shapes {list(one.shape)} and {list(other.shape)}"
     if one is other or one.is_meta or other.is_meta or _same_memory(one, other):
@@ -182,7 +182,7 @@ def _difference(one: Tensor, other: Tensor) -> str | None:
 
 
 def _same_memory(one: Tensor, other: Tensor) -> bool:
-    """Say whether two tensors are views of the same memory, as those of a state dict are."""
+    """Return whether two tensors are views of the same memory, as those of a state dict are."""
     return (
         one.device == other.device
         and one.dtype == other.dtype

@@ -10,48 +10,16 @@ Lightning takes seconds to import, so that nothing here imports it before it is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-from torch import nn
 
 from compiler.artifact import Artifact
+from compiler.extras import TRAIN
+from compiler.training.section import Training
 from runtime.placement import Devices
+from runtime.training.outcome import Trained
 from spec_schema.diagnostics import refuse
 from spec_schema.limits import DEFAULT_LIMITS
-from spec_schema.shown import shown
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """A finished training. `path` is the saved model."""
-
-    model: nn.Module = field(repr=False)
-    metrics: Mapping[str, Any]
-    """`train_loss` of the last epoch; of the test split, if there is one, `test_loss` and the spec's metrics."""
-    path: Path
-    digest: str
-    """That of the saved model."""
-    checkpoint: Path
-    """The state after the last whole epoch, from which the training can go on."""
-    log: Path
-    """A CSV file: the loss of each step, watched norms, and the metrics of each epoch."""
-    epochs: int
-    steps: int
-
-
-class Interrupted(KeyboardInterrupt):
-    """A training was interrupted from the keyboard. `checkpoint` is the last whole one, or None."""
-
-    def __init__(self, checkpoint: Path | None, epochs: int) -> None:
-        self.checkpoint, self.epochs = checkpoint, epochs
-        message = "interrupted before the first epoch was over; there is nothing to resume"
-        if checkpoint is not None:
-            done = f"{epochs} epoch{'' if epochs == 1 else 's'}"
-            message = f"interrupted after {done}: go on with the same command and `--resume {shown(str(checkpoint))}`"
-        super().__init__(message)
 
 
 def train(
@@ -76,22 +44,36 @@ def train(
     than `data_limit` are read.
 
     Raises:
-        SpecError: the spec has no `train` section, or its data, loss, optimiser or metrics do not fit.
+        SpecError: the spec has no `train` section, its data, loss, optimiser or metrics do not fit, or the extra
+            `train` is not installed.
         FileError: `resume` is no checkpoint of this training.
         FileNotFoundError: there is no file `resume`.
         Interrupted: Ctrl-C was pressed; the last checkpoint is whole.
         ValueError: there is no such `device`.
     """
-    training = artifact.training
-    if training is None:
+    training = _training_of(artifact)
+    check_installed(training)
+    from runtime.training.fit import Fit
+
+    paths = tuple(Path(path) for path in data_paths)
+    fit = Fit(artifact, training, seed, device, Path(out), epochs, allow_large, paths, data_limit)
+    return fit.run(resume, progress)
+
+
+def _training_of(artifact: Artifact) -> Training:
+    """Return the `train` section of a spec, or refuse a spec without one."""
+    if artifact.training is None:
         raise refuse(
             "missing-key",
             "the spec does not say how it is trained",
             None,
             help="write a section `train:` with `data`, `loss`, `optimizer`, `batch` and `epochs`",
         )
-    from runtime.training.fit import Fit
+    return artifact.training
 
-    paths = tuple(Path(path) for path in data_paths)
-    fit = Fit(artifact, training, seed, device, Path(out), epochs, allow_large, paths, data_limit)
-    return fit.run(resume, progress)
+
+def check_installed(training: Training) -> None:
+    """Refuse a `train` section, with the command that mends it, where what trains is not installed."""
+    problem = TRAIN.problem()
+    if problem is not None:
+        raise refuse("missing-extra", problem, training.span, help=f"`{TRAIN.command}`")

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from compiler.artifact import Artifact
-from compiler.plan import PlanRow
+from compiler.rules.plan import PlanRow
 from runtime.initialise import FirstValues
-from runtime.stand_in import StandIn
+from runtime.method_override import MethodOverride
 from runtime.ties import APPLY, above
 
 EMPTYING = "Module.to_empty."
@@ -46,8 +46,8 @@ def keep_unsaved(model: nn.Module, artifact: Artifact) -> None:
         own = {name: row for name, row in rows.items() if "." not in name}
         if own:
             held = module.__dict__.get(APPLY)
-            inner = held.function if isinstance(held, StandIn) else apply_plainly
-            setattr(module, APPLY, StandIn(Refilling(Unsaved(artifact, own), inner), module))
+            inner = held.function if isinstance(held, MethodOverride) else apply_plainly
+            setattr(module, APPLY, MethodOverride(Refilling(Unsaved(artifact, own), inner), module))
 
 
 def compute_unsaved(model: nn.Module, artifact: Artifact) -> None:
@@ -95,13 +95,13 @@ class Unsaved:
             return
         made = {name: _in_place_of(tensor, device) for name, tensor in left.items()}
         for name, tensor in made.items():
-            parent, _, title = name.rpartition(".")
-            module.get_submodule(parent)._buffers[title] = tensor
+            parent, _, attribute = name.rpartition(".")
+            module.get_submodule(parent)._buffers[attribute] = tensor
         self.fill(made)
 
 
 def _is_left(tensor: Tensor | None, row: PlanRow) -> bool:
-    """Say whether the buffer of a row is on the meta device."""
+    """Return whether the buffer of a row is on the meta device."""
     return tensor is not None and tensor.is_meta and tuple(tensor.shape) == row.shape
 
 

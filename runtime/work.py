@@ -14,8 +14,8 @@ import torch
 from compiler.artifact import Artifact
 from compiler.infer.on_meta import meta_device
 from compiler.infer.states import BlockState
-from compiler.initialisation import check_initialisation
-from compiler.plan import Initialisation, PlanRow
+from compiler.rules.initialisation import check_initialisation
+from compiler.rules.plan import Initialisation, PlanRow
 from runtime.cost import Cost
 from runtime.memory import MEMORY_SHARE, available_memory
 from spec_schema.diagnostics import SpecError, refuse
@@ -109,7 +109,7 @@ class _Estimate:
 
     @property
     def _dtype(self) -> torch.dtype:
-        return torch.promote_types(self.artifact.inferred.engine.dtype, torch.float32)
+        return torch.promote_types(self.artifact.inferred.dtype, torch.float32)
 
     def _do(self, row: PlanRow) -> None:
         """Make the values of a row without values."""
@@ -123,4 +123,4 @@ class _Estimate:
             return
         assert isinstance(owner, BlockState)
         assert entry is not None
-        self.artifact.inferred.engine.own_tensors.value(entry, owner)
+        self.artifact.inferred.value(entry, owner)

@@ -33,7 +33,7 @@ def kind(value: object) -> str:
 
 
 def would_be_too_large(function: object, arguments: Sequence[Any], limits: Limits) -> bool:
-    """Say whether an operation on plain values would give, or go through, something too large."""
+    """Return whether an operation on plain values would give, or go through, something too large."""
     whole = [a for a in arguments if isinstance(a, int)]
     if function is operator.pow and len(whole) == 2:
         return abs(whole[0]) > 1 and whole[1] > _LARGEST_EXPONENT
@@ -96,7 +96,7 @@ def bindings(tree: ast.AST, names: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def failure(what: str, error: Exception, arguments: Sequence[Any]) -> str:
-    """Say why an operation on plain values failed."""
+    """Return why an operation on plain values failed."""
     if isinstance(error, ZeroDivisionError):
         return f"`{what}` divides by zero"
     if what == "[]" and isinstance(error, IndexError):

@@ -59,7 +59,7 @@ class Clock:
         return before
 
     def is_over(self) -> bool:
-        """Say whether the stages have taken too long."""
+        """Return whether the stages have taken too long."""
         self._change(self.stage)
         return sum(self.spent.values()) > self.seconds
 
@@ -78,7 +78,7 @@ def timed(seconds: float) -> Iterator[None]:
     """Time what is compiled inside a `with`, as part of what is timed already if there is such.
 
     Raises:
-        SpecError: as it was raised inside, but that time is over is said once.
+        SpecError: as it was raised inside; that time is over is reported once.
     """
     with (_RUNNING.get() or Clock(seconds)).running():
         try:
@@ -92,13 +92,13 @@ def timed(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def stage(title: str) -> Iterator[None]:
+def stage(name: str) -> Iterator[None]:
     """Count what is done inside a `with`, or by a function that this decorates, for a stage."""
     clock = _RUNNING.get()
     if clock is None:
         yield
         return
-    with clock.measure(title):
+    with clock.measure(name):
         yield
 
 

@@ -1,6 +1,6 @@
 """Evaluation of a spec's expressions: a small, bounded interpreter over `ast` nodes.
 
-Here it works on plain values, for compile-time expressions. `compiler.interpreter` teaches it tensors.
+Here it works on plain values, for compile-time expressions. `compiler.infer.interpreter` teaches it tensors.
 """
 
 from __future__ import annotations
@@ -8,18 +8,16 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from spec_schema.bounds import bindings, failure, kind, problem, would_be_too_large
-from spec_schema.clock import check_time
-from spec_schema.diagnostics import Diagnostic, SpecError, refuse
+from spec_schema.budget import Budget
+from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.grammar import Expression, Source
 from spec_schema.limits import DEFAULT_LIMITS, Limits
-from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
+from spec_schema.unknown_names import unknown_value
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "min": min,
@@ -102,30 +100,6 @@ T = TypeVar("T")
 _ITEMS_PER_STEP = 100
 
 
-LOOKED_AFTER = 64
-"""Steps between two looks at the clock, which take longer than a step."""
-
-
-class Budget:
-    """Counts the steps of one evaluation, so that none goes on for ever."""
-
-    def __init__(self, steps: int) -> None:
-        self.total = steps
-        self.left = steps
-
-    def spend(self, source: Source, node: ast.AST) -> None:
-        self.left -= 1
-        if self.left % LOOKED_AFTER == 0:
-            check_time(partial(source.span, node))
-        if self.left < 0:
-            raise refuse(
-                "too-many-steps",
-                f"this takes more than {self.total:,} steps",
-                source.span(node),
-                help="a compile-time loop is bounded: make it shorter",
-            )
-
-
 class Evaluator:
     """Evaluates the nodes of one source text over `names`."""
 
@@ -160,7 +134,7 @@ class Evaluator:
         return bool(value)
 
     def apply(self, node: ast.AST, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Apply an operator, and say where it failed."""
+        """Apply an operator, and report where it fails."""
         return self.compute(node, what, function, function, arguments)
 
     def compute(
@@ -216,7 +190,7 @@ class Evaluator:
         raise refuse("unknown-attribute", "a compile-time value has no attributes", self.source.span(node))
 
     def unknown_name(self, node: ast.Name) -> Exception:
-        return SpecError([unknown_value(self.source, node, self.names)])
+        return SpecError([unknown_value(self.source, node, self.names, FUNCTIONS)])
 
     # One method for each kind of expression.
 
@@ -366,41 +340,6 @@ def _listed(value: Any) -> Any:
     )
 
 
-PYTHON_WORDS = {"true": "True", "false": "False", "null": "None", "none": "None", "nil": "None"}
-"""What is written otherwise inside an expression than in YAML, JSON or other languages."""
-
-
-def unknown_value(source: Source, node: ast.Name, known: Iterable[str]) -> Diagnostic:
-    """Return the diagnostic of a name that has no compile-time value."""
-    names, name, place = sorted(known), node.id, source.span(node)
-    if name.lower() in PYTHON_WORDS:
-        return no_python_word(name, place)
-    near = did_you_mean(name, [*names, *FUNCTIONS])
-    inside = ", ".join(f"`{each}`" for each in names) or "none"
-    return Diagnostic(
-        "unknown-name",
-        f"there is no value named `{name}` here",
-        place,
-        notes=() if near else (f"values in scope: {inside}",),
-        help=f"did you mean `{near}`?"
-        if near
-        else f"declare it under `vars:`, or put a text in quotes: `{_as_text(source, name)}`",
-    )
-
-
-def _as_text(source: Source, name: str) -> str:
-    """Return a name as a text of an expression, in the quotes that are left when YAML or JSON has taken its own."""
-    if source.scalar.text.strip() == name:
-        return f"\"'{name}'\""
-    return f'"{name}"' if source.scalar.style == "single" else f"'{name}'"
-
-
-def no_python_word(name: str, place: Span) -> Diagnostic:
-    """Return the diagnostic of a `true` or `null` in an expression, which is written as in Python."""
-    help = f"expressions are written as in Python: `{PYTHON_WORDS[name.lower()]}`"
-    return Diagnostic("unknown-name", f"there is no value named `{name}` here", place, help=help)
-
-
 def evaluate(expression: Expression, names: Mapping[str, object], limits: Limits = DEFAULT_LIMITS) -> Any:
     """Return the value of a compile-time expression over `names`.
 
@@ -408,15 +347,3 @@ def evaluate(expression: Expression, names: Mapping[str, object], limits: Limits
         SpecError: a name or function is unknown, or the result is out of bounds.
     """
     return Evaluator(expression, names, limits).value(expression.tree)
-
-
-@contextmanager
-def bound_names(names: dict[str, object], more: Mapping[str, object]) -> Iterator[None]:
-    """Bind `more` in `names` for the time of a `with`."""
-    saved = dict(names)
-    names.update(more)
-    try:
-        yield
-    finally:
-        names.clear()
-        names.update(saved)

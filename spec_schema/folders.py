@@ -50,7 +50,7 @@ class Folders:
         meant = [Path(os.path.realpath(folder / path)) for folder in allowed]
         inside = [each for each in meant if any(each.is_relative_to(folder) for folder in allowed)]
         for each in inside:
-            # A name too long for the system is none; a link that is left leads to itself.
+            # A name too long for the system names no file; a link that is left leads to itself.
             if os.path.lexists(each):
                 return each
         raise FileNotFoundError(path) if inside == meant else OutsideError(path)

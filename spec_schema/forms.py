@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import ast
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from spec_schema.diagnostics import Diagnostic
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.names import name_problem
+from spec_schema.source import Span
 
-if TYPE_CHECKING:
-    from spec_schema.grammar import Source
+
+class Located(Protocol):
+    """Text that can say where each of its nodes stands in the file."""
+
+    def span(self, node: ast.AST) -> Span: ...
+
+    def attribute_name(self, node: ast.Attribute) -> Span: ...
+
 
 OPERATORS: tuple[type[ast.AST], ...] = (
     ast.Add,
@@ -119,7 +126,7 @@ WAYS_OUT: dict[type[ast.AST], str] = {
 
 
 def form_problem(
-    source: Source, node: ast.AST, allowed: tuple[type[ast.AST], ...], is_index: bool
+    source: Located, node: ast.AST, allowed: tuple[type[ast.AST], ...], is_index: bool
 ) -> Diagnostic | None:
     """Return what is wrong with the form of one node, leaving its children to themselves."""
     if isinstance(node, ast.Expr):
@@ -133,11 +140,11 @@ def form_problem(
     return check(source, node) if check else None
 
 
-def _not_in_language(source: Source, node: ast.AST, what: str, help: str | None = None) -> Diagnostic:
+def _not_in_language(source: Located, node: ast.AST, what: str, help: str | None = None) -> Diagnostic:
     return Diagnostic("not-in-language", f"{what} is not part of the language", source.span(node), help=help)
 
 
-def _thrown_away(source: Source, node: ast.Expr) -> Diagnostic:
+def _thrown_away(source: Located, node: ast.Expr) -> Diagnostic:
     value = node.value
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr[-1] == "_":
         return in_place(source, value, value.func)
@@ -147,10 +154,10 @@ def _thrown_away(source: Source, node: ast.Expr) -> Diagnostic:
     return Diagnostic("not-in-language", "the value of this is thrown away", source.span(node), help=help)
 
 
-def in_place(source: Source, call: ast.Call, function: ast.Attribute) -> Diagnostic:
+def in_place(source: Located, call: ast.Call, function: ast.Attribute) -> Diagnostic:
     """Return the diagnostic of a method such as `add_`, which changes its tensor."""
-    title = function.attr.rstrip("_")
-    new = ast.Call(ast.Attribute(function.value, title, ast.Load()), call.args, call.keywords)
+    name = function.attr.rstrip("_")
+    new = ast.Call(ast.Attribute(function.value, name, ast.Load()), call.args, call.keywords)
     owner = f"{function.value.id} = " if isinstance(function.value, ast.Name) else ""
     return Diagnostic(
         "changed-in-place",
@@ -160,7 +167,7 @@ def in_place(source: Source, call: ast.Call, function: ast.Attribute) -> Diagnos
     )
 
 
-def _constant_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+def _constant_problem(source: Located, node: ast.AST) -> Diagnostic | None:
     assert isinstance(node, ast.Constant)
     value, limit = node.value, DEFAULT_LIMITS.integer
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > limit:
@@ -172,14 +179,14 @@ def _constant_problem(source: Source, node: ast.AST) -> Diagnostic | None:
     return _not_in_language(source, node, f"a {type(value).__name__} literal")
 
 
-def _name_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+def _name_problem(source: Located, node: ast.AST) -> Diagnostic | None:
     assert isinstance(node, ast.Name)
     if node.id == "_" and isinstance(node.ctx, ast.Store):
         return None
     return name_problem(node.id, source.span(node))
 
 
-def _attribute_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+def _attribute_problem(source: Located, node: ast.AST) -> Diagnostic | None:
     assert isinstance(node, ast.Attribute)
     if isinstance(node.ctx, ast.Store):
         help = "bind a new name instead"
@@ -192,7 +199,7 @@ def _attribute_problem(source: Source, node: ast.AST) -> Diagnostic | None:
     return None
 
 
-def _subscript_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+def _subscript_problem(source: Located, node: ast.AST) -> Diagnostic | None:
     assert isinstance(node, ast.Subscript)
     if isinstance(node.ctx, ast.Store):
         return Diagnostic(
@@ -204,7 +211,7 @@ def _subscript_problem(source: Source, node: ast.AST) -> Diagnostic | None:
     return None
 
 
-def _call_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+def _call_problem(source: Located, node: ast.AST) -> Diagnostic | None:
     assert isinstance(node, ast.Call)
     starred: list[ast.AST] = [a for a in node.args if isinstance(a, ast.Starred)]
     starred += [keyword for keyword in node.keywords if keyword.arg is None]
@@ -214,19 +221,19 @@ def _call_problem(source: Source, node: ast.AST) -> Diagnostic | None:
     return _not_in_language(source, starred[0], f"{stars} in a call", "write the arguments out")
 
 
-def _comprehension_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+def _comprehension_problem(source: Located, node: ast.AST) -> Diagnostic | None:
     assert isinstance(node, ast.comprehension)
     return _not_in_language(source, node.target, "`async`") if node.is_async else None
 
 
-def _loop_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+def _loop_problem(source: Located, node: ast.AST) -> Diagnostic | None:
     assert isinstance(node, ast.For | ast.While)
     if not node.orelse:
         return None
     return _not_in_language(source, node.orelse[0], "the `else` of a loop", "write it behind the loop")
 
 
-def _return_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+def _return_problem(source: Located, node: ast.AST) -> Diagnostic | None:
     assert isinstance(node, ast.Return)
     if node.value is not None:
         return None
@@ -234,13 +241,13 @@ def _return_problem(source: Source, node: ast.AST) -> Diagnostic | None:
     return Diagnostic("missing-return", "`return` gives nothing back", source.span(node), help=help)
 
 
-def _assign_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+def _assign_problem(source: Located, node: ast.AST) -> Diagnostic | None:
     assert isinstance(node, ast.Assign)
     starred = [n for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Starred)]
     return _not_in_language(source, starred[0], "`*` in a target", "name each value") if starred else None
 
 
-def _operator_problem(source: Source, node: ast.AST) -> Diagnostic | None:
+def _operator_problem(source: Located, node: ast.AST) -> Diagnostic | None:
     assert isinstance(node, ast.BinOp | ast.AugAssign)
     if isinstance(node.op, OPERATORS):
         return None

@@ -171,7 +171,7 @@ def _missing_return(program: Program, last: ast.stmt) -> SpecError:
 
 
 def always_returns(body: Sequence[ast.stmt]) -> bool:
-    """Say whether every way through the statements ends at a `return`."""
+    """Return whether every way through the statements ends at a `return`."""
     last = body[-1] if body else None
     if isinstance(last, ast.If):
         return always_returns(last.body) and always_returns(last.orelse)

@@ -22,7 +22,7 @@ PARTS = 3
 
 
 def is_class(inside: str) -> bool:
-    """Say whether brackets behind a name go on with the name: `layer[1-4]`, `x[!a-c]`. Others hold an index."""
+    """Return whether brackets behind a name go on with the name: `layer[1-4]`, `x[!a-c]`. Others hold an index."""
     if NUMBERS.fullmatch(inside) or inside.startswith("!"):
         return True
     return "-" in inside and isinstance(bracket_pattern(inside), str)
@@ -128,5 +128,5 @@ class Chosen:
         return range(at, at + 1) if 0 <= at < count else range(0)
 
     def has(self, place: Place | None) -> bool:
-        """Say whether an item is among those."""
+        """Return whether an item is among those."""
         return place is not None and place[0] in self.items(place[1])

@@ -110,7 +110,7 @@ def _reason(text: str, at: int, message: str) -> tuple[str, str | None]:
 
 
 def _plain_reason(message: str) -> str:
-    """Say it alike for every version of Python."""
+    """Return what is wrong with JSON text, in the same words for every version of Python."""
     known = {
         "Extra data": "the document has ended before this",
         "Invalid control character": "a line break or a control character inside a text",

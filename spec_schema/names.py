@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Container
 
 from spec_schema.diagnostics import Diagnostic
 from spec_schema.limits import DEFAULT_LIMITS, Limits
@@ -15,7 +16,7 @@ _RULE = "a name is made of ASCII letters, digits and `_`, and starts with a lett
 
 
 def is_name(text: str, limits: Limits = DEFAULT_LIMITS) -> bool:
-    """Say whether a text can be a name."""
+    """Return whether a text can be a name."""
     return len(text) <= limits.identifier and bool(IDENTIFIER.match(text)) and not keyword.iskeyword(text)
 
 
@@ -31,6 +32,14 @@ def name_problem(name: str, place: Span, limits: Limits = DEFAULT_LIMITS) -> Dia
     mended = _mended(name)
     help = f"write `{mended}`" if is_name(mended, limits) else None
     return Diagnostic("bad-name", message, place, notes=tuple(notes), help=help)
+
+
+def unused(wanted: str, taken: Container[str]) -> str:
+    """Return the name, with a number behind it if it is taken."""
+    found, number = wanted, 2
+    while found in taken:
+        found, number = f"{wanted}_{number}", number + 1
+    return found
 
 
 def _mended(name: str) -> str:

@@ -20,7 +20,7 @@ from spec_schema.json_events import json_events
 from spec_schema.limits import Limits
 from spec_schema.scalars import Refusal, Scalar, Value, resolve, shorten
 from spec_schema.source import SourceFile, Span
-from spec_schema.torn import TornCall, torn, torn_call
+from spec_schema.unquoted_call import UnquotedCall, torn, unquoted_call
 from spec_schema.yaml_events import yaml_events
 
 __all__ = ["Entries", "Items", "Node", "Scalar", "read_bytes", "read_file", "read_text"]
@@ -121,7 +121,7 @@ class _Open:
     expects_key: bool = True
     key: str | None = None
     """The key whose value comes next; None drops the value of a key that was refused."""
-    torn: TornCall | None = None
+    torn: UnquotedCall | None = None
     """The call, torn apart at a comma, that the last value may have started."""
     piece: Scalar | None = None
     """What may be a piece of it, if its value is empty: YAML took it for a key."""
@@ -295,7 +295,7 @@ class _Builder:
                 frame.node[frame.key] = node
             frame.expects_key = True
 
-    def _starts_torn(self, frame: _Open, node: Node) -> TornCall | None:
+    def _starts_torn(self, frame: _Open, node: Node) -> UnquotedCall | None:
         """Return the start of a call that a comma may have torn apart: it opens a bracket inside `[ ]` or `{ }`."""
         if self.file.text[frame.node.span.start] not in "[{":
             return None
@@ -325,15 +325,15 @@ class _Builder:
         frame.key = self._key(frame.node, piece)
         return False
 
-    def _add_piece(self, frame: _Open, call: TornCall, piece: Scalar) -> bool:
+    def _add_piece(self, frame: _Open, call: UnquotedCall, piece: Scalar) -> bool:
         if call.add(piece):
-            self.diagnostics.append(torn_call(call.span, call.comma))
+            self.diagnostics.append(unquoted_call(call.span, call.comma))
             call.mend()
             frame.torn = None
         return True
 
     def _key(self, entries: Entries, node: Node) -> str | None:
-        """Return the key to store the next value under, or report why it is none."""
+        """Return the key to store the next value under, or report why it cannot be a key."""
         if not isinstance(node, Scalar):
             self._report("not-a-string-key", "a list or a mapping cannot be a key", node.span, "quote it")
             return None

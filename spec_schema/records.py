@@ -63,6 +63,11 @@ def placed(cls: type, data: Any, handler: Any, wanted: type[Entries] | type[Item
     return model
 
 
+def short_or_long(value: Any) -> str:
+    """Return the tag of a value in a union of a short form and a long one, which is a mapping."""
+    return "@long" if isinstance(value, Entries) else "@short"
+
+
 strangers: ContextVar[list[tuple[Scalar, list[str]]]] = ContextVar("strangers")
 """Collects, during a validation, each key that its mapping does not take, with the keys that it takes."""
 
@@ -90,7 +95,7 @@ class Record(BaseModel):
 
     @classmethod
     def takes(cls, key: str, known: list[str]) -> bool:
-        """Say whether the mapping takes a key."""
+        """Return whether the mapping takes a key."""
         return key in known
 
     @property
@@ -98,7 +103,7 @@ class Record(BaseModel):
         return self._source.span
 
     def has(self, key: str) -> bool:
-        """Say whether a key was written."""
+        """Return whether a key was written."""
         return key in self._source
 
     def at(self, key: str) -> Span:

@@ -185,7 +185,7 @@ def _columns(span: Span) -> tuple[str, int, int]:
 
 
 def _fit(text: str, width: int) -> tuple[str, bool]:
-    """Cut text to a width; say whether it was cut."""
+    """Cut text to a width, and return whether it was cut."""
     used = 0
     for index, char in enumerate(text):
         used += _char_width(char)

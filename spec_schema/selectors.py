@@ -79,7 +79,7 @@ class Selector:
         return replace(self, components=tuple(found))
 
     def matches(self, path: Sequence[Step]) -> bool:
-        """Say whether the selector names this path, or a module around it.
+        """Return whether the selector names this path, or a module around it.
 
         `path` leads from the block that holds the rule to a tensor or a module.
         """
@@ -91,7 +91,7 @@ class Selector:
         return at.is_end
 
     def names(self, path: Sequence[Step]) -> bool:
-        """Say whether the selector ends exactly at this path."""
+        """Return whether the selector ends exactly at this path."""
         at = self.start
         for step in path:
             if not at.places:

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from spec_schema.diagnostics import Diagnostic, SpecError
-from spec_schema.document import NODE_KEYS, Document
+from spec_schema.document import Document
+from spec_schema.layer_nodes import NODE_KEYS
 from spec_schema.names import name_problem
 from spec_schema.reader import Entries, Items, Node, Scalar
 from spec_schema.records import strangers
@@ -161,7 +162,7 @@ def _section(keys: Sequence[str]) -> str | None:
 
 
 def _condition_help(place: _Place, keys: list[str]) -> str | None:
-    """Say how a condition is written, where there is one in a place that takes none."""
+    """Return how a condition is written, where there is one in a place that takes none."""
     is_condition = isinstance(place.node, Entries) and "if" in place.node
     if keys[-2:] == ["share", "if"] or (is_condition and keys[-2:-1] == ["share"]):
         return f"write the name of the group first: `words: {_CONDITION}`"

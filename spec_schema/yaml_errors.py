@@ -11,7 +11,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.source import SourceFile, Span
-from spec_schema.torn import open_brackets, torn_call
+from spec_schema.unquoted_call import open_brackets, unquoted_call
 
 _BEYOND_UNICODE = re.compile(r"\\U(?!000|0010)[0-9a-fA-F]{8}")
 _PLAIN_VALUE = re.compile(r"^\s*(?:- +)*[^\"'{\[#].*?: +(?P<value>[^\s\"'\[{|>].*)$")
@@ -153,7 +153,7 @@ def _torn(complaint: _Complaint) -> Diagnostic | None:
         inside = line[call.start() :] + ")"
         if open_brackets(inside) == 0 and open_brackets(inside[:-1]) == 1 and "," in inside:
             span = complaint.span(start + call.start(), len(inside))
-            return torn_call(span, span.start + inside.index(","))
+            return unquoted_call(span, span.start + inside.index(","))
     return None
 
 

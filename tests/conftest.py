@@ -28,6 +28,11 @@ for name, examples in (("quick", 50), ("ci", 500), ("long", 20_000)):
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes, so that no worker is left with it when the others have nothing to do."""
+    items.sort(key=lambda item: item.path.parent.name != "properties")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what the slowest and the largest mutant of a spec took, wherever it ran."""
     found = [dict(report.user_properties) for report in terminalreporter.getreports("passed")]

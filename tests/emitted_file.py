@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-import tempfile
-from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from torch import nn
 
 
-def run_file(source: str, title: str) -> nn.Module:
-    """Import a source as a file, and make its root class."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "emitted.py"
-        path.write_text(source)
-        spec = importlib.util.spec_from_file_location("emitted", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-        try:
-            spec.loader.exec_module(module)
-        finally:
-            sys.dont_write_bytecode = before
-    made: nn.Module = getattr(module, title)()
+def run_file(source: str, name: str) -> nn.Module:
+    """Run a source as a module of its own, and make its root class."""
+    made: nn.Module = class_of(source, name)()
     return made
+
+
+def class_of(source: str, name: str) -> Any:
+    """Run a source as a module of its own, and return its root class.
+
+    The path is the same each time, so that Hypothesis knows a failure again where it comes from the file.
+    """
+    module = ModuleType("emitted")
+    exec(compile(source, "emitted.py", "exec"), vars(module))
+    return getattr(module, name)

@@ -158,7 +158,9 @@ def test_errors_of_ours_are_safe_to_show() -> None:
         "SpecError",
         "OutsideError",
         "NoFileError",
-        "_Depends",
+        "DependsOnData",
         "CannotInfer",
+        "UnliftableError",
         "Skip",
+        "Differs",
     }

@@ -18,9 +18,9 @@ import compiler
 from compiler.catalogue.plugins import Registry
 from compiler.load import DiskFiles
 from compiler.pipeline import compile_files, registry
+from spec_schema.canonical import plain, to_yaml
 from spec_schema.diagnostics import Diagnostic
 from spec_schema.limits import DEFAULT_LIMITS
-from spec_schema.plain import plain, to_yaml
 from spec_schema.reader import read_file
 from spec_schema.render import render_full, render_json, render_short
 from tests.hostile.places import Place, at, places

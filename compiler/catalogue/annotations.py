@@ -18,7 +18,7 @@ _NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "tex
 
 
 def fits_argument(value: object, argument: Argument) -> bool:
-    """Whether the value may be given for the argument. Its default always may."""
+    """Return whether the value may be given for the argument. Its default always may."""
     default = argument.default
     if default is not REQUIRED and type(value) is type(default) and value == default:
         return True
@@ -26,7 +26,7 @@ def fits_argument(value: object, argument: Argument) -> bool:
 
 
 def accepted(argument: Argument) -> Any:
-    """The annotation to check against: the written one, or a lenient one that follows from the default."""
+    """Return the annotation to check against: the written one, or a lenient one that follows from the default."""
     if argument.annotation is not inspect.Parameter.empty:
         return argument.annotation
     default = argument.default
@@ -42,7 +42,7 @@ def accepted(argument: Argument) -> Any:
 
 
 def fits(value: object, annotation: Any) -> bool:
-    """Whether the value fits the annotation. An integer is a number; a truth value is neither."""
+    """Return whether the value fits the annotation. An integer is a number; a truth value is neither."""
     if annotation is None:
         return value is None
     if annotation in (Any, object, collections.abc.Callable):
@@ -78,7 +78,7 @@ def _fits_generic(value: object, origin: Any, arguments: tuple[Any, ...]) -> boo
 
 
 def _alternatives(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The members of a union. Where a function may be given by its name, a spec gives the name."""
+    """Return the members of a union. Where a function may be given by its name, a spec gives the name."""
     if str not in arguments:
         return arguments
     return tuple(each for each in arguments if typing.get_origin(each) is not collections.abc.Callable)
@@ -120,18 +120,18 @@ def _fits_number(value: object, wanted: type) -> bool:
 
 
 def _is_size(wanted: Any) -> bool:
-    """Whether an annotation is ``torch.Size``, which this module does not import."""
+    """Return whether an annotation is ``torch.Size``, which this module does not import."""
     return getattr(wanted, "__module__", "") == "torch" and getattr(wanted, "__name__", "") == "Size"
 
 
 def _is_module(wanted: type) -> bool:
-    """Whether an annotation asks for a layer. The caller gives an object that stands for one."""
+    """Return whether an annotation asks for a layer. The caller gives an object that stands for one."""
     bases = ((each.__module__, each.__name__) for each in wanted.__mro__)
     return ("torch.nn.modules.module", "Module") in bases
 
 
 def describe(annotation: Any) -> str:
-    """The values that fit, in words: ``an integer or a list of 2 integers``."""
+    """Return the values that fit, in words: ``an integer or a list of 2 integers``."""
     if annotation is None:
         return "None"
     if _is_size(annotation):

@@ -62,7 +62,7 @@ def bind(layer: LayerType, args: Sequence[object], kwargs: Mapping[str, object])
 def reads_as_torch(
     layer: LayerType, args: Sequence[object], kwargs: Mapping[str, object], sizes: Mapping[str, int]
 ) -> bool:
-    """Whether the call may be PyTorch's own, copied: its inferred sizes are right there, in PyTorch's places.
+    """Return whether the call may be PyTorch's own, copied: its inferred sizes are right there, in PyTorch's places.
 
     That is no error (``Conv2d(64, 3, 2)`` after 64 channels is fine), but it explains one: ask when a layer
     that was bound does not build or does not run.
@@ -79,7 +79,7 @@ def reads_as_torch(
 def _positional_problem(
     layer: LayerType, args: Sequence[object], kwargs: Mapping[str, object]
 ) -> Problem | None:
-    """The first positional argument that is one too many or does not fit."""
+    """Return the first positional argument that is one too many or does not fit."""
     places = positional(layer)
     copied = _fits_torch_order(layer, args, kwargs)
     for index, value in enumerate(args):
@@ -99,13 +99,13 @@ def _positional_problem(
 
 
 def _is_size_for_number(value: object, place: Argument) -> bool:
-    """Whether an integer stands where a fraction is expected: in ``LayerNorm(768)`` nobody means eps."""
+    """Return whether an integer stands where a fraction is expected: in ``LayerNorm(768)`` nobody means eps."""
     expects_fraction = fits_argument(0.5, place) and not fits_argument("text", place)
     return type(value) is int and value != place.default and expects_fraction
 
 
 def _fits_torch_order(layer: LayerType, args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
-    """Whether the call is a good one in PyTorch's order, with an inferred size among its positions."""
+    """Return whether the call is a good one in PyTorch's order, with an inferred size among its positions."""
     places = torch_order(layer)
     if len(args) > len(places):
         return False
@@ -133,7 +133,7 @@ def _inferred(layer: LayerType, index: int, place: Argument | None, value: objec
 def _keyword_problem(
     layer: LayerType, values: Mapping[str, object], kwargs: Mapping[str, object]
 ) -> Problem | None:
-    """The first keyword that the layer lacks, that repeats a position, or whose value does not fit."""
+    """Return the first keyword that the layer lacks, that repeats a position, or whose value does not fit."""
     for keyword, value in kwargs.items():
         argument = layer.argument(keyword)
         if argument is None:
@@ -148,7 +148,7 @@ def _keyword_problem(
 
 
 def _missing_problem(layer: LayerType, values: Mapping[str, object]) -> Problem | None:
-    """The arguments that are neither written, nor inferred, nor have a default."""
+    """Return the arguments that are neither written, nor inferred, nor have a default."""
     names = tuple(
         each.name
         for each in layer.arguments

@@ -69,14 +69,14 @@ def parse_rule(text: str) -> SizeRule:
 
 
 def rule_for(name: str, has_default: bool) -> str | None:
-    """The rule for an argument of that name, if its value follows from the input."""
+    """Return the rule for an argument of that name, if its value follows from the input."""
     if has_default and name not in RULES_OVER_DEFAULTS:
         return None
     return RULES.get(name)
 
 
 def infer(layer: LayerType, written: Mapping[str, object], inputs: Sequence[object]) -> dict[str, int]:
-    """The sizes that the spec leaves out, from the shapes of the inputs. A symbolic size stays symbolic."""
+    """Return the sizes that the spec leaves out, from the shapes of the inputs. A symbolic size stays symbolic."""
     sizes = {}
     for argument in layer.arguments:
         if argument.deferred is not None and argument.name not in written:
@@ -99,7 +99,7 @@ def _size(layer: LayerType, name: str, rule: SizeRule, inputs: Sequence[object])
 
 
 def dimension_of(layer: LayerType, name: str, rule: SizeRule, ndim: int) -> int:
-    """The number of the dimension that a rule means, for an input with so many; CannotInfer if there is none."""
+    """Return the number of the dimension that a rule means, for an input with so many; CannotInfer if there is none."""
     if isinstance(rule.dimension, int):
         return rule.dimension
     rank = spatial_rank(layer.cls)
@@ -115,7 +115,7 @@ def dimension_of(layer: LayerType, name: str, rule: SizeRule, ndim: int) -> int:
 
 
 def spatial_rank(cls: type) -> int | None:
-    """How many spatial dimensions a layer works on: the digit at the end of its name, or of a base's."""
+    """Return how many spatial dimensions a layer works on: the digit at the end of its name, or of a base's."""
     for each in cls.__mro__:
         match = re.search(r"([123])d$", each.__name__)
         if match:

@@ -83,12 +83,12 @@ _DIMENSIONS: Final[dict[str, tuple[range, str]]] = {
 
 
 def initializer_names() -> tuple[str, ...]:
-    """The names of all initialisers, in the table's order."""
+    """Return the names of all initialisers, in the table's order."""
     return tuple(INITIALIZER_ARGUMENTS)
 
 
 def requirement(name: str, shape: Sequence[int], arguments: Mapping[str, object] | None = None) -> str | None:
-    """Why initialiser `name` cannot be used for a tensor of `shape`.
+    """Return why initialiser `name` cannot be used for a tensor of `shape`.
 
     None if it can, or if there is no such name. Only `dirac` looks at `arguments`: `groups` must divide the
     first dimension.
@@ -103,7 +103,7 @@ def requirement(name: str, shape: Sequence[int], arguments: Mapping[str, object]
 
 
 def argument_problem(name: str, arguments: Mapping[str, object]) -> str | None:
-    """What is wrong with keyword `arguments` for initialiser `name`, in words; None if nothing is.
+    """Return what is wrong with keyword `arguments` for initialiser `name`, in words; None if nothing is.
 
     Raises KeyError if there is no initialiser of that name.
     """

@@ -52,15 +52,15 @@ class LayerType:
     hints: Hints = field(default_factory=Hints, compare=False)
 
     def argument(self, name: str) -> Argument | None:
-        """The argument of that name, if the layer has one."""
+        """Return the argument of that name, if the layer has one."""
         return next((each for each in self.arguments if each.name == name), None)
 
 
 def positional(layer: LayerType) -> tuple[Argument, ...]:
-    """What the positional arguments of a spec's call stand for: torch's order, without what is inferred."""
+    """Return what the positional arguments of a spec's call stand for: torch's order, without what is inferred."""
     return tuple(each for each in layer.arguments if each.deferred is None and not each.keyword_only)
 
 
 def torch_order(layer: LayerType) -> tuple[Argument, ...]:
-    """What the positional arguments of the same call stand for in Python."""
+    """Return what the positional arguments of the same call stand for in Python."""
     return tuple(each for each in layer.arguments if not each.keyword_only)

@@ -80,12 +80,12 @@ _DECIDED_ELSEWHERE = frozenset({"device", "dtype"})
 
 @functools.cache
 def layer_names() -> frozenset[str]:
-    """The names of torch's layers, read from the installed source of torch without running it."""
+    """Return the names of torch's layers, read from the installed source of torch without running it."""
     return frozenset(name for name in _exported_names() if is_layer_name(name))
 
 
 def is_layer_name(name: str) -> bool:
-    """Whether a public name of ``torch.nn`` is a layer that a spec may use."""
+    """Return whether a public name of ``torch.nn`` is a layer that a spec may use."""
     if name in NOT_LAYERS or name.startswith("Lazy"):
         return False
     is_loss = name.endswith(("Loss", "Loss2d"))
@@ -106,7 +106,7 @@ def _exported_names() -> list[str]:
 
 @functools.cache
 def layer_type(name: str) -> LayerType:
-    """The torch layer of that name; KeyError where there is none."""
+    """Return the torch layer of that name; KeyError where there is none."""
     if name not in layer_names():
         raise KeyError(name)
     from torch import nn
@@ -121,7 +121,7 @@ def describe_layer(
     infer: Mapping[str, str] | None = None,
     hints: Hints | None = None,
 ) -> LayerType:
-    """The arguments of a layer class. ``infer`` adds to the rules, or replaces them, for this class alone."""
+    """Return the arguments of a layer class. ``infer`` adds to the rules, or replaces them, for this class alone."""
     rules = dict(infer or {})
     for rule in rules.values():
         parse_rule(rule)
@@ -140,7 +140,7 @@ def describe_layer(
 
 
 def signature_of(cls: type) -> inspect.Signature:
-    """What a layer class takes, without ``self``. With Module's own ``__init__`` that is nothing."""
+    """Return what a layer class takes, without ``self``. With Module's own ``__init__`` that is nothing."""
     if _owner_of_init(cls).__module__ == "torch.nn.modules.module":
         return inspect.Signature()
     found = inspect.signature(_initialiser(cls))
@@ -168,7 +168,7 @@ def _owner_of_init(cls: type) -> type:
 
 
 def _initialiser(cls: type) -> Callable[..., Any]:
-    """The ``__init__`` that says what a layer takes: an overload, where the method only passes things on."""
+    """Return the ``__init__`` that says what a layer takes: an overload, where the method only passes things on."""
     initialiser: Callable[..., Any] = vars(_owner_of_init(cls))["__init__"]
     overloads = typing.get_overloads(initialiser)
     return max(overloads, key=_count_named) if overloads else initialiser
@@ -180,7 +180,7 @@ def _count_named(function: Callable[..., Any]) -> int:
 
 
 def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations with their names resolved, or none where a name exists for type checkers alone."""
+    """Return the annotations with their names resolved, or none where a name exists for type checkers alone."""
     try:
         return typing.get_type_hints(function)
     except (NameError, TypeError, AttributeError):
@@ -188,10 +188,10 @@ def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def documentation(name: str) -> str:
-    """The first paragraph of torch's own documentation of a layer."""
+    """Return the first paragraph of torch's own documentation of a layer."""
     return layer_documentation(layer_type(name))
 
 
 def layer_documentation(layer: LayerType) -> str:
-    """The first paragraph of the documentation of a layer, without markup."""
+    """Return the first paragraph of the documentation of a layer, without markup."""
     return first_paragraph(inspect.cleandoc(layer.cls.__doc__ or ""), layer.cls.__name__)

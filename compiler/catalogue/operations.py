@@ -97,7 +97,7 @@ class Signature:
         return tuple(name for name in found if name not in synonyms and not name.startswith("_"))
 
     def check(self, positional: int, keywords: Iterable[str]) -> CallProblem | None:
-        """Say why no overload can take so many positional arguments and these keywords, if none can."""
+        """Return why no overload can take so many positional arguments and these keywords, None if one can."""
         given = tuple(keywords)
         for keyword in given:
             if keyword in self.forbidden:
@@ -112,12 +112,12 @@ class Signature:
         return CallProblem("too-many-positional", limit=max(known), candidates=self.keywords())
 
     def _stranger(self, keywords: tuple[str, ...]) -> str:
-        """The keyword that the fewest overloads know: the one that is most likely misspelt."""
+        """Return the keyword that the fewest overloads know: the one that is most likely misspelt."""
         return min(keywords, key=lambda keyword: sum(_takes(each, keyword) for each in self.overloads))
 
 
 def available(name: str) -> bool:
-    """Whether the installed torch has the operation. Raises KeyError for a name that the table lacks."""
+    """Return whether the installed torch has the operation. Raises KeyError for a name that the table lacks."""
     try:
         operation(name)
     except UnavailableOperation:
@@ -127,7 +127,7 @@ def available(name: str) -> bool:
 
 @functools.cache
 def operation(name: str) -> Callable[..., Any]:
-    """The callable behind a spec name.
+    """Return the callable behind a spec name.
 
     KeyError where the table has no such name, UnavailableOperation where the installed torch has not.
     """
@@ -148,13 +148,13 @@ def operation(name: str) -> Callable[..., Any]:
 
 
 def method_available(name: str) -> bool:
-    """Whether the installed torch has the tensor method. Raises KeyError for a name that the table lacks."""
+    """Return whether the installed torch has the tensor method. Raises KeyError for a name that the table lacks."""
     return _method(name) is not None
 
 
 @functools.cache
 def signature(name: str) -> Signature:
-    """What the operation takes. Positional arguments count from the first: the tensor, where there is one."""
+    """Return what the operation takes. Positional arguments count from the first: the tensor, where there is one."""
     function = operation(name)
     path = FUNCTIONS[name]
     overloads = _hand_bound(path) or _from_python(function) or _from_schemas(function.__name__, method=False)
@@ -167,7 +167,7 @@ def signature(name: str) -> Signature:
 
 @functools.cache
 def method_signature(name: str) -> Signature:
-    """What the tensor method takes, the tensor itself left out."""
+    """Return what the tensor method takes, the tensor itself left out."""
     method = _method(name)
     if method is None:
         raise UnavailableOperation(f"the installed torch has no Tensor.{name}")
@@ -178,7 +178,7 @@ def method_signature(name: str) -> Signature:
 
 
 def follows_mode(name: str, positional: int, keywords: Iterable[str]) -> bool:
-    """Whether a call takes the mode of its module: the operation asks for one, and the call gives none."""
+    """Return whether a call takes the mode of its module: the operation asks for one, and the call gives none."""
     argument, place = MODE_ARGUMENTS.get(name, (None, 0))
     return argument == TRAINING and positional <= place and TRAINING not in keywords
 
@@ -194,7 +194,7 @@ class Excess:
 
 
 def excess(name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Excess | None:
-    """Say which argument of an operation, or of the method of that name, is larger than the table lets it be."""
+    """Return which argument of an operation, or of the method of that name, is larger than the table allows."""
     bounds = COSTLY.get(name, {})
     for argument, value in _given(name, arguments, keywords) if bounds else ():
         limit = bounds.get(argument)
@@ -217,7 +217,7 @@ def _given(name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> 
 
 
 def documentation(name: str) -> str:
-    """What the operation does: the first sentence of its own documentation, or nothing where it has none."""
+    """Return what the operation does: the first sentence of its own documentation, or nothing where it has none."""
     leaf = FUNCTIONS[name].rsplit(".", 1)[-1]
     text = first_sentence(inspect.getdoc(operation(name)) or "", leaf)
     if text or not FUNCTIONS[name].startswith("torch."):
@@ -240,7 +240,7 @@ def _method(name: str) -> Callable[..., Any] | None:
 
 
 def _hand_bound(path: str) -> tuple[inspect.Signature, ...]:
-    """The signature noted here for a binding that torch does not describe."""
+    """Return the signature noted here for a binding that torch does not describe."""
     names = _HAND_BOUND.get(path)
     if names is None:
         return ()
@@ -258,7 +258,7 @@ def _hand_bound(path: str) -> tuple[inspect.Signature, ...]:
 
 
 def _from_python(function: Callable[..., Any], method: bool = False) -> tuple[inspect.Signature, ...]:
-    """The signature of a function written in Python; none for a built-in."""
+    """Return the signature of a function written in Python; none for a built-in."""
     try:
         found = inspect.signature(function)
     except (TypeError, ValueError):
@@ -270,7 +270,7 @@ def _from_python(function: Callable[..., Any], method: bool = False) -> tuple[in
 
 
 def _from_overrides(function: Callable[..., Any], method: bool) -> tuple[inspect.Signature, ...]:
-    """The signature in torch's own table of everything that a tensor subclass can override."""
+    """Return the signature in torch's own table of everything that a tensor subclass can override."""
     import torch.overrides
 
     stand_in = torch.overrides.get_testing_overrides().get(function)
@@ -281,7 +281,7 @@ def _from_overrides(function: Callable[..., Any], method: bool) -> tuple[inspect
 
 
 def _from_schemas(name: str, method: bool) -> tuple[inspect.Signature, ...]:
-    """The signatures of a built-in function, from the schemas of the operator behind it."""
+    """Return the signatures of a built-in function, from the schemas of the operator behind it."""
     import torch
 
     schemas = torch._C._jit_get_schemas_for_operator(f"aten::{name}")
@@ -307,7 +307,7 @@ def _from_schema(schema: Any, method: bool) -> inspect.Signature:
 
 
 def _with_synonyms(parameters: list[Parameter]) -> inspect.Signature:
-    """The signature with NumPy's names of its arguments beside torch's."""
+    """Return the signature with NumPy's names of its arguments beside torch's."""
     taken = {each.name for each in parameters}
     synonyms = (synonym for name in taken for synonym in _NUMPY_NAMES.get(name, ()) if synonym not in taken)
     extra = [Parameter(name, Parameter.KEYWORD_ONLY) for name in sorted(synonyms)]
@@ -315,7 +315,7 @@ def _with_synonyms(parameters: list[Parameter]) -> inspect.Signature:
 
 
 def _anything() -> inspect.Signature:
-    """The signature of what is not known: the real call decides."""
+    """Return the signature of what is not known: the real call decides."""
     return inspect.Signature(
         [Parameter("arguments", Parameter.VAR_POSITIONAL), Parameter("keywords", Parameter.VAR_KEYWORD)]
     )
@@ -325,13 +325,13 @@ def _anything() -> inspect.Signature:
 
 
 def _without(found: Signature, forbidden: frozenset[str]) -> Signature:
-    """The signature with the forbidden arguments out of reach, by keyword and by position."""
+    """Return the signature with the forbidden arguments out of reach, by keyword and by position."""
     overloads = tuple(inspect.Signature(list(_reachable(each, forbidden))) for each in found.overloads)
     return Signature(found.name, overloads, forbidden)
 
 
 def _reachable(overload: inspect.Signature, forbidden: frozenset[str]) -> Iterator[Parameter]:
-    """The parameters that stay: behind a forbidden one, the rest can be given by keyword alone."""
+    """Return the parameters that stay: behind a forbidden one, the rest can be given by keyword alone."""
     past_one = False
     for parameter in overload.parameters.values():
         if parameter.name in forbidden:
@@ -343,7 +343,7 @@ def _reachable(overload: inspect.Signature, forbidden: frozenset[str]) -> Iterat
 
 
 def _names(overload: inspect.Signature) -> Iterator[str]:
-    """The names that an overload takes by keyword."""
+    """Return the names that an overload takes by keyword."""
     for parameter in overload.parameters.values():
         if parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY):
             yield parameter.name
@@ -355,7 +355,7 @@ def _takes(overload: inspect.Signature, keyword: str) -> bool:
 
 
 def _limit(overload: inspect.Signature) -> int | None:
-    """How many positional arguments an overload takes, or None for any number."""
+    """Return how many positional arguments an overload takes, or None for any number."""
     kinds = [each.kind for each in overload.parameters.values()]
     if Parameter.VAR_POSITIONAL in kinds:
         return None

@@ -75,7 +75,7 @@ def _run(name: str, path: Path) -> ModuleType:
 
 
 def import_name(member: Any) -> str:
-    """The module that a stand-alone file imports a registered layer or operation from."""
+    """Return the module that a stand-alone file imports a registered layer or operation from."""
     return re.sub(rf"^{FILE_PREFIX}[0-9a-f]+_", "", member.__module__)
 
 

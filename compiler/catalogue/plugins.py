@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar, cast, overload
 
 from compiler.catalogue.hints import Hints
 from compiler.catalogue.layer_types import LayerType
-from compiler.catalogue.plugin_files import PluginError, PluginFile, files_of, load_file
+from compiler.catalogue.plugin_files import PluginError, PluginFile, files_of, import_name, load_file
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -132,7 +132,7 @@ def dataset(target: Any = None, /) -> Any:
 def _decorator(
     registered: Callable[[str], Registration], target: Any, check: Callable[[Any, Registration], None]
 ) -> Any:
-    """The decorated object where the decorator is used bare, else the decorator that waits for it."""
+    """Return the decorated object where the decorator is used bare, else the decorator that waits for it."""
 
     def mark(found: T) -> T:
         name = target if isinstance(target, str) else getattr(found, "__name__", "")
@@ -259,7 +259,7 @@ def _name_of(module: ModuleType, reference: str) -> str:
 
 
 def _load_module(reference: str) -> ModuleType:
-    """The module of a plugin. Whatever goes wrong in it is the plugin's error."""
+    """Return the module of a plugin. Whatever goes wrong in it is the plugin's error."""
     try:
         if reference.endswith(".py"):
             return load_file(Path(reference))
@@ -281,7 +281,7 @@ def _stem(module: ModuleType) -> str:
 
 
 def _mark_of(member: Any) -> Registration | None:
-    """The mark on the object itself. A subclass of a registered class is not registered by that."""
+    """Return the mark on the object itself. A subclass of a registered class is not registered by that."""
     try:
         mark = vars(member).get(_MARK)
     except TypeError:  # an object without attributes of its own
@@ -343,3 +343,10 @@ class Registry:
                 if name in built_in or name in registered:
                     owner = "torch's" if name in built_in else "another plugin's"
                     raise PluginError(f"the plugin {plugin.name}: the {kind} {name} has {owner} name")
+
+
+def plugin_modules(plugins: Registry) -> set[str]:
+    """Return the modules that the layers, operations and initialisers of plugins come from."""
+    layers = (layer.cls for layer in plugins.layers.values())
+    callables: list[Any] = [*plugins.operations.values(), *plugins.initializers.values(), *layers]
+    return {import_name(each) for each in callables}

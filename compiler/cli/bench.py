@@ -107,8 +107,8 @@ def _size(timing: Timing) -> str:
 
 def time_text(seconds: float) -> str:
     """Return a time with three figures: `12.3 µs`."""
-    unit, title = next((unit, title) for unit, title in UNITS if seconds >= 0.9995 * unit)
-    return f"{seconds / (unit or 1e-9):.3g} {title}"
+    unit, name = next((unit, name) for unit, name in UNITS if seconds >= 0.9995 * unit)
+    return f"{seconds / (unit or 1e-9):.3g} {name}"
 
 
 def _as_json(timings: list[Timing], names: list[str]) -> dict[str, Any]:

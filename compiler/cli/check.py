@@ -7,17 +7,21 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from compiler.catalogue.plugins import load_plugin
-from compiler.cli.console import out
+from compiler.cli.console import err, out
 from compiler.cli.options import ImportPaths, OutputFormat, Plugins, Preset, Settings
 from compiler.cli.outcome import Format, Status, is_bug, print_diagnostics, report
 from compiler.cli.subject import Subject
+from compiler.extras import TRAIN
 from spec_schema.diagnostics import SpecError
 from spec_schema.render import render_json
+
+if TYPE_CHECKING:
+    from compiler.artifact import Artifact
 
 Specs = Annotated[
     list[Path], typer.Argument(metavar="SPEC...", show_default=False, help="The specs to check.")
@@ -54,7 +58,7 @@ def check(
 def _check(subject: Subject, format: Format, findings: list[Finding]) -> int:
     """Check one spec and return its status; its diagnostics are printed, or added to `findings`."""
     try:
-        subject.artifact()
+        _note_unchecked(subject.artifact())
     except SpecError as error:
         if format is Format.json:
             found = json.loads(render_json(error.diagnostics))
@@ -70,6 +74,15 @@ def _check(subject: Subject, format: Format, findings: list[Finding]) -> int:
         _separate(format)
         return status
     return Status.FINE
+
+
+def _note_unchecked(artifact: Artifact) -> None:
+    """Tell on standard error that metrics were not looked up, where what has them is not installed."""
+    train, problem = artifact.program.train, TRAIN.problem()
+    if problem is not None and train is not None and train.metrics:
+        err().print(
+            f"note: metrics are not checked: {problem}: {TRAIN.command}", soft_wrap=True, markup=False
+        )
 
 
 def _separate(format: Format) -> None:

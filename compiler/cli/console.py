@@ -68,7 +68,7 @@ def err() -> Console:
 
 
 def in_color(console: Console) -> bool:
-    """Whether colour may be used: on a terminal that has some, unless NO_COLOR says no."""
+    """Return whether colour may be used: on a terminal that has some, unless NO_COLOR says no."""
     return console.is_terminal and console.color_system is not None and not console.no_color
 
 

@@ -18,8 +18,8 @@ from compiler.cli.summary import memory_text
 
 if TYPE_CHECKING:
     from compiler.artifact import Artifact
-    from compiler.placement.moves import Moves
-    from compiler.placement.needs import Need
+    from compiler.placement.memory import Need
+    from compiler.placement.transfers import Transfers
     from runtime.devices import Device as Found
 
 GIB = 2**30
@@ -82,7 +82,7 @@ def _placed(subject: Subject, device: list[str] | None) -> Artifact:
     chosen = read_devices(device)
     artifact = subject.artifact()
     with status("placing the model"):
-        from compiler.placement.place import place
+        from compiler.other_devices import place
         from runtime.placement import spread
 
         if chosen is not None:
@@ -91,10 +91,10 @@ def _placed(subject: Subject, device: list[str] | None) -> Artifact:
 
 
 def _show_needs(artifact: Artifact, format: Format) -> None:
-    from compiler.placement.check import find_moves
-    from compiler.placement.needs import needs
+    from compiler.placement.check import find_transfers
+    from compiler.placement.memory import needs
 
-    found, moves = needs(artifact.plan), find_moves(artifact.inferred, artifact.plan)
+    found, moves = needs(artifact.plan), find_transfers(artifact.inferred, artifact.plan)
     match format:
         case Format.json:
             print(
@@ -107,7 +107,7 @@ def _show_needs(artifact: Artifact, format: Format) -> None:
             _print_needs(found, moves)
 
 
-def _print_needs(found: list[Need], moves: Moves) -> None:
+def _print_needs(found: list[Need], moves: Transfers) -> None:
     columns = ("parameters", "buffers", "gradients", "in all")
     rows = table("device", *columns, numbers=columns)
     for each in found:
@@ -131,7 +131,7 @@ def _title(device: str) -> str:
     return f"{AUTO}, {resolve_device(AUTO)} here" if device == AUTO else device
 
 
-def _moves(moves: Moves) -> list[dict[str, str]]:
+def _moves(moves: Transfers) -> list[dict[str, str]]:
     return [{"place": str(span), "from": source, "to": target} for span, source, target in moves.routes]
 
 

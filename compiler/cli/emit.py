@@ -13,13 +13,15 @@ from compiler import pipeline, printing
 from compiler.artifact import Artifact, canonical
 from compiler.cli.console import err, status
 from compiler.cli.options import ExpectDigest, ImportPaths, OutputFormat, Plugins, Preset, Settings, Spec
-from compiler.cli.outcome import Format
+from compiler.cli.outcome import Format, UsageProblem
 from compiler.cli.run import check_target
 from compiler.cli.subject import Subject, check_file
+from compiler.emit.passes.table import NAMES
 from compiler.resolve.program import resolve
 from spec_schema.clock import timed
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.shown import escape, shown
+from spec_schema.suggest import did_you_mean
 
 Stage = StrEnum("Stage", ["load", "resolve", "infer", "rules", "emit"])
 
@@ -29,13 +31,20 @@ Output = Annotated[
         "--output", "-o", metavar="FILE", show_default=False, help="Write to a file, all of it or nothing."
     ),
 ]
-Until = Annotated[Stage, typer.Option(help="Stop after a stage of the compiler, and print what it has.")]
+Until = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help=f"Stop after a stage of the compiler ({', '.join(Stage)}), or after a pass of code generation "
+        f"({', '.join(NAMES)}), and print what it has.",
+    ),
+]
 
 
 def emit(
     spec: Spec,
     output: Output = None,
-    until: Until = Stage.emit,
+    until: Until = Stage.emit.value,
     set_: Settings = None,
     preset: Preset = None,
     plugin: Plugins = None,
@@ -48,6 +57,7 @@ def emit(
     The source imports torch and nothing of Blockprint: who outgrows specs goes on with it.
     """
     subject = Subject(spec, set_, preset, plugin, import_path, expect_digest)
+    _check_until(until)
     check_file(spec)
     check_target(output, spec)
     text = text_after(until, subject)
@@ -63,12 +73,25 @@ def _printable(line: str) -> str:
     return line if line.replace("\t", " ").isprintable() else escape(line)
 
 
-def text_after(stage: Stage, subject: Subject) -> str:
-    """Return what the compiler has after a stage, as text; the stages behind it do not run.
+def _check_until(until: str) -> None:
+    names = [*Stage, *NAMES]
+    if until not in names:
+        near = did_you_mean(until, names)
+        raise UsageProblem(
+            f"`--until {until}` names no stage of the compiler, and no pass of code generation",
+            f"did you mean `{near}`?" if near else f"write one of {', '.join(names)}",
+        )
+
+
+def text_after(until: str, subject: Subject) -> str:
+    """Return what the compiler has after a stage or a pass, as text; the stages behind it do not run.
 
     Raises:
         SpecError: the spec is refused at that stage, or before.
     """
+    if until in NAMES:
+        return subject.artifact().source_after(until)
+    stage = Stage(until)
     if stage is Stage.emit or subject.is_model:
         return _of_artifact(stage, subject.artifact())
     with timed(DEFAULT_LIMITS.compile_seconds):
@@ -86,9 +109,7 @@ def _after(stage: Stage, subject: Subject) -> str:
         inferred = pipeline.infer(program, DEFAULT_LIMITS)
         if stage is Stage.infer:
             return printing.print_inferred(inferred)
-        from compiler.rules.apply import apply_rules
-
-        return printing.print_plan(apply_rules(inferred, DEFAULT_LIMITS))
+        return printing.print_plan(pipeline.rules(inferred, DEFAULT_LIMITS))
 
 
 def _of_artifact(stage: Stage, artifact: Artifact) -> str:

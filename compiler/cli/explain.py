@@ -24,8 +24,8 @@ from spec_schema.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from compiler.artifact import Artifact
-    from compiler.plan import Decision, PlanRow
-    from compiler.rules.origins import Origin, Origins
+    from compiler.rules.plan import Decision, PlanRow
+    from compiler.rules.provenance import Origin, Provenance
     from spec_schema.source import Span
 
 PAGE = ".md"
@@ -68,9 +68,9 @@ def explain(
 
 def print_rows(artifact: Artifact, rows: list[PlanRow], format: Format) -> None:
     """Print what was decided for each row, and by which lines."""
-    from compiler.rules.origins import Origins
+    from compiler.rules.provenance import Provenance
 
-    origins = Origins(artifact.inferred)
+    origins = Provenance(artifact.inferred)
     match format:
         case Format.json:
             print(json.dumps([{**as_json(row), **origins_as_json(row, origins)} for row in rows], indent=2))
@@ -100,7 +100,7 @@ def form_text(row: PlanRow) -> str:
     return f"{dtype_text(row)}{list(row.shape)}"
 
 
-def _lines(row: PlanRow, origins: Origins, width: int) -> Iterator[tuple[str | Text, ...]]:
+def _lines(row: PlanRow, origins: Provenance, width: int) -> Iterator[tuple[str | Text, ...]]:
     yield f"  {row.kind}", ", ".join(_qualities(row))
     if len(row.names) > 1:
         yield "  is also", ", ".join(row.names[1:])
@@ -118,9 +118,9 @@ def _lines(row: PlanRow, origins: Origins, width: int) -> Iterator[tuple[str | T
         yield (f"  {heading}", text, where) if beside else (f"  {heading}", beneath)
 
 
-def _origins(row: PlanRow, origins: Origins) -> Iterator[tuple[str, Origin]]:
+def _origins(row: PlanRow, origins: Provenance) -> Iterator[tuple[str, Origin]]:
     """Yield the lines that give the names of its initialiser, its device, its dtype and its sizes their values."""
-    from compiler.rules.origins import Origin
+    from compiler.rules.provenance import Origin
 
     for origin in origins.names(row.initialisation) if row.initialisation else ():
         yield "where", origin
@@ -166,7 +166,7 @@ def as_json(row: PlanRow) -> dict[str, Any]:
     }
 
 
-def origins_as_json(row: PlanRow, origins: Origins) -> dict[str, Any]:
+def origins_as_json(row: PlanRow, origins: Provenance) -> dict[str, Any]:
     """Return the lines that the names of the initialiser, the dtype and the sizes come from, as plain values."""
     names = origins.names(row.initialisation) if row.initialisation else ()
     return {
@@ -200,7 +200,7 @@ def _decision_as_json(decision: Decision) -> dict[str, Any]:
 
 
 def _is_code(what: str) -> bool:
-    """Whether one word is a code and not a file: it has none of what the names of files have."""
+    """Return whether one word is a code and not a file: it has none of what the names of files have."""
     return not ({".", "/", "\\"} & set(what) or Path(what).exists())
 
 

@@ -15,8 +15,8 @@ from spec_schema.shown import shown
 
 if TYPE_CHECKING:
     from compiler.artifact import Artifact
-    from compiler.surgery.plan import LoadPlan, RuleLoads
-    from compiler.surgery.report import Line
+    from compiler.checkpoint_mapping.plan import LoadPlan, RuleLoads
+    from compiler.checkpoint_mapping.report import Line
 
 
 def load_plan(
@@ -31,8 +31,8 @@ def load_plan(
 
     The headers of the files are read, and no values; nothing is built. Whatever does not fit is said at once.
     """
-    from compiler.surgery.report import as_json, lines
-    from runtime.surgery.loading import load_plan as planned
+    from compiler.checkpoint_mapping.report import as_json, lines
+    from runtime.checkpoint_mapping.loading import load_plan as planned
 
     subject = Subject(spec, set_, preset, plugin, import_path)
     artifact = subject.artifact()
@@ -80,7 +80,7 @@ def print_plan(console: Console, plan: LoadPlan, artifact: Artifact) -> None:
 
 def print_rule(console: Console, rule: RuleLoads) -> None:
     """Print what becomes of each tensor that a rule takes or skips."""
-    from compiler.surgery.report import lines, title
+    from compiler.checkpoint_mapping.report import lines, title
 
     found = list(lines(rule))
     dtypes = sorted({title(line.source.dtype) for line in found})

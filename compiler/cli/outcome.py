@@ -14,6 +14,7 @@ import typer
 
 from compiler.catalogue.plugins import PluginError
 from compiler.cli.console import err, in_color
+from compiler.extras import MissingExtraError
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.render import render_full, render_json, render_short
@@ -104,13 +105,14 @@ def guarded(command: Callable[[], object], debug: bool) -> int:
 
 
 def is_bug(error: Exception) -> bool:
-    """Say whether an error is one of ours, and not of a spec, a file or the command line."""
-    known = (SpecError, FileProblem, MemoryError, UsageProblem, PluginError, OSError, _TyperUsageError)
+    """Return whether an error is a bug of ours, and not the fault of a spec, a file or the command line."""
+    ours = (SpecError, FileProblem, UsageProblem, PluginError, MissingExtraError)
+    known = (*ours, MemoryError, OSError, _TyperUsageError)
     return not isinstance(_as_problem(error), known)
 
 
 def report(error: Exception) -> int:
-    """Say what is wrong, and return the exit status."""
+    """Print what is wrong, and return the exit status."""
     error = _as_problem(error)
     match error:
         case SpecError():
@@ -127,7 +129,7 @@ def report(error: Exception) -> int:
         case UsageProblem():
             _say(error.message, *([("help", error.help)] if error.help else []))
             return Status.USAGE
-        case PluginError():
+        case MissingExtraError() | PluginError():
             _say(_one_line(str(error)))
             return Status.USAGE
         case OSError():
@@ -212,7 +214,7 @@ def _close_output() -> None:
 
 
 def debugging(arguments: Sequence[str]) -> bool:
-    """Whether tracebacks are asked for."""
+    """Return whether tracebacks are asked for."""
     return DEBUG in arguments or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from compiler.artifact import Artifact
-    from compiler.plan import PlanRow
+    from compiler.rules.plan import PlanRow
     from runtime.statistics import Statistics
 
 FEW = 4

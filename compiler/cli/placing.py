@@ -29,7 +29,7 @@ def read_devices(given: Sequence[str] | None) -> str | dict[str, str] | None:
 
 
 def check_devices(chosen: str | Mapping[str, str] | None) -> None:
-    """Make sure that there are such devices. UsageProblem, with those that there are, otherwise."""
+    """Make sure that this computer has the devices. UsageProblem, with the ones that it has, otherwise."""
     if chosen is None:
         return
     from runtime.devices import resolve_device

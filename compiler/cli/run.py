@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from compiler.artifact import Artifact
-    from compiler.plan import PlanRow
+    from compiler.rules.plan import PlanRow
     from runtime.placement import Devices
-    from runtime.train import Trained
+    from runtime.training.outcome import Trained
 
 OUT = Path("out")
 LARGE = 64 * 2**20
@@ -100,10 +100,7 @@ def run(
     A spec without a `train` section, or a saved model, is run once on random inputs.
     """
     subject = Subject(spec, set_, preset, plugin, import_path, expect_digest)
-    for file in (spec, resume):
-        if file is not None:
-            check_file(file)
-    check_target(save, spec)
+    _check_paths(spec, resume, save)
     devices = read_devices(device)
     check_devices(devices)
     training = {"out": out, "epochs": epochs, "resume": resume, "data_limit": data_limit}
@@ -116,14 +113,25 @@ def run(
         model = _build(subject, artifact, seed, devices, allow_large)
         print_forward(model, seed, format)
     else:
-        given = {name: value for name, value in training.items() if value is not None}
-        options = {"seed": seed, "device": devices, "data_paths": data_path or (), "out": OUT, **given}
-        model = _train(artifact, {**options, "allow_large": allow_large}, format).model
+        options = {"seed": seed, "device": devices, "data_paths": data_path or (), "allow_large": allow_large}
+        model = _train(artifact, {**options, "out": OUT, **_given(training)}, format).model
     if save is not None:
-        from runtime.store import save as write
+        _save(model, save)
 
-        digest = write(model, save)
-        err().print(f"saved {shown(str(save))}\ndigest {digest}", soft_wrap=True)
+
+def _check_paths(spec: Path, resume: Path | None, save: Path | None) -> None:
+    """Make sure that what is read is there, and that what is written may be. UsageProblem otherwise."""
+    check_file(spec)
+    if resume is not None:
+        check_file(resume)
+    check_target(save, spec)
+
+
+def _save(model: nn.Module, path: Path) -> None:
+    from runtime.store import save
+
+    digest = save(model, path)
+    err().print(f"saved {shown(str(path))}\ndigest {digest}", soft_wrap=True)
 
 
 def check_target(path: Path | None, spec: Path) -> None:
@@ -142,22 +150,29 @@ def check_target(path: Path | None, spec: Path) -> None:
 
 def _refuse(options: Mapping[str, object], reason: str) -> None:
     """Refuse options that are for training."""
-    given = [name.replace("_", "-") for name, value in options.items() if value is not None]
-    if given:
-        raise UsageProblem(f"`--{given[0]}` is for training, and {reason}")
+    for name in _given(options):
+        raise UsageProblem(f"`--{name.replace('_', '-')}` is for training, and {reason}")
+
+
+def _given(options: Mapping[str, object]) -> dict[str, object]:
+    """Return the options that the user has given."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 # --- training -------------------------------------------------------------------------------------------
 
 
 def _train(artifact: Artifact, options: Mapping[str, Any], format: Format) -> Trained:
+    from runtime.train import check_installed, train
+
+    assert artifact.training is not None
+    check_installed(artifact.training)
     if format is Format.text:
         print_summary(out(), read_summary(artifact))
         out().print()
     with status("loading the trainer"):
         import pytorch_lightning  # noqa: F401 - takes seconds
 
-        from runtime.train import train
     trained = train(artifact, **options)
     print_trained(trained, format)
     return trained

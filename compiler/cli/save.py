@@ -68,8 +68,8 @@ def save(
         raise UsageProblem(f"there is no checkpoint `{like}`", f"did you mean `{near}`?" if near else None)
     for selector in leave or ():
         read_selector(selector)
+    from runtime.checkpoint_mapping.saving import save_like
     from runtime.store import load
-    from runtime.surgery.saving import save_like
 
     with status(f"writing {output}"):
         loaded = load(model, "cpu", plugin or (), allow_large=allow_large)

@@ -12,7 +12,7 @@ from spec_schema.selectors import Selector, parse_selector
 
 if TYPE_CHECKING:
     from compiler.artifact import Artifact
-    from compiler.plan import PlanRow
+    from compiler.rules.plan import PlanRow
 
 EVERYTHING = "/"
 
@@ -27,7 +27,7 @@ SelectorText = Annotated[
 
 
 def read_selector(text: str | None) -> Selector:
-    """Return a selector. UsageProblem if the text is none."""
+    """Return a selector. UsageProblem if the text is not one."""
     try:
         return parse_selector(text or EVERYTHING, None)
     except SpecError as error:

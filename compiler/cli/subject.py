@@ -92,7 +92,7 @@ class Subject:
         """Read a saved model, and make sure that it is whole. Without `values` they are not kept.
 
         Raises:
-            UsageProblem: an option does not fit it, or the digest that is expected is none.
+            UsageProblem: an option does not fit it, or the expected digest is malformed.
             FileError: the file is damaged, no saved model, or not the one that is expected.
         """
         if self.settings or self.preset:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from compiler.emit.names import CALLED, EINOPS
+from compiler.emit.trees import names_in, stored_names
 from compiler.program import (
     Call,
     Definition,
@@ -31,7 +32,7 @@ def bound_names(definition: Definition) -> set[str]:
     own |= {entry.name for entry in definition.inputs}
     for node in nodes_of(definition):
         own |= bound_by_copies(node)
-    return own | stored_names(_roots(definition))
+    return own | stored_names(*_roots(definition))
 
 
 def layer_names(definition: Definition) -> set[str]:
@@ -90,10 +91,12 @@ def expressions_in(node: LayerNode | Splice) -> list[Expression]:
     return [e for part in parts_of(node) for e in expressions_in(part)]
 
 
-def stored_names(roots: Iterable[ast.AST]) -> set[str]:
-    """Return the names that statements and expressions bind, those of comprehensions among them."""
-    nodes = (node for root in roots for node in ast.walk(root))
-    return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+def names_of_tests(statements: Iterable[ast.stmt]) -> set[str]:
+    """Return the names that the conditions of a program read."""
+    nodes = [node for statement in statements for node in ast.walk(statement)]
+    tests: list[ast.AST] = [node.test for node in nodes if isinstance(node, ast.If | ast.IfExp | ast.While)]
+    tests += [node for node in nodes if isinstance(node, ast.BoolOp)]
+    return names_in(*tests)
 
 
 def local_names(statements: Iterable[ast.AST]) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from compiler.infer.build import Builder
@@ -18,6 +18,8 @@ class Branches:
     """Answers for the conditions and copies of one model. A condition that always goes one way is none."""
 
     builder: Builder
+    may_turn: Callable[[Choice, Cases], bool]
+    """Returns whether a condition that goes one way in all instances may go the other way at other values."""
 
     def in_item(self, item: Item, cases: Cases) -> bool:
         """Say whether an item of a list takes statements."""
@@ -33,9 +35,9 @@ class Branches:
         """Say whether a layer takes statements."""
         match node:
             case SequenceNode():
-                return any(self.in_item(item, cases) for item in node.items)
+                return is_named(node) or any(self.in_item(item, cases) for item in node.items)
             case Repeat():
-                return self._in_copies(node, cases)
+                return is_named(node) or self._in_copies(node, cases)
             case Choice():
                 ways = self._ways(node, cases)
                 nested = len(ways) > 1 and any(self._is_open(branch, share) for branch, share in ways)
@@ -63,17 +65,37 @@ class Branches:
         """Return the branches that are taken, each with the instances that take it."""
         taken = [values for values in cases if self.builder.decide(node, values)]
         others = [values for values in cases if not self.builder.decide(node, values)]
+        if not others and self.may_turn(node, cases):
+            return [(node.then, taken), (None, [])]
         pairs = ((node.then, taken), (node.otherwise, others))
         return [(branch, share) for branch, share in pairs if share]
 
 
 def _may(node: LayerNode) -> bool:
-    """Say whether a node holds a condition or a splice at all."""
+    """Return whether a node holds a condition, a splice or a name at all."""
     match node:
         case SequenceNode():
-            return any(_may(item.node) for item in node.items)
+            return is_named(node) or any(_may(item.node) for item in node.items)
         case Repeat():
-            return isinstance(node.of, Splice) or _may(node.of)
+            return is_named(node) or isinstance(node.of, Splice) or _may(node.of)
         case Choice():
             return True
+    return False
+
+
+def is_named(node: SequenceNode | Repeat | Splice) -> bool:
+    """Return whether a list has layers with names of their own, which are added to it one by one."""
+    if isinstance(node, Repeat):
+        return node.label is not None or (isinstance(node.of, Splice) and is_named(node.of))
+    return any(map(_has_name, node.items))
+
+
+def _has_name(item: Item) -> bool:
+    if item.name is not None or item.label is not None:
+        return True
+    match item.node:
+        case Repeat() if item.is_spread:
+            return is_named(item.node)
+        case Choice(then=Splice() as then, otherwise=otherwise):
+            return is_named(then) or (isinstance(otherwise, Splice) and is_named(otherwise))
     return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -12,9 +11,6 @@ from compiler.emit.syntax import call
 from compiler.infer.dtypes import FLOAT
 from compiler.infer.layer_dtypes import saved_floats
 from compiler.infer.states import Leaf
-
-if TYPE_CHECKING:
-    from compiler.emit.module import ModuleEmitter
 
 CONVERTED = "converted"
 """The name of the function that converts what a layer saves."""
@@ -32,21 +28,23 @@ def converted(layer: nn.Module, dtype: torch.dtype) -> nn.Module:
 class LayerDtypes:
     """The dtypes of the layers that one node makes."""
 
-    def __init__(self, module: ModuleEmitter, leaves: Sequence[Leaf]) -> None:
-        self.module, self.leaves = module, leaves
+    def __init__(self, leaves: Sequence[Leaf]) -> None:
+        self.leaves = leaves
 
     @property
     def is_argument(self) -> bool:
         """Whether the constructor is given the dtype: not where torch's own default is meant anyway."""
         return self.leaves[0].layer.takes_dtype and any(map(_is_other, self.leaves))
 
-    def converted(self, made: ast.expr, dtype: Callable[[], ast.expr]) -> ast.expr:
-        """Return the layer in its dtype, if its constructor takes none."""
+    def converted(
+        self, made: ast.expr, dtype: Callable[[], ast.expr], converting: Callable[[], str]
+    ) -> ast.expr:
+        """Return the layer in its dtype, if its constructor takes none; `converting` names a function for that."""
         if not any(leaf.cast for leaf in self.leaves):
             return made
         if all(map(_saves_all, self.leaves)):
             return call(ast.Attribute(made, "to", ast.Load()), dtype())
-        return call(self.module.converting(), made, dtype())
+        return call(converting(), made, dtype())
 
 
 def _is_other(leaf: Leaf) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from compiler.catalogue.operation_table import CONSTANTS
-from compiler.emit.bound import stored_names
+from compiler.emit.literals import literal
 from compiler.emit.names import Globals
-from compiler.emit.syntax import dotted, literal, name
+from compiler.emit.syntax import dotted, load_name
+from compiler.emit.trees import copy_tree, stored_names
 from spec_schema.evaluate import BINARY, COMPARISONS
 
 MATH = {"floor", "ceil", "sqrt", "log"}
@@ -21,11 +22,17 @@ class Translator(ast.NodeTransformer):
     """Translates one expression of compile-time values. `literals` are names that stand for a fixed value."""
 
     def __init__(
-        self, names: Globals, literals: Mapping[str, object], renamed: Mapping[str, ast.expr]
+        self,
+        names: Globals,
+        literals: Mapping[str, object],
+        renamed: Mapping[str, ast.expr],
+        lists: Collection[str] = (),
     ) -> None:
         self.names = names
         self.literals = literals
         self.renamed = renamed
+        self.lists = lists
+        """Names of lists that may be given as tuples: they are joined and compared as lists all the same."""
         self.bound: set[str] = set()
 
     def translate(self, node: ast.expr) -> ast.expr:
@@ -38,20 +45,20 @@ class Translator(ast.NodeTransformer):
         before, generators = self.bound, []
         for each in node.generators:
             over = self.visit(each.iter)
-            self.bound = self.bound | stored_names([each.target])
+            self.bound = self.bound | stored_names(each.target)
             tests = [self.visit(test) for test in each.ifs]
             generators.append(ast.comprehension(self.visit(each.target), over, tests, 0))
         element = self.visit(node.elt)
         self.bound = before
         return ast.ListComp(element, generators)
 
-    def local_name(self, title: str) -> str:
+    def local_name(self, name: str) -> str:
         """Return what a name that the expression binds is called."""
-        return title if title == "_" else self.names.in_constructor(title)
+        return name if name == "_" else self.names.in_constructor(name)
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         """Return a new node with its parts translated; the original is left alone."""
-        return type(node)(**{title: self._part(getattr(node, title, None)) for title in node._fields})
+        return type(node)(**{name: self._part(getattr(node, name, None)) for name in node._fields})
 
     def _part(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -68,7 +75,7 @@ class Translator(ast.NodeTransformer):
             return literal(self.literals[node.id])
         if node.id in CONSTANTS:
             return self.names.function(CONSTANTS[node.id])
-        return name(node.id)
+        return load_name(node.id)
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         function = node.func
@@ -78,29 +85,36 @@ class Translator(ast.NodeTransformer):
             return self.builtin(function.id, arguments, keywords)
         return ast.Call(self.visit(function), arguments, keywords)
 
-    def builtin(self, title: str, arguments: list[ast.expr], keywords: list[ast.keyword]) -> ast.expr:
+    def builtin(self, name: str, arguments: list[ast.expr], keywords: list[ast.keyword]) -> ast.expr:
         """Return the call of a function of numbers. A linter wants to know of `zip` that it may end early."""
-        if title == "zip" and not keywords:
+        if name == "zip" and not keywords:
             keywords = [ast.keyword("strict", ast.Constant(False))]
-        known = self._counted(title, arguments) if not keywords else None
-        return known or ast.Call(self._function(title), arguments, keywords)
+        known = self._counted(name, arguments) if not keywords else None
+        return known or ast.Call(self._function(name), arguments, keywords)
 
-    def _counted(self, title: str, arguments: list[ast.expr]) -> ast.expr | None:
+    def _counted(self, name: str, arguments: list[ast.expr]) -> ast.expr | None:
         """Return the whole number that a function of literals gives."""
         try:
-            value = NUMBERS[title](*map(ast.literal_eval, arguments))
+            value = NUMBERS[name](*map(ast.literal_eval, arguments))
         except (KeyError, ValueError, TypeError, ArithmeticError):
             return None
         return literal(value) if type(value) is int else None
 
-    def _function(self, title: str) -> ast.expr:
-        if title in MATH:
+    def _function(self, name: str) -> ast.expr:
+        if name in MATH:
             self.names.used.add("math")
-            return dotted(f"math.{title}")
-        return name(title)
+            return dotted(f"math.{name}")
+        return load_name(name)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        return fold(ast.BinOp(self.visit(node.left), node.op, self.visit(node.right)))
+        return fold(ast.BinOp(self._operand(node.left), node.op, self._operand(node.right)))
+
+    def _operand(self, node: ast.expr) -> ast.expr:
+        """Return a part of an operation, `[*widths]` where it is an argument that is a list."""
+        made: ast.expr = self.visit(node)
+        part = node.value if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice) else node
+        is_list = isinstance(part, ast.Name) and part.id in self.lists and part.id not in self.bound
+        return ast.List([ast.Starred(made, ast.Load())], ast.Load()) if is_list else made
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         """Take an item of a literal list at once."""
@@ -120,7 +134,9 @@ class Translator(ast.NodeTransformer):
         return ast.UnaryOp(node.op, operand)
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
-        left, rights = self.visit(node.left), [self.visit(right) for right in node.comparators]
+        contained = isinstance(node.ops[0], ast.In | ast.NotIn)
+        left = self._operand(node.left)
+        rights = [self.visit(each) if contained else self._operand(each) for each in node.comparators]
         if len(rights) == 1 and isinstance(left, ast.Constant) and isinstance(rights[0], ast.Constant):
             return ast.Constant(COMPARISONS[type(node.ops[0])](left.value, rights[0].value))
         return ast.Compare(left, node.ops, rights)
@@ -179,12 +195,3 @@ def fold(node: ast.BinOp) -> ast.expr:
     except (ArithmeticError, ValueError):
         return node
     return literal(value) if type(value) is int else node
-
-
-def copy_tree(node: Any) -> Any:
-    """Return a deep copy of an `ast` node without positions."""
-    if isinstance(node, list):
-        return [copy_tree(item) for item in node]
-    if not isinstance(node, ast.AST):
-        return node
-    return type(node)(**{field: copy_tree(getattr(node, field, None)) for field in node._fields})

@@ -1,51 +1,38 @@
-"""Layers that loops and conditions put into a list, or with names into a dict, for `nn.Sequential` to take."""
+"""Layers that loops and conditions put into a list, or that are added to one under names of their own."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from compiler.emit.syntax import annotated, assign, call, dotted, index, name
+from compiler.emit.layer_emitter import LayerEmitter
+from compiler.emit.loops import inside_loop
+from compiler.emit.scope import ConstructorScope
+from compiler.emit.shares import Rows, Share, Shares, layers
+from compiler.emit.syntax import annotated, assign, call, dotted, index, load_name, own
 from compiler.program import Choice, Item, LayerNode, NameTemplate, Repeat, Reuse, Splice
-
-if TYPE_CHECKING:
-    from compiler.emit.rows import Pairs, RowEmitter, Rows, Share
-
-LAYERS = "layers"
-
-
-def layers(rows: Rows) -> Pairs:
-    """Return the one layer that each instance made."""
-    return [(case, made[0][1]) for case, made in rows]
 
 
 class ListWriter:
-    """Writes the statements that make one list."""
+    """Writes the statements that make one list, for `nn.Sequential` to take."""
 
-    def __init__(self, rows: RowEmitter, plain: bool) -> None:
-        self.rows, self.nodes = rows, rows.nodes
-        self.plain = plain
-        """Whether the layers are named by their positions: a list then, and no dict."""
-        self.list = self.nodes.local_name(self.nodes.hint)
+    def __init__(self, scope: ConstructorScope, layer_emitter: LayerEmitter) -> None:
+        self.scope, self.layer_emitter, self.shares = scope, layer_emitter, Shares(scope)
+        self.list = load_name(self.scope.local_name(self.scope.hint))
         self.begun = False
         self.pending: list[ast.expr] = []
         """Layers one after the other, which one statement adds."""
-        self.again = 0
-        """Items so far that run a layer again: they have positions, and are in no dict."""
 
     def write(self, shares: Iterable[Share]) -> ast.expr:
         """Write the list, and return it as the argument of `nn.Sequential`."""
         self._items(shares)
         self._flush()
-        return ast.Starred(name(self.list), ast.Load()) if self.plain else name(self.list)
+        return ast.Starred(self.list, ast.Load())
 
     def _items(self, shares: Iterable[Share]) -> None:
         for share in shares:
-            if isinstance(share.item.node, Reuse):
-                self.again += 1
-            elif share.made_any:
-                with self.nodes.fixed(share.fixed):
+            if share.made_any:
+                with self.scope.fixed(share.fixed):
                     self._item(share.item, share.rows)
 
     def _item(self, item: Item, rows: Rows) -> None:
@@ -54,85 +41,130 @@ class ListWriter:
         elif item.is_spread and isinstance(item.node, Choice):
             self._condition(item.node, rows)
         else:
-            with self.nodes.hinted(item.name):
+            with self.scope.hinted(item.name):
                 self._layer(item.node, item.label, rows)
 
     def _loop(self, node: Repeat, rows: Rows) -> None:
         self._flush()
-        inner = self.rows.copies(node, rows)
-        with self.nodes.inner_statements() as body, self.rows.loop(node, rows) as head:
+        inner = self.shares.copies(node, rows)
+        with (
+            self.scope.hinted(None),
+            self.scope.inner_statements() as body,
+            inside_loop(self.scope, node, [case for case, _ in rows]) as head,
+        ):
+            head.loop.places = frozenset((case.state, case.position) for case, _ in inner)
             if isinstance(node.of, Splice):
-                self._items(self.rows.shares(node.of.items, inner))
+                self._items(self.shares.of(node.of.items, inner))
             else:
                 self._layer(node.of, node.label, inner)
             self._flush()
+        body += [assign(name, each.update) for name, each in head.loop.carried.items()]
         target, over = head.written(body, is_statement=True)
-        self.nodes.statement(ast.For(target, over, body, []))
+        for name, start in head.loop.starts.items():
+            self.scope.statement(assign(name, start))
+        self.scope.statement(ast.For(target, over, body, []))
+        self.scope.chooser.left |= {name: each.after for name, each in head.loop.carried.items()}
 
     def _condition(self, node: Choice, rows: Rows) -> None:
         self._flush()
         branches: list[list[ast.stmt]] = []
         for way, branch in ((True, node.then), (False, node.otherwise)):
-            share = [(c, made) for c, made in rows if self.nodes.module.builder.decide(node, c.values) is way]
-            with self.nodes.inner_statements() as body:
+            share = [(c, made) for c, made in rows if self.scope.file.builder.decide(node, c.values) is way]
+            with self.scope.inner_statements() as body:
                 if isinstance(branch, Splice):
-                    self._items(self.rows.shares(branch.items, share))
+                    self._items(self.shares.of(branch.items, share))
                 self._flush()
             branches.append(body)
-        test, (then, otherwise) = self.nodes.expression(node.condition), branches
+        test, (then, otherwise) = self.scope.expression(node.condition), branches
         if not then:
             test, then, otherwise = ast.UnaryOp(ast.Not(), test), otherwise, []
-        self.nodes.statement(ast.If(test, then, otherwise))
+        self.scope.statement(ast.If(test, then, otherwise))
 
     def _layer(self, node: LayerNode, label: NameTemplate | None, rows: Rows) -> None:
         pairs = layers(rows)
-        key = None if self.plain else self._key(label, rows)
-        if key is not None or self.nodes.branches.in_node(node, [case.values for case, _ in rows]):
+        if self.scope.branches.in_node(node, [case.values for case, _ in rows]):
             self._flush()
-            self.nodes.place(node, pairs, lambda made: self._added([made], key))
+            self.layer_emitter.place(node, pairs, lambda made: self._added([made]))
             return
-        with self.nodes.inner_statements() as before:
-            made = self.nodes.emit(node, pairs)
+        with self.scope.inner_statements() as before:
+            made = self.layer_emitter.emit(node, pairs)
         if before or isinstance(made, ast.IfExp):
             self._flush()
         for statement in before:
-            self.nodes.statement(statement)
+            self.scope.statement(statement)
         if isinstance(made, ast.IfExp):
-            self.nodes.put(made, lambda one: self._added([one], None))
+            self.scope.put(made, lambda one: self._added([one]))
         else:
             self.pending.append(made)
-
-    def _key(self, label: NameTemplate | None, rows: Rows) -> ast.expr:
-        if label is not None:
-            return self.rows.template(label)
-        titles = {made[0][0] for _, made in rows}
-        if len(titles) == 1:
-            return ast.Constant(titles.pop())
-        length: ast.expr = call("len", name(self.list))
-        if self.again:
-            length = ast.BinOp(length, ast.Add(), ast.Constant(self.again))
-        return call("str", length)
 
     def _flush(self) -> None:
         """Write what is pending; the first time, make the list."""
         made, self.pending = self.pending, []
         if not self.begun:
             self.begun = True
-            self.nodes.statement(self._start(made))
+            self.scope.file.names.used.add("nn")
+            types = index(load_name("list"), dotted("nn.Module"))
+            self.scope.statement(annotated(self.list.id, types, ast.List(made, ast.Load())))
         elif made:
-            self.nodes.statement(self._added(made, None))
+            self.scope.statement(self._added(made))
 
-    def _start(self, made: list[ast.expr]) -> ast.stmt:
-        self.nodes.module.names.used.add("nn")
-        module = dotted("nn.Module")
-        if self.plain:
-            return annotated(self.list, index(name("list"), module), ast.List(made, ast.Load()))
-        types = ast.Tuple([name("str"), module], ast.Load())
-        return annotated(self.list, index(name("OrderedDict"), types), call("OrderedDict"))
-
-    def _added(self, made: list[ast.expr], key: ast.expr | None) -> ast.stmt:
-        if key is not None:
-            return assign(index(name(self.list), key), made[0])
+    def _added(self, made: list[ast.expr]) -> ast.stmt:
         method = "append" if len(made) == 1 else "extend"
         value = made[0] if len(made) == 1 else ast.List(made, ast.Load())
-        return ast.Expr(call(ast.Attribute(name(self.list), method, ast.Load()), value))
+        return _call_of(self.list, method, value)
+
+
+class NamedListWriter(ListWriter):
+    """Writes the statements that add layers to one that is there already: each under its name, or the next number."""
+
+    def __init__(self, scope: ConstructorScope, layer_emitter: LayerEmitter, target: ast.Name) -> None:
+        self.scope, self.layer_emitter, self.shares, self.list = scope, layer_emitter, Shares(scope), target
+        self.again = 0
+        """Items so far that run a layer again: they have positions, and add nothing."""
+
+    def write(self, shares: Iterable[Share]) -> ast.expr:
+        """Add the layers, and return what they are added to."""
+        self._items(shares)
+        return self.list
+
+    def _items(self, shares: Iterable[Share]) -> None:
+        for share in shares:
+            self.again += isinstance(share.item.node, Reuse)
+            super()._items([share])
+
+    def _layer(self, node: LayerNode, label: NameTemplate | None, rows: Rows) -> None:
+        key = self._template(label) if label is not None else self._key({made[0][0] for _, made in rows})
+        self.layer_emitter.place(node, layers(rows), lambda made: self._named(key, made))
+
+    def _template(self, label: NameTemplate) -> ast.expr:
+        """Return `f"layer{index + 1}"`."""
+        parts: list[ast.expr] = []
+        for part in label.parts:
+            if isinstance(part, str):
+                parts.append(ast.Constant(part))
+            else:
+                parts.append(ast.FormattedValue(self.scope.translator.translate(part.tree), -1, None))
+        return ast.JoinedStr(parts)
+
+    def _key(self, names: set[str]) -> ast.expr | None:
+        """Return the name of a layer; None for the number that `append` gives it."""
+        name = names.pop() if len(names) == 1 else "0"
+        if not name.isdigit():
+            return ast.Constant(name)
+        if not self.again:
+            return None
+        return call("str", ast.BinOp(call("len", self.list), ast.Add(), ast.Constant(self.again)))
+
+    def _named(self, key: ast.expr | None, made: ast.expr) -> ast.stmt:
+        if key is None:
+            return _call_of(self.list, "append", made)
+        if self.list.id == "self" and isinstance(key, ast.Constant):
+            return assign(own(str(key.value)), made)
+        return _call_of(self.list, "add_module", key, made)
+
+    def _flush(self) -> None:
+        """Do nothing: each layer has a statement of its own."""
+
+
+def _call_of(target: ast.expr, method: str, *arguments: ast.expr) -> ast.stmt:
+    return ast.Expr(call(ast.Attribute(target, method, ast.Load()), *arguments))

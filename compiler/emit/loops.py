@@ -3,64 +3,59 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
+from compiler.emit.candidates import choose
 from compiler.emit.choose import Case, Loop
-from compiler.emit.syntax import call, literal, name
+from compiler.emit.literals import literal
+from compiler.emit.scope import ConstructorScope
+from compiler.emit.syntax import call, load_name
+from compiler.emit.trees import names_in
 from compiler.infer.arguments import evaluate_value
 from compiler.infer.values import holds_recipe
 from compiler.program import Repeat
 from compiler.resolve.values import free_names, is_type
 from spec_schema.limits import DEFAULT_LIMITS
 
-if TYPE_CHECKING:
-    from compiler.emit.nodes import NodeEmitter
-
 
 class LoopHead:
     """One loop. `renamed` are the names that it binds, with what they are called in the source."""
 
-    def __init__(self, nodes: NodeEmitter, node: Repeat, cases: Sequence[Case]) -> None:
-        self.nodes, self.node, self.cases = nodes, node, cases
+    def __init__(self, scope: ConstructorScope, node: Repeat, cases: Sequence[Case]) -> None:
+        self.scope, self.node, self.cases = scope, node, cases
+        scope.file.runs.check_unbound(node.names, scope.group.definition)
         self.values = [evaluate_value(node.over, case.values, node.scope, DEFAULT_LIMITS) for case in cases]
         counts = {value if isinstance(value, int) else len(value) for value in self.values}
         self.copies = counts.pop() if len(counts) == 1 else None
-        self.depth = len(nodes.chooser.loops)
+        self.depth = len(scope.chooser.loops)
         self.variable = self._variable()
-        self.titles = [nodes.local(title) for title in node.names]
+        self.names = [scope.local(name) for name in node.names]
         self.renamed: dict[str, ast.expr] = {
-            "index": name(self.variable),
-            **dict(zip(node.names, map(name, self.titles), strict=True)),
+            "index": load_name(self.variable),
+            **dict(zip(node.names, map(load_name, self.names), strict=True)),
         }
-        self.inner: list[LoopHead] = []
         self.over = self._over()
-        self.loop = Loop(self.variable, self.copies)
+        self.loop = Loop(node, self.variable, self.copies, names=frozenset(self.names))
 
     def _variable(self) -> str:
         wanted = "index" if not self.depth else f"index_{self.depth + 1}"
-        while wanted in self.nodes.chooser.bound:
+        while wanted in self.scope.chooser.bound:
             wanted += "_"
         return wanted
 
-    def number(self, start: ast.expr | None) -> ast.expr:
-        """Return the number of a copy as a text, counted from `start`."""
-        number: ast.expr = name(self.variable)
-        if start is not None and not (isinstance(start, ast.Constant) and start.value == 0):
-            number = ast.BinOp(number, ast.Add(), start)
-        return call("str", number)
-
     def written(self, body: Sequence[ast.AST], is_statement: bool = False) -> tuple[ast.expr, ast.expr]:
         """Return the target of the loop and what it goes over, with what the body reads of that."""
-        read = {n.id for part in body for n in ast.walk(part) if isinstance(n, ast.Name)}
+        read = names_in(*body)
         if self.variable not in read:
             self._hand_on(body)
-        titles, over, columns = self.titles, self.over, self.loop.columns
+        names, over, columns = self.names, self.over, self.loop.columns
         if columns:
-            titles = titles if read & set(titles) else []
-            over = self._with_columns(len(titles))
+            names = names if read & set(names) else []
+            over = self._with_columns(len(names))
         unread = "_{}" if is_statement else "{}"
-        targets: list[ast.expr] = [_target(t if t in read else unread.format(t)) for t in titles]
+        targets: list[ast.expr] = [_target(t if t in read else unread.format(t)) for t in names]
         if len(targets) > 1 and isinstance(over, ast.Call):  # rows, zipped with columns
             targets = [ast.Tuple(targets, ast.Store())]
         targets += map(_target, columns)
@@ -74,7 +69,7 @@ class LoopHead:
 
     def _hand_on(self, body: Sequence[ast.AST]) -> None:
         """Let the loops inside use the name of this one, which counts nothing."""
-        names = {head.depth: head.variable for head in [self, *self.inner]}
+        names = {self.depth: self.variable, **self.loop.inner}
         renamed = {name: names[depth - 1] for depth, name in names.items() if depth > self.depth}
         for node in (n for part in body for n in ast.walk(part)):
             if isinstance(node, ast.Name):
@@ -99,23 +94,35 @@ class LoopHead:
         values = self.values
         # Without these names nothing differs from instance to instance.
         read = free_names(self.node.over)
-        differs = bool(read & self.nodes.visible)
+        differs = bool(read & self.scope.visible)
         # A list of layers that only counts the copies is not written.
         layers = holds_recipe(values[0]) or any(is_type(each, self.node.scope) for each in read)
-        if not self.titles and self.copies is not None and (layers or not differs):
+        if not self.names and self.copies is not None and (layers or not differs):
             return literal(self.copies)
-        if not self.titles and len({isinstance(value, int) for value in values}) > 1:
+        if not self.names and len({isinstance(value, int) for value in values}) > 1:
             counts = [value if isinstance(value, int) else len(value) for value in values]
-            return self.nodes.choose(counts, self.cases, "copies")
-        expression = self.nodes.expression(self.node.over)
-        if not self.titles:
+            return choose(self.scope, counts, self.cases, "copies")
+        expression = self.scope.expression(self.node.over)
+        if not self.names:
             return expression if isinstance(values[0], int) else call("len", expression)
         if not differs:
             expression = literal(list(values[0]) if isinstance(values[0], tuple) else values[0])
         if isinstance(expression, ast.List) and all(value == values[0] for value in values):
-            return literal([tuple(row) for row in values[0]] if len(self.titles) > 1 else list(values[0]))
+            return literal([tuple(row) for row in values[0]] if len(self.names) > 1 else list(values[0]))
         return expression
 
 
-def _target(title: str) -> ast.Name:
-    return ast.Name(title, ast.Store())
+@contextmanager
+def inside_loop(scope: ConstructorScope, node: Repeat, cases: Sequence[Case]) -> Iterator[LoopHead]:
+    """Enter a loop over copies: what is written meanwhile may read what the loop binds."""
+    head, around = LoopHead(scope, node, cases), scope.chooser.loops
+    for each in around:
+        each.inner[head.depth] = head.variable
+    with scope.binding(head.renamed):
+        around.append(head.loop)
+        yield head
+        around.pop()
+
+
+def _target(name: str) -> ast.Name:
+    return ast.Name(name, ast.Store())

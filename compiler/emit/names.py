@@ -12,22 +12,20 @@ from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass, field
 
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
+from compiler.emit.syntax import dotted, load_name
+from compiler.emit.trees import names_in
 from spec_schema.evaluate import FUNCTIONS
 
+ABSTRACT = ("Callable", "Sequence")
+"""What is imported from collections.abc, for annotations."""
 RESERVED = frozenset(
-    {"torch", "nn", "F", "Tensor", "OrderedDict", "math", "fx", "self", "super", "range", "Any"}
+    {*ABSTRACT, "Self", "torch", "nn", "F", "Tensor", "math", "self", "super", "range", "Any"}
 )
-CALLED = frozenset({*FUNCTIONS, "enumerate", "len", "list", "next", "range", "str", "super", "tuple", "zip"})
+CALLED = frozenset(
+    {*FUNCTIONS, "enumerate", "hasattr", "len", "list", "next", "range", "str", "super", "tuple", "zip"}
+)
 """The builtins that a function may call: for its loops and names of layers, and for the expressions of a spec."""
 EINOPS = frozenset(path.removeprefix("einops.") for path in OPERATIONS.values() if path.startswith("einops."))
-
-
-def unused(wanted: str, taken: Container[str]) -> str:
-    """Return the name, with a number behind it if it is taken."""
-    title, number = wanted, 2
-    while title in taken:
-        title, number = f"{wanted}_{number}", number + 1
-    return title
 
 
 @dataclass
@@ -54,23 +52,23 @@ class Globals:
         return self._added(wanted, self.bound)
 
     def _added(self, wanted: str, others: Container[str]) -> str:
-        title, number = wanted, 2
-        while title in self.taken or title in others:
-            title, number = f"{wanted}{number}", number + 1
-        self.taken.add(title)
-        return title
+        name, number = wanted, 2
+        while name in self.taken or name in others:
+            name, number = f"{wanted}{number}", number + 1
+        self.taken.add(name)
+        return name
 
-    def reserve(self, titles: Iterable[str]) -> None:
+    def reserve(self, names: Iterable[str]) -> None:
         """Keep the names of what may be imported from plugins."""
-        self.taken |= {*titles}
+        self.taken |= {*names}
 
-    def plugin(self, title: str, module: str) -> str:
+    def plugin(self, name: str, module: str) -> str:
         """Return the name in the file of what is imported from a plugin."""
         for known, source in self.plugins.items():
-            if source == (module, title):
+            if source == (module, name):
                 return known
-        own = self.added(title) if title in self.plugins or title in RESERVED | EINOPS else title
-        self.plugins[own] = (module, title)
+        own = self.added(name) if name in self.plugins or name in RESERVED | EINOPS else name
+        self.plugins[own] = (module, name)
         return own
 
     def local(self, wanted: str) -> str:
@@ -88,25 +86,34 @@ class Globals:
 
     def function(self, path: str) -> ast.expr:
         """Return the expression for a callable of the operation table, and note what it needs."""
-        from compiler.emit.syntax import dotted, name
-
         if path.startswith("einops."):
-            title = path.removeprefix("einops.")
-            self.einops.add(title)
-            return name(title)
+            name = path.removeprefix("einops.")
+            self.einops.add(name)
+            return load_name(name)
         if path.startswith("torch.nn.functional."):
             self.used.add("F")
             return dotted("F." + path.removeprefix("torch.nn.functional."))
         self.used.add(path.split(".")[0])
         return dotted(path)
 
+    def read(self, code: ast.Module) -> None:
+        """Note what the finished code of the file reads of what can be imported."""
+        read = names_in(code)
+        self.einops &= read
+        self.used = {
+            name for name in (*ABSTRACT, "Self", "F", "Tensor", "math", "nn", "torch") if name in read
+        }
+
     def imports(self) -> list[ast.stmt]:
         """Return the import statements in the order that a linter wants."""
         body: list[ast.stmt] = []
         if "math" in self.used:
             body.append(ast.Import([ast.alias("math")]))
-        if "OrderedDict" in self.used:
-            body.append(ast.ImportFrom("collections", [ast.alias("OrderedDict")], 0))
+        abstract = [ast.alias(name) for name in ABSTRACT if name in self.used]
+        if abstract:
+            body.append(ast.ImportFrom("collections.abc", abstract, 0))
+        if "Self" in self.used:
+            body.append(ast.ImportFrom("typing", [ast.alias("Self")], 0))
         return [*body, *self._third_party()]
 
     def _third_party(self) -> list[ast.stmt]:
@@ -116,18 +123,8 @@ class Globals:
         if "F" in self.used:
             body.append(ast.Import([ast.alias("torch.nn.functional", "F")]))
         modules: dict[str, list[str]] = {"einops": sorted(self.einops)}
-        modules["torch"] = [
-            t for t in ("Tensor", "fx", "nn") if t in self.used or (t == "fx" and self.einops)
-        ]
-        aliases = {
-            module: [ast.alias(title) for title in sorted(titles)] for module, titles in modules.items()
-        }
-        for own, (module, title) in sorted(self.plugins.items()):
-            aliases.setdefault(module, []).append(ast.alias(title, own if own != title else None))
+        modules["torch"] = [name for name in ("Tensor", "nn") if name in self.used]
+        aliases = {module: [ast.alias(name) for name in sorted(names)] for module, names in modules.items()}
+        for own, (module, name) in sorted(self.plugins.items()):
+            aliases.setdefault(module, []).append(ast.alias(name, own if own != name else None))
         return [*body, *(ast.ImportFrom(module, each, 0) for module, each in sorted(aliases.items()) if each)]
-
-    def wraps(self) -> list[ast.stmt]:
-        """Return the statements that make einops' functions leaves of `torch.fx` graphs."""
-        from compiler.emit.syntax import call
-
-        return [ast.Expr(call("fx.wrap", ast.Constant(title))) for title in sorted(self.einops)]

@@ -12,9 +12,9 @@ from compiler.catalogue.plugin_files import import_name
 from compiler.catalogue.plugins import Registry
 from compiler.emit.bound import read_before
 from compiler.emit.expressions import Translator
-from compiler.emit.moves import ClassMoves
 from compiler.emit.names import Globals
-from compiler.emit.syntax import assign, name, own
+from compiler.emit.syntax import assign, load_name, own
+from compiler.emit.transfers import ClassTransfers
 from compiler.infer.call_kinds import CallOf
 from compiler.resolve.programs import MODE, NAMESPACES
 from spec_schema.evaluate import FUNCTIONS
@@ -41,7 +41,7 @@ class ProgramTranslator(Translator):
         self.call_kinds = call_kinds
         """What each call by a name was one of, when shapes were inferred."""
         self.reads: set[str] = set()
-        self.moves: ClassMoves | None = None
+        self.moves: ClassTransfers | None = None
 
     def visit(self, node: ast.AST) -> Any:
         """Return the translation of a node, moved to another device where that is needed."""
@@ -60,45 +60,47 @@ class ProgramTranslator(Translator):
     def start(self, statements: Sequence[ast.stmt], inputs: Collection[str]) -> list[ast.stmt]:
         """Return the statements that bind values of the block which the program goes on to change."""
         result: list[ast.stmt] = []
-        for title in sorted(read_before(statements, inputs)):
-            if title in self.members or title in self.literals or title in self.renamed or title in CONSTANTS:
-                outside = self.outside(ast.Name(title, ast.Load()))
-                result.append(assign(self.local_name(title), outside))
+        for name in sorted(read_before(statements, inputs)):
+            if name in self.members or name in self.literals or name in self.renamed or name in CONSTANTS:
+                outside = self.outside(ast.Name(name, ast.Load()))
+                result.append(assign(self.local_name(name), outside))
         return result
 
-    def local_name(self, title: str) -> str:
-        return title if title == "_" else self.names.local(title)
+    def local_name(self, name: str) -> str:
+        return name if name == "_" else self.names.local(name)
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        title = node.id
-        if title == "_" or title in self.local or title in self.bound or isinstance(node.ctx, ast.Store):
-            return ast.Name(self.local_name(title), node.ctx)
+        name = node.id
+        if name == "_" or name in self.local or name in self.bound or isinstance(node.ctx, ast.Store):
+            return ast.Name(self.local_name(name), node.ctx)
         return self.outside(node)
 
     def outside(self, node: ast.Name) -> ast.expr:
         """Return the translation of a name that the program does not bind."""
-        title = node.id
-        if title in self.members:
-            self.reads.add(title)
-            return own(self.members[title])
-        if title == MODE and title not in self.literals and title not in self.renamed:
+        name = node.id
+        if name in self.members:
+            self.reads.add(name)
+            return own(self.members[name])
+        if name == MODE and name not in self.literals and name not in self.renamed:
             return own(MODE)
         return super().visit_Name(node)
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         arguments = [self.visit(argument) for argument in node.args]
         keywords = [ast.keyword(k.arg, self.visit(k.value)) for k in node.keywords]
-        title = self._operation_name(node)
-        if title is None:
+        name = self._operation_name(node)
+        if name is None:
             if self.call_kinds.get(id(node)) == "block":
                 keywords = [ast.keyword(k.arg and self.names.local(k.arg), k.value) for k in keywords]
             return ast.Call(self.visit(node.func), arguments, keywords)
-        if self._is_builtin(title, node):
-            return self.builtin(title, arguments, keywords)
+        if self._is_builtin(name, node):
+            return self.builtin(name, arguments, keywords)
+        if self.call_kinds.get(id(node)) == "stacking":
+            arguments[0] = ast.Call(self._operation("stack"), arguments[:1], [])
         given = {keyword.arg for keyword in keywords}
-        if title in FACTORIES and "device" not in given and self.device is not None:
+        if name in FACTORIES and "device" not in given and self.device is not None:
             keywords.append(ast.keyword("device", self.device))
-        return ast.Call(self._operation(title), arguments, keywords)
+        return ast.Call(self._operation(name), arguments, keywords)
 
     def _operation_name(self, node: ast.Call) -> str | None:
         """Return the name of an operation or builtin, or None for a layer or a method. No value can be called."""
@@ -113,18 +115,18 @@ class ProgramTranslator(Translator):
                 return f"{space}.{function.attr}"
         return None
 
-    def _is_operation(self, title: str) -> bool:
-        return title in FUNCTIONS or title in OPERATIONS or title in self.plugins.operations
+    def _is_operation(self, name: str) -> bool:
+        return name in FUNCTIONS or name in OPERATIONS or name in self.plugins.operations
 
-    def _is_builtin(self, title: str, node: ast.Call) -> bool:
-        if title not in FUNCTIONS:
+    def _is_builtin(self, name: str, node: ast.Call) -> bool:
+        if name not in FUNCTIONS:
             return False
-        return title not in OPERATIONS or self.call_kinds.get(id(node)) == "number"
+        return name not in OPERATIONS or self.call_kinds.get(id(node)) == "number"
 
-    def _operation(self, title: str) -> ast.expr:
-        if title in self.plugins.operations:
-            return name(self.names.plugin(title, import_name(self.plugins.operations[title])))
-        return self.names.function(OPERATIONS[title])
+    def _operation(self, name: str) -> ast.expr:
+        if name in self.plugins.operations:
+            return load_name(self.names.plugin(name, import_name(self.plugins.operations[name])))
+        return self.names.function(OPERATIONS[name])
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
         """Write `x = x + y`: an augmented assignment would change a tensor in place."""

@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Container, Hashable, Sequence
 from dataclasses import replace
-from itertools import islice
-from typing import TYPE_CHECKING
+from itertools import accumulate, islice
 
-from compiler.emit.groups import ClassGroup
-from compiler.emit.syntax import as_store, call, dotted, function, index, name, own, parameters
-from compiler.infer.states import BlockState, Chain, State
-from compiler.plan import Plan, Tie
+from compiler.emit.syntax import as_store, call, dotted, function, index, load_name, own, parameters
+from compiler.infer.states import BlockState, State, item_place, part_named
+from compiler.placement.groups import ClassGroup
 from compiler.program import Definition
+from compiler.rules.plan import Plan, Tie
 from spec_schema.selectors import Step
-
-if TYPE_CHECKING:
-    from compiler.emit.module import ModuleEmitter
 
 MANY = 4
 """More frozen parts than this are gone over in one loop instead of a statement each."""
 
 
-def rule_statements(module: ModuleEmitter, group: ClassGroup) -> list[ast.stmt]:
-    """Return the statements that tie and freeze what the rules of a block say."""
-    statements = _ties(group.states[0], module.ties_of(group))
-    if module.is_root(group):
-        statements += _frozen(group.states[0], module.frozen_paths())
-        if module.plan.frozen_modules:
-            statements.append(ast.Expr(call(own("train"))))
+def tie_statements(state: BlockState, ties: Sequence[Tie]) -> list[ast.stmt]:
+    """Return the statements that make ties, each from an instance of a block."""
+    statements: list[ast.stmt] = []
+    at = 0
+    while at < len(ties):
+        row = _row(ties, at)
+        if len(row) > 2:
+            statements.append(_loop(state, row))
+        else:
+            row = row[:1]
+            owner, alias = path(state, row[0].owner), path(state, row[0].alias)
+            statements.append(ast.Assign([as_store(alias)], owner))
+        at += len(row)
+    return statements
+
+
+def freeze_statements(root: BlockState, plan: Plan) -> list[ast.stmt]:
+    """Return the statements that freeze what the rules of a model say."""
+    statements = _frozen(root, frozen_paths(plan))
+    if plan.frozen_modules:
+        statements.append(ast.Expr(call(own("train"))))
     return statements
 
 
@@ -51,6 +61,39 @@ def ties_by_block(plan: Plan) -> dict[Definition, list[Tie]]:
     return found
 
 
+def frozen_paths(plan: Plan) -> list[tuple[Step, ...]]:
+    """Return the frozen parameters, whole modules where all inside is frozen."""
+    frozen = {row.name for row in plan.parameters if not row.trainable}
+    table, found = plan.table, dict[tuple[Step, ...], None]()
+    if not frozen:
+        return []
+    rows = [(row.kind == "parameter", plan.by_name[row.name].name in frozen) for row in table.tensors]
+    parameters = list(accumulate((is_one for is_one, _ in rows), initial=0))
+    hit = list(accumulate((is_one and is_frozen for is_one, is_frozen in rows), initial=0))
+    for module in table.modules[1:]:
+        _, inside = table.inside[module.steps]
+        count = parameters[inside.stop] - parameters[inside.start]
+        if count and hit[inside.stop] - hit[inside.start] == count and not _within(module.steps, found):
+            found[module.steps] = None
+    single = [r.steps for r in table.tensors if r.name in frozen and r.kind == "parameter"]
+    return [*found, *[steps for steps in single if not _within(steps, found)]]
+
+
+def _within(steps: tuple[Step, ...], found: Container[tuple[Step, ...]]) -> bool:
+    """Say whether a path is one of those found, or inside of one."""
+    return any(steps[:length] in found for length in range(len(steps) + 1))
+
+
+def rules_key(plan: Plan) -> Hashable:
+    """Return a key of what the rules of a model tie and freeze: plans of one key have the same statements."""
+    ties = tuple(
+        (definition, tuple(map(repr, map(_places, found))))
+        for definition, found in ties_by_block(plan).items()
+    )
+    frozen = tuple(tuple(step.name for step in path) for path in frozen_paths(plan))
+    return ties, frozen, plan.frozen_modules
+
+
 def _places(tie: Tie) -> tuple[list[str], list[str]]:
     return [step.name for step in tie.owner], [step.name for step in tie.alias]
 
@@ -58,21 +101,6 @@ def _places(tie: Tie) -> tuple[list[str], list[str]]:
 def _from_root(tie: Tie) -> Tie:
     owner, alias = (*tie.scope, *tie.owner), (*tie.scope, *tie.alias)
     return replace(tie, owner=owner, alias=alias, scope=())
-
-
-def _ties(state: BlockState, ties: Sequence[Tie]) -> list[ast.stmt]:
-    statements: list[ast.stmt] = []
-    at = 0
-    while at < len(ties):
-        row = _row(ties, at)
-        if len(row) > 2:
-            statements.append(_loop(state, row))
-        else:
-            row = row[:1]
-            owner, alias = path(state, row[0].owner), path(state, row[0].alias)
-            statements.append(ast.Assign([as_store(alias)], owner))
-        at += len(row)
-    return statements
 
 
 def _row(ties: Sequence[Tie], start: int) -> list[Tie]:
@@ -99,7 +127,7 @@ def _loop(state: BlockState, row: Sequence[Tie]) -> ast.stmt:
     first, last = row[0].alias, row[-1].alias
     at = next(at for at, (a, b) in enumerate(zip(first, last, strict=True)) if a[0] != b[0])
     bounds = [ast.Constant(int(first[at][0])), ast.Constant(int(last[at][0]) + 1)]
-    target = path(state, first, {at: name("index")})
+    target = path(state, first, {at: load_name("index")})
     return ast.For(
         ast.Name("index", ast.Store()),
         call("range", *bounds),
@@ -110,34 +138,21 @@ def _loop(state: BlockState, row: Sequence[Tie]) -> ast.stmt:
 
 def path(state: State, steps: Sequence[Step], replaced: dict[int, ast.expr] | None = None) -> ast.expr:
     """Return the expression that reaches a module or tensor from `self`."""
-    node: ast.expr = name("self")
+    node: ast.expr = load_name("self")
     current: State | None = state
-    for at, (title, *_) in enumerate(steps):
-        if title.isdigit():
-            node = index(node, (replaced or {}).get(at) or _place(current, title))
+    for at, (name, *_) in enumerate(steps):
+        if name.isdigit():
+            node = index(node, (replaced or {}).get(at) or item_place(current, name))
         else:
-            node = ast.Attribute(node, title, ast.Load())
-        current = _child(current, title)
+            node = ast.Attribute(node, name, ast.Load())
+        current = part_named(current, name)
     return node
-
-
-def _place(state: State | None, title: str) -> int:
-    """Return the place of a numbered item among the items of its sequence."""
-    return state.places[title] if isinstance(state, Chain | BlockState) else int(title)
-
-
-def _child(state: State | None, title: str) -> State | None:
-    if isinstance(state, Chain) and title in state.places:
-        return state.states[state.places[title]]
-    if isinstance(state, BlockState):
-        return state.children.get(title)
-    return None
 
 
 def _frozen(state: BlockState, paths: Sequence[tuple[Step, ...]]) -> list[ast.stmt]:
     parts = [path(state, steps) for steps in paths]
     if len(parts) > MANY:
-        body = ast.Expr(_freeze(name("part")))
+        body = ast.Expr(_freeze(load_name("part")))
         return [ast.For(ast.Name("part", ast.Store()), ast.Tuple(parts, ast.Load()), [body], [])]
     return [ast.Expr(_freeze(part)) for part in parts]
 
@@ -146,16 +161,17 @@ def _freeze(part: ast.expr) -> ast.expr:
     return call(ast.Attribute(part, "requires_grad_", ast.Load()), ast.Constant(False))
 
 
-def train_method(module: ModuleEmitter, group: ClassGroup) -> list[ast.stmt]:
-    """Return a `train` that leaves frozen normalisation layers in evaluation mode."""
-    names = module.plan.frozen_modules
-    if not module.is_root(group) or not names:
+def train_method(group: ClassGroup, names: Sequence[str]) -> list[ast.stmt]:
+    """Return a `train` of the model that leaves the frozen normalisation layers of these names in evaluation mode."""
+    if not names:
         return []
     rows = [(name_.split(".")) for name_ in names]
     state = group.states[0]
-    body: list[ast.stmt] = [ast.Expr(call(ast.Attribute(call("super"), "train", ast.Load()), name("mode")))]
+    body: list[ast.stmt] = [
+        ast.Expr(call(ast.Attribute(call("super"), "train", ast.Load()), load_name("mode")))
+    ]
     if len(rows) > MANY:
-        get = call(own("get_submodule"), name("name"))
+        get = call(own("get_submodule"), load_name("name"))
         names_node = ast.Tuple([ast.Constant(".".join(row)) for row in rows], ast.Load())
         evaluate = ast.Expr(call(ast.Attribute(get, "eval", ast.Load())))
         body.append(ast.For(ast.Name("name", ast.Store()), names_node, [evaluate], []))
@@ -163,6 +179,6 @@ def train_method(module: ModuleEmitter, group: ClassGroup) -> list[ast.stmt]:
         for row in rows:
             target = path(state, [Step(part) for part in row])
             body.append(ast.Expr(call(ast.Attribute(target, "eval", ast.Load()))))
-    body.append(ast.Return(name("self")))
+    body.append(ast.Return(load_name("self")))
     arguments = parameters([("mode", dotted("bool"), ast.Constant(True))])
-    return [function("train", arguments, body, ast.Constant(group.title))]
+    return [function("train", arguments, body, ast.Constant(group.name))]

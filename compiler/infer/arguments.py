@@ -13,7 +13,7 @@ import torch
 from compiler.catalogue.operation_table import CONSTANTS
 from compiler.infer.values import Recipe
 from compiler.program import Argument, Call, Scope, ValueTree
-from compiler.resolve.nodes import NodeReader
+from compiler.resolve.layer_calls import CallReader
 from compiler.resolve.values import is_type
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.evaluate import Evaluator
@@ -54,7 +54,7 @@ class ArgumentEvaluator(Evaluator):
 
     def _recipe(self, node: ast.expr) -> Recipe:
         problems: list[Diagnostic] = []
-        call = NodeReader(self.scope, set(self.names), set(), problems).call(self.expression.part(node))
+        call = CallReader(self.scope, set(self.names), set(), problems).read(self.expression.part(node))
         if problems:
             raise SpecError(problems)
         assert isinstance(call, Call)

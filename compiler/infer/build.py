@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 from compiler.catalogue.layers import bind, layer_type
 from compiler.catalogue.operation_table import FUNCTIONS, METHODS
@@ -25,6 +26,7 @@ from compiler.program import (
     ParallelBody,
     Repeat,
     Reuse,
+    Scope,
     Splice,
 )
 from compiler.program import Sequence as SequenceNode
@@ -45,7 +47,7 @@ Order = tuple[tuple[str, Item], ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class ListEntry:
     """One layer of a list, with copies and splices written out.
 
     `values` are the names that its node sees; `bound` those of them that the repeats around it bind.
@@ -63,6 +65,8 @@ class Builder:
     """Builds the states of nodes. What is alike shares one state: blocks, layers, and rows of them."""
 
     limits: Limits
+    variables_of: Callable[[Scope], Values] = attrgetter("variables")
+    """The variables that the blocks of a file see."""
     blocks: dict[Hashable, BlockState] = field(default_factory=dict)
     shared: dict[Hashable, State] = field(default_factory=dict)
     depth: int = 0
@@ -160,7 +164,7 @@ class Builder:
             if parameter.name not in arguments:
                 assert parameter.default is not None
                 arguments[parameter.name] = evaluate_value(
-                    parameter.default, definition.scope.variables, definition.scope, self.limits
+                    parameter.default, self.variables_of(definition.scope), definition.scope, self.limits
                 )
         return {name: arguments[name] for name in names}
 
@@ -174,7 +178,7 @@ class Builder:
             raise refuse(
                 "block-depth", f"blocks are nested more than {self.limits.block_depth} deep", definition.span
             )
-        values: dict[str, object] = {**definition.scope.variables, **arguments}
+        values: dict[str, object] = {**self.variables_of(definition.scope), **arguments}
         for name, value in definition.variables.items():
             values[name] = evaluate_value(value, values, definition.scope, self.limits)
         children, order = self._children(definition, values)
@@ -229,17 +233,19 @@ class Builder:
             raise SpecError(problems)
         return built, tuple(order)
 
-    def places(self, items: Iterable[Item], values: Values) -> Iterator[Place]:
+    def places(self, items: Iterable[Item], values: Values) -> Iterator[ListEntry]:
         """Yield the layers of a list in order. Those without a name are named by their position."""
         yield from self._spliced(items, 0, values, {})
 
-    def _spliced(self, items: Iterable[Item], first: int, values: Values, bound: Bound) -> Iterator[Place]:
+    def _spliced(
+        self, items: Iterable[Item], first: int, values: Values, bound: Bound
+    ) -> Iterator[ListEntry]:
         for item in items:
             for place in self._places(item, first, values, bound):
                 first += 1
                 yield place
 
-    def _places(self, item: Item, first: int, values: Values, bound: Bound) -> Iterator[Place]:
+    def _places(self, item: Item, first: int, values: Values, bound: Bound) -> Iterator[ListEntry]:
         node = item.node
         if item.is_spread and isinstance(node, Repeat):
             yield from self._copies(item, node, first, values, bound)
@@ -251,9 +257,11 @@ class Builder:
             name = node.name if isinstance(node, Reuse) else item.name
             if item.label is not None:
                 name = copy_name(item.label, values)
-            yield Place(name or str(first), item, node, values, bound)
+            yield ListEntry(name or str(first), item, node, values, bound)
 
-    def _copies(self, item: Item, node: Repeat, first: int, values: Values, bound: Bound) -> Iterator[Place]:
+    def _copies(
+        self, item: Item, node: Repeat, first: int, values: Values, bound: Bound
+    ) -> Iterator[ListEntry]:
         rows = self.bindings(node, values)
         with self._multiplied(len(rows), _place_of(node)):
             for row in rows:
@@ -266,7 +274,7 @@ class Builder:
                         yield place
                     continue
                 name = copy_name(node.label, inner) if node.label else str(first)
-                yield Place(name, item, node.of, inner, within)
+                yield ListEntry(name, item, node.of, inner, within)
                 first += 1
 
     @contextmanager
@@ -340,7 +348,7 @@ def _bind_row(node: Repeat, row: object, index: int) -> dict[str, object]:
     return dict(zip(names, row, strict=True))
 
 
-def _same_name(place: Place) -> SpecError:
+def _same_name(place: ListEntry) -> SpecError:
     """Return the refusal of a second layer of one name."""
     repeat = place.item.node
     label = repeat.label if isinstance(repeat, Repeat) and place.item.is_spread else place.item.label

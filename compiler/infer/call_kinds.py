@@ -8,12 +8,13 @@ from typing import Literal
 from spec_schema.diagnostics import refuse
 from spec_schema.grammar import Source
 
-CallOf = Literal["number", "operation", "layer", "block"]
-"""A function of numbers, an operation, a layer, or a layer that is a block."""
+CallOf = Literal["number", "operation", "stacking", "layer", "block"]
+"""A function of numbers, an operation, one of einops over a list of tensors, a layer, or a layer that is a block."""
 
 _CALLED: dict[CallOf, str] = {
     "number": "a function of numbers",
     "operation": "an operation on tensors",
+    "stacking": "an operation on a list of tensors",
     "layer": "a layer",
     "block": "a layer",
 }
@@ -29,12 +30,17 @@ class CallKinds(dict[int, CallOf]):
             SpecError: it was one of something else before.
         """
         before = self.setdefault(id(node), kind)
-        if before == kind:
-            return
-        if {before, kind} == {"block", "layer"}:
-            self[id(node)] = "block"
-            return
-        called = ast.unparse(node.func)
-        message = f"`{called}` is {_CALLED[kind]} here, and {_CALLED[before]} where this runs otherwise"
-        help = "write one call for each of them, with names that differ"
-        raise refuse("not-callable", message, source.span(node.func), help=help)
+        either = of_either(before, kind)
+        if either is None:
+            called = ast.unparse(node.func)
+            message = f"`{called}` is {_CALLED[kind]} here, and {_CALLED[before]} where this runs otherwise"
+            help = "write one call for each of them, with names that differ"
+            raise refuse("not-callable", message, source.span(node.func), help=help)
+        self[id(node)] = either
+
+
+def of_either(one: CallOf, other: CallOf) -> CallOf | None:
+    """Return what a call is one of that was this and that, None if no call can be both."""
+    if one == other:
+        return one
+    return "block" if {one, other} == {"block", "layer"} else None

@@ -5,25 +5,24 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from compiler.catalogue.operation_table import FUNCTIONS, METHODS
 from compiler.catalogue.operations import CallProblem, excess, method_signature, operation, signature
-from compiler.infer.cells import Cell
+from compiler.infer.context import Context
+from compiler.infer.module_references import ModuleReference
 from compiler.infer.one_dtype import OF_FLOATS, PRODUCTS, check_dtypes
 from compiler.infer.reasons import fixed_size, forms, refusal
 from compiler.infer.values import show, tensors_in
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.grammar import Source
+from spec_schema.limits import Limits
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
-
-if TYPE_CHECKING:
-    from compiler.infer.interpreter import Interpreter
 
 TORCH_ERRORS = (
     RuntimeError,
@@ -39,8 +38,30 @@ TORCH_ERRORS = (
 )
 
 
+class Run(Protocol):
+    """A program that is run: what calls need to know of it."""
+
+    @property
+    def engine(self) -> Context: ...
+
+    @property
+    def source(self) -> Source: ...
+
+    @property
+    def limits(self) -> Limits: ...
+
+    def perform(
+        self,
+        node: ast.AST,
+        what: str,
+        function: Callable[..., Any],
+        arguments: Sequence[Any],
+        keywords: Mapping[str, Any],
+    ) -> Any: ...
+
+
 def call_operation(
-    run: Interpreter, node: ast.Call, name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]
+    run: Run, node: ast.Call, name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Any:
     """Call an operation of the table, or of a plugin."""
     plugin = run.engine.plugins.operations.get(name)
@@ -51,7 +72,7 @@ def call_operation(
 
 
 def call_method(
-    run: Interpreter,
+    run: Run,
     node: ast.Call,
     name: str,
     owner: Any,
@@ -86,6 +107,11 @@ def operation_named(name: str, plugins: Mapping[str, Callable[..., Any]]) -> Cal
     return function
 
 
+def stacks(name: str, arguments: Sequence[Any]) -> bool:
+    """Return whether an operation of einops makes one tensor of a list first."""
+    return FUNCTIONS.get(name, "").startswith("einops.") and isinstance(next(iter(arguments), None), list)
+
+
 def check_arguments(
     place: Span | Callable[[], Span], name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]
 ) -> None:
@@ -110,7 +136,7 @@ def check_arguments(
 
 
 def _names_device(name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> bool:
-    """Say whether a device is named, on which the values would take memory, and be wherever the model is put."""
+    """Return whether a call names a device, where its values would be and take memory wherever the model is put."""
     given = [] if FUNCTIONS.get(name, "").startswith("einops.") else [keywords.get("device")]
     given.extend(arguments[1:] if name == "to" else ())
     return any(isinstance(each, str) or type(each) is int for each in given)
@@ -148,7 +174,7 @@ def check_signature(source: Source, node: ast.Call, problem: CallProblem | None,
 
 
 def attempt(
-    run: Interpreter,
+    run: Run,
     node: ast.Call,
     name: str,
     function: Callable[..., Any],
@@ -178,7 +204,7 @@ _MANY = frozenset(
 """Operations and methods that may give a tensor for each row."""
 
 
-def check_pieces(run: Interpreter, node: ast.AST, what: str, tensor: Tensor) -> None:
+def check_pieces(run: Run, node: ast.AST, what: str, tensor: Tensor) -> None:
     """Refuse to take a tensor apart into very many: each piece takes time and memory, also without values."""
     limit = run.limits.nodes
     most = max((size for size in tensor.shape if isinstance(size, int)), default=0)
@@ -189,9 +215,7 @@ def check_pieces(run: Interpreter, node: ast.AST, what: str, tensor: Tensor) -> 
         )
 
 
-def _refused(
-    run: Interpreter, node: ast.Call, name: str, error: Exception, values: Sequence[Any]
-) -> Diagnostic:
+def _refused(run: Run, node: ast.Call, name: str, error: Exception, values: Sequence[Any]) -> Diagnostic:
     tensors = tensors_in(list(values))
     return Diagnostic(
         "shape-mismatch" if len(tensors) > 1 else "operation-failed",
@@ -226,13 +250,13 @@ def _written(node: ast.Call, count: int) -> list[ast.expr]:
     return written
 
 
-def check_no_layers(run: Interpreter, written: Sequence[ast.AST], values: Sequence[Any]) -> None:
+def check_no_layers(run: Run, written: Sequence[ast.AST], values: Sequence[Any]) -> None:
     """Refuse a layer where a value is computed with."""
     for part, value in zip(written, values, strict=False):
         if isinstance(value, list | tuple):
             inside = part.elts if isinstance(part, ast.List | ast.Tuple) else [part] * len(value)
             check_no_layers(run, inside, value)
-        elif isinstance(value, Cell):
+        elif isinstance(value, ModuleReference):
             raise refuse(
                 "not-a-value",
                 f"`{value.path}` is a layer, not a value",
@@ -243,7 +267,7 @@ def check_no_layers(run: Interpreter, written: Sequence[ast.AST], values: Sequen
 
 
 def apply_operator(
-    run: Interpreter, node: ast.AST, what: str, function: Callable[..., Any], operands: Sequence[Any]
+    run: Run, node: ast.AST, what: str, function: Callable[..., Any], operands: Sequence[Any]
 ) -> Any:
     """Apply an operator to tensors; sizes that do not broadcast are named with their dimension."""
     check_no_layers(run, parts(node), operands)
@@ -259,7 +283,7 @@ def apply_operator(
 
 
 def _operator_refused(
-    run: Interpreter, node: ast.AST, what: str, error: Exception, operands: Sequence[Any]
+    run: Run, node: ast.AST, what: str, error: Exception, operands: Sequence[Any]
 ) -> Diagnostic:
     labels, help = run.engine.trail.cause()
     return Diagnostic(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compiler.catalogue.operation_table import LIST_FIRST
 from compiler.infer.arguments import evaluate_arguments
 from compiler.infer.calls import TORCH_ERRORS, check_arguments, operation_named
+from compiler.infer.context import Context
 from compiler.infer.one_dtype import check_dtypes
 from compiler.infer.reasons import forms, refusal
 from compiler.infer.states import BlockState
@@ -16,12 +17,9 @@ from compiler.program import Call, ParallelBody
 from spec_schema.diagnostics import refuse
 from spec_schema.source import Span
 
-if TYPE_CHECKING:
-    from compiler.infer.engine import Engine
-
 
 def combine_values(
-    engine: Engine, combine: Call | None, values: list[Any], state: BlockState, place: Span
+    engine: Context, combine: Call | None, values: list[Any], state: BlockState, place: Span
 ) -> Any:
     """Return the combination: an operation over a list gets the list, another one folds it two by two."""
     name = combine.target if combine is not None else "add"

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-
 from compiler.catalogue.operation_table import TRAINING
-from compiler.catalogue.operations import follows_mode
-from compiler.catalogue.plugins import Registry
 from compiler.infer.arguments import evaluate_value
-from compiler.infer.build import Builder
-from compiler.infer.call_kinds import CallKinds
-from compiler.infer.calls import TORCH_ERRORS, check_arguments, operation_named
-from compiler.infer.cells import Cell
+from compiler.infer.block_parameters import BlockParameters
+from compiler.infer.calls import TORCH_ERRORS, check_arguments, operation_named, stacks
 from compiler.infer.combine import combine_values
-from compiler.infer.conditions import Conditions, difference
+from compiler.infer.context import Context
 from compiler.infer.interpreter import Interpreter
 from compiler.infer.leaves import Leaves
-from compiler.infer.own_tensors import OwnTensors
+from compiler.infer.module_references import ModuleReference
 from compiler.infer.reasons import refusal
-from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State
+from compiler.infer.statements import result_of
+from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State, takes_mode
 from compiler.infer.symbols import shape_text
-from compiler.infer.trail import Trail
 from compiler.infer.values import freeze, tensors_in
 from compiler.infer.watched import call_watched
 from compiler.program import (
@@ -35,53 +28,25 @@ from compiler.program import (
     ResidualBody,
     SequenceBody,
 )
+from spec_schema.budget import Budget
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Label, refuse
-from spec_schema.evaluate import Budget
 from spec_schema.grammar import Expression, Program
-from spec_schema.limits import Limits
 from spec_schema.source import Span
 
 
 @dataclass
-class Engine:
-    """Runs programs over meta tensors.
+class Engine(Context):
+    """Runs programs over meta tensors."""
 
-    `dtype` is that of the model's own floating-point tensors. What a program makes without a dtype has torch's
-    default, in a real run as here.
-    """
-
-    limits: Limits
-    plugins: Registry
-    dtype: torch.dtype = torch.float32
-    training: bool = False
-    asked_mode: bool = False
-    """Whether anything that ran has asked for the mode."""
-    builder: Builder = field(init=False)
     leaves: Leaves = field(init=False)
-    own_tensors: OwnTensors = field(init=False)
+    own_tensors: BlockParameters = field(init=False)
     steps: dict[Hashable, tuple[State, Any]] = field(default_factory=dict)
-    trail: Trail = field(default_factory=Trail)
-    conditions: Conditions = field(default_factory=Conditions)
-    """What numbers decided in the run at hand."""
-    changed: Mapping[str, Any] = field(default_factory=dict)
-    """The open dimensions that are not of their example size in the run at hand."""
-    call_kinds: CallKinds = field(default_factory=CallKinds)
 
     def __post_init__(self) -> None:
-        self.builder = Builder(self.limits)
+        super().__post_init__()
         self.leaves = Leaves(self)
-        self.own_tensors = OwnTensors(self)
-
-    def begin(self, examples: Mapping[str, Any], sizes: Mapping[str, Any]) -> None:
-        """Begin a run at some sizes of the open dimensions."""
-        self.conditions = Conditions()
-        self.changed = {name: size for name, size in sizes.items() if size is not examples[name]}
-
-    def note_condition(self, node: ast.AST, truth: bool, operands: Sequence[object]) -> None:
-        """Note a condition that numbers decide."""
-        path = tuple(frame.name for frame in self.trail.frames)
-        self.conditions.note(path, node, truth, difference(operands))
+        self.own_tensors = BlockParameters(self)
 
     # Steps.
 
@@ -126,8 +91,11 @@ class Engine:
     ) -> Any:
         if len(inputs) != 1 or keywords:
             raise refuse("input-count", f"`{state.name}` takes the value that flows, one input", place)
+        if stacks(state.name, inputs):
+            help = "make one tensor of it before: `stack()`"
+            raise refuse("not-a-tensor", f"`{state.name}` gets a list of tensors", place, help=help)
         arguments, keywords = [*inputs, *state.positional], dict(state.keywords)
-        if self.follows_mode(state):
+        if takes_mode(state, self.plugins):
             self.asked_mode, keywords[TRAINING] = True, self.training
         if state.name not in self.plugins.operations:
             check_arguments(state.node.span, state.name, arguments, keywords)
@@ -144,11 +112,6 @@ class Engine:
                 notes=self.trail.notes(),
             ) from None
 
-    def follows_mode(self, state: Operation) -> bool:
-        """Say whether an operation in a layer position takes the mode of its module."""
-        torch_own = state.name not in self.plugins.operations
-        return torch_own and follows_mode(state.name, 1 + len(state.positional), state.keywords)
-
     # Blocks.
 
     def _call_block(
@@ -159,7 +122,7 @@ class Engine:
         bound = self._bind_inputs(state.definition, state, inputs, keywords, place)
         tensors = self.own_tensors.shape(state, bound)
         state = replace(state, tensors=tensors, inputs=state.inputs or bound)
-        cells = {name: Cell(self, name, child) for name, child in state.children.items()}
+        cells = {name: ModuleReference(self, name, child) for name, child in state.children.items()}
         output, reached = self._run_body(state, bound, cells, place)
         children = {name: cell.freeze() for name, cell in cells.items()}
         after = replace(
@@ -197,7 +160,7 @@ class Engine:
         return self._canonical(state, after)
 
     def _run_body(
-        self, state: BlockState, bound: Mapping[str, Any], cells: dict[str, Cell], place: Span
+        self, state: BlockState, bound: Mapping[str, Any], cells: dict[str, ModuleReference], place: Span
     ) -> tuple[Any, frozenset[str]]:
         body = state.definition.body
         first = next(iter(bound.values()), None)
@@ -205,7 +168,7 @@ class Engine:
         match body:
             case ModuleBody(program=Program() as program):
                 run = self.interpreter(program, state, bound, cells)
-                return run.run(program.body), frozenset(run.reached)
+                return result_of(program, run), frozenset(run.reached)
             case ModuleBody():
                 order = [(name, body.layer_spans[name]) for name in cells]
                 return self._in_order(order, first, cells), everything
@@ -221,7 +184,9 @@ class Engine:
                 ]
                 return combine_values(self, body.combine, results, state, place), everything
 
-    def _in_order(self, order: Sequence[tuple[str, Span]], value: Any, cells: Mapping[str, Cell]) -> Any:
+    def _in_order(
+        self, order: Sequence[tuple[str, Span]], value: Any, cells: Mapping[str, ModuleReference]
+    ) -> Any:
         for name, place in order:
             value = cells[name].call([value], {}, place, name)
         return value
@@ -231,7 +196,7 @@ class Engine:
         source: Program | Expression,
         state: BlockState,
         bound: Mapping[str, Any],
-        cells: Mapping[str, Cell],
+        cells: Mapping[str, ModuleReference],
     ) -> Interpreter:
         """Return an interpreter for a program of a block."""
         names = {**state.values, **bound}
@@ -269,6 +234,10 @@ class Engine:
                 )
             bound[entry.name] = evaluate_value(entry.default, state.values, definition.scope, self.limits)
         return {name: bound[name] for name in names}
+
+    def shaped(self, state: Leaf, place: Span) -> Leaf:
+        """Return a layer that no call has reached, and whose sizes are all written, with its tensors."""
+        return self.leaves.shape(state, place)
 
     def place_of(self, state: State) -> Span | None:
         """Return where a layer is written."""

@@ -71,7 +71,7 @@ class _Finisher:
     def _leaf(self, state: Leaf, path: str) -> Leaf:
         missing = [a.name for a in state.layer.arguments if a.deferred and a.name not in state.values]
         if not missing:
-            return self.engine.leaves.shape(state, state.node.span)
+            return self.engine.shaped(state, state.node.span)
         written = f"{state.layer.name}(..., {missing[0]}=...)"
         self._refuse(path, state.node.span, f"call every copy, or write the size: `{written}`")
         return state

@@ -5,31 +5,35 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from compiler.infer.cells import Cell
+from compiler.catalogue.plugins import Registry
+from compiler.infer.block_parameters import BlockParameters, check_extent, check_size, dtype_of
+from compiler.infer.call_kinds import CallOf
 from compiler.infer.conditions import Conditions
+from compiler.infer.context import Context
 from compiler.infer.dtypes import dtypes_of
 from compiler.infer.engine import Engine
 from compiler.infer.finished import finished
 from compiler.infer.give_dtypes import give_dtypes
+from compiler.infer.module_references import ModuleReference
 from compiler.infer.on_meta import meta_device
-from compiler.infer.own_tensors import check_extent, check_size, dtype_of
 from compiler.infer.sizes import OtherSizes
 from compiler.infer.states import BlockState
 from compiler.infer.symbols import symbolic_sizes
 from compiler.infer.watched import watched
-from compiler.program import ModelInput, ResolvedProgram
+from compiler.program import ModelInput, ResolvedProgram, TensorEntry
 from spec_schema.clock import Clock, stage
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.evaluate import evaluate
 from spec_schema.limits import Limits
 
 SECONDS_FOR_NAMES = 1.5
-"""Of CPU: what it may take to name the dimensions in an error, which is to be there within 2."""
+"""CPU time for naming the dimensions in an error, which should be printed within 2 seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +44,34 @@ class Inferred:
     root: BlockState
     inputs: Mapping[str, Tensor]
     output: Any
-    engine: Engine
+    limits: Limits
+    dtype: torch.dtype
+    """That of the model's own floating-point tensors, where no rule says another one."""
+    asks_mode: bool
+    """Whether anything in the model asks for the mode."""
+    call_kinds: Mapping[int, CallOf]
+    """What each call of a program is one of, by the identity of its `ast` node."""
+    plain_values: frozenset[int]
+    """The buffers whose value is a number or a list of them, by the identity of their entry."""
     other_inputs: tuple[Mapping[str, Tensor], ...] = ()
     """Inputs of other sizes, at which conditions come out otherwise."""
 
     @property
     def modes(self) -> tuple[bool, ...]:
         """The modes to run in: training and not, if anything asks for the mode."""
-        return (True, False) if self.engine.asked_mode else (False,)
+        return (True, False) if self.asks_mode else (False,)
+
+    @property
+    def plugins(self) -> Registry:
+        return self.program.scope.plugins
+
+    def context(self) -> Context:
+        """Return what another run of a part of the model begins with."""
+        return Context(self.limits, self.plugins, self.dtype)
+
+    def value(self, entry: TensorEntry, state: BlockState) -> Tensor:
+        """Compute the `value` of a buffer of a block, on whatever device torch makes tensors."""
+        return BlockParameters(self.context()).value(entry, state)
 
 
 @stage("infer")
@@ -58,7 +82,7 @@ def infer_shapes(program: ResolvedProgram, limits: Limits, dtype: torch.dtype = 
         SpecError: a shape, a dtype or an argument does not fit. Its shapes have the names of the symbolic
             dimensions where a second run, over symbols, comes to the same errors.
     """
-    runs = Runs(program, Engine(limits, program.scope.plugins, dtype))
+    runs = Runs(program, Engine(limits, program.scope.plugins, dtype, program.variables_of))
     try:
         runs.run(program.sizes)
     except SpecError as error:
@@ -66,6 +90,17 @@ def infer_shapes(program: ResolvedProgram, limits: Limits, dtype: torch.dtype = 
             raise
         raise _with_symbols(program, limits, dtype, error) from None
     return _with_other_sizes(runs)
+
+
+def infer_again(program: ResolvedProgram, limits: Limits, dtype: torch.dtype = torch.float32) -> Inferred:
+    """Run a program that was inferred before, with other values of its variables: at its example sizes alone.
+
+    Raises:
+        SpecError: the program does not run with these values.
+    """
+    runs = Runs(program, Engine(limits, program.scope.plugins, dtype, program.variables_of))
+    runs.run(program.sizes)
+    return _inferred(runs, runs.inputs, runs.output)
 
 
 def _shows_shape(diagnostic: Diagnostic) -> bool:
@@ -87,7 +122,7 @@ def _with_symbols(
             symbolic_sizes(program.sizes) as symbols,
             watched(program.model.span, tuple),
         ):
-            Runs(program, Engine(limits, program.scope.plugins, dtype)).run(symbols)
+            Runs(program, Engine(limits, program.scope.plugins, dtype, program.variables_of)).run(symbols)
     except SpecError as symbolic:
         if _places(symbolic) == _places(error):
             return SpecError(map(_named, symbolic.diagnostics, error.diagnostics))
@@ -112,8 +147,26 @@ def _with_other_sizes(runs: Runs) -> Inferred:
     others = OtherSizes(runs.program.sizes, runs.run, lambda: runs.engine.conditions)
     if runs.program.sizes:
         others.explore(runs.engine.conditions)
+    return _inferred(runs, inputs, output, tuple(map(runs.samples, others.turning)))
+
+
+def _inferred(
+    runs: Runs, inputs: Mapping[str, Tensor], output: Any, other_inputs: tuple[Mapping[str, Tensor], ...] = ()
+) -> Inferred:
     root = replace(finished(runs.engine, runs.root), output=output)
-    return Inferred(runs.program, root, inputs, output, runs.engine, tuple(map(runs.samples, others.turning)))
+    engine = runs.engine
+    return Inferred(
+        runs.program,
+        root,
+        inputs,
+        output,
+        engine.limits,
+        engine.dtype,
+        engine.asked_mode,
+        MappingProxyType(engine.call_kinds),
+        frozenset(engine.own_tensors.numbers),
+        other_inputs,
+    )
 
 
 @dataclass(eq=False)
@@ -153,7 +206,7 @@ class Runs:
 def _run(
     engine: Engine, root: BlockState, inputs: Mapping[str, Tensor], program: ResolvedProgram
 ) -> tuple[BlockState, Any]:
-    cell = Cell(engine, program.name, root)
+    cell = ModuleReference(engine, program.name, root)
     place = program.model.span
     named = {entry.name: inputs[entry.name] for entry in program.model.inputs}
     output = cell.call([], named, place, "model")
@@ -171,6 +224,6 @@ def sample_inputs(program: ResolvedProgram, sizes: Mapping[str, Any]) -> dict[st
 
 
 def _shape(program: ResolvedProgram, entry: ModelInput, sizes: Mapping[str, Any]) -> tuple[Any, ...]:
-    names = {**program.scope.variables, **sizes}
+    names = {**program.variables, **sizes}
     found = tuple(check_size(evaluate(part, names), part, names) for part in entry.type.dimensions)
     return check_extent(found, entry.type)

@@ -1,8 +1,4 @@
-"""Programs interpreted statement by statement over meta tensors.
-
-Both branches of a data-dependent `if` and the body of a data-dependent `while` are checked; what is decided
-at compile time goes its one way.
-"""
+"""The expressions of programs, evaluated over meta tensors and layers."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import ast
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,46 +22,38 @@ from compiler.infer.calls import (
     check_no_layers,
     check_pieces,
     parts,
+    stacks,
 )
-from compiler.infer.cells import Cell
+from compiler.infer.context import Context
+from compiler.infer.join import disagreement
+from compiler.infer.module_references import ModuleReference
 from compiler.infer.problems import check_input_names
 from compiler.infer.states import BlockState
 from compiler.infer.values import Undecided, same_form, show, tensors_in
 from compiler.infer.watched import call_watched
-from compiler.infer.ways import Way, disagreement, merge
 from compiler.resolve.mode import leaves_mode_open
 from compiler.resolve.programs import ATTRIBUTES, MODE, NAMESPACES
-from spec_schema.clock import check_time
+from spec_schema.budget import Budget
 from spec_schema.diagnostics import Label, SpecError, refuse
-from spec_schema.evaluate import FUNCTIONS, Budget, Evaluator
+from spec_schema.evaluate import FUNCTIONS, Evaluator
 from spec_schema.grammar import Source
 from spec_schema.limits import Limits
 from spec_schema.suggest import did_you_mean
 
-if TYPE_CHECKING:
-    from compiler.infer.engine import Engine
 
-
-class _Depends(Exception):
+class DependsOnData(Exception):
     """Raised where the truth of a value depends on data."""
 
 
-class Returned:
-    """The value of a `return`."""
-
-    def __init__(self, node: ast.AST, value: Any) -> None:
-        self.node, self.value = node, value
-
-
 class Interpreter(Evaluator):
-    """Runs one program. `cells` are the block's layers, `tensors` its parameters and buffers."""
+    """Evaluates the expressions of a program. `cells` are the layers of the block, `tensors` those that it holds."""
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Context,
         source: Source,
         names: Mapping[str, object],
-        cells: Mapping[str, Cell],
+        cells: Mapping[str, ModuleReference],
         tensors: Mapping[str, Tensor],
         limits: Limits,
         budget: Budget,
@@ -75,88 +63,10 @@ class Interpreter(Evaluator):
         self.cells = cells
         self.tensors = tensors
         self.reached: set[str] = set()
-        self.pending: list[Returned] = []
         self.has_data = True
         """Whether it stands for a run with data, which may go either way; else it is run as it is."""
         self.places: dict[str, ast.AST] = {}
         """Where each local name was bound last."""
-
-    # Statements.
-
-    def run(self, body: Sequence[ast.stmt]) -> Any:
-        """Run a program and return what it returns."""
-        returned = self.block(body)
-        assert returned is not None  # the grammar asks for a return on every way
-        for early in self.pending:
-            if not same_form(early.value, returned.value):
-                ways = (early.node, early.value), (returned.node, returned.value)
-                raise disagreement(self.source, None, "what is returned", *ways)
-        return returned.value
-
-    def block(self, body: Sequence[ast.stmt]) -> Returned | None:
-        """Run statements; return what a `return` among them gives."""
-        for statement in body:
-            self.budget.spend(self.source, statement)
-            check_time(partial(self.source.span, statement), self.engine.trail.notes)
-            method = getattr(self, f"_run_{type(statement).__name__}")
-            returned: Returned | None = method(statement)
-            if returned is not None:
-                return returned
-        return None
-
-    def _run_Pass(self, node: ast.Pass) -> None:
-        return None
-
-    def _run_Return(self, node: ast.Return) -> Returned:
-        assert node.value is not None
-        return Returned(node, self.value(node.value))
-
-    def _run_Assign(self, node: ast.Assign) -> None:
-        value = self.value(node.value)
-        for target in node.targets:
-            self.bind(target, value)
-
-    def _run_AugAssign(self, node: ast.AugAssign) -> None:
-        if not isinstance(node.target, ast.Name):
-            raise refuse(
-                "changed-in-place", "a value cannot be changed in place", self.source.span(node.target)
-            )
-        whole = ast.BinOp(ast.Name(node.target.id, ast.Load()), node.op, node.value)
-        ast.copy_location(whole, node)
-        ast.copy_location(whole.left, node.target)
-        self.bind(node.target, self.value(whole))
-
-    def _run_If(self, node: ast.If) -> Returned | None:
-        try:
-            decided = self.truth(node.test, self.value(node.test))
-        except _Depends:
-            return self._both_ways(node)
-        return self.block(node.body if decided else node.orelse)
-
-    def _both_ways(self, node: ast.If) -> Returned | None:
-        """Run both branches of an `if` that depends on data, and keep what they agree on."""
-        before = self._way()
-        first = self.block(node.body)
-        after_first = self._way()
-        self._go_back(before)
-        second = self.block(node.orelse)
-        if first is not None and second is not None:
-            if not same_form(first.value, second.value):
-                ways = (first.node, first.value), (second.node, second.value)
-                raise disagreement(self.source, node.test, "what is returned", *ways)
-            return first
-        if first is not None or second is not None:
-            self.pending.extend(returned for returned in (first, second) if returned is not None)
-            self._go_back(self._way() if first is not None else after_first)
-            return None
-        self.names = merge(self.source, node.test, after_first, self._way())
-        return None
-
-    def _way(self) -> Way:
-        return Way(dict(self.names), dict(self.places))
-
-    def _go_back(self, way: Way) -> None:
-        self.names, self.places = dict(way.names), dict(way.places)
 
     def bind(self, target: ast.AST, value: Any) -> None:
         if isinstance(target, ast.Name):
@@ -174,43 +84,6 @@ class Interpreter(Evaluator):
             )
         return parts
 
-    def _run_While(self, node: ast.While) -> Returned | None:
-        try:
-            while self.truth(node.test, self.value(node.test)):
-                returned = self.block(node.body)
-                if returned is not None:
-                    return returned
-        except _Depends:
-            self._loop_of_data(node)
-        return None
-
-    def _loop_of_data(self, node: ast.While) -> None:
-        """Run the body of a data-dependent loop once: what it changes must keep its shape and dtype."""
-        before = self._way()
-        returned = self.block(node.body)
-        if returned is not None:
-            self.pending.append(returned)
-        self.names = merge(self.source, node.test, before, self._way())
-        for name, value in self.names.items():
-            if isinstance(value, Undecided) and not isinstance(before.names.get(name, value), Undecided):
-                raise refuse(
-                    "undecided-value",
-                    f"`{name}` is {show(before.names[name])}, which is no tensor, and this loop changes it",
-                    self.source.span(self.places.get(name, node.test)),
-                    labels=(Label(self.source.span(node.test), "data decides how often"),),
-                    help=f"make it a tensor in front of the loop: `{name} = full((), {show(before.names[name])})`",
-                )
-
-    def _run_For(self, node: ast.For) -> Returned | None:
-        for item in self.items(node.iter, self.value(node.iter)):
-            self.bind(node.target, item)
-            returned = self.block(node.body)
-            if returned is not None:
-                return returned
-        return None
-
-    # Expressions over tensors and layers.
-
     def truth(self, node: ast.AST, value: object) -> bool:
         if isinstance(value, Tensor):
             if value.numel() != 1:
@@ -222,7 +95,7 @@ class Interpreter(Evaluator):
                 )
             if not self.has_data:
                 raise self._looks_at_values(node)
-            raise _Depends
+            raise DependsOnData
         if type(value) is int:
             self.engine.note_condition(node, bool(value), (value, 0))
         return bool(value)
@@ -239,7 +112,7 @@ class Interpreter(Evaluator):
     def _value_IfExp(self, node: ast.IfExp) -> Any:
         try:
             return super()._value_IfExp(node)
-        except _Depends:
+        except DependsOnData:
             first, second = self.value(node.body), self.value(node.orelse)
             if not same_form(first, second):
                 ways = (node.body, first), (node.orelse, second)
@@ -249,7 +122,7 @@ class Interpreter(Evaluator):
     def _value_BoolOp(self, node: ast.BoolOp) -> Any:
         try:
             return super()._value_BoolOp(node)
-        except _Depends:
+        except DependsOnData:
             values = [self.value(operand) for operand in node.values]  # none goes unchecked
             alike = all(same_form(values[0], value) for value in values)
             return values[0] if alike else torch.empty((), dtype=torch.bool)
@@ -257,13 +130,13 @@ class Interpreter(Evaluator):
     def _value_UnaryOp(self, node: ast.UnaryOp) -> Any:
         try:
             return super()._value_UnaryOp(node)
-        except _Depends:
+        except DependsOnData:
             return torch.empty((), dtype=torch.bool)
 
     def _value_Compare(self, node: ast.Compare) -> Any:
         try:
             return super()._value_Compare(node)
-        except _Depends:
+        except DependsOnData:
             for operand in node.comparators:
                 self.value(operand)
             return torch.empty((), dtype=torch.bool)
@@ -310,7 +183,7 @@ class Interpreter(Evaluator):
 
     def attribute(self, node: ast.Attribute) -> Any:
         value = self.value(node.value)
-        if isinstance(value, Cell):
+        if isinstance(value, ModuleReference):
             return value.member(node.attr, self.source.span(node))
         if isinstance(value, Tensor) and node.attr in ATTRIBUTES:
             result = getattr(value, node.attr)
@@ -331,7 +204,7 @@ class Interpreter(Evaluator):
             if dotted:
                 return self._operation(node, dotted)
             owner = self.value(function.value)
-            if isinstance(owner, Cell):
+            if isinstance(owner, ModuleReference):
                 return self._layer(node, owner.member(function.attr, self.source.span(function)))
             arguments, keywords = self._arguments(node)
             return call_method(self, node, function.attr, owner, arguments, keywords)
@@ -340,7 +213,7 @@ class Interpreter(Evaluator):
         return self._layer(node, self.value(function))
 
     def _is_bound(self, name: str) -> bool:
-        return name in self.cells or isinstance(self.names.get(name), Cell)
+        return name in self.cells or isinstance(self.names.get(name), ModuleReference)
 
     def _namespaced(self, function: ast.Attribute) -> str | None:
         owner = function.value
@@ -362,16 +235,19 @@ class Interpreter(Evaluator):
             raise self._not_callable(node, name)
         if name in MODE_ARGUMENTS and name not in plugins and leaves_mode_open(node):
             raise self._hides_operation(node, name)
-        self.engine.call_kinds.note(self.source, node, "operation")
+        is_listed = stacks(name, arguments)
+        self.engine.call_kinds.note(self.source, node, "stacking" if is_listed else "operation")
         return call_operation(self, node, name, arguments, keywords)
 
     def _builtin(self, node: ast.Call, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         """Call `len`, `range`, `zip` and their like, which also go over layers and tensors."""
         self.engine.call_kinds.note(self.source, node, "number")
-        if name == "len" and isinstance(arguments[0], Cell):
+        if name == "len" and isinstance(arguments[0], ModuleReference):
             return len(arguments[0].parts(self.source.span(node)))
         if name in ("zip", "enumerate", "reversed"):
-            arguments = [self.items(node, a) if isinstance(a, Cell | Tensor) else a for a in arguments]
+            arguments = [
+                self.items(node, a) if isinstance(a, ModuleReference | Tensor) else a for a in arguments
+            ]
         if tensors_in(arguments) and name in ("int", "float", "round"):
             raise refuse(
                 "data-to-number",
@@ -397,7 +273,7 @@ class Interpreter(Evaluator):
         )
 
     def _layer(self, node: ast.Call, value: Any) -> Any:
-        if not isinstance(value, Cell):
+        if not isinstance(value, ModuleReference):
             raise refuse("not-callable", f"{_what(value)} cannot be called", self.source.span(node.func))
         is_block = isinstance(value.state, BlockState)
         self.engine.call_kinds.note(self.source, node, "block" if is_block else "layer")
@@ -407,7 +283,7 @@ class Interpreter(Evaluator):
         where = ast.unparse(node.func)
         return value.call(arguments, keywords, self.source.span(node), where)
 
-    def inputs(self, node: ast.Call, cell: Cell) -> tuple[list[Any], dict[str, Any]]:
+    def inputs(self, node: ast.Call, cell: ModuleReference) -> tuple[list[Any], dict[str, Any]]:
         """Return the inputs that a call gives to a layer."""
         return self._arguments(node)
 
@@ -436,11 +312,11 @@ class Interpreter(Evaluator):
         return call_watched(place, self.engine.trail.notes, function, arguments, keywords)
 
     def apply(self, node: ast.AST, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        if function is operator.getitem and isinstance(arguments[0], Cell):
+        if function is operator.getitem and isinstance(arguments[0], ModuleReference):
             return arguments[0].index(arguments[1], self.source.span(node))
         identity = function in (operator.is_, operator.is_not)
         if not identity:
-            layers = [each if isinstance(each, Cell) else None for each in arguments]
+            layers = [each if isinstance(each, ModuleReference) else None for each in arguments]
             check_no_layers(self, parts(node), layers)
         if identity or not tensors_in(list(arguments)):
             value = super().apply(node, what, function, *arguments)
@@ -450,7 +326,7 @@ class Interpreter(Evaluator):
         return apply_operator(self, node, what, function, arguments)
 
     def items(self, node: ast.AST, value: Any) -> list[Any]:
-        if isinstance(value, Cell):
+        if isinstance(value, ModuleReference):
             return list(value.parts(self.source.span(node)))
         if isinstance(value, Tensor) and value.ndim:
             check_pieces(self, node, "a loop over this", value)
@@ -462,7 +338,7 @@ def _what(value: Any) -> str:
     """Return what kind of thing a value is."""
     if isinstance(value, Tensor):
         return f"a tensor {show(value)}"
-    if isinstance(value, Cell):
+    if isinstance(value, ModuleReference):
         return f"the layer {value.described()}"
     if value is None:
         return "`None`"
@@ -470,7 +346,7 @@ def _what(value: Any) -> str:
 
 
 def _over_tensor(arguments: Sequence[Any]) -> bool:
-    """Say whether a call is one over tensors: `sum(x)`, not the `sum([x, y])` of Python."""
+    """Return whether a call is one over tensors: `sum(x)`, not the `sum([x, y])` of Python."""
     return bool(tensors_in(arguments)) and not isinstance(arguments[0], list | tuple)
 
 

@@ -33,7 +33,7 @@ def saved_floats(module: nn.Module, around: Steps = ()) -> Iterator[tuple[Steps,
 
 
 def convert(module: nn.Module, dtype: torch.dtype) -> bool:
-    """Convert what a layer saves; say whether that changed anything. What is one tensor stays one."""
+    """Convert what a layer saves, and return whether that changed anything. A shared tensor stays shared."""
     changed = False
     for _, tensor in saved_floats(module):
         if tensor.dtype != dtype:
@@ -62,7 +62,7 @@ def in_two_dtypes(state: Leaf, one: tuple[Steps, Dtypes], other: tuple[Steps, Dt
 def compared_inputs(state: Leaf, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> list[Tensor]:
     """Return the inputs of a layer that are to have the dtype of its parameters.
 
-    Those are the ones that tell its sizes, of whatever dtype, and all that are no whole numbers, but for masks.
+    Those are the ones that tell its sizes, of whatever dtype, and all others except whole numbers and masks.
     """
     rules = [parse_rule(argument.deferred) for argument in state.layer.arguments if argument.deferred]
     sized = [inputs[rule.input_index] for rule in rules if rule.input_index < len(inputs)]

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from compiler.catalogue.deferral import SIDE_INPUTS
 from compiler.catalogue.layers import CannotInfer, infer, reads_as_torch
 from compiler.infer.arguments import Given
+from compiler.infer.block_parameters import float_dtype, open_size
 from compiler.infer.calls import TORCH_ERRORS
+from compiler.infer.context import Context
 from compiler.infer.dtypes import FLOAT, Dtypes
 from compiler.infer.layer_dtypes import compared_inputs, convert, in_two_dtypes, saved_floats
 from compiler.infer.one_dtype import OneDtypeInside
-from compiler.infer.own_tensors import float_dtype, open_size
 from compiler.infer.reasons import needs_values, reason
 from compiler.infer.states import Leaf, State
 from compiler.infer.symbols import size_text
@@ -27,10 +28,6 @@ from compiler.infer.watched import watched
 from compiler.program import Call
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.source import Span
-
-if TYPE_CHECKING:
-    from compiler.infer.engine import Engine
-
 
 FEW = 8
 """Layers in one of torch, which are soon made and called."""
@@ -49,7 +46,7 @@ class Made:
 class Leaves:
     """Calls layers of the catalogue. Layers with equal arguments share one module on the meta device."""
 
-    engine: Engine
+    engine: Context
     modules: dict[Hashable, Made] = field(default_factory=dict)
 
     def call(
@@ -261,7 +258,7 @@ class Leaves:
         )
 
     def _torch_order(self, state: Leaf, sizes: Mapping[str, Any]) -> str | None:
-        """Say so if the call seems to be copied from PyTorch, with its sizes."""
+        """Return a help if the call seems to be copied from PyTorch, with its sizes."""
         written = [a for a in state.node.arguments if a.name is None]
         positional = list(state.values.values())[: len(written)]
         keywords = dict(list(state.values.items())[len(written) :])
@@ -380,7 +377,7 @@ def _on_meta(tensor: Tensor) -> Tensor:
 
 
 def _side_sizes(state: Leaf, inputs: Sequence[Any]) -> str | None:
-    """Say which sizes of further inputs have to be written, since they are not those of the first."""
+    """Return a help with the sizes of further inputs, if they differ from that of the first."""
     names = {each.name for each in state.layer.arguments} - state.values.keys()
     sides = {name: at for name, at in SIDE_INPUTS.items() if name in names and at < len(inputs)}
     sizes = {name: inputs[at].shape[-1] for name, at in sides.items() if isinstance(inputs[at], Tensor)}

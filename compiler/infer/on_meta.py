@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from compiler.infer.own_tensors import float_dtype
+from compiler.infer.block_parameters import float_dtype
 from compiler.infer.recurrent import RECURRENT, in_one_step
+from compiler.infer.remembered import call_remembered
 from compiler.infer.values import tensors_in
 
 
@@ -39,7 +40,7 @@ class _WithoutValues(TorchFunctionMode):
             given["device"] = "meta"
         if func in RECURRENT and not self.all_steps:
             return in_one_step(func, args)
-        result = func(*args, **given)
+        result = func(*args, **given) if self.all_steps else call_remembered(func, args, given)
         if isinstance(result, Tensor) and not result.is_meta and _of_numbers(args, given):
             return result.to("meta")
         return result

@@ -62,7 +62,7 @@ def check_dtypes(
 
 
 def _counts(what: str, tensor: Tensor) -> bool:
-    """Say whether the dtype of a tensor is one of those that are compared."""
+    """Return whether the dtype of a tensor is one of those that are compared."""
     return _is_inexact(tensor) or (what in PRODUCTS and tensor.dtype != torch.bool)
 
 

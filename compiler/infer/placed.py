@@ -1,4 +1,4 @@
-"""Tensors of which the device is known, for the check of a placement. All of them are on the meta device."""
+"""Tensors that know their device, for the check of a placement. All of them are on the meta device."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def layer_problem(layer: LayerType, problem: Problem, node: Call, given: Given) 
 
 
 def _computed(problem: Problem, node: Call, given: Given) -> str | None:
-    """Say how a key of a layer holds an expression, where it holds a text that is one."""
+    """Return how to write an expression under a key of a layer, if the text under it reads as one."""
     argument = given.places.get(problem.index if problem.index is not None else problem.keyword or "")
     written = argument.value if argument is not None else None
     if argument is None or not isinstance(written, Expression) or not isinstance(written.tree, ast.Constant):

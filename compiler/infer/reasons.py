@@ -101,7 +101,7 @@ _VALUES = re.compile(r"meta (?:tensor|device type)|data-independent", re.IGNOREC
 
 
 def needs_values(error: Exception) -> bool:
-    """Say whether torch refuses to look at a tensor of the meta device, which has no values."""
+    """Return whether torch refuses to look at a tensor of the meta device, which has no values."""
     return _VALUES.search(str(error)) is not None
 
 
@@ -116,11 +116,11 @@ _FIXED_SIZE = {
     ),
     "bincount": "`one_hot(x, num_classes=8).sum(dim=0)` counts so many",
 }
-"""What has a size that is known beforehand, by the operation that has not."""
+"""An operation whose result has a size that is known beforehand, for each whose result has not."""
 
 
 def fixed_size(what: str, error: Exception) -> str | None:
-    """Return the way out for an operation whose result has a size that the data decide, or of whose forms one has."""
+    """Return the way out for an operation whose result, in one of its forms at least, has a size that data decide."""
     is_other_form = what == "where" and "combination of arguments" in str(error)
     return _FIXED_SIZE.get(what) if is_other_form or reason(error) == DATA_SIZED else None
 

@@ -187,7 +187,7 @@ class OtherSizes:
 def _others(size: int) -> Iterable[int]:
     """Return other sizes of a dimension: multiples first, since many models halve what they get.
 
-    1 is none of them: it fits any size.
+    1 is not among them: it fits any size.
     """
     found = dict.fromkeys([2 * size, 3 * size, size + 1, size - 1, size // 2])
     return [other for other in found if other > 1 and other != size]

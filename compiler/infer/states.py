@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from compiler.catalogue.layers import LayerType
+from compiler.catalogue.operations import follows_mode
+from compiler.catalogue.plugins import Registry
 from compiler.infer.dtypes import FLOAT, NO_RULES, Dtypes
 from compiler.program import (
     Call,
@@ -117,6 +119,24 @@ class BlockState:
 
 
 State = Leaf | Operation | Identity | Chain | BlockState
+
+
+def takes_mode(state: Operation, plugins: Registry) -> bool:
+    """Return whether an operation in a layer position takes the mode of its module."""
+    torch_own = state.name not in plugins.operations
+    return torch_own and follows_mode(state.name, 1 + len(state.positional), state.keywords)
+
+
+def part_named(state: State | None, name: str) -> State | None:
+    """Return the layer of this name inside a layer, None where its state is not known."""
+    if isinstance(state, Chain) and name in state.places:
+        return state.states[state.places[name]]
+    return state.children.get(name) if isinstance(state, BlockState) else None
+
+
+def item_place(state: State | None, name: str) -> int:
+    """Return the place of a numbered item among the items of its sequence."""
+    return state.places[name] if isinstance(state, Chain | BlockState) else int(name)
 
 
 def used_children(state: BlockState) -> Iterator[tuple[str, State]]:

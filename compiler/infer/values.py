@@ -47,10 +47,21 @@ class Recipe:
 
 
 def holds_recipe(value: object) -> bool:
-    """Say whether a value is a layer to be made, or a list with one in it."""
+    """Return whether a value is a layer to be made, or a list with one in it."""
     if isinstance(value, list | tuple):
         return any(map(holds_recipe, value))
     return isinstance(value, Recipe)
+
+
+def form_of(value: Any) -> Hashable:
+    """Return a key of a value that is the same whatever numbers the layers in it are given."""
+    if isinstance(value, list | tuple):
+        return tuple(map(form_of, value))
+    if not isinstance(value, Recipe):
+        return freeze(value)
+    given = [*enumerate(value.positional), *value.keywords.items()]
+    inside = tuple((name, form_of(each) if holds_recipe(each) else None) for name, each in given)
+    return (value.call.target, id(value.call.scope), inside)
 
 
 SHOWN = 8
@@ -114,7 +125,7 @@ def tensors_in(value: Any) -> list[Tensor]:
 
 
 def same_form(a: Any, b: Any) -> bool:
-    """Say whether two values have the same form: tensors of one shape and dtype, or equal plain values."""
+    """Return whether two values have the same form: tensors of one shape and dtype, or equal plain values."""
     try:
         return freeze(a) == freeze(b)
     except TypeError:

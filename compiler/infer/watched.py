@@ -42,9 +42,9 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @cache
 def _makes_tensors(func: Any) -> bool:
-    """Say whether an operation is no question about a tensor, such as for its device.
+    """Return whether an operation makes tensors, and does not only ask for the device of one or the like.
 
-    Torch's C++ asks those where it can let no error pass: one that is raised there ends the process.
+    Torch's C++ asks such questions where it cannot pass an error on: one that is raised there ends the process.
     """
     return any("Tensor" in str(each.type) for each in func._schema.returns)
 
@@ -71,7 +71,7 @@ def call_watched(
 
 
 def may_be_long(values: Iterable[Any]) -> bool:
-    """Say whether a call with these values may take many steps."""
+    """Return whether a call with these values may take many steps."""
     flat = list(_flat(values))
     return len(flat) > MANY or any(type(each) is int and each > LARGE for each in flat)
 

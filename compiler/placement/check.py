@@ -22,35 +22,31 @@ from torch import Tensor
 
 from compiler.catalogue.operation_table import FACTORIES
 from compiler.devices import AUTO
-from compiler.emit.groups import ClassGroup, class_groups, group_key
-from compiler.emit.rules import path
-from compiler.infer.cells import Cell
 from compiler.infer.combine import combine_values
-from compiler.infer.engine import Engine
 from compiler.infer.infer import Inferred
+from compiler.infer.module_references import ModuleReference
 from compiler.infer.on_meta import meta_device
-from compiler.infer.placed import Owned, Placed, map_tensors, place_of, placed_in, put
+from compiler.infer.placed import Placed, map_tensors, place_of, placed_in, put
+from compiler.infer.statements import result_of
 from compiler.infer.states import BlockState, Chain, Leaf, Operation, State
-from compiler.placement.moves import Follow, Moves, Slot
+from compiler.placement.groups import ClassGroup, class_groups, group_key
 from compiler.placement.places import Places, places
 from compiler.placement.programs import PlacedInterpreter
-from compiler.plan import Plan
+from compiler.placement.routes import Router, text_of
+from compiler.placement.transfers import Follow, Slot, Transfers
 from compiler.program import Item, ModuleBody, ParallelBody, ResidualBody, SequenceBody
 from compiler.resolve.nodes import reuses
+from compiler.rules.plan import Plan
+from spec_schema.budget import Budget
 from spec_schema.clock import stage
-from spec_schema.diagnostics import Label, SpecError, refuse
-from spec_schema.evaluate import Budget
 from spec_schema.grammar import Expression, Program
-from spec_schema.selectors import Step
 from spec_schema.source import Span
 
 CPU = "cpu"
-SHOWN = 64
-"""Tensors of a block that are tried as what a value may follow."""
 
 
 @stage("placement")
-def find_moves(inferred: Inferred, plan: Plan) -> Moves:
+def find_transfers(inferred: Inferred, plan: Plan) -> Transfers:
     """Return where values move in a model whose tensors are on several devices.
 
     A block that makes tensors and has none, nor gets any, makes them on the CPU: that is one device too.
@@ -61,9 +57,9 @@ def find_moves(inferred: Inferred, plan: Plan) -> Moves:
     groups = class_groups(inferred.root)
     devices = {row.device for row in plan.rows} or {AUTO}
     if devices == {CPU} or (len(devices) < 2 and not any(map(_makes_on_the_cpu, groups.values()))):
-        return Moves()
+        return Transfers()
     where = places(plan)
-    engine = PlacedEngine(inferred.engine.limits, inferred.engine.plugins, inferred.engine.dtype)
+    engine = PlacedEngine(inferred.limits, inferred.plugins, inferred.dtype)
     engine.groups = groups
     root = engine.locate(inferred.root, where)
     start = input_device(plan)
@@ -71,7 +67,7 @@ def find_moves(inferred: Inferred, plan: Plan) -> Moves:
         inputs = {name: put(tensor, start) for name, tensor in given.items()}
         engine.training = training
         with meta_device(torch.float32):
-            cell = PlacedCell(engine, inferred.program.name, root)
+            cell = PlacedReference(engine, inferred.program.name, root)
             cell.call([], inputs, inferred.program.model.span, "model")
     engine.moves.check()
     return engine.moves
@@ -84,7 +80,7 @@ def input_device(plan: Plan) -> str:
 
 
 def _makes_on_the_cpu(group: ClassGroup) -> bool:
-    """Say whether a program makes tensors with nothing that says where."""
+    """Return whether a program makes tensors without anything that gives their device."""
     body = group.definition.body
     if group.device_source is not None or not isinstance(body, ModuleBody) or body.program is None:
         return False
@@ -92,7 +88,7 @@ def _makes_on_the_cpu(group: ClassGroup) -> bool:
     return any(ast.unparse(call.func) in FACTORIES for call in calls)
 
 
-class PlacedCell(Cell):
+class PlacedReference(ModuleReference):
     """A layer that is called with tensors that know their device."""
 
     engine: PlacedEngine
@@ -102,7 +98,7 @@ class PlacedCell(Cell):
         parts = [(cell.name, cell) for cell in self.parts(place)]
         return self.engine.relay(self.state.node, parts, inputs[0], place)
 
-    def member(self, name: str, place: Span) -> Tensor | Cell:
+    def member(self, name: str, place: Span) -> Tensor | ModuleReference:
         found = super().member(name, place)
         if isinstance(self.state, Leaf) and isinstance(found, Tensor):
             inside = self.engine.places[self.state]
@@ -115,13 +111,9 @@ class PlacedCell(Cell):
 
 
 @dataclass
-class PlacedEngine(Engine):
+class PlacedEngine(Router):
     """Runs programs over tensors that know their device, and notes where they move."""
 
-    groups: Mapping[Hashable, ClassGroup] = field(default_factory=dict)
-    places: dict[State, Places] = field(default_factory=dict)
-    """Of each located state."""
-    moves: Moves = field(default_factory=Moves)
     located: dict[Hashable, State] = field(default_factory=dict)
 
     # States with devices.
@@ -178,51 +170,21 @@ class PlacedEngine(Engine):
             for entry in state.definition.inputs:
                 slot = Slot(group_key(state), "input", entry.name)
                 bound[entry.name] = self.send(slot, bound[entry.name], home, follows, place)
-        cells: dict[str, Cell] = {n: PlacedCell(self, n, child) for n, child in state.children.items()}
+        cells: dict[str, ModuleReference] = {
+            n: PlacedReference(self, n, child) for n, child in state.children.items()
+        }
         return self._run_placed(state, bound, cells, place)
-
-    def send(self, slot: Slot, value: Any, target: str, follows: Sequence[Follow], span: Span) -> Any:
-        """Note that a value has to be on a device; return it there.
-
-        Raises:
-            SpecError: it is a parameter or buffer, which stays where it is.
-        """
-        kept = next((t for t in placed_in(value) if t.owned is not None and t.place != target), None)
-        if kept is not None:
-            raise self.stays(kept, target, span)
-        self.moves.note(slot, value, target, follows, span)
-        return moved(value, target)
-
-    def target(self, state: State, inputs: Any) -> str | None:
-        """Return the device on which a layer wants its inputs, None where it takes them as they are."""
-        if not isinstance(state, Leaf | Chain):
-            return None  # a block moves its inputs itself
-        devices = {tensor.place for tensor in placed_in(inputs)}
-        home = self.places[state].home
-        if home is None and isinstance(state, Leaf) and len(devices) > 1:
-            return placed_in(inputs)[0].place
-        return home
-
-    def own(self, state: BlockState, device: str) -> list[Follow]:
-        """Return the tensors of a block that are on a device, which values may follow."""
-        found = []
-        for steps, spot in self.places[state].walk():
-            if spot.device == device:
-                found.append(Follow(True, text_of(state, steps)))
-            if len(found) == SHOWN:
-                break
-        return found
 
     # Bodies.
 
     def _run_placed(
-        self, state: BlockState, bound: Mapping[str, Any], cells: dict[str, Cell], place: Span
+        self, state: BlockState, bound: Mapping[str, Any], cells: dict[str, ModuleReference], place: Span
     ) -> Any:
         body = state.definition.body
         first = next(iter(bound.values()), None)
         match body:
             case ModuleBody(program=Program() as program):
-                return self.interpreter(program, state, bound, cells).run(program.body)
+                return result_of(program, self.interpreter(program, state, bound, cells))
             case ModuleBody():
                 order = [(name, body.layer_spans[name]) for name in cells]
                 return self._one_by_one(state, order, first, cells)
@@ -239,7 +201,12 @@ class PlacedEngine(Engine):
                 return self._combined(state, results, place)
 
     def _sequence(
-        self, state: BlockState, items: Sequence[Item], value: Any, cells: dict[str, Cell], place: Span
+        self,
+        state: BlockState,
+        items: Sequence[Item],
+        value: Any,
+        cells: dict[str, ModuleReference],
+        place: Span,
     ) -> Any:
         """Run a list, which is emitted layer by layer or as a row of layers."""
         if reuses(items) or self.groups[group_key(state)].written_out:
@@ -248,13 +215,17 @@ class PlacedEngine(Engine):
         return self.relay(state.definition, list(cells.items()), value, place)
 
     def _one_by_one(
-        self, state: BlockState, order: Sequence[tuple[str, Span]], value: Any, cells: Mapping[str, Cell]
+        self,
+        state: BlockState,
+        order: Sequence[tuple[str, Span]],
+        value: Any,
+        cells: Mapping[str, ModuleReference],
     ) -> Any:
         for at, (name, place) in enumerate(order):
             value = cells[name].call([self._to_layer(state, at, cells[name], value, place)], {}, place, name)
         return value
 
-    def _to_layer(self, state: BlockState, at: int, cell: Cell, value: Any, place: Span) -> Any:
+    def _to_layer(self, state: BlockState, at: int, cell: ModuleReference, value: Any, place: Span) -> Any:
         target = self.target(cell.state, value) or place_of(value)
         if target is None:
             return value
@@ -264,23 +235,9 @@ class PlacedEngine(Engine):
             follows.append(Follow(True, layer, layer=True))
         return self.send(Slot(group_key(state), "layer", at), value, target, follows, place)
 
-    def tells(self, state: State) -> bool:
-        """Say whether the first parameter of a layer, or the lack of any, says where its inputs have to be."""
-        match state:
-            case Leaf():
-                assert state.module is not None
-                return any(True for _ in state.module.parameters()) or not any(
-                    True for _ in state.module.buffers()
-                )
-            case Chain():
-                return self.places[state].home is not None and all(map(self.tells, state.states))
-        return not self.places[state].devices
-
-    def suffixes(self, cell: Cell) -> list[str]:
-        """Return how the first tensor of a layer is written behind the layer's name."""
-        return [text_of(cell.state, steps)[len("self") :] for steps, _ in self.places[cell.state].walk()][:1]
-
-    def relay(self, row: object, parts: Sequence[tuple[str, Cell]], value: Any, place: Span) -> Any:
+    def relay(
+        self, row: object, parts: Sequence[tuple[str, ModuleReference]], value: Any, place: Span
+    ) -> Any:
         """Run layers in a row; `row` is the node or the block that they are written in."""
         for at, (name, cell) in enumerate(parts):
             there = self.place_of(cell.state) or place
@@ -318,7 +275,7 @@ class PlacedEngine(Engine):
         source: Program | Expression,
         state: BlockState,
         bound: Mapping[str, Any],
-        cells: Mapping[str, Cell],
+        cells: Mapping[str, ModuleReference],
     ) -> PlacedInterpreter:
         run = PlacedInterpreter(
             self,
@@ -331,53 +288,3 @@ class PlacedEngine(Engine):
         )
         run.state = state
         return run
-
-    def key(self, state: State, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Hashable | None:
-        key = super().key(state, inputs, keywords)
-        owned = tuple(tensor.owned for tensor in placed_in([*inputs, *keywords.values()]))
-        return (key, owned) if key is not None else None
-
-    def stays(self, tensor: Placed, target: str, span: Span) -> SpecError:
-        """Return the refusal to move a parameter or buffer."""
-        assert tensor.owned is not None
-        rule = tensor.owned.rule
-        return refuse(
-            "device-mix",
-            f"`{tensor.owned.name}` is on {tensor.place}, and is needed on {target}",
-            span,
-            labels=(Label(rule, f"the rule of `{tensor.owned.name}`"),) if rule is not None else (),
-            notes=self.trail.notes(),
-            help="parameters and buffers stay where they are: place both on one device",
-        )
-
-    def mix(self, what: str, tensors: Sequence[Placed], span: Span) -> SpecError:
-        """Return the refusal of operands on two devices, with the rules that placed them."""
-        first = tensors[0]
-        second = next(each for each in tensors if each.place != first.place)
-        one, two = _described(first.owned, first.place), _described(second.owned, second.place)
-        return refuse(
-            "device-mix",
-            f"{what} would get {one}, and {two}",
-            span,
-            labels=tuple(
-                Label(each.owned.rule, f"the rule of `{each.owned.name}`")
-                for each in (first, second)
-                if each.owned is not None and each.owned.rule is not None
-            ),
-            notes=self.trail.notes(),
-            help="parameters and buffers stay where they are: place both on one device",
-        )
-
-
-def _described(owned: Owned | None, place: str) -> str:
-    return f"`{owned.name}` on {place}" if owned is not None else f"a value on {place}"
-
-
-def moved(value: Any, target: str) -> Any:
-    """Return a nested value with its tensors on a device."""
-    return map_tensors(lambda t: put(t, target) if isinstance(t, Placed) and t.place != target else t, value)
-
-
-def text_of(state: State, steps: Sequence[str]) -> str:
-    """Return the expression that reaches a part of a layer from `self`."""
-    return ast.unparse(path(state, [Step(step) for step in steps]))

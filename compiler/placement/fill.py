@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from compiler.devices import AUTO
-from compiler.plan import Plan
+from compiler.rules.plan import Plan
 from compiler.rules.table import TensorRow
 
 Path = tuple[str, ...]
 Room = tuple[str, float]
-"""A device, and the bytes that there are for the model on it."""
+"""A device, and the bytes that the model may take on it."""
 
 
 @dataclass(eq=False)

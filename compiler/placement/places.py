@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from compiler.infer.placed import Owned
-from compiler.plan import Decision, Plan
+from compiler.rules.plan import Decision, Plan
 from spec_schema.source import Span
 
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from compiler.catalogue.operation_table import FACTORIES
-from compiler.emit.groups import group_key
 from compiler.infer.calls import parts
-from compiler.infer.cells import Cell
 from compiler.infer.interpreter import Interpreter
+from compiler.infer.module_references import ModuleReference
 from compiler.infer.placed import Placed, map_tensors, place_of, placed_in, put
 from compiler.infer.states import BlockState
-from compiler.placement.moves import Follow, Slot, position
-
-if TYPE_CHECKING:
-    from compiler.placement.check import PlacedEngine
+from compiler.placement.groups import group_key
+from compiler.placement.routes import Router
+from compiler.placement.transfers import Follow, Slot, position
 
 STRUCTURAL = frozenset({"len", "zip", "enumerate", "reversed", "range"})
 """Functions over lists, which leave the tensors in them alone."""
@@ -28,10 +26,10 @@ CPU = "cpu"
 class PlacedInterpreter(Interpreter):
     """Runs one program of a block whose tensors are on several devices."""
 
-    engine: PlacedEngine
+    engine: Router
     state: BlockState
 
-    def inputs(self, node: ast.Call, cell: Cell) -> tuple[list[Any], dict[str, Any]]:
+    def inputs(self, node: ast.Call, cell: ModuleReference) -> tuple[list[Any], dict[str, Any]]:
         arguments, keywords = super().inputs(node, cell)
         values = [*arguments, *keywords.values()]
         target = self.engine.target(cell.state, values)
@@ -46,7 +44,7 @@ class PlacedInterpreter(Interpreter):
         ]
         return sent[: len(arguments)], dict(zip(keywords, sent[len(arguments) :], strict=True))
 
-    def _layer_follow(self, written: ast.AST, called: str, cell: Cell) -> list[Follow]:
+    def _layer_follow(self, written: ast.AST, called: str, cell: ModuleReference) -> list[Follow]:
         """Return the layer as what its input follows, if its parameters tell where it is in every copy."""
         tells = isinstance(written, ast.Name) and self.engine.tells(cell.state)
         return [Follow(False, called, layer=True)] if tells else []
@@ -171,7 +169,7 @@ class PlacedInterpreter(Interpreter):
 
 
 def _over_tensors(operands: Sequence[Any]) -> bool:
-    """Say whether an operator computes with tensors, and is not one over lists of them."""
+    """Return whether an operator computes with tensors, rather than with lists of them."""
     plain = (Tensor, bool, int, float, complex)
     return isinstance(operands[0], Tensor) or (
         isinstance(operands[0], plain) and any(isinstance(each, Tensor) for each in operands)

@@ -21,7 +21,7 @@ Steps = tuple[str | int, ...]
 
 
 def borrows(items: Iterable[Item]) -> bool:
-    """Say whether a list runs a layer that is not its own."""
+    """Return whether a list runs a layer that is not its own."""
     items = list(items)
     own = {item.name for item in items}
     return any(isinstance(item.node, Reuse) and item.node.name not in own for item in items)
@@ -75,10 +75,10 @@ class _WriteOut(ast.NodeTransformer):
             ast.copy_location(value, node)
         return ast.fix_missing_locations(value)
 
-    def _layer(self, title: str, step: str | int) -> ast.expr:
+    def _layer(self, name: str, step: str | int) -> ast.expr:
         if isinstance(step, str):
             return ast.Name(step, ast.Load())
-        return ast.Subscript(ast.Name(title, ast.Load()), ast.Constant(step), ast.Load())
+        return ast.Subscript(ast.Name(name, ast.Load()), ast.Constant(step), ast.Load())
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id in self.lists:

@@ -33,7 +33,7 @@ def nodes_of(definition: Definition) -> list[LayerNode]:
 
 
 def parts_of(node: LayerNode | Splice) -> list[LayerNode | Splice]:
-    """Return the nodes directly inside of one, but for those of a block that is written in its place."""
+    """Return the nodes directly inside a node, except those of a block that is written in place."""
     match node:
         case Sequence() | Splice():
             return [item.node for item in node.items]

@@ -28,23 +28,24 @@ from compiler.resolve.rules import read_rules
 from compiler.resolve.signatures import read_signature
 from compiler.resolve.values import check_names, read_value
 from spec_schema import document as doc
+from spec_schema import layer_nodes as form
 from spec_schema.diagnostics import Diagnostic, Label, SpecError
 from spec_schema.grammar import Expression, Program, parse_expression, parse_program, parse_value
-from spec_schema.reader import Items, Scalar
+from spec_schema.reader import Scalar
 from spec_schema.source import Span
 from spec_schema.tensors import TRAINABLE, TensorType, parse_tensor
 
 BODY = (
     doc.Body
     | Scalar
-    | doc.SequenceNode
-    | doc.Repeat
-    | doc.SplicedRepeat
-    | doc.Parallel
-    | doc.Residual
-    | doc.Choice
-    | doc.SplicedChoice
-    | doc.LongCall
+    | form.SequenceNode
+    | form.Repeat
+    | form.SplicedRepeat
+    | form.Parallel
+    | form.Residual
+    | form.Choice
+    | form.SplicedChoice
+    | form.LongCall
 )
 
 
@@ -93,11 +94,11 @@ class DefinitionReader:
         )
 
     def _content(self, body: BODY) -> BlockBody:
-        if isinstance(body, doc.Residual):
+        if isinstance(body, form.Residual):
             return self.reader.residual_body(body)
-        if isinstance(body, doc.Parallel):
+        if isinstance(body, form.Parallel):
             return self.reader.parallel_body(body)
-        nodes = body.root if isinstance(body, doc.SequenceNode) else [body]
+        nodes = body.root if isinstance(body, form.SequenceNode) else [body]
         items = self.reader.items(nodes)
         return SequenceBody(items, reuses(items))
 
@@ -135,7 +136,7 @@ class DefinitionReader:
         return layers
 
     def _layer(self, name: str, node: object) -> LayerNode | None:
-        if not isinstance(node, doc.SequenceNode):
+        if not isinstance(node, form.SequenceNode):
             return self.reader.named_layer(node)
         try:
             return self.reader.layer_list(name, node)
@@ -178,9 +179,9 @@ class DefinitionReader:
             self._check_entry(kind, node, place)
         if kind == "parameter" and node_type is not None and node_type.dtype not in TRAINABLE:
             self.problems.append(_untrainable(name, node_type))
-        known = self.reader.values | {entry.name for entry in self.inputs} | {"shape"}
+        known = self.reader.values | {entry.name for entry in self.inputs} | {"shape"}  # `x.shape[1]`
         for dimension in node_type.dimensions if node_type else ():
-            self.problems.extend(_check_dimension(dimension, known, self.scope))
+            self.problems.extend(check_names(dimension, known, self.scope))
         return TensorEntry(name, kind, node_type, init, value, persistent, place)
 
     def _check_entry(self, kind: str, node: doc.TensorEntry, place: Span) -> None:
@@ -290,14 +291,6 @@ def _untrainable(name: str, declared: TensorType) -> Diagnostic:
     )
 
 
-def _check_dimension(dimension: Expression, known: set[str], scope: Scope) -> list[Diagnostic]:
-    """Check the names of a dimension, which may read the shape of an input."""
-    return check_names(dimension, known, scope)
-
-
 def default_inputs(span: Span) -> tuple[Input, ...]:
     """Return the inputs of a block that declares none."""
     return (Input(DEFAULT_INPUT, None, span),)
-
-
-__all__ = ["DefinitionReader", "Items", "default_inputs"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from compiler.catalogue.unsafe import UNSAFE_ATTRIBUTES
 from compiler.program import NameTemplate
-from compiler.verify import UNSAFE_ATTRIBUTES
 from spec_schema.diagnostics import Diagnostic, refuse
 from spec_schema.grammar import Expression, parse_expression
 from spec_schema.names import name_problem
@@ -64,10 +64,13 @@ MODULE_ATTRIBUTES = frozenset(
     "register_backward_hook register_buffer register_forward_hook register_forward_pre_hook "
     "register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook "
     "register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook "
-    "register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to to_empty "
+    "register_state_dict_pre_hook requires_grad_ reset_parameters set_extra_state set_submodule share_memory "
+    "state_dict to to_empty "
     "train training type xpu zero_grad".split()
 )
-"""The public attributes of `nn.Module`, which no layer may bear; a test compares them with torch's."""
+"""The public attributes of `nn.Module`, which no layer may bear, and the method that gives a class its first values.
+
+A test compares them with torch's."""
 OF_CONTAINERS = {
     "Sequential": frozenset("append extend insert pop".split()),
     "ModuleDict": frozenset("clear items keys pop update values".split()),

@@ -18,7 +18,7 @@ Node = TypeVar("Node", bound=ast.AST)
 
 
 def follow_mode(program: Program, names: ProgramNames, problems: list[Diagnostic]) -> Program:
-    """Return a program whose operations ask for the mode where their calls do not say it.
+    """Return a program whose operations ask for the mode where their calls do not give it.
 
     `dropout(x)` gets `training=training`, and a rate of dropout becomes `rate if training else 0.0`. Where the
     block gives the name of the mode to another value, such a call is a problem.
@@ -73,7 +73,7 @@ def _followers(roots: Iterable[ast.AST], is_operation: IsOperation) -> Iterator[
 
 
 def leaves_mode_open(call: ast.Call) -> bool:
-    """Say whether the mode decides what a call does, and the call does not say it."""
+    """Return whether the mode decides what a call does, and the call does not give it."""
     assert isinstance(call.func, ast.Name)
     value = _mode_argument(call)
     if MODE_ARGUMENTS[call.func.id][0] == TRAINING:

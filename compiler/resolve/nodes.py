@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
-from compiler.catalogue.operation_table import METHODS
 from compiler.program import (
     Call,
-    CallKind,
     Choice,
     Definition,
     Inline,
@@ -33,23 +29,17 @@ from compiler.program import (
 from compiler.program import Sequence as SequenceOf
 from compiler.resolve.borrow import Steps, borrows, split
 from compiler.resolve.captures import captured_names
+from compiler.resolve.layer_calls import CallReader
 from compiler.resolve.layer_names import TEMPLATE, check_layer_name, read_template
 from compiler.resolve.values import (
-    PARAMETRISATIONS,
-    changes_a_layer,
     check_names,
-    is_type,
-    read_arguments,
-    read_long_arguments,
     read_value,
-    unknown_type,
 )
-from spec_schema import document as doc
+from spec_schema import layer_nodes as form
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
-from spec_schema.grammar import Expression, parse_expression
+from spec_schema.grammar import parse_expression
 from spec_schema.reader import Scalar
 from spec_schema.source import Span
-from spec_schema.suggest import did_you_mean
 
 DEFAULT_INPUT = "x"
 Read = TypeVar("Read")
@@ -86,104 +76,28 @@ class NodeReader:
     def _read(self, node: object) -> LayerNode:
         match node:
             case Scalar():
-                return self._call_text(node)
-            case doc.SequenceNode():
+                return self._calls().read(parse_expression(node))
+            case form.SequenceNode():
                 return self._sequence(node)
-            case doc.Repeat():
+            case form.Repeat():
                 return self._repeat(node)
-            case doc.SplicedRepeat() | doc.SplicedChoice():
+            case form.SplicedRepeat() | form.SplicedChoice():
                 spliced = self._spliced(node)
                 return SequenceOf((Item(None, spliced, spliced.span),), node.span)
-            case doc.Parallel():
+            case form.Parallel():
                 return self._parallel(node)
-            case doc.Residual():
+            case form.Residual():
                 return self._residual(node)
-            case doc.Choice():
+            case form.Choice():
                 return self._choice(node)
-            case doc.LongCall():
-                return self._long_call(node)
-            case doc.NamedItem():
+            case form.LongCall():
+                return self._calls().read_long(node)
+            case form.NamedItem():
                 raise self._stray_name(node)
         raise AssertionError(node)
 
-    # Calls.
-
-    def _call_text(self, scalar: Scalar) -> LayerNode:
-        return self.call(parse_expression(scalar))
-
-    def call(self, expression: Expression) -> LayerNode:
-        """Read `Linear(3 * dim)`, `ReLU`, `flatten(1)` or the name of a layer."""
-        tree = expression.tree
-        function, written = (tree.func, tree) if isinstance(tree, ast.Call) else (tree, None)
-        name = _dotted(function)
-        if name is not None and name.count(".") > 1:
-            raise SpecError([self._unknown_operation(name, expression.span(function))])
-        if name is None:
-            raise refuse(
-                "not-a-layer",
-                "this is not a layer",
-                expression.place,
-                help="write a layer, a block or an operation: `Linear(10)`, `ReLU`, `flatten(1)`",
-            )
-        place = expression.span(function)
-        if written is None and name in self.layers:
-            return Reuse(name, place)
-        if (
-            written is not None
-            and name in self.layers
-            and name not in OPERATIONS
-            and not is_type(name, self.scope)
-        ):
-            raise refuse(
-                "not-a-layer",
-                f"`{name}` is a layer already: its arguments are given where it is named",
-                place,
-                help=f"write `{name}` to use it again",
-            )
-        kind = self._kind(name, expression, function)
-        arguments = read_arguments(expression, written)
-        for argument in arguments:
-            self.problems.extend(check_names(argument.value, self.values, self.scope))
-        return Call(kind, name, arguments, expression.place, place, self.scope)
-
-    def _kind(self, name: str, expression: Expression, function: ast.AST) -> CallKind:
-        if name in self.values:
-            return "recipe"
-        if name in self.scope.block_names:
-            return "block"
-        if name in self.scope.plugins.layers or is_type(name, self.scope):
-            return "layer"
-        if name in OPERATIONS or name in self.scope.plugins.operations or name in METHODS:
-            return "operation"
-        if name[:1].isupper() and "." not in name:
-            raise SpecError([unknown_type(name, expression, function, self.scope)])
-        raise SpecError([self._unknown_operation(name, expression.span(function))])
-
-    def _unknown_operation(self, name: str, place: Span) -> Diagnostic:
-        last = name.rpartition(".")[2]
-        if last != name and (is_type(last, self.scope) or last in OPERATIONS):
-            help = f"write `{last}`: it has no prefix here"
-            return Diagnostic(
-                "unknown-operation", f"there is no layer or operation `{name}`", place, help=help
-            )
-        if last in PARAMETRISATIONS:
-            return changes_a_layer(last, place)
-        candidates = [*self.layers, *OPERATIONS, *self.scope.plugins.operations]
-        near = did_you_mean(name, candidates)
-        as_type = did_you_mean(name[:1].upper() + name[1:], [*self.scope.block_names])
-        help_text = f"did you mean `{near or as_type}`?" if near or as_type else None
-        return Diagnostic(
-            "unknown-operation", f"there is no layer or operation `{name}` here", place, help=help_text
-        )
-
-    def _long_call(self, node: doc.LongCall) -> LayerNode:
-        bare = self.call(parse_expression(node.layer))
-        if not isinstance(bare, Call):
-            raise refuse("not-a-layer", f"`{node.layer.text}` is a layer already", node.layer.span)
-        arguments = read_long_arguments(node)
-        for argument in arguments:
-            self.problems.extend(check_names(argument.value, self.values, self.scope))
-        return replace(bare, arguments=arguments, span=node.span)
+    def _calls(self) -> CallReader:
+        return CallReader(self.scope, self.values, self.layers, self.problems)
 
     # Forms.
 
@@ -200,10 +114,10 @@ class NodeReader:
         return tuple(items)
 
     def _item(self, node: object, seen: dict[str, Span]) -> Item | None:
-        if isinstance(node, doc.SplicedRepeat | doc.SplicedChoice):
+        if isinstance(node, form.SplicedRepeat | form.SplicedChoice):
             spliced = self._noted(lambda: self._spliced(node))
             return None if spliced is None else Item(None, spliced, spliced.span)
-        if not isinstance(node, doc.NamedItem):
+        if not isinstance(node, form.NamedItem):
             read = self.read(node)
             return None if read is None else Item(None, read, read.span)
         name, place = node.name.text, node.name.span
@@ -220,7 +134,7 @@ class NodeReader:
         self.layers.add(name)
         return None if read is None else Item(name, read, place)
 
-    def _labelled(self, node: doc.NamedItem) -> Item | None:
+    def _labelled(self, node: form.NamedItem) -> Item | None:
         """Read an item whose name is a template."""
         label, read = self._noted(lambda: self._template(node.name)), self.read(node.node)
         return None if read is None or label is None else Item(None, read, node.name.span, label)
@@ -231,7 +145,7 @@ class NodeReader:
             self.problems.extend(check_names(part, self.values, self.scope))
         return label
 
-    def _sequence(self, node: doc.SequenceNode) -> LayerNode:
+    def _sequence(self, node: form.SequenceNode) -> LayerNode:
         outside = set(self.layers)
         items = self.items(node.root)
         return self.sequence(items, outside, node.span)
@@ -246,14 +160,14 @@ class NodeReader:
         self.problems.append(Diagnostic("borrowed-layer", message, read.span, help=help))
         return None
 
-    def layer_list(self, title: str, node: doc.SequenceNode) -> LayerNode:
+    def layer_list(self, name: str, node: form.SequenceNode) -> LayerNode:
         """Read a list that is a named layer of a block, and so may run other layers of the block."""
         outside = set(self.layers)
         items = self.items(node.root)
         parts = split(items) if borrows(items) else None
         if parts is None:
             return self.sequence(items, outside, node.span)
-        own, self.borrowing[title] = parts
+        own, self.borrowing[name] = parts
         return SequenceOf(own, node.span)
 
     def sequence(self, items: tuple[Item, ...], outside: set[str], span: Span) -> LayerNode:
@@ -277,7 +191,7 @@ class NodeReader:
                     )
                 )
 
-    def _repeat(self, node: doc.Repeat) -> LayerNode:
+    def _repeat(self, node: form.Repeat) -> LayerNode:
         over, names, inner = self._copies(node)
         of = inner.read(node.of)
         label = inner._template(node.name) if node.name else None
@@ -285,7 +199,7 @@ class NodeReader:
             raise SpecError([])
         return Repeat(over, names, of, label, node.span, self.scope)
 
-    def _copies(self, node: doc.Copies) -> tuple[ValueTree, tuple[str, ...], NodeReader]:
+    def _copies(self, node: form.Copies) -> tuple[ValueTree, tuple[str, ...], NodeReader]:
         """Return what a repeat goes over, the names that it binds, and the reader of what it holds."""
         over = read_value(node.source("repeat"))
         names = self._bindings(node)
@@ -294,8 +208,8 @@ class NodeReader:
         inner = replace(self, values=self.values | bound, own=self.own | bound, layers=set(), borrowing={})
         return over, names, inner
 
-    def _spliced(self, node: doc.SplicedRepeat | doc.SplicedChoice) -> Repeat | Choice:
-        if isinstance(node, doc.SplicedRepeat):
+    def _spliced(self, node: form.SplicedRepeat | form.SplicedChoice) -> Repeat | Choice:
+        if isinstance(node, form.SplicedRepeat):
             over, names, inner = self._copies(node)
             inner.layers = set(self.layers)
             return Repeat(over, names, inner._splice(node.splice), None, node.span, self.scope)
@@ -304,9 +218,9 @@ class NodeReader:
         otherwise = self._splice(node.else_) if node.else_ is not None else None
         return Choice(condition, self._splice(node.splice), otherwise, node.span)
 
-    def _splice(self, node: doc.LayerNode) -> Splice:
+    def _splice(self, node: form.LayerNode) -> Splice:
         """Read a list whose items stand in the list around it; one node is a list of one item."""
-        items = self.items(node.root if isinstance(node, doc.SequenceNode) else [node])
+        items = self.items(node.root if isinstance(node, form.SequenceNode) else [node])
         for item in items:
             if isinstance(item.node, Reuse):
                 help = "write the list out, or a `forward` program, which can call one layer many times"
@@ -318,25 +232,25 @@ class NodeReader:
                 )
         return Splice(items, node.span)
 
-    def _bindings(self, node: doc.Copies) -> tuple[str, ...]:
+    def _bindings(self, node: form.Copies) -> tuple[str, ...]:
         if node.as_ is None:
             return ()
         return tuple(name.text for name in (node.as_ if isinstance(node.as_, list) else [node.as_]))
 
-    def _residual(self, node: doc.Residual) -> LayerNode:
+    def _residual(self, node: form.Residual) -> LayerNode:
         return self.inline(self.residual_body(node), "Residual", node.at("residual"))
 
-    def residual_body(self, node: doc.Residual) -> ResidualBody:
-        inner = node.residual.root if isinstance(node.residual, doc.SequenceNode) else [node.residual]
+    def residual_body(self, node: form.Residual) -> ResidualBody:
+        inner = node.residual.root if isinstance(node.residual, form.SequenceNode) else [node.residual]
         outside = set(self.layers)
         items = self.items(inner)
         self._refuse_borrowed(items, outside)
         return ResidualBody(items, self._combine(node.combine) if node.combine else None)
 
-    def _parallel(self, node: doc.Parallel) -> LayerNode:
+    def _parallel(self, node: form.Parallel) -> LayerNode:
         return self.inline(self.parallel_body(node), "Parallel", node.span)
 
-    def parallel_body(self, node: doc.Parallel) -> ParallelBody:
+    def parallel_body(self, node: form.Parallel) -> ParallelBody:
         pairs: list[tuple[str | None, object]] = (
             [(None, branch) for branch in node.parallel]
             if isinstance(node.parallel, list)
@@ -355,7 +269,7 @@ class NodeReader:
         return ParallelBody(tuple(branches), self._combine(node.combine))
 
     def _combine(self, scalar: Scalar) -> Call:
-        call = self.call(parse_expression(scalar))
+        call = self._calls().read(parse_expression(scalar))
         if not (isinstance(call, Call) and call.kind == "operation"):
             raise refuse(
                 "not-an-operation",
@@ -365,7 +279,7 @@ class NodeReader:
             )
         return call
 
-    def _choice(self, node: doc.Choice) -> LayerNode:
+    def _choice(self, node: form.Choice) -> LayerNode:
         condition = parse_expression(node.if_)
         self.problems.extend(check_names(condition, self.values, self.scope))
         then = self.read(node.then)
@@ -390,7 +304,7 @@ class NodeReader:
         definition = Definition(f"{self.path}{what}", parameters, {}, inputs, body, Rules(), self.scope, span)
         return Inline(definition, captured, span)
 
-    def _stray_name(self, node: doc.NamedItem) -> SpecError:
+    def _stray_name(self, node: form.NamedItem) -> SpecError:
         return refuse(
             "not-a-layer",
             "a named item stands in a list only",
@@ -400,15 +314,5 @@ class NodeReader:
 
 
 def reuses(items: Iterable[Item]) -> bool:
-    """Say whether an item of a sequence is a layer that runs again."""
+    """Return whether an item of a sequence is a layer that runs again."""
     return any(isinstance(item.node, Reuse) for item in items)
-
-
-def _dotted(node: ast.AST) -> str | None:
-    """Return `relu` or `fft.rfft` of a name or a dotted name."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        owner = _dotted(node.value)
-        return owner and f"{owner}.{node.attr}"
-    return None

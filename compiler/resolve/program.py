@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from compiler.catalogue.plugins import Registry
 from compiler.load import Loaded
 from compiler.program import (
-    Definition,
-    Input,
-    ModelInput,
-    ModuleBody,
     Parameter,
     ResolvedProgram,
     Scope,
@@ -20,21 +17,17 @@ from compiler.program import (
 from compiler.resolve.bare_names import bare_names
 from compiler.resolve.cycles import cycles
 from compiler.resolve.definitions import DefinitionReader, default_inputs
-from compiler.resolve.rules import read_rules
+from compiler.resolve.model import read_model
+from compiler.resolve.model_inputs import read_inputs, size_of
 from compiler.resolve.signatures import read_signature
 from compiler.resolve.values import check_names, free_names, read_value
-from spec_schema.bounds import bindings
 from spec_schema.clock import stage
-from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
+from spec_schema.diagnostics import Diagnostic, Label, SpecError
 from spec_schema.evaluate import evaluate
-from spec_schema.grammar import Expression, parse_expression
+from spec_schema.grammar import Expression
 from spec_schema.reader import Node, Scalar
-from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
-from spec_schema.tensors import TensorType, parse_tensor
 
-DEFAULT_SIZES = {"batch": 2}
-DEFAULT_SIZE = 16
 REGISTERED = frozenset({"unknown-layer", "unknown-operation"})
 """Names that mean nothing here may be those of a plugin: while a required one is missing they are not reported."""
 
@@ -48,8 +41,8 @@ def resolve(loaded: Loaded, plugins: Registry) -> ResolvedProgram:
     """
     problems: list[Diagnostic] = []
     scope = _resolve_file(loaded, plugins, problems, {})
-    inputs, sizes, size_spans = _inputs(loaded, scope, problems)
-    model = _model(loaded, scope, problems)
+    inputs, sizes, size_spans = read_inputs(loaded.document, scope, problems)
+    model = read_model(loaded, scope, problems)
     if model is not None:
         problems.extend(bare_names([model], scope))
     missing = _requirements(loaded, plugins)
@@ -60,7 +53,15 @@ def resolve(loaded: Loaded, plugins: Registry) -> ResolvedProgram:
     if problems or model is None:
         raise SpecError(_distinct(problems))
     return ResolvedProgram(
-        model.name, loaded.document, scope, model, inputs, sizes, size_spans, loaded.document.train
+        model.name,
+        loaded.document,
+        scope,
+        model,
+        inputs,
+        sizes,
+        size_spans,
+        loaded.document.train,
+        scope.variables,
     )
 
 
@@ -108,9 +109,26 @@ def _variables(loaded: Loaded, scope: Scope, problems: list[Diagnostic]) -> None
             if found:
                 raise SpecError(found)
             scope.variables[name] = value_of(tree, scope.variables)
+            scope.variable_trees[name] = tree
         except SpecError as error:
             problems.extend(error.diagnostics)
             failed.add(name)
+
+
+def with_variables(program: ResolvedProgram, values: Mapping[str, object]) -> ResolvedProgram:
+    """Return a program with other values of its variables; what the spec computes from them is computed again.
+
+    Raises:
+        SpecError: something cannot be computed.
+    """
+    found: dict[str, object] = {}
+    for name, tree in program.scope.variable_trees.items():
+        found[name] = values[name] if name in values else value_of(tree, found)
+    sizes = {
+        name: size_of(name, program.document.dims[name], found) if name in program.document.dims else size
+        for name, size in program.sizes.items()
+    }
+    return replace(program, variables=found, sizes=sizes)
 
 
 def value_of(tree: ValueTree, names: Mapping[str, object]) -> Any:
@@ -191,169 +209,6 @@ def _declare(
         reader = DefinitionReader(name, parameters, scope, at.span, default_inputs(at.span))
         readers[name] = (key, reader)
     return readers
-
-
-def _inputs(
-    loaded: Loaded, scope: Scope, problems: list[Diagnostic]
-) -> tuple[tuple[ModelInput, ...], dict[str, int], dict[str, Span]]:
-    inputs = []
-    sizes: dict[str, int] = {}
-    spans: dict[str, Span] = {}
-    for name, text in loaded.document.inputs.items():
-        try:
-            tensor = parse_tensor(text)
-        except SpecError as error:
-            problems.extend(error.diagnostics)
-            continue
-        inputs.append(ModelInput(name, tensor))
-        for symbol, place in _symbols(tensor, scope):
-            sizes.setdefault(symbol, DEFAULT_SIZES.get(symbol, DEFAULT_SIZE))
-            spans.setdefault(symbol, place)
-    given = loaded.document.keys_of("dims")
-    problems.extend(_misspelt(spans, given, scope))
-    for name, size in loaded.document.dims.items():
-        place = given[name].span
-        if name not in sizes and len(inputs) == len(
-            loaded.document.inputs
-        ):  # else it may be of a refused one
-            near = did_you_mean(name, sizes)
-            problems.append(
-                Diagnostic(
-                    "unused-dimension",
-                    f"no input has a dimension `{name}`",
-                    place,
-                    help=f"did you mean `{near}`?" if near else None,
-                )
-            )
-        try:
-            sizes[name], spans[name] = _size(name, size, scope), place
-        except SpecError as error:
-            problems.extend(error.diagnostics)
-    return tuple(inputs), sizes, spans
-
-
-def _misspelt(symbols: Mapping[str, Span], declared: Container[str], scope: Scope) -> Iterator[Diagnostic]:
-    """Yield a diagnostic for each open dimension that is probably a variable with a slip in it."""
-    for symbol, place in symbols.items():
-        near = did_you_mean(symbol, (name for name in scope.variables if _may_be_slip(symbol, name)))
-        if near is not None and symbol not in declared and symbol not in DEFAULT_SIZES:
-            yield Diagnostic(
-                "near-variable",
-                f"`{symbol}` would be an open dimension, and there is a variable `{near}`",
-                place,
-                help=f"did you mean `{near}`? If not, declare the dimension: `dims: {{{symbol}: {DEFAULT_SIZE}}}`",
-            )
-
-
-def _may_be_slip(symbol: str, variable: str) -> bool:
-    """Whether one name may be the other, misspelt: short names and numbered ones differ on purpose."""
-    numbered = symbol.rstrip("0123456789") == variable.rstrip("0123456789")
-    return min(len(symbol), len(variable)) > 2 and abs(len(symbol) - len(variable)) < 2 and not numbered
-
-
-def _size(name: str, written: Scalar, scope: Scope) -> int:
-    """Return the example size of a dimension."""
-    expression = parse_expression(written)
-    found = check_names(expression, scope.variables, scope)
-    if found:
-        raise SpecError(found)
-    size = evaluate(expression, scope.variables)
-    if not (type(size) is int and 0 < size < 2**31):
-        message = f"`{name}` is {size!r}, and a size is a whole number from 1 on"
-        raise refuse("bad-size", message, written.span, notes=bindings(expression.tree, scope.variables))
-    return size
-
-
-def _symbols(tensor: TensorType, scope: Scope) -> list[tuple[str, Span]]:
-    """Return the names in the dimensions of an input that are no variables."""
-    return [
-        (name, dimension.place)
-        for dimension in tensor.dimensions
-        for name in sorted(free_names(dimension))
-        if name not in scope.variables
-    ]
-
-
-def _model(loaded: Loaded, scope: Scope, problems: list[Diagnostic]) -> Definition | None:
-    document = loaded.document
-    if document.model is None:
-        problems.append(
-            Diagnostic(
-                "missing-key",
-                "the key `model` is missing",
-                _top(loaded),
-                notes=("a spec without a model can only be imported",),
-            )
-        )
-        return None
-    if not document.inputs:
-        problems.append(
-            Diagnostic(
-                "missing-key",
-                "the key `inputs` is missing",
-                _top(loaded),
-                help='declare each input: `inputs: {x: "float[batch, 20]"}`',
-            )
-        )
-        return None
-    place = document.at("model")
-    names = tuple(Input(name, None, text.span) for name, text in document.inputs.items())
-    title = loaded.title
-    if title in scope.block_names:
-        title += "Model"
-    reader = DefinitionReader(title, (), scope, place, names)
-    model = reader.read(document.model)
-    problems.extend(reader.problems)
-    own = read_rules(document, scope, problems, model.variables)
-    merged = type(own)(
-        (*model.rules.init, *own.init),
-        (*model.rules.share, *own.share),
-        (*model.rules.freeze, *own.freeze),
-        own.placement,
-    )
-    problems.extend(_single_input(model, names))
-    scope.model = Definition(
-        model.name,
-        (),
-        model.variables,
-        model.inputs,
-        model.body,
-        merged,
-        scope,
-        place,
-        document.doc.text if document.doc else model.doc,
-    )
-    return scope.model
-
-
-def _top(loaded: Loaded) -> Span:
-    return loaded.document.at("spec")
-
-
-def _single_input(model: Definition, inputs: tuple[Input, ...]) -> list[Diagnostic]:
-    """Check that the inputs of the model fit its body."""
-    declared = {entry.name for entry in inputs}
-    if isinstance(model.body, ModuleBody) and model.body.program is not None:
-        return [
-            Diagnostic(
-                "unknown-input",
-                f"the spec declares no input `{entry.name}`",
-                entry.span,
-                notes=(f"inputs: {', '.join(sorted(declared))}",),
-            )
-            for entry in model.inputs
-            if entry.name not in declared
-        ]
-    if len(inputs) < 2:
-        return []
-    return [
-        Diagnostic(
-            "several-inputs",
-            f"a sequence takes one input, and the spec declares {len(inputs)}",
-            inputs[1].span,
-            help="write the model as `layers:` and a `forward:` program",
-        )
-    ]
 
 
 def _requirements(loaded: Loaded, plugins: Registry) -> list[Diagnostic]:

@@ -14,11 +14,12 @@ from compiler.program import Scope
 from compiler.resolve.values import PARAMETRISATIONS, changes_a_layer, is_type
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, Label
-from spec_schema.evaluate import FUNCTIONS, PYTHON_WORDS, no_python_word
+from spec_schema.evaluate import FUNCTIONS
 from spec_schema.forms import in_place
 from spec_schema.grammar import Source
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
+from spec_schema.unknown_names import PYTHON_WORDS, no_python_word
 
 ATTRIBUTES = frozenset({"shape", "dtype", "device", "ndim", "T", "mT"})
 """The attributes of a tensor that a program may read."""
@@ -208,7 +209,7 @@ class _Checker:
     # Names that mean nothing.
 
     def _foreign(self, node: ast.Attribute) -> bool:
-        """Say whether a dotted name, such as `torch.relu`, starts with a name that means nothing."""
+        """Return whether a dotted name, such as `torch.relu`, starts with a name that means nothing."""
         root = _root(node)
         return root is not None and not self._known(root.id)
 

@@ -10,19 +10,19 @@ from typing import TypeVar
 from compiler.devices import device_problem
 from compiler.program import InitRule, PlacementRule, Rules, Scope, SelectorRule, ShareGroup
 from compiler.resolve.checkpoint_form import read_long_form
-from compiler.resolve.values import check_names
+from compiler.resolve.values import check_names, free_names
 from spec_schema.diagnostics import Diagnostic, SpecError
-from spec_schema.document import (
+from spec_schema.document import Document
+from spec_schema.grammar import Expression, parse_expression
+from spec_schema.reader import Entries, Items, Node, Scalar
+from spec_schema.rule_sections import (
     CONDITIONAL,
     ConditionalPlacement,
-    Document,
     PlacementEntry,
     PlacementNode,
     RuleBearer,
     rule_kind,
 )
-from spec_schema.grammar import Expression, parse_expression
-from spec_schema.reader import Entries, Items, Node, Scalar
 from spec_schema.selectors import read_selector
 from spec_schema.suggest import did_you_mean
 from spec_schema.tensors import DTYPES, FLOATS
@@ -51,6 +51,7 @@ def read_rules(
             problems.extend(check_names(tuple(index.expressions), known, scope))
     if not is_spec:
         return rules
+    scope.deciding |= {name for condition in rules.conditions for name in free_names(condition)}
     return _attempt(problems, partial(rules.decided, scope.variables)) or Rules()
 
 

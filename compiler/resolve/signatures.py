@@ -14,7 +14,7 @@ from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.names import name_problem
 from spec_schema.reader import Scalar
 from spec_schema.syntax import parse
-from spec_schema.torn import open_brackets
+from spec_schema.unquoted_call import open_brackets
 
 P = TypeVar("P", Parameter, Input)
 PREFIX = "def "

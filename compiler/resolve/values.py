@@ -11,12 +11,13 @@ from compiler.catalogue.operation_table import CONSTANTS
 from compiler.program import Argument, Scope, ValueTree
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, refuse
-from spec_schema.document import LongCall
-from spec_schema.evaluate import FUNCTIONS, PYTHON_WORDS, unknown_value
+from spec_schema.evaluate import FUNCTIONS
 from spec_schema.grammar import Expression, parse_expression
+from spec_schema.layer_nodes import LongCall
 from spec_schema.reader import Entries, Items, Node, Scalar
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
+from spec_schema.unknown_names import PYTHON_WORDS, unknown_value
 
 PARAMETRISATIONS = frozenset({"weight_norm", "spectral_norm", "orthogonal"})
 """Functions of `torch.nn.utils` that change how a layer has its weight."""
@@ -111,7 +112,10 @@ def _free(tree: ast.AST) -> Mapping[str, ast.Name]:
 
 
 def _loads(node: ast.AST, bound: frozenset[str]) -> Iterator[ast.Name]:
-    """Yield the names that a node reads from around it. A comprehension has its own, but in what it goes over first."""
+    """Yield the names that a node reads from around it.
+
+    A comprehension binds names of its own, which the first list that it goes over does not see.
+    """
     if isinstance(node, ast.Name):
         if isinstance(node.ctx, ast.Load) and node.id not in bound:
             yield node
@@ -141,18 +145,18 @@ def check_names(value: ValueTree, known: Iterable[str], scope: Scope) -> list[Di
 
 
 def is_type(name: str, scope: Scope) -> bool:
-    """Say whether a name is a block, or a layer of the catalogue or of a plugin."""
+    """Return whether a name is a block, or a layer of the catalogue or of a plugin."""
     return name in scope.block_names or name in scope.plugins.layers or name in layer_names()
 
 
 def _unknown(expression: Expression, node: ast.Name, known: set[str], scope: Scope) -> Diagnostic:
     if node.id[:1].isupper() and node.id.lower() not in PYTHON_WORDS:
         return unknown_type(node.id, expression, node, scope)
-    return unknown_value(expression, node, known)
+    return unknown_value(expression, node, known, FUNCTIONS)
 
 
 def unknown_type(name: str, expression: Expression, node: ast.AST, scope: Scope) -> Diagnostic:
-    """Return the diagnostic for a layer type that there is not."""
+    """Return the diagnostic for an unknown layer type."""
     near = did_you_mean(
         name.removeprefix("Lazy"), [*scope.block_names, *scope.plugins.layers, *layer_names()]
     )

@@ -1,4 +1,4 @@
-"""Whether those who share one tensor agree on what it is: all that is decided for each of its names."""
+"""The agreement of those who share a tensor: all that is decided for each of its names must be equal."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from compiler.infer.states import BlockState
 from compiler.infer.values import same_form, show
-from compiler.plan import Decision
 from compiler.program import names_in
+from compiler.rules.plan import Decision
 from compiler.rules.share import Group
 from compiler.rules.table import TensorRow
 from spec_schema.diagnostics import Diagnostic, Label
@@ -60,7 +60,7 @@ def _conflict(message: str, row: TensorRow, owner: TensorRow, help_text: str) ->
 
 
 def _same_value(one: TensorRow, other: TensorRow) -> bool:
-    """Say whether two buffers are computed alike, or not at all."""
+    """Return whether two buffers are computed alike, or not at all."""
     if one.entry is other.entry and one.owner is other.owner:
         return True
     trees = [_trees(row) for row in (one, other)]

@@ -11,15 +11,15 @@ from torch import nn
 
 from compiler.infer.infer import Inferred
 from compiler.infer.states import BlockState, Leaf
-from compiler.initialisation import check_initialisation, draws, reads_checkpoint
-from compiler.placement.rules import Sites, site_problems, sites
-from compiler.plan import Decision, Initialisation, Plan, PlanRow, Tie, meta
 from compiler.program import InitRule, PlacementRule, SelectorRule, ShareGroup
 from compiler.rules.agreement import differing_names, disagreements, frozen_in_part
 from compiler.rules.defaults import default_rules
 from compiler.rules.dtype import DtypeRules, dtype_decisions, dtype_problems, dtype_rules
+from compiler.rules.initialisation import check_initialisation, draws, reads_checkpoint
 from compiler.rules.items import bind_all
 from compiler.rules.padding import padding
+from compiler.rules.placement import Sites, site_problems, sites
+from compiler.rules.plan import Decision, Initialisation, Plan, PlanRow, Tie, meta
 from compiler.rules.share import Group, resolve_shares
 from compiler.rules.table import ModuleRow, RuleScope, Table, TensorRow, expand
 from compiler.rules.unused import unused_rule
@@ -243,7 +243,7 @@ class RuleApplier:
         )
 
     def _check_losers(self) -> None:
-        """Check the rules that decide nothing too, but for what depends on the tensor that they lose."""
+        """Check the rules that decide nothing too, except for what depends on the tensor that they lose."""
         won = {key[0] for key in self.checked}
         for value, (row, candidate) in self.losers.items():
             if value not in won and not candidate.default:
@@ -317,7 +317,7 @@ class RuleApplier:
 
 
 def _is_everything(rule: InitRule | SelectorRule | PlacementRule) -> bool:
-    """Say whether a rule is a placement of the whole model, which may be one without parameters."""
+    """Return whether a rule is a placement of the whole model, which may be one without parameters."""
     return isinstance(rule, PlacementRule) and rule.selector.anchored and not rule.selector.components
 
 
@@ -340,13 +340,13 @@ def scope_names(row: TensorRow, value: Expression, values: Mapping[str, object])
     wanted = free_names(value)
     names = {name: values[name] for name in wanted if name in values}
     for name in wanted - set(names):
-        own = _layer_value(row, name)
+        own = layer_value(row, name)
         if own is not None:
             names[name] = own[0]
     return names
 
 
-def _layer_value(row: TensorRow, name: str) -> tuple[object] | None:
+def layer_value(row: TensorRow, name: str) -> tuple[object] | None:
     """Return, in a tuple, a value of the layer that holds a tensor: an argument, a fan or the shape."""
     if name == "shape":
         return (list(row.tensor.shape),)

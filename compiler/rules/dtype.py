@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from compiler.infer.dtypes import named_dtype
 from compiler.infer.states import BlockState
-from compiler.plan import Decision
 from compiler.program import PlacementRule
 from compiler.rules.items import bind
 from compiler.rules.lookup import Lookup
+from compiler.rules.plan import Decision
 from compiler.rules.table import Table, TensorRow
 from spec_schema.diagnostics import Diagnostic, Label
 
@@ -24,7 +24,7 @@ def dtype_rules(root: BlockState, table: Table) -> DtypeRules:
 
 
 def dtype_decisions(row: TensorRow, rules: DtypeRules) -> list[Decision]:
-    """Return the rules for the dtype of a tensor, of which the last won; none where it has one of its own."""
+    """Return the rules for the dtype of a tensor, the last of which won; none where the dtype is its own."""
     naming = list(rules.matching(row.steps)) if own_dtype(row) is None else []
     return [
         Decision("dtype", f"{rule.selector.text}: {rule.dtype}", rule.dtype_span, rule is naming[-1])
@@ -33,7 +33,7 @@ def dtype_decisions(row: TensorRow, rules: DtypeRules) -> list[Decision]:
 
 
 def own_dtype(row: TensorRow) -> str | None:
-    """Say why no rule gives a tensor its dtype, or return None where rules do."""
+    """Return why no rule gives a tensor its dtype, None where rules do."""
     kind = str(row.tensor.dtype).removeprefix("torch.")
     if row.entry is not None and row.entry.type is None:
         return f"has the dtype of its formula, {kind}"

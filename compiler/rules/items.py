@@ -1,4 +1,4 @@
-"""Indices in selectors: computed with the values of a block, and checked against the rows of layers that there are."""
+"""Indices in selectors: computed with the values of a block, and checked against the rows of layers."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def bind_all(scopes: Sequence[RuleScope], table: Table, used: set[object]) -> No
 
 
 def takes_nothing(bound: Selector, table: Table, at: Steps, conditional: bool) -> bool:
-    """Say whether a slice of a selector is empty on purpose: by variables, or under a condition.
+    """Return whether a slice of a selector is empty on purpose: by variables, or under a condition.
 
-    What stands around the slice is to be there all the same.
+    The components around the slice must name something all the same.
     """
     for part, around in _indexed(bound, table, at):
         counts = [row.items for row in around if row.items is not None]
@@ -66,7 +66,7 @@ def takes_nothing(bound: Selector, table: Table, at: Steps, conditional: bool) -
 
 
 def _names_some(bound: Selector, table: Table, at: Steps) -> bool:
-    """Say whether there is something that a selector of the block at some path names."""
+    """Return whether a selector of the block at some path names anything."""
     inside = (*table.modules_below(at), *table.below(at))
     return any(bound.matches(row.steps[len(at) :]) for row in inside)
 

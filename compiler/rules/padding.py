@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from compiler.catalogue.padding import padding_row
 from compiler.infer.states import Leaf
-from compiler.initialisation import reads_checkpoint
-from compiler.plan import Decision, Initialisation
-from compiler.rules.origins import find_argument
+from compiler.rules.initialisation import reads_checkpoint
+from compiler.rules.plan import Decision, Initialisation
+from compiler.rules.provenance import find_argument
 from compiler.rules.share import Group
 from compiler.rules.table import TensorRow
 from spec_schema.source import Span

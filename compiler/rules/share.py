@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from compiler.plan import Tie
 from compiler.program import SelectorRule, ShareGroup
-from compiler.rules.alike import difference
-from compiler.rules.table import ModuleRow, Place, RuleScope, Table, TensorRow
+from compiler.rules.equivalence import difference
+from compiler.rules.plan import Tie
+from compiler.rules.table import ModuleRow, RuleScope, Table, TableRow, TensorRow
 from compiler.rules.unused import unused_selector
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, Label
@@ -35,7 +35,7 @@ class _Sharing:
     ties: list[Tie] = field(default_factory=list)
 
     def apply(self, scope: RuleScope, rule: ShareGroup) -> None:
-        targets: list[tuple[Place, SelectorRule]] = []
+        targets: list[tuple[TableRow, SelectorRule]] = []
         matched = True
         check_time(rule.span)
         for selector in rule.selectors:
@@ -59,18 +59,18 @@ class _Sharing:
             check_time(rule.span)
             self._tie(scope, rule, targets[0], (place, selector))
 
-    def _targets(self, scope: RuleScope, rule: SelectorRule) -> list[Place]:
+    def _targets(self, scope: RuleScope, rule: SelectorRule) -> list[TableRow]:
         depth = len(scope.steps)
         selector = scope.selector(rule)
-        inside: list[Place] = [*self.table.modules_below(scope.steps), *self.table.below(scope.steps)]
+        inside: list[TableRow] = [*self.table.modules_below(scope.steps), *self.table.below(scope.steps)]
         return sorted((p for p in inside if selector.names(p.steps[depth:])), key=_by_name)
 
     def _tie(
         self,
         scope: RuleScope,
         rule: ShareGroup,
-        owner: tuple[Place, SelectorRule],
-        alias: tuple[Place, SelectorRule],
+        owner: tuple[TableRow, SelectorRule],
+        alias: tuple[TableRow, SelectorRule],
     ) -> None:
         first, second = owner[0], alias[0]
         if (
@@ -92,7 +92,7 @@ class _Sharing:
         )
 
     def _pairs(
-        self, first: Place, second: Place, rule: SelectorRule, owner: SelectorRule
+        self, first: TableRow, second: TableRow, rule: SelectorRule, owner: SelectorRule
     ) -> list[tuple[TensorRow, TensorRow]] | None:
         """Return the tensors that become one, or report why they cannot and return None."""
         one, two = _tensors(self.table, first), _tensors(self.table, second)
@@ -139,7 +139,9 @@ class _Sharing:
             )
         )
 
-    def _join(self, rule: ShareGroup, a: TensorRow, b: TensorRow, alias: tuple[Place, SelectorRule]) -> None:
+    def _join(
+        self, rule: ShareGroup, a: TensorRow, b: TensorRow, alias: tuple[TableRow, SelectorRule]
+    ) -> None:
         one, two = self.groups[a.name], self.groups[b.name]
         if one is two and rule in one.rules:
             return
@@ -163,18 +165,18 @@ class _Sharing:
             self.groups[row.name] = one
 
 
-def _joined_inside(rule: ShareGroup, one: Group, two: Group, alias: Place) -> bool:
-    """Say whether a rule of a block inside two layers, which become one, has joined the same tensors in each."""
+def _joined_inside(rule: ShareGroup, one: Group, two: Group, alias: TableRow) -> bool:
+    """Return whether a rule of a block inside two layers, which become one, has joined the same tensors in each."""
     inside = all(row.steps[: len(alias.steps)] == alias.steps for row in two.rows)
     others = set(one.rules) - {rule}
     return isinstance(alias, ModuleRow) and inside and one is not two and others == set(two.rules)
 
 
-def _tensors(table: Table, place: Place) -> list[TensorRow]:
+def _tensors(table: Table, place: TableRow) -> Sequence[TensorRow]:
     return [place] if isinstance(place, TensorRow) else table.below(place.steps)
 
 
-def _nested(first: Place, second: Place, rule: SelectorRule) -> Diagnostic:
+def _nested(first: TableRow, second: TableRow, rule: SelectorRule) -> Diagnostic:
     inner, outer = (first, second) if len(first.steps) > len(second.steps) else (second, first)
     message = f"`{inner.name}` is inside `{outer.name}`"
     if first.steps == second.steps:
@@ -182,7 +184,7 @@ def _nested(first: Place, second: Place, rule: SelectorRule) -> Diagnostic:
     return Diagnostic("share-overlap", message, rule.span)
 
 
-def _kinds_differ(first: tuple[Place, SelectorRule], odd: tuple[Place, SelectorRule]) -> Diagnostic:
+def _kinds_differ(first: tuple[TableRow, SelectorRule], odd: tuple[TableRow, SelectorRule]) -> Diagnostic:
     kinds = ["a layer" if isinstance(place, ModuleRow) else "a tensor" for place in (first[0], odd[0])]
     return Diagnostic(
         "share-kinds",
@@ -214,7 +216,7 @@ def _shapes_differ(a: TensorRow, b: TensorRow, rule: SelectorRule, owner: Select
     )
 
 
-def _by_name(place: Place) -> list[tuple[int, str]]:
+def _by_name(place: TableRow) -> list[tuple[int, str]]:
     """Order what one selector names, so that the owner does not depend on the order of declarations."""
     return [(int(s.name), "") if s.name.isdecimal() else (-1, s.name) for s in place.steps]
 
@@ -224,7 +226,7 @@ def _form(row: TensorRow) -> str:
 
 
 def _own_groups(table: Table) -> dict[str, Group]:
-    """Return each tensor alone, but for one that a layer holds under several names: its constructor shares it."""
+    """Return each tensor alone, except one that a layer holds under several names: its constructor shares it."""
     made: dict[tuple[ModuleRow, int], Group] = {}
     groups = {}
     for row in table.tensors:

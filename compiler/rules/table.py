@@ -62,7 +62,7 @@ class RuleScope:
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class TableRow:
     """A module or a tensor at its path. `steps` lead to it from the root."""
 
     steps: tuple[Step, ...]
@@ -72,7 +72,7 @@ class Place:
 
 
 @dataclass(frozen=True, eq=False)
-class ModuleRow(Place):
+class ModuleRow(TableRow):
     """A module. `state` is None for one inside a layer of the catalogue."""
 
     state: State | None
@@ -82,7 +82,7 @@ class ModuleRow(Place):
 
 
 @dataclass(frozen=True, eq=False)
-class TensorRow(Place):
+class TensorRow(TableRow):
     """A parameter or buffer. `owner` is the layer of the catalogue, or the block, that it belongs to."""
 
     tensor: Tensor
@@ -102,28 +102,28 @@ class TensorRow(Place):
     """Whether it is a tensor of torch's own layers alone: neither of a plugin's class, nor inside one."""
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Table:
     """All modules and tensors of a model, in the order of its state dict."""
 
-    modules: list[ModuleRow] = field(default_factory=list)
-    tensors: list[TensorRow] = field(default_factory=list)
-    scopes: list[RuleScope] = field(default_factory=list)
-    inside: dict[tuple[Step, ...], tuple[range, range]] = field(default_factory=dict)
+    modules: tuple[ModuleRow, ...]
+    tensors: tuple[TensorRow, ...]
+    scopes: tuple[RuleScope, ...]
+    inside: Mapping[tuple[Step, ...], tuple[range, range]]
     """Which modules and tensors are inside a module: they stand in a row. It is the first of its modules."""
-    values: Mapping[str, object] = field(default_factory=dict)
+    values: Mapping[str, object]
     """The compile-time names of the model."""
 
     @cached_property
     def by_name(self) -> Mapping[str, TensorRow]:
         return {row.name: row for row in self.tensors}
 
-    def below(self, prefix: tuple[Step, ...]) -> list[TensorRow]:
+    def below(self, prefix: tuple[Step, ...]) -> tuple[TensorRow, ...]:
         """Return the tensors inside a module."""
         _, tensors = self.inside.get(prefix, NOTHING)
         return self.tensors[tensors.start : tensors.stop]
 
-    def modules_below(self, prefix: tuple[Step, ...]) -> list[ModuleRow]:
+    def modules_below(self, prefix: tuple[Step, ...]) -> tuple[ModuleRow, ...]:
         """Return the modules inside a module, without itself."""
         modules, _ = self.inside.get(prefix, NOTHING)
         return self.modules[modules.start + 1 : modules.stop]
@@ -144,9 +144,9 @@ def expand(root: BlockState, limits: Limits) -> Table:
             root.definition.span,
             notes=(f"the limit is {limits.modules:,} modules",),
         )
-    table = Table(values=root.values)
-    _Expansion(table, root).state(root, Place((), "", ()))
-    return table
+    found = _Expansion(root)
+    found.state(root, TableRow((), "", ()))
+    return Table(tuple(found.modules), tuple(found.tensors), tuple(found.scopes), found.inside, root.values)
 
 
 def _count(state: State, known: dict[State, int]) -> int:
@@ -199,24 +199,27 @@ def _part(
 
 @dataclass(eq=False)
 class _Expansion:
-    """Fills a table."""
+    """Collects what a table holds."""
 
-    table: Table
     root: BlockState
+    modules: list[ModuleRow] = field(default_factory=list)
+    tensors: list[TensorRow] = field(default_factory=list)
+    scopes: list[RuleScope] = field(default_factory=list)
+    inside: dict[tuple[Step, ...], tuple[range, range]] = field(default_factory=dict)
     layers: dict[Leaf, Part] = field(default_factory=dict)
 
-    def state(self, state: State, at: Place) -> None:
+    def state(self, state: State, at: TableRow) -> None:
         """Add a layer and all that is inside it."""
         check_time(self.root.definition.span)
         before = self._size()
         if isinstance(state, BlockState) and _has_any(state.definition.rules):
             rules = state.definition.rules.holding(state.values)
             scope = RuleScope(at.steps, rules, state)
-            self.table.scopes.append(scope)
-            at = Place(at.steps, at.name, (scope, *at.scopes))
+            self.scopes.append(scope)
+            at = TableRow(at.steps, at.name, (scope, *at.scopes))
         module = state.module if isinstance(state, Leaf) else None
         row = ModuleRow(at.steps, at.name, at.scopes, state, module, row_items(state))
-        self.table.modules.append(row)
+        self.modules.append(row)
         match state:
             case Leaf(module=nn.Module() as module):
                 if state not in self.layers:
@@ -244,7 +247,7 @@ class _Expansion:
                     entry=entry,
                     span=entry.span,
                 )
-                self.table.tensors.append(row)
+                self.tensors.append(row)
         self._children(used_children(state), at)
 
     def _children(self, children: Iterable[tuple[str, State]], row: ModuleRow) -> None:
@@ -252,7 +255,7 @@ class _Expansion:
         for (name, child), place in zip(children, places(row.items), strict=False):
             self.state(child, _inside(row, Step(name, type_name(child), place)))
 
-    def _part(self, part: Part, leaf: Leaf, layer: ModuleRow, at: Place) -> None:
+    def _part(self, part: Part, leaf: Leaf, layer: ModuleRow, at: TableRow) -> None:
         for steps, tensor, kind, saved in part.tensors:
             own = _inside(at, steps[-1])
             row = TensorRow(
@@ -269,27 +272,25 @@ class _Expansion:
                 torch_steps=steps,
                 of_torch=part.of_torch,
             )
-            self.table.tensors.append(row)
+            self.tensors.append(row)
         for inner in part.parts:
             before, place = self._size(), _inside(at, inner.step)
             items = row_length(inner.module)
-            self.table.modules.append(
-                ModuleRow(place.steps, place.name, place.scopes, None, inner.module, items)
-            )
+            self.modules.append(ModuleRow(place.steps, place.name, place.scopes, None, inner.module, items))
             self._part(inner, leaf, layer, place)
             self._note(place, before)
 
     def _size(self) -> tuple[int, int]:
-        return len(self.table.modules), len(self.table.tensors)
+        return len(self.modules), len(self.tensors)
 
-    def _note(self, at: Place, before: tuple[int, int]) -> None:
+    def _note(self, at: TableRow, before: tuple[int, int]) -> None:
         modules, tensors = map(range, before, self._size())
-        self.table.inside[at.steps] = modules, tensors
+        self.inside[at.steps] = modules, tensors
 
 
-def _inside(around: Place, step: Step) -> Place:
+def _inside(around: TableRow, step: Step) -> TableRow:
     name = f"{around.name}.{step[0]}" if around.name else step[0]
-    return Place((*around.steps, step), name, around.scopes)
+    return TableRow((*around.steps, step), name, around.scopes)
 
 
 def _has_any(rules: Rules) -> bool:

@@ -42,7 +42,7 @@ def _unused(message: str, text: str, span: Span, scope: RuleScope, table: Table)
 
 
 def _inside(scope: RuleScope, table: Table) -> str:
-    """Say which parameters there are to match."""
+    """Return a note of the parameters that can be matched."""
     depth = len(scope.steps)
     names = [".".join(step.name for step in row.steps[depth:]) for row in table.below(scope.steps)]
     shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -130,7 +130,7 @@ def read_making(scalar: Scalar, table: Table, scope: Scope) -> Making:
     """Read a text as a call of a table.
 
     Raises:
-        SpecError: it is none, its name is not in the table, or an argument does not fit.
+        SpecError: it is no call, its name is not in the table, or an argument does not fit.
     """
     return _making(parse_expression(scalar), table, scope)
 

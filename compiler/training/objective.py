@@ -20,14 +20,16 @@ from compiler.emit.names import CALLED, EINOPS, Globals
 from compiler.emit.programs import ProgramTranslator
 from compiler.emit.syntax import dotted
 from compiler.infer.calls import check_signature
-from compiler.infer.engine import Engine
+from compiler.infer.context import Context
 from compiler.infer.interpreter import Interpreter
+from compiler.infer.statements import result_of
 from compiler.infer.symbols import shape_text
 from compiler.program import Scope
 from compiler.resolve.mode import mode_problems
 from compiler.resolve.programs import ProgramNames, check_program
+from spec_schema.budget import Budget
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
-from spec_schema.evaluate import FUNCTIONS, Budget
+from spec_schema.evaluate import FUNCTIONS
 from spec_schema.grammar import Expression, Program
 from spec_schema.source import Span
 
@@ -56,7 +58,7 @@ class Objective:
 
 
 def read_objective(
-    title: str, sources: Sequence[Expression | Program], fields: Iterable[str], scope: Scope
+    name: str, sources: Sequence[Expression | Program], fields: Iterable[str], scope: Scope
 ) -> Objective:
     """Return an objective whose every name is known.
 
@@ -69,7 +71,7 @@ def read_objective(
         raise SpecError(problems)
     used = sorted(_uses(sources, known), key=lambda use: use[1])
     last_first = dict.fromkeys(field for field, _ in reversed(used))
-    return Objective(title, tuple(sources), tuple(reversed(last_first)))
+    return Objective(name, tuple(sources), tuple(reversed(last_first)))
 
 
 def _problems(source: Expression | Program, fields: Sequence[str], scope: Scope) -> list[Diagnostic]:
@@ -89,7 +91,7 @@ def _nodes(source: Expression | Program) -> Iterator[ast.AST]:
 
 
 def _with_fields(problem: Diagnostic, fields: Sequence[str]) -> Diagnostic:
-    """Say what can be named in a training, where a name means nothing."""
+    """Return a problem; that of an unknown name gets a note of the names that there are."""
     if problem.code != "unknown-name":
         return problem
     note = "values here: " + ", ".join(f"`{field}`" for field in (OUTPUT, *fields))
@@ -123,7 +125,7 @@ def _uses(
 
 
 def try_objective(
-    engine: Engine, objective: Objective, scope: Scope, values: Mapping[str, object]
+    context: Context, objective: Objective, scope: Scope, values: Mapping[str, object]
 ) -> list[Any]:
     """Return the values of an objective, computed step by step, so that an error has its exact place.
 
@@ -133,9 +135,9 @@ def try_objective(
     results = []
     for source in objective.sources:
         names = {**scope.variables, **values}
-        budget = Budget(engine.limits.evaluation_steps)
-        run = Interpreter(engine, source, names, {}, {}, engine.limits, budget)
-        results.append(run.run(source.body) if isinstance(source, Program) else run.value(source.tree))
+        budget = Budget(context.limits.evaluation_steps)
+        run = Interpreter(context, source, names, {}, {}, context.limits, budget)
+        results.append(result_of(source, run))
     return results
 
 
@@ -156,22 +158,22 @@ def check_scalar(loss: Objective, value: Any) -> None:
         raise refuse("loss-not-scalar", f"the loss is {dtype}, which has no gradient", place)
 
 
-def objective_functions(objectives: Sequence[Objective], scope: Scope, engine: Engine) -> ast.Module:
-    """Return a module with a function for each objective; each was tried before."""
+def objective_functions(objectives: Sequence[Objective], scope: Scope, context: Context) -> ast.Module:
+    """Return a module with a function for each objective; each was tried before, in the same context."""
     nodes = [node for objective in objectives for source in objective.sources for node in _nodes(source)]
     calls = [node.func for node in nodes if isinstance(node, ast.Call)]
     names = Globals(called={each.id for each in calls if isinstance(each, ast.Name)} & (CALLED | EINOPS))
     names.reserve(scope.plugins.operations)
-    functions = [_function(objective, names, scope, engine) for objective in objectives]
+    functions = [_function(objective, names, scope, context) for objective in objectives]
     return ast.fix_missing_locations(ast.Module([*names.imports(), *functions], []))
 
 
-def _function(objective: Objective, names: Globals, scope: Scope, engine: Engine) -> ast.stmt:
+def _function(objective: Objective, names: Globals, scope: Scope, context: Context) -> ast.stmt:
     device = dotted(f"{OUTPUT}.device")
     programs = [source for source in objective.sources if isinstance(source, Program)]
-    local = {*objective.reads, *(title for program in programs for title in local_names(program.body))}
+    local = {*objective.reads, *(name for program in programs for name in local_names(program.body))}
     translator = ProgramTranslator(
-        names, scope.plugins, scope.variables, {}, local, device, engine.call_kinds
+        names, scope.plugins, scope.variables, {}, local, device, context.call_kinds
     )
     body = [
         statement

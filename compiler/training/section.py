@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from compiler.extras import TRAIN
 from compiler.infer.dtypes import default_dtype
 from compiler.infer.infer import Inferred
 from compiler.infer.on_meta import meta_device
-from compiler.plan import Plan
 from compiler.program import Rules, Scope, SelectorRule
 from compiler.rules.items import bind, takes_nothing
+from compiler.rules.plan import Plan
 from compiler.rules.table import RuleScope
 from compiler.rules.unused import unused_selector
 from compiler.training.calls import Making, metrics, optimizers, read_making, schedules
@@ -20,13 +21,13 @@ from compiler.training.objective import OUTPUT, Objective, check_scalar, read_ob
 from compiler.training.source import DataSource, example_batch, read_source
 from spec_schema.clock import stage
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
-from spec_schema.document import Metric, Train
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import parse_expression, parse_value
 from spec_schema.reader import Scalar
 from spec_schema.selectors import Selector, read_selector
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
+from spec_schema.train_section import Metric, Train
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 """The names of Lightning, without those that change the dtype of the parameters: placement rules do that."""
@@ -61,6 +62,7 @@ class Training:
     watch: tuple[str, ...]
     """Canonical names of parameters and buffers, in the order of the plan."""
     span: Span
+    """The key of the section."""
 
 
 @stage("train")
@@ -95,7 +97,9 @@ class SectionReader:
         schedule = self._call(train.schedule, schedules)
         batch, epochs, steps = (self._whole(key) for key in ("batch", "epochs", "steps"))
         clip, precision = self._clip(), self._try(self._precision)
-        measures = [self._try(lambda n=name: self._measure(n, data, loss)) for name in train.metrics]  # type: ignore[misc]
+        # Without what has the metrics nothing trains either: `runtime.train` refuses.
+        named = train.metrics if TRAIN.problem() is None else ()
+        measures = [self._try(lambda n=name: self._measure(n, data, loss)) for name in named]  # type: ignore[misc]
         watch = self._watch()
         self._check_length()
         self._check_trainable()
@@ -105,8 +109,9 @@ class SectionReader:
         assert loss is not None
         assert batch is not None
         found = tuple(measure for measure in measures if measure is not None)
+        place = self.inferred.program.document.at("train")
         return Training(
-            data, loss, optimizer, schedule, batch, epochs, steps, clip, precision, found, watch, train.span
+            data, loss, optimizer, schedule, batch, epochs, steps, clip, precision, found, watch, place
         )
 
     def _try(self, read: Callable[[], Any]) -> Any:
@@ -128,7 +133,7 @@ class SectionReader:
         if batch.keys() >= set(loss.fields):
             with meta_device(default_dtype(self.inferred.program)):
                 values = {OUTPUT: self.inferred.output, **batch}
-                check_scalar(loss, try_objective(self.inferred.engine, loss, self.scope, values)[0])
+                check_scalar(loss, try_objective(self.inferred.context(), loss, self.scope, values)[0])
         return loss
 
     def _measure(self, name: str, data: DataSource | None, loss: Objective | None) -> Measure | None:

@@ -12,13 +12,13 @@ from compiler.program import ResolvedProgram, Scope
 from compiler.training.calls import Making, datasets, read_making
 from compiler.training.objective import OUTPUT
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
-from spec_schema.document import Data
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import parse_expression
 from spec_schema.names import name_problem
 from spec_schema.reader import Node, Scalar
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
+from spec_schema.train_section import Data
 
 KINDS = ("file", "text", "dataset")
 CHARACTERS, NEXT_CHARACTERS = "characters", "next_characters"

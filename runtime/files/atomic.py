@@ -107,7 +107,7 @@ def _remove_stale(path: Path) -> None:
 
 
 def _lock(handle: int, operation: int) -> bool:
-    """Whether a file could be locked: not if it is locked already, or the file system has no locks."""
+    """Return whether a file could be locked: not if it is locked already, or the file system has no locks."""
     try:
         fcntl.flock(handle, operation)
     except OSError:

@@ -115,7 +115,7 @@ def strict_json(text: str | bytes) -> Any:
     """Return what a JSON text says.
 
     Raises:
-        ValueError: it is no JSON, is nested too deep, or has a key twice or a number that is none.
+        ValueError: it is no JSON, is nested too deep, has a key twice, or holds NaN or an infinity.
     """
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number)

@@ -48,9 +48,9 @@ DIGITS = 64
 CHUNK = 2**20
 
 BLOCK = 512
-"""Bytes, in which a system counts what of a file is on the disk."""
+"""Bytes: the unit in which a system counts how much of a file is on the disk."""
 LARGE, HOLES = 2**30, 10
-"""A file of so many bytes, of which not one in ten is there, is none that was saved."""
+"""A file of so many bytes, less than a tenth of them on the disk, cannot be one that was saved."""
 ALLOWED = ", or give `--allow-large`, `allow_large=True` in Python, to read it all the same"
 
 WIDENED = (torch.complex32, torch.complex128)
@@ -210,7 +210,7 @@ def _open(path: str, flags: int) -> int:
 
 
 def check_digest(text: str) -> str:
-    """Return a digest as it stands in a file. ValueError if it is none."""
+    """Return a digest as it stands in a file. ValueError if it is malformed."""
     digest = text.strip().lower()
     if len(digest) != DIGITS or not set(digest) <= set("0123456789abcdef"):
         raise ValueError(f"a digest has {DIGITS} digits of 0-9 and a-f, and {text!r} is none")

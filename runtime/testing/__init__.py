@@ -3,6 +3,7 @@
 `layer_tests` makes tests for pytest, `check_layer` gives verdicts; `python -m compiler test-layer` prints them.
 """
 
+import runtime.testing.available  # noqa: F401 - before any module that imports Hypothesis
 from compiler.catalogue.hints import Hints, Recipe
 from runtime.testing.check import check_layer, check_property
 from runtime.testing.outcome import Failure, Property, Result, Verdict

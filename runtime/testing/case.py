@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from compiler.catalogue.hints import Recipe
-from compiler.infer.own_tensors import dtype_of
+from compiler.infer.block_parameters import dtype_of
 from runtime.samples import DEFAULT_BOUND, sample
 from runtime.testing.subject import Subject
-from spec_schema.plain import to_yaml
+from spec_schema.canonical import to_yaml
 
 WIDER = {torch.float32: torch.float64, torch.complex64: torch.complex128}
 TRAINING = True

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky, Unsatisfiable
 
 from runtime.testing.case import Case
-from runtime.testing.causes import likely_cause, place_of
 from runtime.testing.forms import is_met
+from runtime.testing.lint import likely_cause, place_of
 from runtime.testing.outcome import Failure, Property, Result, Skip, Verdict
 from runtime.testing.properties.table import PROPERTIES
 from runtime.testing.strategies.cases import cases
@@ -53,7 +53,7 @@ def check_layer(subject: Subject, examples: int = EXAMPLES, seed: int | None = N
 
 
 def properties_of(subject: Subject) -> dict[str, Property]:
-    """Return all properties; HintError where a hint excepts one that there is not."""
+    """Return all properties; HintError where a hint excepts an unknown one."""
     for name in (key.partition(UNDER)[0] for key in subject.hints.exceptions):
         check_known(subject, "exceptions", name, PROPERTIES)
     return PROPERTIES

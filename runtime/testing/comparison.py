@@ -17,7 +17,7 @@ COARSE = 0.1
 
 
 def same(a: Any, b: Any) -> bool:
-    """Say whether two outputs are equal in every bit that counts: NaN is NaN."""
+    """Return whether two outputs are equal in every bit that counts: NaN is NaN."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         if a.shape != b.shape or a.dtype != b.dtype:
             return False

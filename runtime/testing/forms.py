@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 from compiler.catalogue.deferral import CannotInfer, dimension_of, parse_rule
 from compiler.catalogue.hints import Types
 from runtime.testing.subject import HintError, Subject
+from spec_schema.canonical import to_json
 from spec_schema.diagnostics import SpecError
 from spec_schema.evaluate import FUNCTIONS, evaluate
 from spec_schema.grammar import Expression, parse_expression
 from spec_schema.limits import DEFAULT_LIMITS
-from spec_schema.plain import to_json
 from spec_schema.reader import Scalar, read_text
 from spec_schema.tensors import TensorType, parse_tensor
 
@@ -63,7 +63,7 @@ def hinted_forms(subject: Subject) -> list[Form]:
     """Return every choice of the types that the hints give.
 
     Raises:
-        HintError: a type is none, or an input that `forward` needs has none.
+        HintError: a type is malformed, or an input that `forward` needs has none.
     """
     return [form for types in subject.input_types for form in _choices(subject, types)]
 
@@ -79,12 +79,12 @@ def _choices(subject: Subject, types: Types) -> Iterator[Form]:
 
 
 def tensor_type(subject: Subject, text: str) -> TensorType:
-    """Read a tensor type of a hint; HintError if it is none."""
+    """Read a tensor type of a hint; HintError if it is malformed."""
     return _parsed(subject, text, parse_tensor)
 
 
 def is_met(subject: Subject, what: str, text: str, names: Mapping[str, Any]) -> bool:
-    """Say whether a condition of a hint is met; HintError if it is no expression over the names."""
+    """Return whether a condition of a hint is met; HintError if it is no expression over the names."""
     try:
         return bool(evaluate(expression(subject, text), names))
     except SpecError as error:
@@ -92,7 +92,7 @@ def is_met(subject: Subject, what: str, text: str, names: Mapping[str, Any]) -> 
 
 
 def expression(subject: Subject, text: str) -> Expression:
-    """Read an expression of a hint; HintError if it is none."""
+    """Read an expression of a hint; HintError if it is malformed."""
     return _parsed(subject, text, parse_expression)
 
 
@@ -123,7 +123,7 @@ def possible_forms(subject: Subject) -> Iterator[Form]:
 
 
 def _dimensions(subject: Subject, rank: int) -> dict[str, list[str]] | None:
-    """Return the dimensions of each input, None where a rule names one that there is not."""
+    """Return the dimensions of each input, None where a rule names a dimension that the input lacks."""
     inputs = subject.required_inputs()
     names = [BATCH, *(f"size{number}" for number in range(1, rank))] if rank > 1 else ["size"]
     found = {name: list(names) for name in inputs}

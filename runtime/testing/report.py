@@ -23,7 +23,7 @@ def as_json(subject: Subject, verdicts: list[Verdict]) -> dict[str, Any]:
 
 
 def passed(verdicts: list[Verdict]) -> bool:
-    """Say whether no property fails."""
+    """Return whether no property fails."""
     return all(each.result != Result.fails for each in verdicts)
 
 

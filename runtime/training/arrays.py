@@ -79,7 +79,7 @@ def _array(archive: ZipFile, member: ZipInfo) -> Any:
 
 
 def _check_header(stream: IO[bytes], size: int) -> None:
-    """Make sure that an array is what its header says, and takes just the bytes that there are."""
+    """Make sure that an array is what its header says, and takes exactly the bytes of the file."""
     version = npy.read_magic(stream)
     if version not in _READERS:
         raise ValueError("a member is of a version that holds no plain array")

@@ -61,7 +61,7 @@ def open_data(
 
 
 def open_source(source: DataSource, folders: Folders, limit: int) -> BinaryIO:
-    """Open the file of a source, an ordinary one of no more than `limit` bytes, or say why not."""
+    """Open the file of a source, an ordinary one of no more than `limit` bytes, or refuse it with the reason."""
     assert source.path is not None
     try:
         file = open_file(folders.find(source.path))
@@ -265,7 +265,7 @@ def check_inputs(artifact: Artifact, training: Training, batch: Batch) -> None:
 
 
 def _size_fits(dimension: Any, size: int, names: dict[str, object]) -> bool:
-    """Say whether a size is the declared one; the first size that a symbolic dimension meets is its own."""
+    """Return whether a size is the declared one; the first size that a symbolic dimension meets is its own."""
     if isinstance(dimension.tree, ast.Name):
         return bool(names.setdefault(dimension.tree.id, size) == size)
     if free_names(dimension) - names.keys():

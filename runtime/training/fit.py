@@ -18,6 +18,7 @@ from torch import nn
 
 from compiler.artifact import Artifact
 from compiler.infer.calls import TORCH_ERRORS
+from compiler.infer.context import Context
 from compiler.infer.reasons import reason
 from compiler.training.objective import (
     OUTPUT,
@@ -31,7 +32,6 @@ from runtime.classes import emitted_module
 from runtime.files.header import FileError
 from runtime.placement import Devices, settle, target_devices
 from runtime.store import save
-from runtime.train import Interrupted, Trained
 from runtime.training.checkpoints import (
     LastCheckpoint,
     SafeCheckpoints,
@@ -43,6 +43,7 @@ from runtime.training.data import open_data
 from runtime.training.items import Batch
 from runtime.training.learner import Learner, Task
 from runtime.training.log import FILE, RunLog, Watch, quiet, rows_before
+from runtime.training.outcome import Interrupted, Trained
 from runtime.training.progress import Bar, EpochLines
 from runtime.training.schedule import follows_length, make_optimizer, make_schedule
 from spec_schema.diagnostics import refuse
@@ -138,10 +139,10 @@ class Fit:
         training = self.training
         splits = open_data(self.artifact, training, Folders(self.folder, self.data_paths), self.data_limit)
         batch = splits.train[splits.train.in_order()[: training.batch]]
-        self._rehearse(model, {name: tensor.to(device) for name, tensor in batch.items()})
+        context = self._rehearse(model, {name: tensor.to(device) for name, tensor in batch.items()})
         objectives = [training.loss, *(measure.of for measure in training.metrics)]
-        engine, scope = self.artifact.inferred.engine, self.artifact.program.scope
-        source = ast.unparse(objective_functions(objectives, scope, engine))
+        scope = self.artifact.program.scope
+        source = ast.unparse(objective_functions(objectives, scope, context))
         module = emitted_module(source, self.artifact)
         functions: dict[str, Callable[..., Any]] = {o.title: getattr(module, o.title) for o in objectives}
         run = describe_run(self.artifact, self.seed, self.length)
@@ -149,17 +150,18 @@ class Fit:
         count = -(-len(splits.train) // training.batch)
         return Task(model, inputs, training, functions, splits, self.seed, run), count
 
-    def _rehearse(self, model: nn.Module, batch: Batch) -> None:
+    def _rehearse(self, model: nn.Module, batch: Batch) -> Context:
         """Compute everything once on a real batch, so that what does not fit is found, and located, at the start."""
-        engine, scope = self.artifact.inferred.engine, self.artifact.program.scope
+        context, scope = self.artifact.inferred.context(), self.artifact.program.scope
         model.eval()
         with torch.no_grad():
             values = {OUTPUT: self._output(model, batch), **batch}
             loss = self.training.loss
-            check_scalar(loss, try_objective(engine, loss, scope, values)[0])
+            check_scalar(loss, try_objective(context, loss, scope, values)[0])
             for measure in self.training.metrics:
-                _try_metric(measure, try_objective(engine, measure.of, scope, values), values)
+                _try_metric(measure, try_objective(context, measure.of, scope, values), values)
         model.train()
+        return context
 
     def _output(self, model: nn.Module, batch: Batch) -> Any:
         inputs = {entry.name: batch[entry.name] for entry in self.artifact.program.model.inputs}

@@ -31,7 +31,7 @@ class EpochLines(Callback):
         assert isinstance(pl_module, Learner)
         parts = [
             self._place(trainer, pl_module),
-            *(f"{title} {text}" for title, text in self._values(pl_module)),
+            *(f"{name} {text}" for name, text in self._values(pl_module)),
         ]
         seconds = time.monotonic() - self.started
         Tqdm.write("   ".join([*parts, f"{seconds:.1f} s"]), file=sys.stderr)

@@ -61,7 +61,7 @@ def make_schedule(making: Making, optimizer: Optimizer, epochs: int | None, step
 
 
 def follows_length(making: Making | None) -> bool:
-    """Say whether a schedule is as long as the training because the spec gives no length."""
+    """Return whether a schedule is as long as the training because the spec gives no length."""
     if making is None:
         return False
     own = LENGTHS.get(making.name)

@@ -11,7 +11,7 @@ import compiler
 import runtime
 from compiler import Artifact, SpecError
 from compiler.devices import DEVICE_TYPES, LAST_INDEX, device_name, device_problem
-from compiler.placement.place import place
+from compiler.other_devices import place
 from runtime.devices import resolve_device
 
 

@@ -182,7 +182,10 @@ init: [{"RULE": zeros}]
 
 
 @pytest.mark.parametrize(
-    ("selector", "made"), [("h[0].scale", "empty(4)"), ("h[1].scale", "empty(4)"), ("h.*.scale", "zeros(4)")]
+    ("selector", "zero"), [("h[0].scale", [0]), ("h[1].scale", [1]), ("h.*.scale", [0, 1, 2])]
 )
-def test_first_values_are_written_where_all_places_have_them(selector: str, made: str) -> None:
-    assert f"nn.Parameter(torch.{made})" in compiler.compile_text(SCALES.replace("RULE", selector)).source
+def test_first_values_are_written_where_all_places_have_them(selector: str, zero: list[int]) -> None:
+    made, model = emitted(SCALES.replace("RULE", selector))
+    assert ("reset_parameters" in made.source) == (len(zero) < 3)
+    for at in range(3):
+        assert torch.equal(model.get_parameter(f"h.{at}.scale"), torch.full((4,), float(at not in zero)))

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 
 import compiler
 import runtime
-from compiler.placement.place import place
-from compiler.plan import Plan
+from compiler.other_devices import place
+from compiler.rules.plan import Plan
 from spec_schema.selectors import parse_selector
 
 HEAD = """

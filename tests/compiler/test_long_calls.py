@@ -19,8 +19,8 @@ from compiler.catalogue.operation_table import COSTLY, FUNCTIONS, MOST_TENSORS
 from compiler.catalogue.operations import Excess, excess, signature
 from compiler.infer import infer
 from compiler.infer.on_meta import meta_device
-from compiler.placement.rules import sites
 from compiler.program import PlacementRule
+from compiler.rules.placement import sites
 from spec_schema.clock import Clock
 from spec_schema.selectors import parse_selector
 

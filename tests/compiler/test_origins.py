@@ -8,7 +8,7 @@ import pytest
 
 import compiler
 from compiler.artifact import Artifact
-from compiler.rules.origins import Origin, Origins
+from compiler.rules.provenance import Origin, Provenance
 
 SPEC = """\
 spec: 1
@@ -42,7 +42,7 @@ model:
 
 def origins(artifact: Artifact, name: str) -> list[list[str]]:
     """Return, for each dimension, `text @line` of what decides it."""
-    found = Origins(artifact.inferred).sizes(artifact.plan.table.by_name[name])
+    found = Provenance(artifact.inferred).sizes(artifact.plan.table.by_name[name])
     row = artifact.plan.by_name[name]
     assert [size.value for size in found] == list(row.shape)
     return [[_shown(origin) for origin in size.origins] for size in found]
@@ -107,7 +107,7 @@ def test_every_line_on_the_way(artifact: Artifact, name: str, expected: list[lis
 
 def test_the_caller_s_value_and_a_preset() -> None:
     given = compiler.compile_text(SPEC, set={"dim": 16})
-    size = Origins(given.inferred).sizes(given.plan.table.by_name["stem.bias"])[0]
+    size = Provenance(given.inferred).sizes(given.plan.table.by_name["stem.bias"])[0]
     place = size.origins[-1].place
     assert size.value == 16
     assert place is not None
@@ -137,21 +137,21 @@ model:
 
 def test_the_dtype_and_its_line() -> None:
     artifact = compiler.compile_text(SPEC + "placement: [{/: {device: cpu, dtype: float64}}]\n")
-    origins, table = Origins(artifact.inferred), artifact.plan.table.by_name
-    assert str(artifact.inferred.engine.dtype) == "torch.float64"
+    origins, table = Provenance(artifact.inferred), artifact.plan.table.by_name
+    assert str(artifact.inferred.dtype) == "torch.float64"
     assert _shown(origins.dtype(table["stem.weight"])) == "float64 @27"
     assert _shown(origins.dtype(table["6.left.gain"])) == "float64 @15"
     plain = compiler.compile_text(SPEC.replace("LayerNorm", "BatchNorm1d"))
     counted = plain.plan.table.by_name["1.1.num_batches_tracked"]
-    assert _shown(Origins(plain.inferred).dtype(counted)) == "int64, as BatchNorm1d makes it @20"
-    assert _shown(Origins(plain.inferred).dtype(plain.plan.table.by_name["stem.bias"])) == "float32 @None"
+    assert _shown(Provenance(plain.inferred).dtype(counted)) == "int64, as BatchNorm1d makes it @20"
+    assert _shown(Provenance(plain.inferred).dtype(plain.plan.table.by_name["stem.bias"])) == "float32 @None"
 
 
 def test_gpt2_in_the_zoo() -> None:
     path = Path("specs/zoo/gpt2.yaml")
     artifact = compiler.compile(path)
     lines = path.read_text("utf-8").splitlines()
-    found = Origins(artifact.inferred)
+    found = Provenance(artifact.inferred)
     row = artifact.plan.by_name["h.3.attn.proj.weight"]
     decided = [(decision, decision.place) for decision in row.decisions if decision.won]
     assert [(d.section, lines[p.line - 1].strip()) for d, p in decided if p] == [

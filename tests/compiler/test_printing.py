@@ -7,8 +7,8 @@ from compiler import printing
 from compiler.load import load
 from compiler.pipeline import TextFiles, registry
 from compiler.resolve.program import resolve
+from spec_schema.canonical import plain
 from spec_schema.limits import DEFAULT_LIMITS
-from spec_schema.plain import plain
 from spec_schema.reader import read_text
 
 SPEC = """\

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 import compiler
 from compiler.training.calls import INFERRED_LENGTHS, metrics, optimizers, schedules
-from compiler.training.objective import objective_functions
+from compiler.training.objective import objective_functions, try_objective
 from spec_schema.diagnostics import Diagnostic, SpecError
 
 SPEC = """
@@ -76,10 +76,12 @@ def test_a_loss_may_be_a_program() -> None:
     assert made.training is not None
     assert made.training.loss.reads == ("output", "label")
     assert made.training.metrics[0].of.reads == ("output", "label")
-    source = ast.unparse(objective_functions([made.training.loss], made.program.scope, made.inferred.engine))
-    namespace: dict[str, Any] = {}
-    exec(source, namespace)
+    context, loss, scope = made.inferred.context(), made.training.loss, made.program.scope
     output, label = torch.randn(4, 10), torch.arange(4)
+    (tried,) = try_objective(context, loss, scope, {"output": output, "label": label})
+    namespace: dict[str, Any] = {}
+    exec(ast.unparse(objective_functions([loss], scope, context)), namespace)
+    torch.testing.assert_close(namespace["loss"](output, label), tried)
     torch.testing.assert_close(namespace["loss"](output, label), F.cross_entropy(output, label))
 
 

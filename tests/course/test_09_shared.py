@@ -12,7 +12,8 @@ from twins import COURSE, ROOT, assert_same, built, drawn, redraw
 
 import compiler
 import runtime
-from runtime.train import Trained, train
+from runtime.train import train
+from runtime.training.outcome import Trained
 
 DATA = ROOT / "specs" / "data"
 

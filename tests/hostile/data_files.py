@@ -23,9 +23,9 @@ import numpy as np
 import compiler
 from compiler.artifact import Artifact
 from runtime.training.data import open_data
+from spec_schema.canonical import to_yaml
 from spec_schema.diagnostics import SpecError
 from spec_schema.folders import Folders
-from spec_schema.plain import to_yaml
 from tests.hostile.trials import check_shown
 
 LIMIT = 100_000

@@ -12,8 +12,8 @@ from typing import Any
 from compiler.catalogue.plugins import Registry
 from compiler.load import DiskFiles
 from compiler.pipeline import registry
+from spec_schema.canonical import plain, to_json, to_yaml
 from spec_schema.limits import DEFAULT_LIMITS
-from spec_schema.plain import plain, to_json, to_yaml
 from spec_schema.reader import read_bytes
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import compiler
 from compiler.catalogue.plugins import load_plugin
-from spec_schema.plain import to_json, to_yaml
+from spec_schema.canonical import to_json, to_yaml
 from tests.hostile.mutators import HOSTILE
 from tests.hostile.trials import check_shown
 
@@ -133,10 +133,13 @@ WRITERS = {"spec.yaml": to_yaml, "spec.json": to_json}
 
 
 class Skeleton(ast.NodeTransformer):
-    """Takes the constants out of a tree; with `names`, the names too: each is its number in order of appearance."""
+    """Takes the constants out of a tree; with `names`, the names too: each is its number in order of appearance.
+
+    An attribute may bear the name of a variable: `self.self` is a layer of that name.
+    """
 
     def __init__(self, names: bool) -> None:
-        self.names = {} if names else None
+        self.names: dict[tuple[bool, str], int] | None = {} if names else None
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         return ast.Constant(type(node.value).__name__)
@@ -146,7 +149,8 @@ class Skeleton(ast.NodeTransformer):
             for field in ("id", "attr", "arg", "name"):
                 word = getattr(node, field, None)
                 if isinstance(word, str):
-                    setattr(node, field, f"n{self.names.setdefault(word, len(self.names))}")
+                    number = self.names.setdefault((field == "attr", word), len(self.names))
+                    setattr(node, field, f"n{number}")
         return super().generic_visit(node)
 
 

@@ -21,10 +21,10 @@ from compiler.catalogue.plugins import load_plugin
 from compiler.cli.app import app
 from runtime.files.header import write_header
 from runtime.training.data import open_data
+from spec_schema.canonical import to_yaml
 from spec_schema.diagnostics import SpecError
 from spec_schema.folders import Folders
 from spec_schema.limits import DEFAULT_LIMITS
-from spec_schema.plain import to_yaml
 from spec_schema.render import render_full, render_json, render_short
 from spec_schema.shown import LONGEST
 from tests.hostile.test_hostile_strings import AS_LITERAL, AS_NAME, AS_TEXT, PLUGIN

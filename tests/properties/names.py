@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from textwrap import indent
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ import compiler
 import runtime
 from compiler import Artifact
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
+from tests.emitted_file import run_file
 
 NEUTRAL = "Neutral"
 PROGRAM = """\
@@ -392,7 +392,9 @@ model: [NAME(4), NAME(n=3), Linear(4), {residual: NAME(4)}]
 IMPORTED = {"parts.yaml": "spec: 1\nblocks:\n  Part(n): [Linear(n), relu]\n"}
 
 OWN = (
-    *("torch nn F fx math Tensor OrderedDict collections einops rearrange reduce repeat Any").split(),
+    *(
+        "torch nn F fx math Tensor Callable OrderedDict collections einops rearrange reduce repeat Any"
+    ).split(),
     *(
         "self super args kwargs Relay moves Relu Softmax Dropout Model Spec Sequence Residual Parallel"
     ).split(),
@@ -455,9 +457,7 @@ def outputs(artifact: Artifact) -> tuple[Tensor, Tensor]:
     """Return what a built model and the emitted file compute, with the same weights, from the same inputs."""
     model = runtime.build(artifact, device="cpu")
     fill(model)
-    namespace: dict[str, Any] = {"__name__": "model"}
-    exec(compile(artifact.source, "model.py", "exec"), namespace)
-    alone = namespace[artifact.name]()
+    alone = run_file(artifact.source, artifact.name)
     alone.load_state_dict(model.state_dict())
     inputs = [torch.linspace(-1, 2, 12).reshape(3, 4) + at for at in range(len(artifact.inferred.inputs))]
     return model.eval()(*inputs), alone.eval()(*inputs)

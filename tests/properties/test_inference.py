@@ -15,7 +15,7 @@ from compiler.artifact import Artifact
 from compiler.infer.states import BlockState
 from compiler.infer.values import freeze
 from runtime.testing.strategies.specs import Document, call, sample_inputs, specs
-from spec_schema.plain import to_yaml
+from spec_schema.canonical import to_yaml
 
 
 @given(specs())

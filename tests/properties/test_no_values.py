@@ -6,7 +6,7 @@ from hypothesis import given, settings
 
 import compiler
 from runtime.testing.strategies.specs import Document, specs
-from spec_schema.plain import to_yaml
+from spec_schema.canonical import to_yaml
 from tests.on_meta import Made
 
 

@@ -15,7 +15,7 @@ from compiler.infer.infer import sample_inputs as meta_inputs
 from runtime.samples import sample
 from runtime.testing.strategies.models import VOCABULARY
 from runtime.testing.strategies.specs import Document, call, specs
-from spec_schema.plain import to_yaml
+from spec_schema.canonical import to_yaml
 
 
 @given(specs())
@@ -37,6 +37,6 @@ def _other_sizes(artifact: Artifact) -> Iterator[Mapping[str, int]]:
 
 def _inputs(artifact: Artifact, sizes: Mapping[str, int]) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    with meta_device(artifact.inferred.engine.dtype):
+    with meta_device(artifact.inferred.dtype):
         forms = meta_inputs(artifact.program, sizes)
     return {name: sample(form.shape, form.dtype, VOCABULARY, generator) for name, form in forms.items()}

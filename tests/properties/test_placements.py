@@ -14,14 +14,14 @@ from torch import nn
 
 import compiler
 from compiler.artifact import Artifact
+from compiler.other_devices import devices_of, with_sites
 from compiler.placement.fill import holder
-from compiler.placement.place import devices_of, with_sites
-from compiler.placement.rules import Site, site_problems
+from compiler.rules.placement import Site, site_problems
 from runtime.build import build
 from runtime.classes import root_class
 from runtime.testing.comparison import difference
 from runtime.testing.strategies.specs import call, sample_inputs, specs
-from spec_schema.plain import to_yaml
+from spec_schema.canonical import to_yaml
 from tests.compiler.placement.stand_in import FIRST, SECOND, Forward, forward, put
 from tests.properties.comparison import state
 

@@ -16,7 +16,7 @@ from compiler.infer.values import tensors_in
 from runtime.testing.comparison import same
 from runtime.testing.strategies.specs import Document, call, sample_inputs, specs
 from runtime.testing.strategies.twins import original, untied
-from spec_schema.plain import to_yaml
+from spec_schema.canonical import to_yaml
 
 TOLERANCE = 1e-10
 

@@ -12,11 +12,11 @@ import compiler
 import runtime
 from runtime.testing.comparison import difference
 from runtime.testing.strategies.specs import Document, specs
-from spec_schema.plain import to_yaml
+from spec_schema.canonical import to_yaml
 from tests.emitted_file import run_file
 from tests.properties.comparison import outputs, sharing, trainable
 
-ALLOWED = {"torch", "collections", "math", "einops"}
+ALLOWED = {"collections", "einops", "math", "torch", "typing"}
 
 
 @given(specs())

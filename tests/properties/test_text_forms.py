@@ -10,8 +10,8 @@ import compiler
 from compiler.artifact import Artifact
 from compiler.pipeline import compile_canonical
 from runtime.testing.strategies.specs import Document, specs
+from spec_schema.canonical import plain, to_json, to_yaml
 from spec_schema.limits import DEFAULT_LIMITS
-from spec_schema.plain import plain, to_json, to_yaml
 from spec_schema.reader import read_text
 
 

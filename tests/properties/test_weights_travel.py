@@ -14,7 +14,7 @@ import runtime
 from compiler.artifact import Artifact
 from runtime.testing.comparison import difference, same
 from runtime.testing.strategies.specs import Document, specs
-from spec_schema.plain import to_yaml
+from spec_schema.canonical import to_yaml
 from tests.properties.comparison import outputs, sharing, state, trainable
 
 

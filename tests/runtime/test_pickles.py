@@ -22,7 +22,7 @@ import runtime
 from compiler.artifact import Artifact
 from compiler.verify import VerificationError
 from runtime import classes
-from runtime.classes import Recipe, artifact_of, made, root_class
+from runtime.classes import ModuleSource, artifact_of, made, root_class
 
 ROOT = Path(__file__).parents[2]
 SPEC = """\
@@ -233,6 +233,6 @@ def test_devices_that_the_caller_chose_go_with_the_artifact(monkeypatch: pytest.
 
 
 def test_source_in_a_pickle_is_verified() -> None:
-    hostile = through(Recipe("Net", "kinds = ().__class__.__base__.__subclasses__()\n", ()))
+    hostile = through(ModuleSource("Net", "kinds = ().__class__.__base__.__subclasses__()\n", ()))
     with pytest.raises(VerificationError):
         made(hostile)

@@ -32,3 +32,14 @@ def test_a_model_is_traced() -> None:
     assert torch.equal(traced(x), model(x))
     more = torch.randn(5, 8)
     assert torch.equal(traced(more), model(more))
+
+
+def test_einops_is_a_leaf_of_graphs_of_a_built_model_and_nothing_in_the_source() -> None:
+    artifact = compiler.compile_text("""
+spec: 1
+inputs: {x: "float[batch, 8]"}
+model: ["rearrange('b (h d) -> b h d', h=2)"]
+""")
+    model, x = runtime.build(artifact), torch.randn(3, 8)
+    assert "fx" not in artifact.source
+    assert torch.equal(torch.fx.symbolic_trace(model)(x), model(x))

@@ -19,11 +19,12 @@ import torch.nn.functional as F
 import compiler
 import runtime
 from runtime.files.header import FileError
-from runtime.train import Interrupted, Trained, train
+from runtime.train import train
 from runtime.training.checkpoints import read_checkpoint
 from runtime.training.data import open_data
 from runtime.training.items import noise_seed, training_batches
 from runtime.training.learner import Learner
+from runtime.training.outcome import Interrupted, Trained
 from spec_schema.diagnostics import SpecError
 from spec_schema.folders import Folders
 
@@ -466,7 +467,8 @@ def test_a_plugin_gives_arrays_or_samples(tmp_path: Path) -> None:
 PROGRAM = """
 import sys
 import compiler, runtime
-from runtime.train import Interrupted, train
+from runtime.train import train
+from runtime.training.outcome import Interrupted
 
 try:
     train(compiler.compile(sys.argv[1]), out=sys.argv[2], epochs=100000)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spec_schema.canonical import plain, to_json, to_yaml
 from spec_schema.limits import DEFAULT_LIMITS
-from spec_schema.plain import plain, to_json, to_yaml
 from spec_schema.reader import read_text
 
 texts = st.one_of(

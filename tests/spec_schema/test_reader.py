@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spec_schema.canonical import plain
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.limits import DEFAULT_LIMITS, Limits
-from spec_schema.plain import plain
 from spec_schema.reader import Entries, Items, Node, Scalar, read_bytes, read_file, read_text
 
 unhurried = settings(deadline=None)

@@ -20,7 +20,8 @@ from torch.overrides import TorchFunctionMode
 import compiler
 import runtime
 from compiler import Artifact
-from compiler.infer.own_tensors import float_dtype
+from compiler.infer.block_parameters import float_dtype
+from tests.emitted_file import class_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +47,23 @@ class Entry:
         settings = self.settings if preset == "tiny" else {}
         return _compiled(self.spec, preset, tuple(settings.items()))
 
+    def built(self) -> nn.Module:
+        """Return the model of its preset `tiny`, as it is built."""
+        return built(self.artifact())
+
+    def stand_alone(self, preset: str | None = "tiny") -> nn.Module:
+        """Return the model of the file that is emitted at the spec's own values: of its class method for a preset.
+
+        A preset that is none, since the file cannot say it, and settings beside it, have a file of their own.
+        """
+        cls = root_class(_compiled(self.spec, None, ()))
+        settings = self.settings if preset == "tiny" else {}
+        if settings or (preset and preset not in vars(cls)):
+            return stand_alone(self.artifact(preset))
+        model = getattr(cls, preset)() if preset else cls()
+        assert isinstance(model, nn.Module)
+        return model
+
 
 @cache
 def _compiled(spec: str, preset: str | None, settings: tuple[tuple[str, Any], ...]) -> Artifact:
@@ -70,18 +88,22 @@ def differences_in_double(entry: Entry) -> tuple[nn.Module, Differences]:
     with float_dtype(torch.float64), InDouble():
         reference = draw(entry.small()).eval()
     with float_dtype(torch.float64):
-        model = stand_alone(entry.artifact()).eval()
+        model = entry.stand_alone().eval()
         load_both_ways(model, reference)
         return reference, differences(model, reference, entry, torch.float64)
 
 
 def stand_alone(artifact: Artifact) -> nn.Module:
     """Return a model of the class in the emitted file, executed as a file of its own."""
-    namespace: dict[str, Any] = {"__name__": "model"}
-    exec(compile(artifact.source, "model.py", "exec"), namespace)
-    model = namespace[artifact.name]()
+    model = root_class(artifact)()
     assert isinstance(model, nn.Module)
     return model
+
+
+@cache
+def root_class(artifact: Artifact) -> Any:
+    """Return the class of the model in the emitted file."""
+    return class_of(artifact.source, artifact.name)
 
 
 def built(artifact: Artifact) -> nn.Module:

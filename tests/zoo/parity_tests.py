@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from compiler import Artifact
 from tests.zoo.parity import (
     Differences,
     Entry,
@@ -18,7 +17,6 @@ from tests.zoo.parity import (
     draw,
     largest_difference,
     load_both_ways,
-    stand_alone,
     statistics,
 )
 
@@ -34,9 +32,9 @@ def assert_within(found: Differences, tolerance: float) -> None:
 class Parity:
     """A family derives its `TestParity` from this, over its entries."""
 
-    @pytest.mark.parametrize("make", [built, stand_alone], ids=["built", "stand-alone"])
-    def test_in_float32(self, entry: Entry, make: Callable[[Artifact], nn.Module]) -> None:
-        model, reference = make(entry.artifact()).eval(), draw(entry.small()).eval()
+    @pytest.mark.parametrize("make", [Entry.built, Entry.stand_alone], ids=["built", "stand-alone"])
+    def test_in_float32(self, entry: Entry, make: Callable[[Entry], nn.Module]) -> None:
+        model, reference = make(entry).eval(), draw(entry.small()).eval()
         load_both_ways(model, reference)
         assert_within(differences(model, reference, entry, torch.float32), SINGLE)
 

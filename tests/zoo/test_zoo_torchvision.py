@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from tests.zoo import references
-from tests.zoo.parity import Entry, differences, layers, stand_alone
+from tests.zoo.parity import Entry, differences, layers
 from tests.zoo.parity_tests import DOUBLE, Parity, assert_within, fullgraph, training_in_double
 from tests.zoo.references import MissingReference, torchvision
 from tests.zoo.vision_entries import ENTRIES
@@ -61,7 +61,7 @@ def test_at_full_size(entry: Entry, preset: str) -> None:
     artifact = entry.artifact(preset or None)
     rows = artifact.plan.rows
     with torch.device("meta"):
-        model, reference = stand_alone(artifact), entry.full[preset]()
+        model, reference = entry.stand_alone(preset or None), entry.full[preset]()
     assert layers(model) == layers(reference)
     assert rates(model).items() <= rates(reference).items()
     ours = {name: row.shape for row in rows if row.persistent for name in row.names}

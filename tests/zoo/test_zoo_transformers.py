@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.zoo.parity import Entry, built, differences, draw, load_both_ways, stand_alone
+from tests.zoo.parity import Entry, built, differences, draw, load_both_ways
 from tests.zoo.parity_tests import SINGLE, Parity, assert_within, fullgraph
 from tests.zoo.transformers_entries import ENTRIES
 from tests.zoo.zoo_table import recorded_parameters
@@ -55,9 +55,8 @@ def test_a_reference_that_has_no_graph(entry: Entry) -> None:
 
 @pytest.mark.parametrize(("entry", "preset"), FULL, ids=lambda value: str(value) or "full")
 def test_at_full_size(entry: Entry, preset: str) -> None:
-    artifact = entry.artifact(preset or None)
     with torch.device("meta"):
-        model, reference = stand_alone(artifact), entry.full[preset]()
+        model, reference = entry.stand_alone(preset or None), entry.full[preset]()
     shapes = {name: p.shape for name, p in model.named_parameters()}
     assert shapes == {name: p.shape for name, p in reference.named_parameters()}
     elements = sum(p.numel() for p in model.parameters())

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compiler.infer.own_tensors import dtype_of
+from compiler.infer.block_parameters import dtype_of
 from compiler.infer.values import tensors_in
 from runtime.testing.case import MODES, TRAINING, Case, call, fixed_random
 from runtime.testing.comparison import difference, form

@@ -15,7 +15,7 @@ from runtime.testing.case import Case, call, fixed_random
 from runtime.testing.comparison import difference
 from runtime.testing.outcome import Failure, Skip
 from runtime.testing.properties.gradients import followed_inputs, gradients_of, loss_of
-from spec_schema.plain import to_yaml
+from spec_schema.canonical import to_yaml
 
 
 def artifact_of(case: Case, **more: object) -> Artifact:

@@ -29,9 +29,11 @@ NUMBERS = ("dim", "hidden", "k", "features", "out", "heads")
 
 def new_block(draw: Draw, draft: Draft, layout: str, depth: int) -> Contract:
     """Draw a block into the draft, and return how it is called."""
-    name = str(fresh(draw, set(), [n for n in NAMES if n not in draft.taken] or ["Part"]))
+    # None of HIDING: a layer of the same name would stand for the block.
+    name = str(pick(draw, *([n for n in NAMES if n not in draft.taken] or ["Part"])))
     name = _unique(name[:1].upper() + name[1:], draft)
     arguments = _arguments(draw, draft)
+    draft.taken |= {argument.name for argument in arguments}
     scope = _scope(draft, arguments)
     numbers = [a.name for a in arguments if a.kind == "number"]
     takes = pick(draw, None, *numbers)
@@ -59,7 +61,7 @@ def _unique(name: str, draft: Draft) -> str:
 
 
 def _arguments(draw: Draw, draft: Draft) -> tuple[Argument, ...]:
-    taken = {"index", "size", "step"}
+    taken = {"index", "size", "step", *(contract.name for contract in draft.contracts)}
     kinds = pick(
         draw,
         ("number",),

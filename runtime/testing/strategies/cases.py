@@ -66,7 +66,7 @@ def _cases(
 
 
 def _is_needed(subject: Subject, argument: Argument) -> bool:
-    """Say whether an argument may not be left out: it has no default, or hints allow only other values."""
+    """Return whether an argument may not be left out: it has no default, or hints allow only other values."""
     hint = subject.hints.arguments.get(argument.name)
     return argument.default is REQUIRED or (isinstance(hint, Sequence) and argument.default not in hint)
 
@@ -103,7 +103,7 @@ def _bounds(case: Case, name: str) -> tuple[float | None, float | None]:
 
 
 def _allowed(case: Case) -> bool:
-    """Say whether the conditions of the hints are met, and the constructor takes the arguments."""
+    """Return whether the conditions of the hints are met, and the constructor takes the arguments."""
     if not all(is_met(case.subject, "where", text, case.names) for text in case.subject.hints.where):
         return False
     try:

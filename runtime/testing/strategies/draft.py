@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -41,8 +41,9 @@ class Contract:
 
 @dataclass
 class Draft:
-    """What is drawn of a document so far."""
+    """What is drawn of a document so far. `new_block` draws a block into it: its layout, and how deep it may nest."""
 
+    new_block: Callable[[Draw, Draft, str, int], Contract]
     vars: dict[str, Any] = field(default_factory=dict)
     numbers: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
@@ -50,6 +51,7 @@ class Draft:
     contracts: list[Contract] = field(default_factory=list)
     marks: Any = field(default_factory=count)
     taken: set[str] = field(default_factory=set)
+    """Names that no block may have: of blocks, and of numbers, which hide a block where it is an argument."""
 
     def unknown(self) -> Width:
         """Return a width that only the compiler knows."""

@@ -77,7 +77,7 @@ KEEPING = (
         "{x} - ({x}.detach() // 1)",
     ),
 )
-"""Of which the form is that of `x`; `d` is the dimension of its width."""
+"""Expressions with the shape and dtype of `x`; `d` is the dimension of its width."""
 
 STEPS_ONLY = (
     "scaled_dot_product_attention({x}, {x}, {x}, is_causal=True)",

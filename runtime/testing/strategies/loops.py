@@ -55,7 +55,7 @@ def over_layers(draw: Draw, writer: Writer) -> None:
 
 
 def collected(draw: Draw, writer: Writer) -> None:
-    """A list of what the copies give, grown or as a comprehension, and made one value again."""
+    """Draw a list of what the copies give, grown or as a comprehension, and made one value again."""
     flow, x = writer.env[writer.main], writer.main
     h, each, values = _copies(draw, writer, flow, 1), writer.local(draw), writer.local(draw)
     if rarely(draw, 2):
@@ -89,7 +89,7 @@ def over_numbers(draw: Draw, writer: Writer) -> None:
 
 
 def while_data(draw: Draw, writer: Writer) -> None:
-    """A loop whose number of turns depends on data, at most three."""
+    """Draw a loop whose number of turns depends on data, at most three."""
     flow, x = writer.env[writer.main], writer.main
     turns = writer.local(draw)
     writer.line(f"{turns} = {pick(draw, 'full((), 0)', 'zeros((), dtype=int64)')}")
@@ -102,7 +102,7 @@ def while_data(draw: Draw, writer: Writer) -> None:
 
 
 def while_number(draw: Draw, writer: Writer) -> None:
-    """A loop that is bounded at compile time."""
+    """Draw a loop that is bounded at compile time."""
     flow, x = writer.env[writer.main], writer.main
     i = writer.local(draw)
     writer.line(f"{i} = 0")

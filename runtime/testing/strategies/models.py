@@ -98,7 +98,7 @@ def _mask(draw: Draw, writer: Writer, inputs: dict[str, str], flow: Flow, scope:
 
 
 def _waves(draw: Draw, writer: Writer, inputs: dict[str, str], flow: Flow, scope: Scope) -> None:
-    """Take complex numbers, of which the program uses a real side."""
+    """Take complex numbers; the program uses a real part, size or angle of them."""
     declared = inputs[writer.source[0]].replace("float", pick(draw, "complex64", "complex128"))
     waves = _declare(draw, writer, inputs, ("waves", "signal"), declared)
     form = pick(draw, "real({0})", "{0}.abs()", "view_as_real({0})[..., 0]", "({0} * {0}.conj()).angle()")

@@ -150,7 +150,7 @@ def _is_named(made: Node) -> bool:
 
 
 def repeat(draw: Draw, scope: Scope, flow: Flow, depth: int, keep: bool) -> tuple[Node, Flow]:
-    """Draw copies of a layer that keeps the shape, or copies of which each has a width of its own."""
+    """Draw copies of a layer that keeps the shape, or copies with a width of their own each."""
     if not keep and rarely(draw, 2):
         return widths(draw, scope, flow)
     names: list[str] = []
@@ -193,19 +193,17 @@ def choice(draw: Draw, scope: Scope, flow: Flow, depth: int, keep: bool) -> tupl
 
 def block(draw: Draw, scope: Scope, flow: Flow, depth: int, keep: bool) -> tuple[Node, Flow]:
     """Draw the call of a block, of one that there is or of a new one."""
-    from runtime.testing.strategies.blocks import new_block
-
     fitting = [c for c in scope.draft.contracts if fits(c, flow, keep)]
     if fitting and not rarely(draw, 2):
         return block_call(draw, scope, flow, pick(draw, *fitting))
-    contract = new_block(draw, scope.draft, flow.family, depth)
+    contract = scope.draft.new_block(draw, scope.draft, flow.family, depth)
     if fits(contract, flow, keep):
         return block_call(draw, scope, flow, contract)
     return keeping(draw, scope, flow), flow
 
 
 def fits(contract: Contract, flow: Flow, keep: bool) -> bool:
-    """Say whether a block can be called here."""
+    """Return whether a block can be called here."""
     if contract.layout != flow.family or (keep and not contract.keeps):
         return False
     return contract.takes is None or (flow.width.known and len(flow.width.text) < 16)

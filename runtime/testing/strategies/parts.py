@@ -1,6 +1,6 @@
 """Parts of specs, to build specs around: layers, programs, and blocks with a call of them.
 
-Each takes an input of one of three layouts, of which `INPUTS` has the types: `rows`, `steps` and `image`.
+Each takes an input of one of three layouts, `rows`, `steps` and `image`, whose types `INPUTS` has.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ INPUTS: dict[str, str] = {
 @st.composite
 def layers(draw: Draw, layout: Layout = "rows", keep: bool = False) -> Node:
     """Draw a layer or an operation, or a short list of them; with `keep` one that leaves the shape as it is."""
-    return node(draw, Scope(Draft()), _flow(layout), 0, keep)[0]
+    return node(draw, Scope(Draft(new_block)), _flow(layout), 0, keep)[0]
 
 
 @st.composite
 def programs(draw: Draw, layout: Layout = "rows") -> dict[str, Any]:
     """Draw the body of a block with a program and the layers that it calls; it leaves the shape as it is."""
-    return forward_body(draw, Scope(Draft()), _flow(layout), 0, None)[0]
+    return forward_body(draw, Scope(Draft(new_block)), _flow(layout), 0, None)[0]
 
 
 @st.composite
@@ -43,7 +43,7 @@ def blocks(draw: Draw, layout: Layout = "rows", depth: int = 1) -> tuple[dict[st
 
     At most `depth` blocks nest inside one another.
     """
-    draft, flow = Draft(), _flow(layout)
+    draft, flow = Draft(new_block), _flow(layout)
     contract = new_block(draw, draft, flow.family, depth)
     called, _ = block_call(draw, Scope(draft), flow, contract)
     return draft.blocks, str(called)

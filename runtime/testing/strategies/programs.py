@@ -70,7 +70,7 @@ def augment(draw: Draw, writer: Writer) -> None:
 
 
 def pair(draw: Draw, writer: Writer) -> None:
-    """`a, b = f(x), g(x)`, perhaps swapped, and joined again."""
+    """Draw `a, b = f(x), g(x)`, perhaps swapped, and joined again."""
     flow = writer.env[writer.main]
     a, b = writer.local(draw), writer.local(draw)
     one, two = (kept(draw, writer, writer.main, flow) for _ in range(2))
@@ -81,7 +81,7 @@ def pair(draw: Draw, writer: Writer) -> None:
 
 
 def halves(draw: Draw, writer: Writer) -> None:
-    """`a, b = y.chunk(2, dim=-1)` of an even width, joined again."""
+    """Draw `a, b = y.chunk(2, dim=-1)` of an even width, joined again."""
     flow = writer.env[writer.main]
     layer = writer.project(draw, flow, Width(f"2 * {atom(draw, writer.scope)}", even=True))
     split = pick(draw, "{0}.chunk(2, dim={1})", "chunk({0}, 2, dim={1})", "tensor_split({0}, 2, dim={1})")
@@ -92,7 +92,7 @@ def halves(draw: Draw, writer: Writer) -> None:
 
 
 def data_branch(draw: Draw, writer: Writer) -> None:
-    """An `if` that depends on data."""
+    """Draw an `if` that depends on data."""
     flow = writer.env[writer.main]
     writer.line(f"if {conditions_on_data(draw, writer.main)}:")
     with writer.indented():
@@ -104,7 +104,7 @@ def data_branch(draw: Draw, writer: Writer) -> None:
 
 
 def early_return(draw: Draw, writer: Writer) -> None:
-    """A `return` in a branch that depends on data, of the form that the program's own result has."""
+    """Draw a `return` in a branch that depends on data, of the form that the program's own result has."""
     if not writer.keep or writer.depth_of_blocks:
         return keep(draw, writer)
     flow = writer.env[writer.main]
@@ -114,7 +114,7 @@ def early_return(draw: Draw, writer: Writer) -> None:
 
 
 def static_branch(draw: Draw, writer: Writer) -> None:
-    """An `if` that is decided at compile time, or by the mode."""
+    """Draw an `if` that is decided at compile time, or by the mode."""
     flow = writer.env[writer.main]
     test = pick(draw, condition(draw, writer.scope), "training", "not training")
     writer.line(f"if {test}:")
@@ -127,7 +127,7 @@ def static_branch(draw: Draw, writer: Writer) -> None:
 
 
 def size_branch(draw: Draw, writer: Writer) -> None:
-    """An `if` or a choice that the size of an open dimension decides: other batches go another way."""
+    """Draw an `if` or a choice that the size of an open dimension decides: other batches go another way."""
     flow = writer.env[writer.main]
     test = f"{writer.main}.shape[0] {pick(draw, '>', '<', '==', '>=')} {draw(st.integers(1, 6))}"
     one, two = (kept(draw, writer, writer.main, flow) for _ in range(2))

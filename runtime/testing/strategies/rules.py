@@ -1,6 +1,6 @@
 """Rules for a drawn spec: what it shares, initialises and freezes.
 
-The spec is compiled without rules first, so that each rule can be drawn over names and shapes that there are.
+The spec is compiled without rules first, so that each rule can be drawn over the names and shapes of the model.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from hypothesis import strategies as st
 import compiler
 from compiler.artifact import Artifact
 from compiler.infer.states import BlockState
-from compiler.plan import Plan
 from compiler.rules.items import bind
+from compiler.rules.plan import Plan
 from compiler.rules.table import TensorRow
 from runtime.testing.strategies.sharing import Ties, draw_shares
 from runtime.testing.strategies.tensors import Draw, pick, rarely
+from spec_schema.canonical import to_json
 from spec_schema.diagnostics import SpecError
-from spec_schema.plain import to_json
 from spec_schema.selectors import Step, parse_selector
 
 Steps = tuple[Step, ...]
 
 
 @dataclass
-class Place:
+class RulePlace:
     """A spec, or a block of it, that may hold rules: the mapping to write into, and where its instances are."""
 
     body: dict[str, Any]
@@ -71,7 +71,7 @@ def add_rules(draw: Draw, document: dict[str, Any], shared: bool) -> None:
         document["placement"] = [{"if": "1 < 2", "then": placement}] if rarely(draw, 4) else placement
 
 
-def places_of(document: dict[str, Any], artifact: Artifact) -> Iterator[Place]:
+def places_of(document: dict[str, Any], artifact: Artifact) -> Iterator[RulePlace]:
     """Yield the blocks whose bodies can hold rules, and the spec itself last."""
     blocks = artifact.program.scope.blocks
     modules = artifact.plan.table.modules
@@ -81,12 +81,12 @@ def places_of(document: dict[str, Any], artifact: Artifact) -> Iterator[Place]:
             m.steps for m in modules if isinstance(m.state, BlockState) and m.state.definition is definition
         ]
         if isinstance(body, dict) and "layers" in body and instances:
-            yield Place(body, instances)
+            yield RulePlace(body, instances)
     names = [name for name, value in artifact.program.scope.variables.items() if type(value) is int]
-    yield Place(document, [()], names)
+    yield RulePlace(document, [()], names)
 
 
-def _rule(draw: Draw, place: Place, plan: Plan, ties: Ties) -> None:
+def _rule(draw: Draw, place: RulePlace, plan: Plan, ties: Ties) -> None:
     """Draw one rule: what it selects holds all names of a tensor, or none."""
     base = place.instances[0]
     inside = [row for row in plan.table.tensors if row.steps[: len(base)] == base]
@@ -119,7 +119,7 @@ class Condition:
         return rule if self.text is None else {"if": self.text, "then": [rule]}
 
 
-def draw_condition(draw: Draw, place: Place, plan: Plan) -> Condition:
+def draw_condition(draw: Draw, place: RulePlace, plan: Plan) -> Condition:
     """Draw what rules of a place stand under: mostly nothing."""
     if not rarely(draw, 4):
         return Condition(None, place.instances)
@@ -156,12 +156,12 @@ def _selected(text: str, instances: list[Steps], plan: Plan) -> list[TensorRow]:
 
 
 def _draws(row: TensorRow) -> bool:
-    """Say whether a tensor has first values that a rule can give."""
+    """Return whether a tensor has first values that a rule can give."""
     return row.entry is None or row.entry.value is None
 
 
 def _is_plain(row: TensorRow) -> bool:
-    """Say whether only a constant can be the first value: of a number, a variance, or what is made again on load."""
+    """Return whether only a constant can be the first value: of a number, a variance, or what is made again on load."""
     whole = not row.tensor.dtype.is_floating_point
     return whole or row.name.endswith("running_var") or not row.persistent
 

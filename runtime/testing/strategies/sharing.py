@@ -25,11 +25,11 @@ class Ties:
         self.groups: list[set[str]] = []
 
     def free(self, names: set[str]) -> bool:
-        """Say whether none of some tensors is shared yet."""
+        """Return whether none of some tensors is shared yet."""
         return not any(group & names for group in self.groups)
 
     def whole(self, names: set[str]) -> bool:
-        """Say whether some tensors hold all names of each that is shared, or none."""
+        """Return whether some tensors hold all names of each that is shared, or none."""
         return all(group <= names or not group & names for group in self.groups)
 
 
@@ -97,7 +97,7 @@ def _kind(state: State) -> Hashable:
 
 
 def _fits(paths: tuple[Steps, ...], base: Steps, first: Steps, ties: Ties) -> bool:
-    """Say whether paths that can be one in the first instance of a block can be so in another."""
+    """Return whether paths that can be one in the first instance of a block can be so in another."""
     inside = [_below((*base, *path), ties.table) for path in paths]
     forms = [
         [(r.steps[len(base) + len(p) :], _form(r)) for r in rows]

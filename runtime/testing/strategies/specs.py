@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from compiler.artifact import Artifact
 from runtime.samples import sample
+from runtime.testing.strategies.blocks import new_block
 from runtime.testing.strategies.draft import Draft, Scope, fresh
 from runtime.testing.strategies.models import VOCABULARY, program_model, row_model
 from runtime.testing.strategies.rules import add_rules
@@ -19,18 +20,22 @@ Document = dict[str, Any]
 
 
 @st.composite
-def specs(draw: Draw, dtype: str | None = None, shared: bool = False) -> Document:
-    """Draw a valid spec. `dtype` fixes the model's; `shared` asks for a share group wherever two tensors can be one."""
-    document = draw(bare_specs(dtype, least=2 if shared else 0))
+def specs(draw: Draw, dtype: str | None = None, shared: bool = False, variables: int = 0) -> Document:
+    """Draw a valid spec.
+
+    `dtype` fixes the model's; `shared` asks for a share group wherever two tensors can be one; `variables` is the
+    least number of `vars`.
+    """
+    document = draw(bare_specs(dtype, 2 if shared else 0, variables))
     add_rules(draw, document, shared)
     return document
 
 
 @st.composite
-def bare_specs(draw: Draw, dtype: str | None = None, least: int = 0) -> Document:
-    """Draw a spec without rules, whose blocks nest at least so deep if they can."""
-    draft = Draft()
-    variables = _variables(draw, draft)
+def bare_specs(draw: Draw, dtype: str | None = None, least: int = 0, variables: int = 0) -> Document:
+    """Draw a spec without rules, whose blocks nest at least so deep if they can, with so many variables or more."""
+    draft = Draft(new_block)
+    settings = _settings(draw, draft, variables)
     scope = Scope(draft, tuple(draft.numbers), tuple(draft.flags))
     inputs: dict[str, str] = {}
     depth = max(pick(draw, 2, 0, 1, 3), least)
@@ -41,7 +46,7 @@ def bare_specs(draw: Draw, dtype: str | None = None, least: int = 0) -> Document
         document["name"] = pick(draw, "net", "my_model", "Net2")
     if rarely(draw, 8):
         document["doc"] = pick(draw, "A model.", "A model: 'quoted',\nover two lines.")
-    document |= {key: part for key, part in {**variables, "inputs": inputs}.items() if part}
+    document |= {key: part for key, part in {**settings, "inputs": inputs}.items() if part}
     document |= _dims(draw, inputs)
     document |= {key: part for key, part in {"blocks": draft.blocks, "model": model}.items() if part}
     wanted = dtype or pick(draw, None, None, "float64")
@@ -68,7 +73,7 @@ def _part_of_another_dtype(draw: Draw, document: Document, wanted: str | None) -
 
 
 def _stands_alone(made: Any) -> bool:
-    """Say whether an item has no name in its list, nor is the name of another one."""
+    """Return whether an item has no name in its list, nor is the name of another one."""
     if isinstance(made, dict):
         return (
             "repeat" not in made
@@ -78,17 +83,18 @@ def _stands_alone(made: Any) -> bool:
     return isinstance(made, list) or (made[:1].isupper() and not made.startswith("Embedding"))
 
 
-def _variables(draw: Draw, draft: Draft) -> dict[str, Any]:
+def _settings(draw: Draw, draft: Draft, least: int) -> dict[str, Any]:
     """Draw `vars`, also as expressions over earlier ones, and presets for them."""
     taken: set[str] = set()
     variables: dict[str, Any] = {}
-    for _ in range(draw(st.integers(0, 3))):
+    for _ in range(draw(st.integers(least, 3))):
         name = fresh(draw, taken - {"index"} | {"index"}, ("width", "size_", "depth", "dim", "heads"))
         taken.add(name)
         earlier = [n for n in variables if n in draft.numbers]
         forms: list[Any] = [3, 2, 4, *(f"min({n}, 3)" for n in earlier), *(f"{n} // 2 + 1" for n in earlier)]
         variables[name] = pick(draw, *forms)
         draft.numbers.append(name)
+    draft.taken |= taken
     if rarely(draw):
         variables["deep"] = pick(draw, True, False)
         draft.flags.append("deep")

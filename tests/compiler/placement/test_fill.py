@@ -6,7 +6,7 @@ import pytest
 
 import compiler
 from compiler.placement.fill import fill
-from compiler.plan import Plan
+from compiler.rules.plan import Plan
 
 SPEC = """
 spec: 1

@@ -10,13 +10,13 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import compiler
-from compiler.placement.check import find_moves
+from compiler.placement.check import find_transfers
 from runtime.classes import root_class
 from tests.compiler.placement.stand_in import FIRST, SECOND, forward, put
 
 SPECS = Path(__file__).parents[3] / "specs"
 TO_SECOND, TO_FIRST = (FIRST, SECOND), (SECOND, FIRST)
-Moves = dict[tuple[str, str], int]
+Transfers = dict[tuple[str, str], int]
 
 GPT2 = (SPECS / "zoo" / "gpt2.yaml").read_text()
 PROGRAM = """
@@ -40,7 +40,7 @@ placement: [{/: 'cuda:0'}, {"RULE": 'cuda:1'}]
 @pytest.mark.parametrize(
     ("body", "rule", "written", "moves"),
     [
-        ("return g(f(x))", "g", "return self.g(self.f(x).to(self.g.weight.device))", {TO_SECOND: 1}),
+        ("return g(f(x))", "g", "x = self.g(self.f(x).to(self.g.weight.device))", {TO_SECOND: 1}),
         (
             "return x + g(x)",
             "g",
@@ -50,7 +50,7 @@ placement: [{/: 'cuda:0'}, {"RULE": 'cuda:1'}]
         (
             "return f(x) + g(x)",
             "g",
-            "return self.f(x) + self.g(x.to(self.g.weight.device)).to(x.device)",
+            "x = self.f(x) + self.g(x.to(self.g.weight.device)).to(x.device)",
             {TO_SECOND: 1, TO_FIRST: 1},
         ),
         (
@@ -85,7 +85,7 @@ placement: [{/: 'cuda:0'}, {"RULE": 'cuda:1'}]
             {TO_SECOND: 1, TO_FIRST: 1},
         ),
         ("return h(f(x))", "h", "self.h(self.f(x).to(self.h[0].weight.device))", {TO_SECOND: 1}),
-        ("y = g(x)\nreturn y.to(x) + x", "g", "return y.to(x) + x", {TO_SECOND: 1, TO_FIRST: 1}),
+        ("y = g(x)\nreturn y.to(x) + x", "g", "x = y.to(x) + x", {TO_SECOND: 1, TO_FIRST: 1}),
         (
             "y = g(x)\nreturn y + zeros(8, device=y.device)",
             "g",
@@ -106,7 +106,7 @@ placement: [{/: 'cuda:0'}, {"RULE": 'cuda:1'}]
         ),
     ],
 )
-def test_a_program(body: str, rule: str, written: str, moves: Moves) -> None:
+def test_a_program(body: str, rule: str, written: str, moves: Transfers) -> None:
     artifact = compiler.compile_text(
         PROGRAM.replace("BODY", body.replace("\n", "\n    ")).replace("RULE", rule)
     )
@@ -121,7 +121,7 @@ def test_a_program(body: str, rule: str, written: str, moves: Moves) -> None:
         (
             "[Linear(8), ReLU, Linear(8)]",
             "/2",
-            "        x = self[0](x)\n        x = self[1](x)\n        return self[2](x.to(self[2].weight.device))\n",
+            "x = self[1](x)\n        x = self[2](x.to(self[2].weight.device))\n        return x",
             {TO_SECOND: 1},
         ),
         ("[{repeat: 10, of: Linear(8)}]", "/[4-6]", "moves=(4, 7)", {TO_SECOND: 1, TO_FIRST: 1}),
@@ -134,19 +134,19 @@ def test_a_program(body: str, rule: str, written: str, moves: Moves) -> None:
         (
             "[[Linear(8), ReLU], [Linear(8)]]",
             "/1",
-            "return self[1](x.to(self[1][0].weight.device))",
+            "x = self[1](x.to(self[1][0].weight.device))",
             {TO_SECOND: 1},
         ),
         (
             "[Linear(8), {residual: [Linear(8), ReLU]}]",
             "/1",
-            "x = x.to(self[0].weight.device)\n        return x + super().forward(x)",
+            "x = x.to(self[0].weight.device)\n        x = x + super().forward(x)",
             {TO_SECOND: 1},
         ),
         (
             "[{residual: [Linear(8), Linear(8)]}]",
             "/0.1",
-            "return x + y.to(x.device)",
+            "x = x + y.to(x.device)",
             {TO_SECOND: 1, TO_FIRST: 1},
         ),
         (
@@ -158,7 +158,7 @@ def test_a_program(body: str, rule: str, written: str, moves: Moves) -> None:
         (
             "[a: Linear(8), a, b: Linear(8), a]",
             "b",
-            "return self.a(x.to(self.a.weight.device))",
+            "x = self.a(x.to(self.a.weight.device))",
             {TO_SECOND: 1, TO_FIRST: 1},
         ),
         (
@@ -169,7 +169,7 @@ def test_a_program(body: str, rule: str, written: str, moves: Moves) -> None:
         ),
     ],
 )
-def test_a_list(model: str, rule: str, written: str, moves: Moves) -> None:
+def test_a_list(model: str, rule: str, written: str, moves: Transfers) -> None:
     artifact = compiler.compile_text(LIST.replace("MODEL", model).replace("RULE", rule))
     assert written in artifact.source
     assert forward(artifact).moves == moves
@@ -188,14 +188,14 @@ def test_a_block_moves_its_inputs_once_for_all_that_is_in_it() -> None:
 def test_system_18_on_two_devices() -> None:
     text = (SPECS / "course" / "18_devices_by_part.yaml").read_text().replace("head: cpu", "head: 'cuda:1'")
     artifact = compiler.compile_text(text)
-    assert "return self.head(x.to(self.head.weight.device))" in artifact.source
+    assert "x = self.head(x.to(self.head.weight.device))" in artifact.source
     assert forward(artifact).moves == {("cpu", SECOND): 1}
 
 
 def test_only_what_a_class_needs_in_some_instance_is_written() -> None:
     one = compiler.compile_text(GPT2, preset="tiny")
     assert ".to(" not in one.source
-    assert find_moves(one.inferred, one.plan).slots == {}
+    assert find_transfers(one.inferred, one.plan).slots == {}
 
 
 def test_a_layer_that_is_nothing_in_some_copies() -> None:
@@ -239,7 +239,7 @@ placement: [{/: 'cuda:0'}, {two: 'cuda:1'}, {four: 'cuda:1'}]
         "if state is not None:\n            state = state.to(self.rnn.weight_ih_l0.device)" in artifact.source
     )
     assert "tuple([each.to(self.four.weight_ih_l0.device) for each in states])" in artifact.source
-    moves = find_moves(artifact.inferred, artifact.plan)
+    moves = find_transfers(artifact.inferred, artifact.plan)
     assert sorted(route for move in moves.slots.values() for route in move.routes) == [
         *[(FIRST, SECOND)] * 4,
         (SECOND, FIRST),
@@ -300,7 +300,7 @@ model:
 placement: [{/: DEVICE}]
 """
     artifact = compiler.compile_text(text.replace("DEVICE", "'cuda:0'"))
-    assert "return self.f(x) * self.mask(1).to(x.device)" in artifact.source
+    assert "x = self.f(x) * self.mask(1).to(x.device)" in artifact.source
     assert forward(artifact).moves == {("cpu", FIRST): 1}
     assert ".to(" in compiler.compile_text(text.replace("DEVICE", "auto")).source
     assert ".to(" not in compiler.compile_text(text.replace("DEVICE", "cpu")).source

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import compiler
-from compiler.placement.place import place
+from compiler.other_devices import place
 
 SPEC = """
 spec: 1

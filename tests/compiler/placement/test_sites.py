@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import compiler
-from compiler.placement.needs import Need, needs
-from compiler.placement.place import place
-from compiler.plan import Plan
+from compiler.other_devices import place
+from compiler.placement.memory import Need, needs
+from compiler.rules.plan import Plan
 
 SPEC = """
 spec: 1

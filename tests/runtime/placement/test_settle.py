@@ -9,7 +9,7 @@ import torch
 
 import compiler
 import runtime
-from compiler.placement.place import devices_of
+from compiler.other_devices import devices_of
 from runtime.classes import artifact_of
 from runtime.devices import Device, resolve_device
 from runtime.placement import settle

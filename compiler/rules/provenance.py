@@ -1,0 +1,308 @@
+"""Where a size comes from: from a dimension of a tensor back to the argument, the call and the variable that set it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+from torch import nn
+
+from compiler.infer.build import Builder
+from compiler.infer.calls import TORCH_ERRORS
+from compiler.infer.infer import Inferred
+from compiler.infer.on_meta import only_meta
+from compiler.infer.states import BlockState, Chain, Leaf, State
+from compiler.infer.values import show
+from compiler.program import (
+    Argument,
+    Call,
+    Choice,
+    Item,
+    LayerNode,
+    ModuleBody,
+    ParallelBody,
+    Repeat,
+    Reuse,
+    Splice,
+    ValueTree,
+)
+from compiler.resolve.values import free_names, place_of, text_of
+from compiler.rules.dtype import own_dtype
+from compiler.rules.plan import Initialisation
+from compiler.rules.table import TensorRow
+from spec_schema.selectors import Step
+from spec_schema.source import Span
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One line that a value comes from. `place` is None for what torch decides."""
+
+    text: str
+    place: Span | None
+
+    def where(self) -> str:
+        """Return `file:line`."""
+        return self.place.where if self.place else "default"
+
+
+@dataclass(frozen=True)
+class Size:
+    """One dimension of a tensor: its size, and where that comes from, the nearest line first."""
+
+    value: int
+    origins: tuple[Origin, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A block instance on the way to a tensor, the call that made it, and the point of that call.
+
+    `call` is None for the model, and for what is written in place.
+    """
+
+    state: BlockState
+    call: Call | None = None
+    point: Point | None = None
+
+    def origins(self, name: str) -> Iterator[Origin]:
+        """Yield the lines that gave a compile-time name of this block its value."""
+        definition = self.state.definition
+        if any(parameter.name == name for parameter in definition.parameters):
+            yield from self._argument(name)
+        elif name in definition.variables:
+            written = definition.variables[name]
+            yield Origin(f"{name} = {text_of(written)}", place_of(written))
+            yield from Point(self).trace(written)
+        elif name in definition.scope.variables:
+            value = definition.scope.variables[name]
+            yield Origin(f"{name} = {show(value)}", definition.scope.variable_spans[name])
+
+    def _argument(self, name: str) -> Iterator[Origin]:
+        if self.call is None or self.point is None:  # written in place: a name of the block around it
+            yield from self.point.origins(name) if self.point else ()
+            return
+        if self.call.kind == "recipe":
+            value = show(self.state.arguments[name])
+            yield Origin(f"{name} of {self.state.definition.name} = {value}", self.call.span)
+            return
+        parameters = self.state.definition.parameters
+        argument = find_argument(self.call, [each.name for each in parameters], name)
+        if argument is None:
+            default = next(each for each in parameters if each.name == name)
+            yield Origin(
+                f"{name} of {self.state.definition.name} = {default.default}, the default", default.span
+            )
+            return
+        yield Origin(f"{name} of {self.state.definition.name} = {text_of(argument.value)}", argument.span)
+        yield from self.point.trace(argument.value)
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A place in a block, with the names that repeats around it bind: the value of each, and the repeat."""
+
+    frame: Frame
+    bound: Mapping[str, tuple[object, Repeat]] = field(default_factory=dict)
+
+    @property
+    def values(self) -> dict[str, object]:
+        return {**self.frame.state.values, **{name: value for name, (value, _) in self.bound.items()}}
+
+    def origins(self, name: str) -> Iterator[Origin]:
+        """Yield the lines that gave a name its value, as seen from here."""
+        if name in self.bound:
+            value, repeat = self.bound[name]
+            yield Origin(f"{name} = {show(value)}", place_of(repeat.over) or repeat.span)
+            yield from self.trace(repeat.over)
+        else:
+            yield from self.frame.origins(name)
+
+    def trace(self, value: ValueTree) -> Iterator[Origin]:
+        """Yield the lines that gave each name of an expression its value."""
+        for name in sorted(free_names(value)):
+            yield from self.origins(name)
+
+
+@dataclass(frozen=True, eq=False)
+class Provenance:
+    """Answers where sizes and names of one model come from."""
+
+    inferred: Inferred
+
+    @cached_property
+    def builder(self) -> Builder:
+        return Builder(self.inferred.limits)
+
+    def sizes(self, row: TensorRow) -> tuple[Size, ...]:
+        """Return the sizes of a tensor, each with the lines that it comes from."""
+        shape = [int(size) for size in row.tensor.shape]
+        point, call = self.descend(row.steps)
+        if isinstance(row.owner, BlockState):
+            return tuple(Size(size, tuple(_of_entry(row, at, point))) for at, size in enumerate(shape))
+        causes = _causes(row.owner, tuple(step[0] for step in row.torch_steps[1:]))
+        return tuple(
+            Size(size, tuple(self._of_layer(row.owner, causes.get(at, ()), point, call)))
+            for at, size in enumerate(shape)
+        )
+
+    def _of_layer(
+        self, leaf: Leaf, causes: tuple[str, ...], point: Point, call: Call | None
+    ) -> Iterator[Origin]:
+        if not causes:
+            yield Origin(f"as {leaf.layer.name} makes it", leaf.node.span)
+        for name in causes:
+            if name in leaf.inferred:
+                yield Origin(f"{name}, inferred", leaf.first_call)
+                continue
+            argument = find_argument(leaf.node, list(leaf.values), name)
+            if argument is None:
+                yield Origin(f"{name} = {show(leaf.values[name])}", leaf.node.span)
+                continue
+            yield Origin(f"{name} = {text_of(argument.value)}", argument.span)
+            if call is leaf.node:  # else it is an argument of the block, written elsewhere
+                yield from point.trace(argument.value)
+
+    def names(self, initialisation: Initialisation) -> tuple[Origin, ...]:
+        """Return the lines that the names of an initialiser come from; the layer's own names have none."""
+        point, _ = self.descend(initialisation.scope)
+        return tuple(origin for name in sorted(initialisation.names) for origin in point.origins(name))
+
+    def dtype(self, row: TensorRow) -> Origin:
+        """Return the line that decides the dtype of a tensor."""
+        name = str(row.tensor.dtype).removeprefix("torch.")
+        if row.entry is not None and row.entry.type is not None and row.entry.type.dtype != "float":
+            return Origin(name, row.entry.type.span)
+        if row.entry is not None and row.entry.type is None:
+            return Origin(f"{name}, as its value has it", row.entry.span)
+        if isinstance(row.owner, Leaf) and own_dtype(row) is not None:
+            return Origin(f"{name}, as {row.owner.layer.name} makes it", row.owner.node.span)
+        rule = self.inferred.root.dtypes.inside(row.steps).rule
+        return Origin(name, rule.dtype_span if rule is not None else None)
+
+    # The way from the model to a tensor.
+
+    def descend(self, steps: tuple[Step, ...]) -> tuple[Point, Call | None]:
+        """Return the point at which the owner of a path is written, and the call that it is written as."""
+        state: State = self.inferred.root
+        point, node = Point(Frame(self.inferred.root)), None
+        for name, *_ in steps:
+            if isinstance(state, BlockState):
+                found = self._child(state, name, point)
+            elif isinstance(state, Chain):
+                found = self._part(state, name, point)
+            else:
+                break
+            if found is None:
+                break
+            state, node, point = found
+            if isinstance(state, BlockState):
+                point = Point(Frame(state, node if isinstance(node, Call) else None, point))
+        return point, node if isinstance(node, Call) else None
+
+    def _child(self, state: BlockState, name: str, point: Point) -> tuple[State, LayerNode, Point] | None:
+        if name not in state.children:  # a tensor of the block itself
+            return None
+        body = state.definition.body
+        if isinstance(body, ModuleBody):
+            return self._unwrap(state.children[name], body.layers[name], point)
+        if isinstance(body, ParallelBody):
+            branch = next(b for at, b in enumerate(body.branches) if name == (b.name or str(at)))
+            return self._unwrap(state.children[name], branch.node, point)
+        return self._listed(state.children[name], name, body.items, point)
+
+    def _part(self, state: Chain, name: str, point: Point) -> tuple[State, LayerNode, Point]:
+        child = state.states[state.places[name]]
+        node = state.node
+        items = [Item(None, node, node.span)] if isinstance(node, Repeat) else node.items
+        return self._listed(child, name, items, point)
+
+    def _listed(
+        self, child: State, name: str, items: Iterable[Item], point: Point
+    ) -> tuple[State, LayerNode, Point]:
+        places = self.builder.places(items, point.values)
+        place = next(each for each in places if each.name == name and not isinstance(each.node, Reuse))
+        return self._unwrap(child, place.node, Point(point.frame, {**point.bound, **place.bound}))
+
+    def _unwrap(self, child: State, node: LayerNode, point: Point) -> tuple[State, LayerNode, Point]:
+        while isinstance(node, Choice):
+            chosen = node.then if self.builder.decide(node, point.values) else node.otherwise
+            assert chosen is not None  # the identity holds no tensors
+            assert not isinstance(chosen, Splice)  # places are no splices
+            node = chosen
+        return child, node, point
+
+
+def _of_entry(row: TensorRow, at: int, point: Point) -> Iterator[Origin]:
+    """Yield the lines that a dimension of a block's own tensor comes from."""
+    entry = row.entry
+    assert entry is not None
+    if entry.type is None:
+        yield Origin("as its value has it", entry.span)
+        return
+    dimension = entry.type.dimensions[at]
+    yield Origin(str(dimension), dimension.place)
+    yield from point.trace(dimension)
+
+
+def find_argument(call: Call, names: list[str], wanted: str) -> Argument | None:
+    """Return the argument of a call for a name; `names` are those that positional ones fill, in order."""
+    position = 0
+    for argument in call.arguments:
+        name = argument.name
+        if name is None:
+            name = names[position] if position < len(names) else None
+            position += 1
+        if name == wanted:
+            return argument
+    return None
+
+
+# --- which argument of a layer of the catalogue decides which dimension
+
+
+@lru_cache(maxsize=4096)
+def _causes(leaf: Leaf, inner: tuple[str, ...]) -> Mapping[int, tuple[str, ...]]:
+    """Return, for each dimension of a tensor of a layer, the arguments that change its size.
+
+    Found by trial, on the meta device: the layer is made again with one argument larger.
+    """
+    arguments = {
+        **leaf.values,
+        **leaf.inferred,
+        **{name: nested.module for name, nested in leaf.nested.items()},
+    }
+    assert leaf.module is not None
+    before = _shape(leaf.module, inner)
+    causes: dict[int, tuple[str, ...]] = {}
+    for name, value in arguments.items():
+        after = next(filter(None, (_made(leaf, inner, {**arguments, name: v}) for v in _larger(value))), None)
+        for at, (one, two) in enumerate(zip(before, after, strict=False)) if after else ():
+            if one != two:
+                causes[at] = (*causes.get(at, ()), name)
+    return causes
+
+
+def _larger(value: object) -> list[Any]:
+    """Return larger values to try: twice as large keeps what is divisible so."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [2 * value or 1, value + 1]
+    if isinstance(value, list | tuple) and value and all(type(each) is int for each in value):
+        return [[2 * each or 1 for each in value], [each + 1 for each in value]]
+    return []
+
+
+def _made(leaf: Leaf, inner: tuple[str, ...], arguments: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """Return the shape of a tensor of the layer with other arguments, None if it refuses them."""
+    try:
+        with only_meta():
+            return _shape(leaf.layer.cls(**arguments), inner)
+    except TORCH_ERRORS:
+        return None
+
+
+def _shape(module: nn.Module, inner: tuple[str, ...]) -> tuple[int, ...]:
+    owner = module.get_submodule(".".join(inner[:-1]))
+    return tuple(getattr(owner, inner[-1]).shape)

@@ -1,0 +1,236 @@
+import math
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ConvNorm(nn.Sequential):
+    def __init__(
+        self,
+        width: int,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        *,
+        in_channels: int,
+        eps: float,
+        momentum: float,
+    ) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, width, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(width, eps=eps, momentum=momentum),
+            nn.SiLU(),
+        )
+
+
+class SqueezeExcitation(nn.Module):
+    """Each channel is scaled by what all channels say, on average over the image."""
+
+    def __init__(self, width: int, squeezed: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(width, squeezed, 1)
+        self.activation = nn.SiLU()
+        self.fc2 = nn.Conv2d(squeezed, width, 1)
+        self.scale_activation = nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.fc1(F.adaptive_avg_pool2d(x, 1))
+        x = x * self.scale_activation(self.fc2(self.activation(y)))
+        return x
+
+
+class StochasticDepth(nn.Module):
+    """In training, drops the whole value of a sample with the probability `rate`."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and self.rate > 0:
+            kept = torch.bernoulli(
+                torch.full([x.shape[0], 1, 1, 1], 1 - self.rate, dtype=x.dtype, device=x.device)
+            )
+            return x * (kept / (1 - self.rate))
+        return x
+
+
+class Inverted(nn.Module):
+    """Widens, convolves each channel by itself, scales the channels unless `squeezed` is 0, and narrows."""
+
+    def __init__(
+        self,
+        channels: int,
+        hidden: int,
+        width: int,
+        kernel: int,
+        stride: int,
+        squeezed: int = 0,
+        rate: float = 0,
+        *,
+        eps: float,
+        momentum: float,
+    ) -> None:
+        super().__init__()
+        residual = stride == 1 and channels == width
+        self.residual = residual
+        block: list[nn.Module] = []
+        if hidden != channels:
+            block.append(ConvNorm(hidden, in_channels=channels, eps=eps, momentum=momentum))
+        block.append(ConvNorm(hidden, kernel, stride, hidden, in_channels=hidden, eps=eps, momentum=momentum))
+        if squeezed > 0:
+            block.append(SqueezeExcitation(hidden, squeezed))
+        block.append(
+            nn.Sequential(
+                nn.Conv2d(hidden, width, 1, bias=False), nn.BatchNorm2d(width, eps=eps, momentum=momentum)
+            )
+        )
+        self.block = nn.Sequential(*block)
+        self.stochastic_depth = StochasticDepth(rate if residual else 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.stochastic_depth(self.block(x))
+        x = x + y if self.residual else y
+        return x
+
+
+class Stage(nn.Sequential):
+    def __init__(
+        self,
+        before: int,
+        width: int,
+        expansion: int,
+        kernel: int,
+        stride: int,
+        copies: int,
+        first: int,
+        total: int,
+        *,
+        eps: float,
+        momentum: float,
+        drop_path: float,
+    ) -> None:
+        super().__init__(
+            *[
+                Inverted(
+                    narrow,
+                    expansion * narrow,
+                    width,
+                    kernel,
+                    stride if index == 0 else 1,
+                    narrow // 4,
+                    drop_path * (first + index) / total,
+                    eps=eps,
+                    momentum=momentum,
+                )
+                for index, narrow in enumerate([before] + [width] * (copies - 1))
+            ]
+        )
+
+
+class EfficientNet(nn.Module):
+    def __init__(
+        self,
+        channels: Sequence[int] = (32, 16, 24, 40, 80, 112, 192, 320),
+        stages: Sequence[Sequence[int]] = (
+            (1, 3, 1),
+            (6, 3, 2),
+            (6, 5, 2),
+            (6, 3, 2),
+            (6, 5, 1),
+            (6, 5, 2),
+            (6, 3, 1),
+        ),
+        depths: Sequence[int] = (1, 2, 2, 3, 3, 4, 1),
+        wider: float = 1.0,
+        deeper: float = 1.0,
+        eps: float = 1e-05,
+        momentum: float = 0.1,
+        drop: float = 0.2,
+        drop_path: float = 0.2,
+        classes: int = 1000,
+    ) -> None:
+        super().__init__()
+        exact = [wider * c for c in channels]
+        near = [max(8, math.floor(c / 8 + 0.5) * 8) for c in exact]
+        widths = [n if n >= 0.9 * c else n + 8 for n, c in zip(near, exact, strict=True)]
+        copies = [math.ceil(deeper * depth) for depth in depths]
+        self.classes = classes
+        self.features = nn.Sequential(
+            ConvNorm(widths[0], 3, 2, in_channels=3, eps=eps, momentum=momentum),
+            *[
+                Stage(
+                    widths[index],
+                    widths[index + 1],
+                    expansion,
+                    kernel,
+                    stride,
+                    copies[index],
+                    sum(copies[:index]),
+                    sum(copies),
+                    eps=eps,
+                    momentum=momentum,
+                    drop_path=drop_path,
+                )
+                for index, (expansion, kernel, stride) in enumerate(stages)
+            ],
+            ConvNorm(4 * widths[-1], in_channels=widths[-1], eps=eps, momentum=momentum),
+        )
+        self.classifier = nn.Sequential(nn.Dropout(drop), nn.Linear(4 * widths[-1], classes))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Linear):
+                nn.init.uniform_(module.weight, -1 / math.sqrt(self.classes), 1 / math.sqrt(self.classes))
+                nn.init.zeros_(module.bias)
+
+    @classmethod
+    def tiny(cls) -> Self:
+        return cls(
+            channels=(8, 8, 12, 16),
+            stages=((1, 3, 1), (2, 5, 2), (2, 3, 1)),
+            depths=(1, 2, 1),
+            wider=1.5,
+            deeper=1.2,
+            classes=10,
+        )
+
+    @classmethod
+    def b1(cls) -> Self:
+        return cls(deeper=1.1)
+
+    @classmethod
+    def b2(cls) -> Self:
+        return cls(wider=1.1, deeper=1.2, drop=0.3)
+
+    @classmethod
+    def b3(cls) -> Self:
+        return cls(wider=1.2, deeper=1.4, drop=0.3)
+
+    @classmethod
+    def b4(cls) -> Self:
+        return cls(wider=1.4, deeper=1.8, drop=0.4)
+
+    @classmethod
+    def b5(cls) -> Self:
+        return cls(wider=1.6, deeper=2.2, drop=0.4, eps=0.001, momentum=0.01)
+
+    @classmethod
+    def b6(cls) -> Self:
+        return cls(wider=1.8, deeper=2.6, drop=0.5, eps=0.001, momentum=0.01)
+
+    @classmethod
+    def b7(cls) -> Self:
+        return cls(wider=2.0, deeper=3.1, drop=0.5, eps=0.001, momentum=0.01)
+
+    def forward(self, image: Tensor) -> Tensor:
+        output: Tensor = self.classifier(F.adaptive_avg_pool2d(self.features(image), 1).flatten(1))
+        return output

@@ -1,0 +1,57 @@
+"""The pydantic models of the section `train`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Discriminator, Field, Tag
+
+from spec_schema.reader import Node, Scalar
+from spec_schema.records import ExpressionText, Identifier, Record, SelectorText, Text, short_or_long
+
+
+class Data(Record):
+    """Where batches come from. A key that is not listed is a field of the batch: its value names an array."""
+
+    file: Text | None = None
+    text: Text | None = None
+    dataset: Text | None = None
+    context: ExpressionText | None = None
+    test: ExpressionText | None = None
+
+    @classmethod
+    def takes(cls, key: str, known: list[str]) -> bool:
+        return True
+
+    def fields(self) -> list[tuple[Scalar, Node]]:
+        """Return the positioned key and value of each field of the batch."""
+        known = type(self).model_fields
+        return [(at, self._source[key]) for key, at in self._source.keys_at.items() if key not in known]
+
+
+class Metric(Record):
+    """A metric with the values that it compares; `{metric: ..., of: [output, label]}`."""
+
+    metric: Text
+    of: list[ExpressionText]
+
+
+MetricNode = Annotated[
+    Annotated[Text, Tag("@short")] | Annotated[Metric, Tag("@long")], Discriminator(short_or_long)
+]
+
+
+class Train(Record):
+    """How `run` trains the model."""
+
+    data: Data
+    loss: Text
+    optimizer: Text
+    schedule: Text | None = None
+    batch: ExpressionText
+    epochs: ExpressionText | None = None
+    steps: ExpressionText | None = None
+    clip: ExpressionText | None = None
+    precision: Text | None = None
+    metrics: dict[Identifier, MetricNode] = Field(default_factory=dict)
+    watch: list[SelectorText] = Field(default_factory=list)
