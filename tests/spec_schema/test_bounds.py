@@ -13,6 +13,9 @@ from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.scalars import Scalar
 from spec_schema.source import SourceFile, Span
 
+MUCH = 10
+"""Seconds of CPU: what is refused takes less than one, and minutes or more if it is computed."""
+
 
 def value(text: str, **names: object) -> object:
     file = SourceFile("spec.yaml", text)
@@ -53,7 +56,7 @@ def test_what_is_refused(text: str, code: str) -> None:
     with pytest.raises(SpecError) as caught:
         value(text)
     assert [diagnostic.code for diagnostic in caught.value.diagnostics] == [code]
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < MUCH
 
 
 def test_a_list_that_holds_one_list_again_and_again_counts_it_each_time() -> None:
