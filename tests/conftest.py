@@ -1,7 +1,8 @@
 """How many examples Hypothesis draws: HYPOTHESIS_PROFILE=quick, ci (the default) or long.
 
 The examples of `ci` are the same in each run, so that a change is judged by itself; `quick` and `long` go on looking,
-and a failure prints the blob that repeats it.
+and a failure prints the blob that repeats it. Hypothesis draws constants that it finds in the modules of a project
+which are imported by then, so that examples differ with the code and with the tests that ran before: `ci` draws none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 """A whole spec takes more draws, and more time, than Hypothesis expects of an example."""
@@ -25,7 +28,11 @@ for name, examples in (("quick", 50), ("ci", 500), ("long", 20_000)):
         print_blob=True,
         suppress_health_check=SLOW,
     )
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci")
+settings.load_profile(PROFILE)
+if PROFILE == "ci":
+    assert callable(providers._get_local_constants)
+    providers._get_local_constants = Constants
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,26 +10,13 @@ from runtime.testing.strategies.nodes import sequence
 from runtime.testing.strategies.programs import forward_body
 from runtime.testing.strategies.tensors import Draw, Flow, Width, pick, rarely
 
-NAMES = (
-    "Block",
-    "Mlp",
-    "Unit",
-    "Mixer",
-    "Stage",
-    "Wrap",
-    "Module",
-    "Tensor",
-    "Spec",
-    "OrderedDict",
-    "Relu",
-    "Any",
-)
+NAMES = ("Block", "Mlp", "Unit", "Mixer", "Stage", "Wrap", "Module", "Spec", "Relu", "Any")
+"""None of `HIDING`: a layer of the same name would stand for the block."""
 NUMBERS = ("dim", "hidden", "k", "features", "out", "heads")
 
 
 def new_block(draw: Draw, draft: Draft, layout: str, depth: int) -> Contract:
     """Draw a block into the draft, and return how it is called."""
-    # None of HIDING: a layer of the same name would stand for the block.
     name = str(pick(draw, *([n for n in NAMES if n not in draft.taken] or ["Part"])))
     name = _unique(name[:1].upper() + name[1:], draft)
     arguments = _arguments(draw, draft)
