@@ -9,25 +9,13 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
-from spec_schema.layer_nodes import (
-    Choice,
-    LayerNode,
-    LongCall,
-    Parallel,
-    Repeat,
-    Residual,
-    SequenceNode,
-    SplicedChoice,
-    SplicedRepeat,
-    node_kind,
-)
+from spec_schema.layer_nodes import LayerNode, UnnamedNode, node_kind
 from spec_schema.reader import Entries, Node, Scalar
 from spec_schema.records import (
     ExpressionText,
     Flag,
     Identifier,
     Kind,
-    LayerText,
     Name,
     Record,
     TensorText,
@@ -85,19 +73,7 @@ def _is_forward(key: str) -> bool:
     return key.split("(")[0].strip() == "forward"
 
 
-BlockBody = Annotated[
-    Annotated[Body, Tag("@body")]
-    | Annotated[LayerText, Tag("@call")]
-    | Annotated[SequenceNode, Tag("@sequence")]
-    | Annotated[Repeat, Tag("@repeat")]
-    | Annotated[SplicedRepeat, Tag("@repeat-splice")]
-    | Annotated[Parallel, Tag("@parallel")]
-    | Annotated[Residual, Tag("@residual")]
-    | Annotated[Choice, Tag("@if")]
-    | Annotated[SplicedChoice, Tag("@if-splice")]
-    | Annotated[LongCall, Tag("@layer")],
-    Discriminator(body_kind),
-]
+BlockBody = Annotated[Annotated[Body, Tag("@body")] | UnnamedNode, Discriminator(body_kind)]
 
 
 class Document(RuleBearer):

@@ -157,7 +157,7 @@ class LongCall(Record):
         return {key: value for key, value in self._source.items() if key != "layer"}
 
 
-LayerNode = Annotated[
+UnnamedNode = (
     Annotated[LayerText, Tag("@call")]
     | Annotated[SequenceNode, Tag("@sequence")]
     | Annotated[Repeat, Tag("@repeat")]
@@ -167,7 +167,7 @@ LayerNode = Annotated[
     | Annotated[Choice, Tag("@if")]
     | Annotated[SplicedChoice, Tag("@if-splice")]
     | Annotated[LongCall, Tag("@layer")]
-    | Annotated[NamedItem, Tag("@named")],
-    Discriminator(node_kind),
-]
+)
+"""A node in each of its forms, by the tag of the form."""
+LayerNode = Annotated[UnnamedNode | Annotated[NamedItem, Tag("@named")], Discriminator(node_kind)]
 """What a layer position may hold."""
