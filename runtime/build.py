@@ -50,9 +50,9 @@ def build(
     """
     artifact = settle(artifact, device, allow_large)
     check_memory(artifact, artifact.plan.rows, allow_large)
-    check_work(artifact, artifact.plan.rows, allow_large)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         first_values = FirstValues(artifact, seed, folder, pool)
+        check_work(artifact, artifact.plan.rows, allow_large, first_values.checkpoints)
 
         def values(row: PlanRow) -> Tensor:
             made = first_values(row)

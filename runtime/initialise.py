@@ -48,9 +48,9 @@ def initial_values(
     rows = artifact.plan.select(parse_selector(selector, None))
     if not rows:
         raise ValueError(f"`{shown(selector)}` names no parameter or buffer of {artifact.name}")
-    check_work(artifact, rows, allow_large)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         first_values = FirstValues(artifact, seed, folder, pool)
+        check_work(artifact, rows, allow_large, first_values.checkpoints)
         return {row.name: first_values(row) for row in rows}
 
 
@@ -164,6 +164,7 @@ class RuntimeSource:
     draws: Draws
     registered: Mapping[str, Callable[..., Any]]
     checkpoints: CheckpointValues
+    guesses: bool = False
 
     def draw(self, name: str, arguments: Mapping[str, Any], branch: Sequence[int]) -> Tensor:
         draws = self._branch(branch)

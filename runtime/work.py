@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
 from compiler.artifact import Artifact
 from compiler.infer.on_meta import meta_device
 from compiler.infer.states import BlockState
-from compiler.rules.initialisation import check_initialisation
+from compiler.rules.initialisation import check_initialisation, computes_with_checkpoint
 from compiler.rules.plan import Initialisation, PlanRow
+from runtime.checkpoint_mapping.loading import CheckpointValues
 from runtime.cost import Cost
 from runtime.memory import MEMORY_SHARE, available_memory
 from spec_schema.diagnostics import SpecError, refuse
@@ -45,15 +47,22 @@ class Work:
         return entry.span if entry is not None else None
 
 
-def check_work(artifact: Artifact, rows: Iterable[PlanRow], allow_large: bool) -> None:
+def check_work(
+    artifact: Artifact,
+    rows: Iterable[PlanRow],
+    allow_large: bool,
+    checkpoints: CheckpointValues | None = None,
+) -> None:
     """Refuse first values that take too many steps, or too much memory on the way.
+
+    `checkpoints` tells the shapes of what expressions read.
 
     Raises:
         SpecError: they do, and that is not allowed.
     """
     if allow_large:
         return
-    estimate = _Estimate(artifact)
+    estimate = _Estimate(artifact, checkpoints)
     found = [work for work in map(estimate.work, rows) if work.steps]
     if not found:
         return
@@ -82,8 +91,10 @@ def _too_much_work(total: int, most: Work) -> SpecError:
     )
 
 
-def _key(initialisation: Initialisation, shape: tuple[int, ...]) -> object:
-    return initialisation.expression, id(initialisation.names), shape
+def _key(initialisation: Initialisation, row: PlanRow) -> object:
+    expression = initialisation.expression
+    source = row.name if computes_with_checkpoint(expression) else None
+    return expression, id(initialisation.names), row.shape, source
 
 
 @dataclass(eq=False)
@@ -91,6 +102,7 @@ class _Estimate:
     """Finds the work of rows. What is computed alike is looked at once."""
 
     artifact: Artifact
+    checkpoints: CheckpointValues | None
     known: dict[object, Cost] = field(default_factory=dict)
 
     def work(self, row: PlanRow) -> Work:
@@ -98,7 +110,7 @@ class _Estimate:
         computed = isinstance(owner, BlockState) and entry is not None and entry.value is not None
         if not computed and initialisation is None:
             return Work(row, 0, 0)  # the constructor of a layer makes it
-        key = (entry, owner) if initialisation is None else _key(initialisation, row.shape)
+        key = (entry, owner) if initialisation is None else _key(initialisation, row)
         if key not in self.known:
             with meta_device(self._dtype, all_steps=True), Cost() as cost:
                 self._do(row)
@@ -116,10 +128,10 @@ class _Estimate:
         owner, entry = row.source.owner, row.source.entry
         if row.initialisation is not None:
             registered = self.artifact.program.scope.plugins.initializers
-            initialisation = row.initialisation
-            check_initialisation(
-                initialisation.expression, initialisation.names, row.shape, row.dtype, registered
-            )
+            made, read = row.initialisation, None
+            if self.checkpoints is not None and computes_with_checkpoint(made.expression):
+                read = partial(self.checkpoints.shape, row=row)
+            check_initialisation(made.expression, made.names, row.shape, row.dtype, registered, read)
             return
         assert isinstance(owner, BlockState)
         assert entry is not None

@@ -17,6 +17,7 @@ from compiler.checkpoint_mapping.problems import differing_dtype, differing_shap
 from compiler.checkpoint_mapping.recipes import Recipe, names_in
 from compiler.checkpoint_mapping.rewriting import Header, Rewriting, replaced_names
 from compiler.rules.checkpoint_call import Surgery
+from compiler.rules.initialisation import computes_with_checkpoint
 from compiler.rules.plan import Plan, PlanRow
 from spec_schema.diagnostics import Diagnostic, SpecError
 
@@ -45,6 +46,8 @@ class Load:
 
     row: PlanRow
     recipes: Mapping[str, Recipe]
+    shape: tuple[int, ...]
+    """The row's own, but where the rule computes with what it reads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,12 +142,17 @@ class _Rule:
         shapes: dict[str, list[tuple[PlanRow, str]]] = {}
         dtypes: dict[str, list[tuple[PlanRow, str]]] = {}
         for row, name in ((self.rows[at], name) for at, names in self.found.items() for name in names):
-            if self.rewriting.shape(name) != torch.Size(row.shape):
+            if self.rewriting.shape(name) != torch.Size(self._expected(row)):
                 shapes.setdefault(alike(row.name), []).append((row, name))
             elif any(_kind(self._dtype(source)) != _kind(row.dtype) for source in self._sources(name)):
                 dtypes.setdefault(alike(row.name), []).append((row, name))
         problems += [differing_shape(group, self.rewriting) for group in shapes.values()]
         return problems + [differing_dtype(group, self.rewriting) for group in dtypes.values()]
+
+    def _expected(self, row: PlanRow) -> tuple[int, ...]:
+        """Return the shape that a tensor of the model has in the file, under each of its names."""
+        computes = row.initialisation is not None and computes_with_checkpoint(row.initialisation.expression)
+        return tuple(self.rewriting.shape(next(iter(self.found[row.name])))) if computes else row.shape
 
     def _dtype(self, source: str) -> torch.dtype:
         return self.rewriting.headers[source].dtype
@@ -172,7 +180,7 @@ class _Rule:
             recipe = self.rewriting.back(source)
             if all(name in canonical for name in names_in(recipe)):
                 back[source] = replaced_names(recipe, canonical)
-        loads = {name: Load(row, self.found[name]) for name, row in self.rows.items()}
+        loads = {name: Load(row, self.found[name], self._expected(row)) for name, row in self.rows.items()}
         return RuleLoads(
             self.surgery, self.scope, self.rewriting.headers, loads, self.rewriting.skipped, back
         )

@@ -12,6 +12,8 @@ from spec_schema.diagnostics import Diagnostic
 from spec_schema.suggest import did_you_mean
 
 FEW_SELECTORS = 3
+WRAPPERS = {"module": "`DataParallel`", "_orig_mod": "`torch.compile`"}
+"""What a wrapper of a model puts into the names of a state dict."""
 
 
 def missing(
@@ -31,8 +33,33 @@ def missing(
         f"`{surgery.path}` has no tensor {which}",
         surgery.place,
         notes=tuple(notes),
-        help=None if skipped else _way_to(names, rewriting, loose),
+        help=None
+        if skipped
+        else _unwrapped(rows, rewriting, loose, scope) or _way_to(names, rewriting, loose),
     )
+
+
+def _unwrapped(rows: Sequence[PlanRow], rewriting: Rewriting, loose: Sequence[str], scope: str) -> str | None:
+    """Return how names of wrappers are taken away, None if that would not make all fit."""
+    without = {_without_wrappers(name): name for name in loose}
+    found = [
+        next((without[name] for each in row.names if (name := each.removeprefix(scope)) in without), "")
+        for row in rows
+    ]
+    if not all(found):
+        return None
+    wrappers = [each for each in WRAPPERS if any(each in name.split(".") for name in found)]
+    by = " and ".join(f"`{each}.` is a trace of {WRAPPERS[each]}" for each in wrappers)
+    front = re.match(rf"(?:(?:{'|'.join(WRAPPERS)})\.)*", found[0])
+    outer = front[0] if front else ""
+    if outer and all(name == outer + _without_wrappers(name) for name in found):
+        return f"{by}: give `prefix='{rewriting.surgery.prefix}{outer}'`"
+    renames = ", ".join(f"'{each}': '/'" for each in wrappers)
+    return f"{by}: give `rename={{{renames}}}`"
+
+
+def _without_wrappers(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
 
 
 def _way_to(names: Sequence[str], rewriting: Rewriting, loose: Sequence[str]) -> str:
@@ -120,12 +147,25 @@ def differing_shape(group: Group, rewriting: Rewriting) -> Diagnostic:
         help = f"turn it: `transpose=['{_as_selector(name)}']`"
         if isinstance(recipe, Permuted):
             help = "leave it as it is: narrow the selectors of `transpose`"
+    elif len(found) == len(row.shape) and found[1:] == list(row.shape[1:]):
+        help = _other_count(row, found[0], next(names_in(recipe)))
     return Diagnostic(
         "checkpoint-shape",
         f"`{name}` out of `{rewriting.surgery.path}` has the shape {found}",
         rewriting.surgery.place,
-        notes=(f"`{row.name}` has the shape {list(row.shape)}", *_more(group)),
+        notes=(f"`{row.name}` has the shape {list(row.shape)}", *more_alike(group)),
         help=help,
+    )
+
+
+def _other_count(row: PlanRow, count: int, source: str) -> str:
+    """Return what to do about another number of rows, as of classes or words."""
+    wanted = row.shape[0]
+    fill = "zeros" if len(row.shape) == 1 else "normal(std=0.02)"
+    rows = f"cat([checkpoint(...), {fill}[{count}:]])" if count < wanted else f"checkpoint(...)[:{wanted}]"
+    return (
+        f"keep rows, in a rule for it alone: `- {row.name}: {rows}`; "
+        f"or do not load it: `skip=['{_as_selector(source)}']`, and a later rule `- {row.name}: {fill}`"
     )
 
 
@@ -141,10 +181,11 @@ def differing_dtype(group: Group, rewriting: Rewriting) -> Diagnostic:
         notes=(
             f"`{row.name}` is {str(row.dtype).removeprefix('torch.')}, and values are converted only "
             "among floating, among complex and among whole numbers",
-            *_more(group),
+            *more_alike(group),
         ),
     )
 
 
-def _more(group: Group) -> tuple[str, ...]:
+def more_alike(group: Sequence[object]) -> tuple[str, ...]:
+    """Return the note that there is more than the first of a group."""
     return (f"and so for {len(group) - 1:,} more like it",) if len(group) > 1 else ()

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from compiler.checkpoint_mapping.plan import LoadPlan, RuleLoads
+from compiler.checkpoint_mapping.plan import Load, LoadPlan, RuleLoads
 from compiler.checkpoint_mapping.recipes import ways
 from compiler.checkpoint_mapping.rewriting import Header
+from compiler.rules.initialisation import computes_with_checkpoint
 from compiler.rules.plan import PlanRow
 
 
@@ -29,9 +30,15 @@ def lines(rule: RuleLoads) -> Iterator[Line]:
             for source, steps in ways(recipe):
                 header = rule.headers[source]
                 converted = () if header.dtype == load.row.dtype else (f"to {title(load.row.dtype)}",)
-                yield Line(header, (*steps, *converted), rule.scope + name, load.row)
+                yield Line(header, (*steps, *converted, *_computed(load)), rule.scope + name, load.row)
     for source, selector in rule.skipped.items():
         yield Line(rule.headers[source], (f"skipped by {selector}",), None, None)
+
+
+def _computed(load: Load) -> tuple[str, ...]:
+    """Return the last step of what is a part of an expression."""
+    made = load.row.initialisation
+    return ("in an expression",) if made is not None and computes_with_checkpoint(made.expression) else ()
 
 
 def title(dtype: object) -> str:

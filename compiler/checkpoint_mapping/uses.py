@@ -17,7 +17,7 @@ from spec_schema.grammar import Expression
 
 
 class _Noting(DrySource):
-    """Notes the calls of `checkpoint`."""
+    """Notes the calls of `checkpoint`, whatever an expression makes of them."""
 
     def __init__(self, row: PlanRow) -> None:
         super().__init__(row.shape, row.dtype)

@@ -25,7 +25,7 @@ from compiler.infer.on_meta import only_meta
 from compiler.infer.reasons import refusal
 from compiler.rules.checkpoint_call import Surgery, bind_arguments, read_surgery
 from spec_schema.bounds import kind
-from spec_schema.diagnostics import refuse
+from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.evaluate import FUNCTIONS, Evaluator
 from spec_schema.grammar import Expression
 from spec_schema.suggest import did_you_mean
@@ -37,10 +37,16 @@ SPECIAL = (MIXTURE, CHECKPOINT, DRAWN)
 NUMBERS: Mapping[str, float] = {"pi": math.pi, "inf": math.inf}
 FIXED = frozenset(INITIALIZER_ARGUMENTS) - RANDOM_INITIALIZERS
 """The initialisers that draw nothing."""
+Shape = tuple[int, ...]
+Reader = Callable[[Surgery], Shape]
 
 
 class Source(Protocol):
     """Where the values come from. `branch` tells the draws of one expression apart."""
+
+    @property
+    def guesses(self) -> bool:
+        """Whether the shapes of checkpoints are not known yet."""
 
     def draw(self, name: str, arguments: Mapping[str, Any], branch: Sequence[int]) -> Tensor: ...
 
@@ -73,6 +79,8 @@ class InitEvaluator(Evaluator):
         """What needs random numbers: where there are several of them, each has a branch of its own."""
         self.drawn: dict[int, Tensor] = {}
         self.root = expression.tree
+        self.guesses = source.guesses and reads_checkpoint(expression)
+        """Whether what fails may go well with the shapes that are in the files."""
         self.under_way: list[ast.AST] = []
         """The draws whose arguments are being evaluated."""
 
@@ -83,7 +91,11 @@ class InitEvaluator(Evaluator):
     def apply(self, node: ast.AST, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return super().apply(node, what, function, *arguments)
-        except (RuntimeError, AttributeError, AssertionError) as error:
+        except (RuntimeError, AttributeError, AssertionError, SpecError) as error:
+            if self.guesses and (_reads(node) or any(isinstance(each, Tensor) for each in arguments)):
+                return torch.empty(self.shape)
+            if isinstance(error, SpecError):
+                raise
             message = refusal(f"`{what}`", error, arguments)
             raise refuse("bad-initializer", message, self.source.span(node)) from None
 
@@ -265,7 +277,8 @@ class InitEvaluator(Evaluator):
                 f"the weights of a mixture sum to {sum(w for w, _ in parts):g}, not 1",
                 self.source.span(node),
             )
-        return self.draws.mix(parts, self._branch(node))
+        mixed: Tensor = self.apply(node, MIXTURE, lambda: self.draws.mix(parts, self._branch(node)))
+        return mixed
 
     def _branch(self, node: ast.AST) -> list[int]:
         return [self.random.index(node)] if len(self.random) > 1 and node in self.random else []
@@ -290,10 +303,17 @@ def value_problem(value: float, dtype: torch.dtype) -> str | None:
 
 
 class DrySource:
-    """Draws nothing: checks what can be known of a draw from the shape alone, on the meta device."""
+    """Draws nothing: checks what can be known of a draw from the shape alone, on the meta device.
 
-    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-        self.shape, self.dtype = shape, dtype
+    `read` returns the shape of what a checkpoint gives. Without it that shape is taken to be the tensor's own.
+    """
+
+    def __init__(self, shape: Shape, dtype: torch.dtype, read: Reader | None = None) -> None:
+        self.shape, self.dtype, self.read = shape, dtype, read
+
+    @property
+    def guesses(self) -> bool:
+        return self.read is None
 
     def draw(self, name: str, arguments: Mapping[str, Any], branch: Sequence[int]) -> Tensor:
         problem = requirement(name, self.shape, arguments) if name in INITIALIZER_ARGUMENTS else None
@@ -309,11 +329,11 @@ class DrySource:
 
     def mix(self, parts: Sequence[tuple[float, Callable[[], Tensor]]], branch: Sequence[int]) -> Tensor:
         for _, part in parts:
-            part()
+            part().expand(self.shape)
         return torch.empty(self.shape, device="meta")
 
     def checkpoint(self, surgery: Surgery) -> Tensor:
-        return torch.empty(self.shape, device="meta")
+        return torch.empty(self.read(surgery) if self.read else self.shape, dtype=self.dtype, device="meta")
 
     def transform(self, name: str, tensor: Tensor, arguments: Mapping[str, Any]) -> Tensor:
         return tensor
@@ -321,7 +341,18 @@ class DrySource:
 
 def reads_checkpoint(expression: Expression) -> bool:
     """Return whether an initialiser reads a checkpoint."""
-    return any(isinstance(n, ast.Name) and n.id == CHECKPOINT for n in ast.walk(expression.tree))
+    return _reads(expression.tree)
+
+
+def computes_with_checkpoint(expression: Expression) -> bool:
+    """Return whether what an initialiser reads is a part of an expression, so that it may be of another shape."""
+    tree = expression.tree
+    is_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == CHECKPOINT
+    return _reads(tree) and not is_call
+
+
+def _reads(node: ast.AST) -> bool:
+    return any(isinstance(n, ast.Name) and n.id == CHECKPOINT for n in ast.walk(node))
 
 
 def draws(expression: Expression, names: Mapping[str, object], registered: Mapping[str, object]) -> bool:
@@ -336,12 +367,20 @@ def check_initialisation(
     shape: tuple[int, ...],
     dtype: torch.dtype,
     registered: Mapping[str, Callable[..., Any]],
+    read: Reader | None = None,
 ) -> None:
-    """Refuse an initialiser that cannot give a tensor of this shape, before anything is drawn."""
+    """Refuse an initialiser that cannot give a tensor of this shape, before anything is drawn.
+
+    `read` returns the shapes of what checkpoints give, once their headers are read. Before that it is not known
+    what an expression makes of them.
+    """
     with only_meta():
-        evaluator = InitEvaluator(expression, names, shape, DrySource(shape, dtype), registered)
+        evaluator = InitEvaluator(expression, names, shape, DrySource(shape, dtype, read), registered)
         value = evaluator.result()
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) and computes_with_checkpoint(expression):
+        if read is not None and value.shape != torch.Size(shape):
+            raise refuse("checkpoint-shape", f"the value has the shape {list(value.shape)}", expression.place)
+    elif isinstance(value, Tensor):
         try:
             broadcast = torch.empty(value.shape, device="meta").broadcast_to(shape).shape
         except RuntimeError:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from compiler.artifact import Artifact
+from compiler.checkpoint_mapping.fitting import check_fit
 from compiler.checkpoint_mapping.plan import Load, LoadPlan, plan_loads
 from compiler.checkpoint_mapping.recipes import evaluate
 from compiler.checkpoint_mapping.uses import checkpoint_uses
@@ -44,7 +45,7 @@ class CheckpointValues:
         return self._opened()[0]
 
     def value(self, surgery: Surgery, row: PlanRow) -> Tensor:
-        """Return a tensor of the model, in its dtype.
+        """Return what a call reads for a tensor of the model, in its dtype.
 
         Raises:
             SpecError: a file or a tensor does not fit, or names that are one tensor have different values.
@@ -63,7 +64,11 @@ class CheckpointValues:
         for name in names[1:]:
             _same(load, surgery, names[0], value, name, evaluate(load.recipes[name], read))
         # Copied, since the memory of the file is not aligned as torch's own: products would differ in the last bit.
-        return torch.empty(row.shape, dtype=row.dtype).copy_(value)
+        return torch.empty(value.shape, dtype=row.dtype).copy_(value)
+
+    def shape(self, surgery: Surgery, row: PlanRow) -> tuple[int, ...]:
+        """Return the shape of `value`, from the headers alone."""
+        return self.plan.of(surgery, row).shape
 
     def _opened(self) -> tuple[LoadPlan, Mapping[str, Checkpoint]]:
         if self._planned is None:
@@ -71,7 +76,9 @@ class CheckpointValues:
             home = Path(self.artifact.program.scope.file).parent if self.folder is None else Path(self.folder)
             checkpoints = _open_all({use.surgery.path: use.surgery for use in reversed(uses)}, home)
             headers = {path: checkpoint.headers for path, checkpoint in checkpoints.items()}
-            self._planned = plan_loads(self.artifact.plan, uses, headers), checkpoints
+            plan = plan_loads(self.artifact.plan, uses, headers)
+            check_fit(self.artifact, plan)
+            self._planned = plan, checkpoints
         return self._planned
 
 

@@ -139,6 +139,21 @@ class _Source:
             raise FileError(
                 f"`{torn[0]}` is taken in parts by several rules, and cannot be put together again"
             )
+        for name in checkpoint.headers:
+            self._check_shape(name)
+
+    def _check_shape(self, name: str) -> None:
+        """Refuse to write a tensor that an expression made of another shape."""
+        header = self.checkpoint.headers[name]
+        for rule in self.rules:
+            if name in rule.back:
+                meta = evaluate(rule.back[name], lambda each: self.state[each].detach().to("meta"))
+                if meta.shape != torch.Size(header.shape):
+                    raise FileError(
+                        f"`{name}` has the shape {list(header.shape)} in `{shown(self.checkpoint.path)}`, "
+                        f"and {list(meta.shape)} in the model",
+                        "a rule computed with it, and that is not undone",
+                    )
 
     def tensor(self, name: str) -> Tensor:
         """Return a tensor as it is written. FileError if it went to several places that are no longer equal."""
