@@ -1,58 +1,26 @@
 """Layers, operations, initialisers and data sets that users add.
 
-A decorator checks what it is given and leaves a mark on it; ``load_plugin`` collects the marked objects of
-one module. Nothing is registered globally, so two compilations with different plugins do not meet, and
-loading is always the caller's act: a spec may require a plugin by name and can never load one.
+``load_plugin`` collects what decorators have marked in one module, and a layer that the caller names. Nothing is
+registered globally, so two compilations with different plugins do not meet, and loading is always the caller's act:
+a spec may require a plugin by name and can never load one.
 """
 
 import importlib
 import importlib.metadata
 import inspect
-import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType, ModuleType
-from typing import Any, Literal, TypeVar, cast, overload
+from types import ModuleType
+from typing import Any
 
-from compiler.catalogue.hints import Hints
+from compiler.catalogue.decorators import Kind, Registration, mark_of, registration_of
 from compiler.catalogue.layer_types import LayerType
 from compiler.catalogue.plugin_files import PluginError, PluginFile, files_of, import_name, load_file
-
-__all__ = [
-    "ENTRY_POINT_GROUP",
-    "Kind",
-    "Plugin",
-    "PluginError",
-    "Registration",
-    "Registry",
-    "dataset",
-    "initializer",
-    "layer",
-    "load_plugin",
-    "operation",
-]
+from spec_schema.suggest import did_you_mean
 
 ENTRY_POINT_GROUP = "blockprint.plugins"
-
-Kind = Literal["layer", "operation", "initializer", "dataset"]
-
-_MARK = "__blockprint__"
-_LONGEST_NAME = 64
-
-T = TypeVar("T", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Registration:
-    """The mark that a decorator leaves."""
-
-    kind: Kind
-    name: str
-    infer: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    hints: Hints = field(default_factory=Hints, compare=False)
 
 
 @dataclass(frozen=True)
@@ -77,163 +45,100 @@ class Plugin:
         return _plugin, (files_of(member for part in parts for member in part.values()), self.name, *parts)
 
 
-# --- decorators -----------------------------------------------------------------------------------------
-
-
-@overload
-def layer(target: T, /) -> T: ...
-@overload
-def layer(
-    target: str | None = None, /, *, infer: Mapping[str, str] | None = None, hints: Hints | None = None
-) -> Callable[[T], T]: ...
-def layer(
-    target: Any = None, /, *, infer: Mapping[str, str] | None = None, hints: Hints | None = None
-) -> Any:
-    """Register an ``nn.Module`` with annotated arguments: ``@layer``, or ``@layer("Name", infer={...})``.
-
-    ``infer`` says which sizes follow from the input: ``{"width": "x.shape[-1]"}``, with ``x`` for the first
-    input and a number, counted from 0, for another one. Arguments with torch's names for such sizes
-    (``in_features``, ``in_channels``, ...) need no rule. ``hints`` are for ``test-layer``.
-    """
-
-    def registration(name: str) -> Registration:
-        return Registration("layer", name, MappingProxyType(dict(infer or {})), hints or Hints())
-
-    return _decorator(registration, target, _check_layer)
-
-
-@overload
-def operation(target: T, /) -> T: ...
-@overload
-def operation(target: str | None = None, /) -> Callable[[T], T]: ...
-def operation(target: Any = None, /) -> Any:
-    """Register an annotated function of tensors, which must change none of its arguments."""
-    return _decorator(partial(Registration, "operation"), target, _check_function)
-
-
-@overload
-def initializer(target: T, /) -> T: ...
-@overload
-def initializer(target: str | None = None, /) -> Callable[[T], T]: ...
-def initializer(target: Any = None, /) -> Any:
-    """Register an annotated function as an initialiser."""
-    return _decorator(partial(Registration, "initializer"), target, _check_function)
-
-
-@overload
-def dataset(target: T, /) -> T: ...
-@overload
-def dataset(target: str | None = None, /) -> Callable[[T], T]: ...
-def dataset(target: Any = None, /) -> Any:
-    """Register a data set: a class, or a function that returns one."""
-    return _decorator(partial(Registration, "dataset"), target, _check_dataset)
-
-
-def _decorator(
-    registered: Callable[[str], Registration], target: Any, check: Callable[[Any, Registration], None]
-) -> Any:
-    """Return the decorated object where the decorator is used bare, else the decorator that waits for it."""
-
-    def mark(found: T) -> T:
-        name = target if isinstance(target, str) else getattr(found, "__name__", "")
-        registration = registered(name)
-        check(found, registration)
-        setattr(found, _MARK, registration)
-        return found
-
-    return mark if target is None or isinstance(target, str) else mark(target)
-
-
-def _check_layer(cls: Any, registration: Registration) -> None:
-    from torch import nn
-
-    name = registration.name
-    if not (inspect.isclass(cls) and issubclass(cls, nn.Module)):
-        raise TypeError(f"@layer is for subclasses of torch.nn.Module, and {_called(cls)} is none")
-    _check_name("layer", name, r"[A-Z][A-Za-z0-9_]*", "begin with an upper-case letter")
-    from compiler.catalogue.layers import signature_of
-
-    parameters = signature_of(cls).parameters
-    _check_annotations(f"layer {name}", parameters.values())
-    for argument, rule in registration.infer.items():
-        if argument not in parameters:
-            raise TypeError(f"layer {name}: infer names {argument!r}, which is no argument of {_called(cls)}")
-        _check_rule(name, argument, rule)
-
-
-def _check_rule(name: str, argument: str, rule: str) -> None:
-    from compiler.catalogue.deferral import parse_rule
-
-    try:
-        parse_rule(rule)
-    except ValueError as error:
-        raise TypeError(f"layer {name}: infer of {argument!r}: {error}") from None
-
-
-def _check_function(function: Any, registration: Registration) -> None:
-    kind, name = registration.kind, registration.name
-    if not inspect.isfunction(function):
-        raise TypeError(f"@{kind} is for functions, and {_called(function)} is none")
-    _check_name(kind, name, r"[a-z][a-z0-9_]*", "be in lower case")
-    _check_annotations(f"{kind} {name}", inspect.signature(function).parameters.values())
-
-
-def _check_dataset(found: Any, registration: Registration) -> None:
-    if not (inspect.isclass(found) or inspect.isfunction(found)):
-        raise TypeError(f"@dataset is for classes and functions, and {_called(found)} is neither")
-    _check_name("dataset", registration.name, r"[A-Za-z][A-Za-z0-9_]*", "be an ASCII identifier")
-
-
-def _check_name(kind: str, name: str, pattern: str, rule: str) -> None:
-    if len(name) > _LONGEST_NAME or re.fullmatch(pattern, name) is None:
-        alphabet = f"at most {_LONGEST_NAME} ASCII letters, digits and underscores"
-        raise TypeError(f"the name of a {kind} must {rule} ({alphabet}): {name!r}")
-
-
-def _check_annotations(what: str, parameters: Iterable[inspect.Parameter]) -> None:
-    """Specs are checked against annotations, so every argument has one, and none hides behind a star."""
-    for parameter in parameters:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise TypeError(f"{what}: write out the arguments behind {parameter}; specs are checked by them")
-        if parameter.annotation is parameter.empty:
-            example = f"{parameter.name}: int"
-            raise TypeError(f"{what}: {parameter.name!r} needs an annotation, such as {example}")
-
-
-def _called(found: Any) -> str:
-    return getattr(found, "__qualname__", None) or repr(found)
-
-
 # --- loading --------------------------------------------------------------------------------------------
 
 
 def load_plugin(reference: str) -> Plugin:
-    """Load a plugin: a ``.py`` file, an entry point of the group ``blockprint.plugins``, or a module."""
-    module = _load_module(reference)
-    name = _name_of(module, reference)
-    found: dict[Kind, dict[str, Any]] = {"layer": {}, "operation": {}, "initializer": {}, "dataset": {}}
-    for member in vars(module).values():
-        registration = _mark_of(member)
-        if registration is not None:
-            _collect(found[registration.kind], registration, member, reference)
-    if not any(found.values()):
-        raise PluginError(f"the plugin {reference} registers nothing: use @layer, @operation, ... in it")
-    source = getattr(module, "__file__", None) or reference
-    layers = {each: _layer_type(each, cls, source) for each, cls in found["layer"].items()}
-    return Plugin(name, layers, found["operation"], found["initializer"], found["dataset"])
+    """Load a plugin: a ``.py`` file, an entry point of the group ``blockprint.plugins``, or a module.
+
+    ``file.py:Layer`` is what the file registers, if anything, and that class, which needs no mark.
+    """
+    place, name = split_reference(reference)
+    if name is not None:
+        return load_layer(place, name)[0]
+    module = _load_module(place)
+    plugin = _registered(module, place)
+    if not any((plugin.layers, plugin.operations, plugin.initializers, plugin.datasets)):
+        classes = list(_module_classes(module))
+        more = f", or name a layer of it: {place}:{classes[0]}" if classes else ""
+        raise PluginError(f"the plugin {place} registers nothing: use @layer, @operation, ... in it{more}")
+    return plugin
+
+
+def load_layer(place: str, name: str) -> tuple[Plugin, LayerType]:
+    """Load a plugin and one of its layers: one that it registers by that name, or a class, taken as it is.
+
+    Raises:
+        PluginError: the plugin does not load, it has no such class, or no spec could name that class.
+    """
+    module = _load_module(place)
+    plugin = _registered(module, place)
+    if name in plugin.layers:
+        return plugin, plugin.layers[name]
+    layer = _taken(_member(module, place, name, plugin), place, _source(module, place))
+    return replace(plugin, layers={**plugin.layers, layer.name: layer}), layer
+
+
+def split_reference(reference: str) -> tuple[str, str | None]:
+    """Return the plugin and the layer that ``file.py:Layer`` names. The layer is None where none is named."""
+    place, _, name = reference.rpartition(":")
+    return (place, name) if place and name.isidentifier() else (reference, None)
 
 
 def plugin_of_layer(cls: type) -> Plugin:
     """Return a plugin of one layer alone, by the name of the plugin that its module is.
 
     Raises:
-        PluginError: the class is not registered by ``@layer``.
+        PluginError: no spec could name the class.
     """
-    registration = _mark_of(cls)
-    if registration is None or registration.kind != "layer":
-        raise PluginError(f"{_called(cls)} is no registered layer: mark it with @layer")
-    module, source, name = sys.modules[cls.__module__], _source_of(cls), registration.name
-    return Plugin(_name_of(module, source), {name: _layer_type(name, cls, source)})
+    source = _source_of(cls)
+    layer = _taken(cls, source, source)
+    return Plugin(_name_of(sys.modules[cls.__module__], source), {layer.name: layer})
+
+
+def _registered(module: ModuleType, reference: str) -> Plugin:
+    """Return what is marked in a module."""
+    found: dict[Kind, dict[str, Any]] = {"layer": {}, "operation": {}, "initializer": {}, "dataset": {}}
+    for member in vars(module).values():
+        registration = mark_of(member)
+        if registration is not None:
+            _collect(found[registration.kind], registration, member, reference)
+    layers = {
+        each: _layer_type(each, cls, _source(module, reference)) for each, cls in found["layer"].items()
+    }
+    name = _name_of(module, reference)
+    return Plugin(name, layers, found["operation"], found["initializer"], found["dataset"])
+
+
+def _member(module: ModuleType, place: str, name: str, plugin: Plugin) -> Any:
+    if name in vars(module):
+        return vars(module)[name]
+    names = [*plugin.layers, *_module_classes(module)]
+    near = did_you_mean(name, names)
+    more = f"did you mean `{near}`?" if near else f"there are: {', '.join(dict.fromkeys(names)) or 'none'}"
+    raise PluginError(f"{place} has no layer `{name}`; {more}")
+
+
+def _module_classes(module: ModuleType) -> dict[str, type]:
+    """Return the subclasses of ``torch.nn.Module`` that a module defines, by their names."""
+    from torch import nn
+
+    classes = {name: each for name, each in vars(module).items() if inspect.isclass(each)}
+    own = {name: each for name, each in classes.items() if each.__module__ == module.__name__}
+    return {name: each for name, each in own.items() if issubclass(each, nn.Module)}
+
+
+def _taken(cls: Any, place: str, source: str) -> LayerType:
+    """Return a class as a layer, marked or not; PluginError where no spec could name it."""
+    try:
+        name = registration_of(cls).name
+    except TypeError as error:
+        raise PluginError(f"{place}: {error}") from None
+    return _layer_type(name, cls, source)
+
+
+def _source(module: ModuleType, reference: str) -> str:
+    return getattr(module, "__file__", None) or reference
 
 
 def _source_of(cls: type) -> str:
@@ -280,15 +185,6 @@ def _stem(module: ModuleType) -> str:
     return module.__name__.rsplit(".", 1)[-1] if stem == "__init__" else stem
 
 
-def _mark_of(member: Any) -> Registration | None:
-    """Return the mark on the object itself. A subclass of a registered class is not registered by that."""
-    try:
-        mark = vars(member).get(_MARK)
-    except TypeError:  # an object without attributes of its own
-        return None
-    return mark if isinstance(mark, Registration) else None
-
-
 def _collect(found: dict[str, Any], registration: Registration, member: Any, reference: str) -> None:
     if found.setdefault(registration.name, member) is not member:
         twice = f"two {registration.kind}s called {registration.name}"
@@ -298,7 +194,7 @@ def _collect(found: dict[str, Any], registration: Registration, member: Any, ref
 def _layer_type(name: str, cls: Any, source: str) -> LayerType:
     from compiler.catalogue.layers import describe_layer
 
-    registration = cast(Registration, _mark_of(cls))
+    registration = registration_of(cls)
     return describe_layer(cls, name, source, registration.infer, registration.hints)
 
 

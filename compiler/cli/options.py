@@ -42,7 +42,7 @@ Plugins = Annotated[
         "--plugin",
         metavar="FILE",
         show_default=False,
-        help="Load a plugin: a .py file or the name of a module.",
+        help="Load a plugin: a .py file or the name of a module; `file.py:Layer` for a class as it is.",
     ),
 ]
 ImportPaths = Annotated[

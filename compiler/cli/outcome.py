@@ -12,7 +12,7 @@ from enum import IntEnum, StrEnum
 
 import typer
 
-from compiler.catalogue.plugins import PluginError
+from compiler.catalogue.plugin_files import PluginError
 from compiler.cli.console import err, in_color
 from compiler.extras import MissingExtraError
 from spec_schema.diagnostics import Diagnostic, SpecError

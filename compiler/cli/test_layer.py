@@ -26,7 +26,7 @@ Layers = Annotated[
     typer.Argument(
         metavar="LAYER...",
         show_default=False,
-        help="`file.py:Layer`, `file.py` for all layers that it registers, or a layer of torch such as `Linear`.",
+        help="`file.py:Layer`, a class as it is; `file.py`, all layers that it registers; or `Linear`, one of torch.",
     ),
 ]
 Examples = Annotated[int, typer.Option(metavar="N", min=1, help="Try each property on so many examples.")]

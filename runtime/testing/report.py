@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from compiler.catalogue.decorators import mark_of
 from runtime.testing.outcome import Result, Verdict
 from runtime.testing.subject import Subject
 
@@ -64,6 +65,11 @@ def failure_lines(verdict: Verdict) -> Iterator[str]:
 def run_command(verdict: Verdict) -> str:
     """Return the command that runs the spec of a failure."""
     assert verdict.case is not None
-    plugin = verdict.case.subject.plugin
-    more = "" if plugin is None else f" --plugin {verdict.case.subject.layer.source}"
+    subject = verdict.case.subject
+    more = "" if subject.plugin is None else f" --plugin {subject.layer.source}{_named(subject)}"
     return f"python -m compiler run {SPEC_FILE}{more} --seed {verdict.case.seed}"
+
+
+def _named(subject: Subject) -> str:
+    """Return what is said of a layer that its plugin does not register."""
+    return "" if mark_of(subject.layer.cls) is not None else f":{subject.layer.name}"

@@ -11,7 +11,7 @@ from torch import nn
 from compiler.catalogue.hints import Hints, Types
 from compiler.catalogue.layer_types import LayerType
 from compiler.catalogue.layers import layer_names, layer_type
-from compiler.catalogue.plugins import Plugin, load_plugin, plugin_of_layer
+from compiler.catalogue.plugins import Plugin, load_layer, load_plugin, plugin_of_layer, split_reference
 from runtime.testing.torch_layers.table import HINTS
 from spec_schema.shown import ShownError
 from spec_schema.suggest import did_you_mean
@@ -88,10 +88,10 @@ def alternatives(name: str, known: Collection[str]) -> str:
 
 
 def subject_of(cls: type[nn.Module], hints: Hints | None = None) -> Subject:
-    """Return a layer class as a subject: one of torch, or one that `@layer` registers.
+    """Return a layer class as a subject, registered by `@layer` or not.
 
     Raises:
-        PluginError: it is neither.
+        PluginError: no spec could name the class, or say what it takes.
     """
     if cls.__module__.startswith("torch.nn.") and cls.__name__ in layer_names():
         return torch_subject(cls.__name__, hints)
@@ -110,16 +110,18 @@ def subjects_at(reference: str) -> list[Subject]:
 
     Raises:
         HintError: there is no such layer.
-        PluginError: the file does not load.
+        PluginError: the file does not load, or the class is none that a spec could name.
     """
-    place, colon, name = reference.rpartition(":") if ":" in reference else (reference, "", "")
-    if not colon and not place.endswith(".py"):
+    place, name = split_reference(reference)
+    if name is not None:
+        plugin, layer = load_layer(place, name)
+        return [Subject(layer, layer.hints, plugin)]
+    if not place.endswith(".py"):
         return [torch_subject(_known(place, layer_names(), "torch has no layer"))]
     plugin = load_plugin(place)
-    names = [_known(name, plugin.layers, f"{place} registers no layer")] if colon else list(plugin.layers)
-    if not names:
-        raise HintError(f"{place} registers no layer: mark one with @layer")
-    return [Subject(plugin.layers[each], plugin.layers[each].hints, plugin) for each in names]
+    if not plugin.layers:
+        raise HintError(f"{place} registers no layer: mark one with @layer, or name a class: {place}:Layer")
+    return [Subject(each, each.hints, plugin) for each in plugin.layers.values()]
 
 
 def _known(name: str, names: Collection[str], message: str) -> str:

@@ -26,7 +26,7 @@ def layer_tests(
     `hints` are those of `@layer` if none are given. A property that the hints except is skipped with their reason.
 
     Raises:
-        PluginError: the class is neither a layer of torch nor one that `@layer` registers.
+        PluginError: no spec could name the class, or say what it takes.
         HintError: a hint is wrong.
     """
     import pytest  # a tool of who writes layers, which the runtime does not need

@@ -431,7 +431,7 @@ def test_a_text_is_windows_of_characters_and_their_successors(tmp_path: Path) ->
 PLUGIN = """
 import torch
 from torch.utils.data import Dataset
-from compiler.catalogue.plugins import dataset
+from compiler.catalogue.decorators import dataset
 
 @dataset
 def arrays(count: int) -> dict:

@@ -67,7 +67,7 @@ def test_short_and_json_say_the_same() -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (f"{BROKEN}:Scael", "registers no layer `Scael`; did you mean `Scale`?"),
+        (f"{BROKEN}:Scael", "has no layer `Scael`; did you mean `Scale`?"),
         ("Linaer", "torch has no layer `Linaer`; did you mean `Linear`?"),
         ("MyLayer", "torch has no layer `MyLayer`; write `file.py:Layer` for one of your own"),
         ("missing.py", "there is no plugin file"),

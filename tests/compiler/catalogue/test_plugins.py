@@ -11,17 +11,9 @@ import torch
 from torch import nn
 
 from compiler import plugins as public
+from compiler.catalogue.decorators import Registration, dataset, initializer, layer, operation
 from compiler.catalogue.layers import infer, positional
-from compiler.catalogue.plugins import (
-    PluginError,
-    Registration,
-    Registry,
-    dataset,
-    initializer,
-    layer,
-    load_plugin,
-    operation,
-)
+from compiler.catalogue.plugins import PluginError, Registry, load_plugin
 
 SOURCE = """
 import torch
