@@ -91,7 +91,7 @@ def _inside(definition: Definition) -> Iterator[str]:
 
 def _module(body: ModuleBody, inputs: Sequence[str]) -> Iterator[str]:
     for name, node in body.layers.items():
-        yield from _node(f"{name}: ", node)
+        yield from _node(f"{name}: " if name else "extends ", node)
     for entry in body.tensors.values():
         yield _tensor(entry)
     if body.program is not None:
@@ -189,7 +189,7 @@ def print_inferred(inferred: Inferred) -> str:
 
 
 def _state(path: str, state: State) -> Iterator[str]:
-    from compiler.infer.states import BlockState, Chain, Leaf, Operation, used_children
+    from compiler.infer.states import BlockState, Chain, Leaf, Operation, base_of, joined, used_children
 
     start = f"{path}: " if path else ""
     children: Iterable[tuple[str, State]] = ()
@@ -207,7 +207,10 @@ def _state(path: str, state: State) -> Iterator[str]:
         case _:
             yield f"{start}identity"
     for name, child in children:
-        yield from _state(f"{path}.{name}" if path else name, child)
+        if child is base_of(state):
+            yield f"{path}  extends {_leaf(child)}"
+        else:
+            yield from _state(joined(path, name), child)
 
 
 def _leaf(leaf: Leaf) -> str:

@@ -23,6 +23,10 @@ ValueTree = Expression | tuple["ValueTree", ...]
 """A compile-time value as it was written: an expression, or a list of values."""
 
 
+BASE = ""
+"""The name, among the layers of a block, of the layer that it extends: its tensors are the block's own."""
+BASE_CALL = "base"
+"""What a program calls it."""
 TensorKind = Literal["parameter", "buffer"]
 CallKind = Literal["layer", "block", "operation", "recipe"]
 
@@ -179,7 +183,10 @@ class TensorEntry:
 
 @dataclass(frozen=True, eq=False)
 class ModuleBody:
-    """Named layers and tensors, and a program over them; without a program the layers run in order."""
+    """Named layers and tensors, and a program over them; without a program the layers run in order.
+
+    The layer that a block extends is the first of them, under the name `BASE`.
+    """
 
     layers: Mapping[str, LayerNode]
     layer_spans: Mapping[str, Span]

@@ -121,8 +121,9 @@ def _leave_values_out(tree: ast.Module) -> None:
     """Take out of the constructors the call that ends them: a built model gets its first values from the plan."""
     for cls in (node for node in tree.body if isinstance(node, ast.ClassDef)):
         methods = {node.name: node for node in cls.body if isinstance(node, ast.FunctionDef)}
-        if RESET in methods:
-            assert ast.unparse(methods["__init__"].body.pop()) == f"self.{RESET}()"
+        body = methods["__init__"].body if RESET in methods else []
+        if body and ast.unparse(body[-1]) == f"self.{RESET}()":  # else that of an extended layer calls it
+            body.pop()
 
 
 def _wraps(tree: ast.Module) -> list[ast.stmt]:

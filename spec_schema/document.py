@@ -52,6 +52,7 @@ class Body(RuleBearer):
 
     doc: Text | None = None
     vars: dict[Identifier, Any] = Field(default_factory=dict)
+    extends: LayerNode | None = None
     layers: dict[Identifier, LayerNode] = Field(default_factory=dict)
     parameters: dict[Identifier, TensorNode] = Field(default_factory=dict)
     buffers: dict[Identifier, TensorNode] = Field(default_factory=dict)

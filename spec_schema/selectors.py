@@ -22,6 +22,8 @@ class Step(NamedTuple):
     kind: str = ""
     place: Place | None = None
     """Where it is in a row of layers, of how many."""
+    base: str = ""
+    """The type name of the layer that the module extends."""
 
 
 Component = re.Pattern[str] | Written | Index | Chosen | None
@@ -130,7 +132,7 @@ class Reached(dict[Step, "Reached"]):
         """Return how far one more step comes. What a selector names, it names with all that is inside."""
         return self if self.is_end else self[step]
 
-    def _beyond(self, name: str, kind: str, at: Place | None = None) -> Iterator[int]:
+    def _beyond(self, name: str, kind: str, at: Place | None = None, base: str = "") -> Iterator[int]:
         for place in self.places - {len(self.pattern)}:
             part = self.pattern[place]
             assert not isinstance(part, Written | Index)  # a selector is bound before it is used
@@ -139,7 +141,7 @@ class Reached(dict[Step, "Reached"]):
             elif isinstance(part, Chosen):
                 if part.has(at):
                     yield place + 1
-            elif part.fullmatch(name) or (kind and part.fullmatch(kind)):
+            elif any(part.fullmatch(each) for each in filter(None, (name, kind, base))):
                 yield place + 1
 
 

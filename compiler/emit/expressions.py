@@ -34,6 +34,7 @@ class Translator(ast.NodeTransformer):
         self.lists = lists
         """Names of lists that may be given as tuples: they are joined and compared as lists all the same."""
         self.bound: set[str] = set()
+        self.inside_comprehension = False
 
     def translate(self, node: ast.expr) -> ast.expr:
         """Return the translation of an expression; the original is left alone."""
@@ -43,13 +44,14 @@ class Translator(ast.NodeTransformer):
     def visit_ListComp(self, node: ast.ListComp) -> ast.expr:
         """Translate a comprehension, whose names are bound in it alone, and not yet in what it goes over first."""
         before, generators = self.bound, []
+        outside, self.inside_comprehension = self.inside_comprehension, True
         for each in node.generators:
             over = self.visit(each.iter)
             self.bound = self.bound | stored_names(each.target)
             tests = [self.visit(test) for test in each.ifs]
             generators.append(ast.comprehension(self.visit(each.target), over, tests, 0))
         element = self.visit(node.elt)
-        self.bound = before
+        self.bound, self.inside_comprehension = before, outside
         return ast.ListComp(element, generators)
 
     def local_name(self, name: str) -> str:

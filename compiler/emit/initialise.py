@@ -303,6 +303,9 @@ def _guard(spot: Spot, site: Site, missing: Sequence[BlockState], holder: Holder
     if spot.is_own:
         return None
     name, cls = spot.inner[0], type(spot.row.module)
+    if len(spot.inner) == 1:  # of the layer that the block extends
+        there = ast.Compare(copy_tree(site.tensor), [ast.IsNot()], [ast.Constant(None)])
+        return there if missing or is_optional(cls, name) else None
     layers = [
         state.children.get(name) if name in state.used or not _has_program(state) else None
         for state in missing

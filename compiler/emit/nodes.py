@@ -63,7 +63,27 @@ class NodeEmitter:
                 return self._operation(node, pairs)
         raise AssertionError(first)
 
+    def base(self, node: LayerNode, pairs: Pairs) -> tuple[str, ast.Call, ast.expr | None]:
+        """Return the class of a layer that is extended, the call that makes it, and what converts it to its dtype."""
+        assert isinstance(node, Call)
+        leaves = [state for _, state in pairs if isinstance(state, Leaf)]
+        made, itself = self._made(node, pairs), load_name("self")
+        converted = self._converted(itself, leaves, [case for case, _ in pairs])
+        return ast.unparse(made.func), made, None if converted is itself else converted
+
     def _leaf(self, node: Call, pairs: Pairs) -> ast.expr:
+        leaves = [state for _, state in pairs if isinstance(state, Leaf)]
+        return self._converted(self._made(node, pairs), leaves, [case for case, _ in pairs])
+
+    def _converted(self, made: ast.expr, leaves: Sequence[Leaf], cases: Sequence[Case]) -> ast.expr:
+        return LayerDtypes(leaves).converted(
+            made,
+            lambda: choose_dtype(self.scope, [leaf.dtype for leaf in leaves], cases),
+            self.file.converting,
+        )
+
+    def _made(self, node: Call, pairs: Pairs) -> ast.Call:
+        """Return the call that makes a layer of the catalogue, which may not be of its dtype yet."""
         leaves: list[Leaf] = [state for _, state in pairs if isinstance(state, Leaf)]
         cases = [case for case, _ in pairs]
         layer = leaves[0].layer
@@ -82,15 +102,9 @@ class NodeEmitter:
             by_position |= set(places[:1]) if self._first_is_position(leaves[0]) else set()
         for name in leaves[0].inferred:
             written[name] = choose(self.scope, [leaf.inferred[name] for leaf in leaves], cases, name)
-        dtypes = LayerDtypes(leaves)
-        if dtypes.is_argument:
+        if LayerDtypes(leaves).is_argument:
             written["dtype"] = choose_dtype(self.scope, [leaf.dtype for leaf in leaves], cases)
-        made = self._layer_call(leaves[0], written, by_position)
-        return dtypes.converted(
-            made,
-            lambda: choose_dtype(self.scope, [leaf.dtype for leaf in leaves], cases),
-            self.file.converting,
-        )
+        return self._layer_call(leaves[0], written, by_position)
 
     def _first_is_position(self, leaf: Leaf) -> bool:
         return any(argument.name is None for argument in leaf.node.arguments)
@@ -111,7 +125,7 @@ class NodeEmitter:
             return self._leaf(replace(leaves[0].nested[name].node, kind="recipe"), list(nested))
         return choose(self.scope, values, cases, name)
 
-    def _layer_call(self, leaf: Leaf, written: Mapping[str, ast.expr], by_position: set[str]) -> ast.expr:
+    def _layer_call(self, leaf: Leaf, written: Mapping[str, ast.expr], by_position: set[str]) -> ast.Call:
         """Write the arguments by position as far as an unbroken row of torch's order goes."""
         args: list[ast.expr] = []
         remaining = dict(written)

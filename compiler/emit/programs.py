@@ -13,9 +13,10 @@ from compiler.catalogue.plugins import Registry
 from compiler.emit.bound import read_before
 from compiler.emit.expressions import Translator
 from compiler.emit.names import Globals
-from compiler.emit.syntax import assign, load_name, own
+from compiler.emit.syntax import assign, inherited, load_name, own
 from compiler.emit.transfers import ClassTransfers
 from compiler.infer.call_kinds import CallOf
+from compiler.program import BASE_CALL
 from compiler.resolve.programs import MODE, NAMESPACES
 from spec_schema.evaluate import FUNCTIONS
 
@@ -42,6 +43,8 @@ class ProgramTranslator(Translator):
         """What each call by a name was one of, when shapes were inferred."""
         self.reads: set[str] = set()
         self.moves: ClassTransfers | None = None
+        self.extending = ""
+        """The name of the class, if it extends a layer."""
 
     def visit(self, node: ast.AST) -> Any:
         """Return the translation of a node, moved to another device where that is needed."""
@@ -78,6 +81,8 @@ class ProgramTranslator(Translator):
     def outside(self, node: ast.Name) -> ast.expr:
         """Return the translation of a name that the program does not bind."""
         name = node.id
+        if name == BASE_CALL and self.extending:
+            return load_name("self")
         if name in self.members:
             self.reads.add(name)
             return own(self.members[name])
@@ -92,7 +97,7 @@ class ProgramTranslator(Translator):
         if name is None:
             if self.call_kinds.get(id(node)) == "block":
                 keywords = [ast.keyword(k.arg and self.names.local(k.arg), k.value) for k in keywords]
-            return ast.Call(self.visit(node.func), arguments, keywords)
+            return ast.Call(self._layer(node.func), arguments, keywords)
         if self._is_builtin(name, node):
             return self.builtin(name, arguments, keywords)
         if self.call_kinds.get(id(node)) == "stacking":
@@ -101,6 +106,14 @@ class ProgramTranslator(Translator):
         if name in FACTORIES and "device" not in given and self.device is not None:
             keywords.append(ast.keyword("device", self.device))
         return ast.Call(self._operation(name), arguments, keywords)
+
+    def _layer(self, node: ast.expr) -> ast.expr:
+        """Return a layer that is called: what the class extends is called as it is inherited."""
+        if not (self.extending and isinstance(node, ast.Name) and node.id == BASE_CALL):
+            made: ast.expr = self.visit(node)
+            return made
+        inside = [load_name(self.extending), load_name("self")] if self.inside_comprehension else []
+        return inherited("forward", *inside)
 
     def _operation_name(self, node: ast.Call) -> str | None:
         """Return the name of an operation or builtin, or None for a layer or a method. No value can be called."""

@@ -170,15 +170,28 @@ def train_method(group: ClassGroup, names: Sequence[str]) -> list[ast.stmt]:
     body: list[ast.stmt] = [
         ast.Expr(call(ast.Attribute(call("super"), "train", ast.Load()), load_name("mode")))
     ]
+    alone = not any(_has_more(state, row) for row in rows)
     if len(rows) > MANY:
         get = call(own("get_submodule"), load_name("name"))
         names_node = ast.Tuple([ast.Constant(".".join(row)) for row in rows], ast.Load())
-        evaluate = ast.Expr(call(ast.Attribute(get, "eval", ast.Load())))
-        body.append(ast.For(ast.Name("name", ast.Store()), names_node, [evaluate], []))
+        body.append(ast.For(ast.Name("name", ast.Store()), names_node, [_evaluate(get, alone)], []))
     else:
-        for row in rows:
-            target = path(state, [Step(part) for part in row])
-            body.append(ast.Expr(call(ast.Attribute(target, "eval", ast.Load()))))
+        body += [_evaluate(path(state, [Step(part) for part in row if part]), alone) for row in rows]
     body.append(ast.Return(load_name("self")))
     arguments = parameters([("mode", dotted("bool"), ast.Constant(True))])
     return [function("train", arguments, body, ast.Constant(group.name))]
+
+
+def _has_more(state: State, names: Sequence[str]) -> bool:
+    """Return whether a layer is one that a block extends, which may have others beside it."""
+    current: State | None = state
+    for name in filter(None, names):
+        current = part_named(current, name)
+    return isinstance(current, BlockState)
+
+
+def _evaluate(part: ast.expr, alone: bool) -> ast.stmt:
+    """Return the statement that puts a layer into evaluation mode, but not what is inside it."""
+    if alone:
+        return ast.Expr(call(ast.Attribute(part, "eval", ast.Load())))
+    return ast.Assign([ast.Attribute(part, "training", ast.Store())], ast.Constant(False))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from compiler.emit.literals import literal
 from compiler.emit.spots import Spot
-from compiler.emit.syntax import call, index, own
+from compiler.emit.syntax import call, index, load_name, own
 from compiler.emit.trees import copy_tree
 
 
@@ -122,12 +122,19 @@ def attribute_site(spot: Spot) -> Site | None:
     """Return how a class reaches a tensor of its own, or of a layer that is an attribute, None for any other."""
     inner = spot.inner
     if len(inner) == 1 and spot.row.kind == "parameter":
-        return Site(own(inner[0]), None, None)
+        return Site(own(inner[0]), None, None) if spot.is_own else _base_site(spot)
     if len(inner) != 2 or spot.is_own or not is_typed(type(spot.row.module), inner[1]):
         return None
     module = own(inner[0])
     weight = ast.Attribute(copy_tree(module), "weight", ast.Load())
     return Site(ast.Attribute(copy_tree(module), inner[1], ast.Load()), module, weight)
+
+
+def _base_site(spot: Spot) -> Site | None:
+    """Return how a class reaches a tensor of the layer that it extends."""
+    if not is_typed(type(spot.row.module), spot.inner[0]):
+        return None
+    return Site(own(spot.inner[0]), load_name("self"), own("weight"))
 
 
 def named_site(spot: Spot, start: int) -> Site:

@@ -28,6 +28,11 @@ def own(attribute: str) -> ast.Attribute:
     return ast.Attribute(load_name("self"), attribute, ast.Load())
 
 
+def inherited(method: str, *arguments: ast.expr) -> ast.Attribute:
+    """Return `super().method`; arguments of `super` are needed where the method at hand is not the innermost function."""
+    return ast.Attribute(call("super", *arguments), method, ast.Load())
+
+
 def call(function: ast.expr | str, *args: ast.expr, **keywords: ast.expr) -> ast.Call:
     target = dotted(function) if isinstance(function, str) else function
     return ast.Call(target, list(args), [ast.keyword(key, value) for key, value in keywords.items()])

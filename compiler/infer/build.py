@@ -11,9 +11,10 @@ from compiler.catalogue.layers import bind, layer_type
 from compiler.catalogue.operation_table import FUNCTIONS, METHODS
 from compiler.infer.arguments import Given, evaluate_arguments, evaluate_value
 from compiler.infer.problems import block_argument_problems, check_no_recipes, layer_problem, not_a_layer
-from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State
+from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State, type_name
 from compiler.infer.values import Recipe, freeze, show
 from compiler.program import (
+    BASE,
     Call,
     CallKind,
     Choice,
@@ -30,6 +31,7 @@ from compiler.program import (
     Splice,
 )
 from compiler.program import Sequence as SequenceNode
+from compiler.resolve.extends import not_extended
 from compiler.resolve.layer_names import check_layer_name
 from compiler.resolve.program import value_of
 from compiler.resolve.values import is_type, place_of
@@ -202,6 +204,8 @@ class Builder:
         for name, node in body.layers.items():
             try:
                 children[name] = self.build(node, values)
+                if name == BASE and not isinstance(children[name], Leaf):
+                    raise not_extended(f"`{type_name(children[name])}`", node.span)
             except SpecError as error:
                 problems.extend(error.diagnostics)
         if problems:

@@ -8,13 +8,14 @@ from typing import Any
 
 from compiler.catalogue.operation_table import TRAINING
 from compiler.infer.arguments import evaluate_value
+from compiler.infer.base import check_base
 from compiler.infer.block_parameters import BlockParameters
 from compiler.infer.calls import TORCH_ERRORS, check_arguments, operation_named, stacks
 from compiler.infer.combine import combine_values
 from compiler.infer.context import Context
 from compiler.infer.interpreter import Interpreter
 from compiler.infer.leaves import Leaves
-from compiler.infer.module_references import ModuleReference
+from compiler.infer.module_references import BaseReference, ModuleReference
 from compiler.infer.reasons import refusal
 from compiler.infer.statements import result_of
 from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State, takes_mode
@@ -22,6 +23,7 @@ from compiler.infer.symbols import shape_text
 from compiler.infer.values import freeze, tensors_in
 from compiler.infer.watched import call_watched
 from compiler.program import (
+    BASE,
     Definition,
     ModuleBody,
     ParallelBody,
@@ -122,8 +124,12 @@ class Engine(Context):
         bound = self._bind_inputs(state.definition, state, inputs, keywords, place)
         tensors = self.own_tensors.shape(state, bound)
         state = replace(state, tensors=tensors, inputs=state.inputs or bound)
-        cells = {name: ModuleReference(self, name, child) for name, child in state.children.items()}
+        cells = {name: self._cell(name, child, bound) for name, child in state.children.items()}
         output, reached = self._run_body(state, bound, cells, place)
+        base = cells.get(BASE)
+        if isinstance(base, BaseReference):
+            check_base(base.made(place), state.definition)
+            reached |= {BASE}
         children = {name: cell.freeze() for name, cell in cells.items()}
         after = replace(
             state,
@@ -133,6 +139,11 @@ class Engine(Context):
             output=output if not state.called else state.output,
         )
         return self._canonical(state, after), output
+
+    def _cell(self, name: str, child: State, bound: Mapping[str, Any]) -> ModuleReference:
+        if name != BASE:
+            return ModuleReference(self, name, child)
+        return BaseReference(self, child, list(bound.values()))
 
     def _canonical(self, before: BlockState, after: BlockState) -> BlockState:
         """Return one state for all that are alike, so that later calls are remembered too."""
@@ -199,9 +210,9 @@ class Engine(Context):
         cells: Mapping[str, ModuleReference],
     ) -> Interpreter:
         """Return an interpreter for a program of a block."""
-        names = {**state.values, **bound}
+        names, named = {**state.values, **bound}, {cell.name: cell for cell in cells.values()}
         return Interpreter(
-            self, source, names, cells, state.tensors, self.limits, Budget(self.limits.evaluation_steps)
+            self, source, names, named, state.tensors, self.limits, Budget(self.limits.evaluation_steps)
         )
 
     def _bind_inputs(
@@ -235,9 +246,9 @@ class Engine(Context):
             bound[entry.name] = evaluate_value(entry.default, state.values, definition.scope, self.limits)
         return {name: bound[name] for name in names}
 
-    def shaped(self, state: Leaf, place: Span) -> Leaf:
-        """Return a layer that no call has reached, and whose sizes are all written, with its tensors."""
-        return self.leaves.shape(state, place)
+    def shaped(self, state: Leaf, place: Span, inputs: Sequence[Any] = ()) -> Leaf:
+        """Return a layer that no call has reached, with its tensors: its sizes are written, or follow from inputs."""
+        return self.leaves.shape(state, place, inputs)
 
     def place_of(self, state: State) -> Span | None:
         """Return where a layer is written."""

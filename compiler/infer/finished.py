@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from compiler.infer.states import BlockState, Chain, Leaf, State, used_children
+from compiler.infer.states import BlockState, Chain, Leaf, State, joined, used_children
 from compiler.program import ModuleBody
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.source import Span
@@ -61,7 +61,7 @@ class _Finisher:
 
     def _block(self, state: BlockState, path: str) -> BlockState:
         made = {
-            name: self.state(child, f"{path}.{name}" if path else name, _span(state, name))
+            name: self.state(child, joined(path, name), _span(state, name))
             for name, child in used_children(state)
         }
         if all(made[name] is state.children[name] for name in made):

@@ -9,9 +9,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 
 from compiler.infer.dtypes import Dtypes
-from compiler.infer.states import BlockState, Chain, Leaf, State, places, row_items, type_name
+from compiler.infer.states import BlockState, Chain, Leaf, State, places, row_items, step_to
+from compiler.program import BASE
 from spec_schema.clock import check_time
-from spec_schema.selectors import Step
 from spec_schema.source import Span
 
 
@@ -43,7 +43,9 @@ class DtypeGiver:
         place_of = places(row_items(state))
 
         def child(name: str, inner: State) -> State:
-            return self.state(inner, dtypes.inside([Step(name, type_name(inner), next(place_of))]))
+            if name == BASE:
+                return self.state(inner, dtypes)
+            return self.state(inner, dtypes.inside([step_to(name, inner, next(place_of))]))
 
         match state:
             case Leaf():

@@ -73,9 +73,9 @@ class Leaves:
         own = state.layer.source != "torch.nn"
         return watched(place, self.engine.trail.notes) if many or own else nullcontext()
 
-    def shape(self, state: Leaf, place: Span) -> Leaf:
-        """Return a layer that no call has reached, and whose sizes are all written, with its tensors."""
-        return self._shape_leaf(state, [], place)
+    def shape(self, state: Leaf, place: Span, inputs: Sequence[Any] = ()) -> Leaf:
+        """Return a layer that no call has reached, with its tensors: its sizes are written, or follow from inputs."""
+        return self._shape_leaf(state, inputs, place)
 
     def _check_sizes(self, state: Leaf, inputs: Sequence[Any], place: Span) -> None:
         """Refuse a layer whose inferred sizes are others where an open dimension has another size."""

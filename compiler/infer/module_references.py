@@ -9,7 +9,7 @@ from torch import Tensor
 
 from compiler.infer.call_stack import CallStack
 from compiler.infer.states import BlockState, Chain, Leaf, State
-from compiler.program import ResidualBody, SequenceBody
+from compiler.program import BASE_CALL, ResidualBody, SequenceBody
 from spec_schema.diagnostics import refuse
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
@@ -27,7 +27,7 @@ class Running(Protocol):
         self, state: State, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span, where: str
     ) -> tuple[State, Any]: ...
 
-    def shaped(self, state: Leaf, place: Span) -> Leaf: ...
+    def shaped(self, state: Leaf, place: Span, inputs: Sequence[Any] = ()) -> Leaf: ...
 
     def place_of(self, state: State) -> Span | None: ...
 
@@ -184,3 +184,20 @@ class ModuleReference:
         assert isinstance(self.state, BlockState)
         children = dict(zip(self.state.children, states, strict=True))
         return self.engine.with_children(self.state, children)
+
+
+class BaseReference(ModuleReference):
+    """The layer that a block extends. Where it is read and not called, its sizes follow from the inputs of the block."""
+
+    def __init__(self, engine: Running, state: State, inputs: Sequence[Any]) -> None:
+        super().__init__(engine, BASE_CALL, state)
+        self.inputs = inputs
+
+    def _shaped(self, state: Leaf, place: Span) -> Leaf:
+        self.state = shaped = self.engine.shaped(state, place, self.inputs)
+        return shaped
+
+    def made(self, place: Span) -> Leaf:
+        """Return the layer with its tensors, also where the program neither calls nor reads it."""
+        assert isinstance(self.state, Leaf)
+        return self.state if self.state.module is not None else self._shaped(self.state, place)

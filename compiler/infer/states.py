@@ -19,6 +19,7 @@ from compiler.catalogue.operations import follows_mode
 from compiler.catalogue.plugins import Registry
 from compiler.infer.dtypes import FLOAT, NO_RULES, Dtypes
 from compiler.program import (
+    BASE,
     Call,
     Definition,
     Item,
@@ -29,6 +30,7 @@ from compiler.program import (
     Sequence,
     SequenceBody,
 )
+from spec_schema.selectors import Place, Step
 from spec_schema.source import Span
 
 ROWS = (nn.Sequential, nn.ModuleList)
@@ -157,6 +159,23 @@ def type_name(state: State) -> str:
         case Chain():
             return "Sequential"
     return ""
+
+
+def base_of(state: State) -> Leaf | None:
+    """Return the layer that a block extends, if it does."""
+    base = state.children.get(BASE) if isinstance(state, BlockState) else None
+    return base if isinstance(base, Leaf) else None
+
+
+def step_to(name: str, state: State, place: Place | None) -> Step:
+    """Return the step to a layer, by its name and its types: a block that extends a layer is of both."""
+    base = base_of(state)
+    return Step(name, type_name(state), place, base.layer.name if base is not None else "")
+
+
+def joined(path: str, name: str) -> str:
+    """Return the path of a layer inside another one; what a block extends is where the block is."""
+    return ".".join(filter(None, (path, name)))
 
 
 def row_items(state: State) -> int | None:

@@ -28,13 +28,13 @@ from compiler.infer.module_references import ModuleReference
 from compiler.infer.on_meta import meta_device
 from compiler.infer.placed import Placed, map_tensors, place_of, placed_in, put
 from compiler.infer.statements import result_of
-from compiler.infer.states import BlockState, Chain, Leaf, Operation, State
+from compiler.infer.states import BlockState, Chain, Leaf, Operation, State, base_of
 from compiler.placement.groups import ClassGroup, class_groups, group_key
 from compiler.placement.places import Places, places
 from compiler.placement.programs import PlacedInterpreter
 from compiler.placement.routes import Router, text_of
 from compiler.placement.transfers import Follow, Slot, Transfers
-from compiler.program import Item, ModuleBody, ParallelBody, ResidualBody, SequenceBody
+from compiler.program import BASE, BASE_CALL, Item, ModuleBody, ParallelBody, ResidualBody, SequenceBody
 from compiler.resolve.nodes import reuses
 from compiler.rules.plan import Plan
 from spec_schema.budget import Budget
@@ -135,7 +135,11 @@ class PlacedEngine(Router):
                     state, states=tuple(self.locate(each, where.part(name)) for name, each in parts)
                 )
             case BlockState():
-                children = {n: self.locate(each, where.part(n)) for n, each in state.children.items()}
+                own = {*state.tensors, *state.children}
+                children = {
+                    n: self.locate(each, where.part(n) if n != BASE else where.without(own))
+                    for n, each in state.children.items()
+                }
                 tensors: dict[str, Tensor] = {}
                 for name, tensor in state.tensors.items():
                     spot = where.tensors[name]
@@ -171,7 +175,7 @@ class PlacedEngine(Router):
                 slot = Slot(group_key(state), "input", entry.name)
                 bound[entry.name] = self.send(slot, bound[entry.name], home, follows, place)
         cells: dict[str, ModuleReference] = {
-            n: PlacedReference(self, n, child) for n, child in state.children.items()
+            n: PlacedReference(self, n or BASE_CALL, child) for n, child in state.children.items()
         }
         return self._run_placed(state, bound, cells, place)
 
@@ -229,7 +233,7 @@ class PlacedEngine(Router):
         target = self.target(cell.state, value) or place_of(value)
         if target is None:
             return value
-        layer = text_of(state, (cell.name,))
+        layer = "self" if cell.state is base_of(state) else text_of(state, (cell.name,))
         follows = [Follow(True, f"{layer}{suffix}") for suffix in self.suffixes(cell)]
         if self.tells(cell.state):
             follows.append(Follow(True, layer, layer=True))
@@ -281,7 +285,7 @@ class PlacedEngine(Router):
             self,
             source,
             {**state.values, **bound},
-            cells,
+            {cell.name: cell for cell in cells.values()},
             state.tensors,
             self.limits,
             Budget(self.limits.evaluation_steps),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -52,6 +52,11 @@ class Places:
 
     def part(self, name: str) -> Places:
         return self.parts.get(name) or NOWHERE
+
+    def without(self, names: Collection[str]) -> Places:
+        """Return the places of all tensors and modules but those of these names."""
+        tensors = {name: spot for name, spot in self.tensors.items() if name not in names}
+        return Places(tensors, {name: part for name, part in self.parts.items() if name not in names})
 
 
 NOWHERE = Places()

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from compiler.program import (
+    BASE,
+    BASE_CALL,
     BlockBody,
     Definition,
     Input,
@@ -20,6 +22,7 @@ from compiler.program import (
     ValueTree,
 )
 from compiler.resolve.borrow import ImpliedProgram, in_order, write_out
+from compiler.resolve.extends import base_hidden, read_base
 from compiler.resolve.layer_names import check_layer_name
 from compiler.resolve.mode import follow_mode, mode_problems
 from compiler.resolve.nodes import DEFAULT_INPUT, NodeReader, reuses
@@ -118,10 +121,19 @@ class DefinitionReader:
     def _module(self, body: doc.Body) -> ModuleBody:
         for key, _ in body.forwards()[:1]:
             self._read_inputs(key)
+        base = read_base(body, self.reader)
         layers = self._layers(body)
         spans = {name: at.span for name, at in body.keys_of("layers").items()}
         tensors = self._tensors(body, spans)
-        return ModuleBody(layers, spans, tensors, self._program(body, spans, tensors))
+        if not body.has("extends"):
+            return ModuleBody(layers, spans, tensors, self._program(body, spans, tensors))
+        place = body.at("extends")
+        keys = body.keys_of("vars")
+        named = {**spans, **{name: keys[name].span for name in body.vars}}
+        self.problems.extend(base_hidden(place, named, tensors, (*self.parameters, *self.inputs)))
+        program = self._program(body, {BASE_CALL: place, **spans}, tensors)
+        made = {BASE: base, **layers} if base is not None else layers
+        return ModuleBody(made, {BASE: place, **spans}, tensors, program)
 
     def _layers(self, body: doc.Body) -> dict[str, LayerNode]:
         layers: dict[str, LayerNode] = {}

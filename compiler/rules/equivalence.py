@@ -11,7 +11,7 @@ from itertools import zip_longest
 from typing import Any
 
 from compiler.catalogue.layer_types import REQUIRED
-from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State, used_children
+from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State, joined, used_children
 from compiler.infer.values import same_form, show
 from compiler.program import ModuleBody, ParallelBody, ResidualBody
 from compiler.rules.table import ModuleRow
@@ -66,7 +66,7 @@ def _children(
 ) -> Iterator[Difference]:
     for first, second in zip_longest(one, other):
         name = (first or second)[0]
-        inner = f"{path}.{name}" if path else name
+        inner = joined(path, name)
         if first is None or second is None or first[0] != second[0]:
             yield Difference(inner, *(_title(each[1]) if each else MISSING for each in (first, second)))
             return

@@ -27,7 +27,7 @@ class Lookup(Generic[Rule]):
 
     def matching(self, path: Sequence[Step]) -> Iterator[Rule]:
         """Yield the rules that name a path, or a module around it, in their order."""
-        words = {None, *(step.name for step in path), *(step.kind for step in path)}
+        words = {None, *(word for step in path for word in (step.name, step.kind, step.base))}
         for number in sorted(number for word in words for number in self.by_word.get(word, ())):
             selector, rule = self.rules[number]
             if selector.matches(path):

@@ -13,9 +13,10 @@ from compiler.infer.build import Builder
 from compiler.infer.calls import TORCH_ERRORS
 from compiler.infer.infer import Inferred
 from compiler.infer.on_meta import only_meta
-from compiler.infer.states import BlockState, Chain, Leaf, State
+from compiler.infer.states import BlockState, Chain, Leaf, State, base_of
 from compiler.infer.values import show
 from compiler.program import (
+    BASE,
     Argument,
     Call,
     Choice,
@@ -200,6 +201,9 @@ class Provenance:
             state, node, point = found
             if isinstance(state, BlockState):
                 point = Point(Frame(state, node if isinstance(node, Call) else None, point))
+        if isinstance(state, BlockState) and base_of(state) is not None:
+            found = self._child(state, BASE, point)
+            node = found[1] if found is not None else node
         return point, node if isinstance(node, Call) else None
 
     def _child(self, state: BlockState, name: str, point: Point) -> tuple[State, LayerNode, Point] | None:

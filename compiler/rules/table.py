@@ -14,13 +14,14 @@ from compiler.infer.states import (
     Chain,
     Leaf,
     State,
+    base_of,
     places,
     row_items,
     row_length,
-    type_name,
+    step_to,
     used_children,
 )
-from compiler.program import InitRule, ModuleBody, Rules, SelectorRule, TensorEntry
+from compiler.program import BASE, InitRule, ModuleBody, Rules, SelectorRule, TensorEntry
 from compiler.rules.lookup import Lookup
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import refuse
@@ -73,7 +74,7 @@ class TableRow:
 
 @dataclass(frozen=True, eq=False)
 class ModuleRow(TableRow):
-    """A module. `state` is None for one inside a layer of the catalogue."""
+    """A module. `state` is None for one inside a layer of the catalogue; `module` is also what a block extends."""
 
     state: State | None
     module: nn.Module | None
@@ -217,14 +218,13 @@ class _Expansion:
             scope = RuleScope(at.steps, rules, state)
             self.scopes.append(scope)
             at = TableRow(at.steps, at.name, (scope, *at.scopes))
-        module = state.module if isinstance(state, Leaf) else None
+        layer = state if isinstance(state, Leaf) else base_of(state)
+        module = layer.module if layer is not None else None
         row = ModuleRow(at.steps, at.name, at.scopes, state, module, row_items(state))
         self.modules.append(row)
         match state:
             case Leaf(module=nn.Module() as module):
-                if state not in self.layers:
-                    self.layers[state] = _part(module)
-                self._part(self.layers[state], state, row, row)
+                self._part(self._part_of(state, module), state, row, row)
             case Chain():
                 self._children(zip(state.names, state.states, strict=True), row)
             case BlockState():
@@ -232,7 +232,11 @@ class _Expansion:
         self._note(at, before)
 
     def _block(self, state: BlockState, at: ModuleRow) -> None:
-        body = state.definition.body
+        body, base = state.definition.body, base_of(state)
+        before = len(self.tensors)
+        part = self._part_of(base, base.module) if base is not None and base.module is not None else None
+        if base is not None and part is not None:
+            self._tensors(part, base, at, at)
         if isinstance(body, ModuleBody):
             for name, tensor in state.tensors.items():
                 entry, own = body.tensors[name], _inside(at, Step(name))
@@ -248,14 +252,26 @@ class _Expansion:
                     span=entry.span,
                 )
                 self.tensors.append(row)
-        self._children(used_children(state), at)
+        if base is not None and part is not None:
+            self.tensors[before:] = sorted(self.tensors[before:], key=lambda row: row.kind == "buffer")
+            self._parts(part, base, at, at)
+        self._children(((name, child) for name, child in used_children(state) if name != BASE), at)
+
+    def _part_of(self, leaf: Leaf, module: nn.Module) -> Part:
+        if leaf not in self.layers:
+            self.layers[leaf] = _part(module)
+        return self.layers[leaf]
 
     def _children(self, children: Iterable[tuple[str, State]], row: ModuleRow) -> None:
         """Add the layers inside a module, each with its place if they stand in a row."""
         for (name, child), place in zip(children, places(row.items), strict=False):
-            self.state(child, _inside(row, Step(name, type_name(child), place)))
+            self.state(child, _inside(row, step_to(name, child, place)))
 
     def _part(self, part: Part, leaf: Leaf, layer: ModuleRow, at: TableRow) -> None:
+        self._tensors(part, leaf, layer, at)
+        self._parts(part, leaf, layer, at)
+
+    def _tensors(self, part: Part, leaf: Leaf, layer: ModuleRow, at: TableRow) -> None:
         for steps, tensor, kind, saved in part.tensors:
             own = _inside(at, steps[-1])
             row = TensorRow(
@@ -273,6 +289,8 @@ class _Expansion:
                 of_torch=part.of_torch,
             )
             self.tensors.append(row)
+
+    def _parts(self, part: Part, leaf: Leaf, layer: ModuleRow, at: TableRow) -> None:
         for inner in part.parts:
             before, place = self._size(), _inside(at, inner.step)
             items = row_length(inner.module)

@@ -24,16 +24,18 @@ class ConstructorEmitter:
 
     def emit(self, made: Made, rules: Sequence[ast.stmt], resets: bool) -> ast.FunctionDef | None:
         """Return the constructor, None if it would do what the class inherits; `resets` if it gives first values."""
-        body = self._body([*made.statements, *rules], made.reads)
+        body = self._body([*made.statements, *rules], made.reads, made.start)
         body += [ast.Expr(call(own(RESET)))] if resets else []
         self.variables.note(body)
         constructor = function("__init__", constructor_arguments(self.values), body, ast.Constant(None))
         return constructor if _does_something(constructor) else None
 
-    def _body(self, made: Sequence[ast.stmt], reads: Collection[str]) -> list[ast.stmt]:
+    def _body(self, made: Sequence[ast.stmt], reads: Collection[str], start: int) -> list[ast.stmt]:
         by_stored = self.computed.read_by_stored()
         variables = self.computed.statements(names_in(*made) | by_stored)
         stored = self.computed.stored({*reads, *by_stored})
+        if start:
+            return [*variables, *made[:start], *stored, *made[start:]]
         if isinstance(self.values.definition.body, ModuleBody):
             return [super_init(), *variables, *stored, *made]
         if is_bare_super(made[0]):

@@ -11,7 +11,7 @@ from compiler.emit.classes.constructor import ConstructorEmitter
 from compiler.emit.classes.forward import ForwardEmitter
 from compiler.emit.classes.layers import ClassLayers
 from compiler.emit.classes.presets import preset_methods
-from compiler.emit.classes.reset import reset_method
+from compiler.emit.classes.reset import is_called_by_base, reset_method
 from compiler.emit.classes.spec_variables import SpecVariables
 from compiler.emit.classes.translation import ClassTranslation
 from compiler.emit.classes.values import ClassValues
@@ -83,7 +83,8 @@ class ClassEmitter:
         forward = self.forward.emit()
         made = self.layers.emit()
         reset = reset_method(self.values, self.first_values, self.layers.conditions)
-        constructor = self.constructor.emit(made, self._rules(), reset is not None)
+        resets = reset is not None and not is_called_by_base(self.values.base, reset)
+        constructor = self.constructor.emit(made, self._rules(), resets)
         methods = [
             constructor,
             reset,

@@ -9,8 +9,9 @@ from compiler.emit.annotations import annotation_of_input, annotation_of_output
 from compiler.emit.classes.combined import Combiner
 from compiler.emit.classes.translation import ClassTranslation
 from compiler.emit.expressions import Translator
-from compiler.emit.syntax import assign, call, function, index, load_name, own, parameters
-from compiler.program import Item, ModuleBody, ParallelBody, ResidualBody, SequenceBody
+from compiler.emit.classes.overriding import is_incompatible
+from compiler.emit.syntax import assign, call, function, index, inherited, load_name, own, parameters
+from compiler.program import BASE, Item, ModuleBody, ParallelBody, ResidualBody, SequenceBody
 from compiler.resolve.nodes import reuses
 from spec_schema.grammar import Expression, Program
 
@@ -32,7 +33,10 @@ class ForwardEmitter:
         if statements is None:
             return None
         returns = annotation_of_output([state.output for state in self.states])
-        return function("forward", parameters(self._inputs()), [*start, *statements], returns)
+        made = function("forward", parameters(self._inputs()), [*start, *statements], returns)
+        if self.values.base is not None and is_incompatible(self.values.base, made):
+            made.type_comment = "ignore[override]"
+        return made
 
     def _statements(self, starts: bool) -> list[ast.stmt] | None:
         """Return the statements; `starts` says that its inputs move, so that a list cannot do without a method."""
@@ -40,7 +44,8 @@ class ForwardEmitter:
             case ModuleBody(program=Program() as program):
                 return self.translation.program(program)
             case ModuleBody(layers=layers):
-                return self._in_order([own(name) for name in layers if self._is_made(name)])
+                made = [name for name in layers if self._is_made(name)]
+                return self._in_order([own(name) if name != BASE else inherited("forward") for name in made])
             case SequenceBody(items=items):
                 return self._sequence(items) if starts or self._is_written_out(items) else None
             case ResidualBody() as body:
@@ -63,7 +68,7 @@ class ForwardEmitter:
         return self._in_order([self._item(name) for name, _ in self.states[0].order])
 
     def _inherited(self, flow: ast.Name) -> ast.expr:
-        return call(ast.Attribute(call("super"), "forward", ast.Load()), flow)
+        return call(inherited("forward"), flow)
 
     def _item(self, name: str) -> ast.expr:
         """Return an item of a sequence: by its name, or by its place among the items."""

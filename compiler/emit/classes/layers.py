@@ -17,7 +17,7 @@ from compiler.emit.nodes import NodeEmitter
 from compiler.emit.syntax import assign, load_name, own
 from compiler.emit.tensors import TensorEmitter
 from compiler.emit.trees import names_in
-from compiler.program import Item, LayerNode, ModuleBody, ParallelBody, ResidualBody, SequenceBody
+from compiler.program import BASE, Item, LayerNode, ModuleBody, ParallelBody, ResidualBody, SequenceBody
 
 
 class Containers(Protocol):
@@ -39,6 +39,8 @@ class Made:
     statements: list[ast.stmt]
     reads: frozenset[str] = frozenset()
     """The names of values that the statements read."""
+    start: int = 0
+    """How many of the statements make the layer that the class extends."""
 
 
 class ClassLayers:
@@ -64,10 +66,27 @@ class ClassLayers:
                 return self._parallel(body)
 
     def _module(self, body: ModuleBody) -> Made:
+        if BASE in body.layers:
+            return self._extending(body)
+        statements = self._parts(body)
+        return Made(self.containers.nn("Module"), statements, frozenset(names_in(*statements)))
+
+    def _parts(self, body: ModuleBody) -> list[ast.stmt]:
+        """Return the statements that make the tensors and layers of a block."""
         self.scope.sink = statements = self.tensors.emit(body)
         for name, node in body.layers.items():
-            self._layer(name, node, body)
-        return Made(self.containers.nn("Module"), statements, frozenset(names_in(*statements)))
+            if name != BASE:
+                self._layer(name, node, body)
+        return statements
+
+    def _extending(self, body: ModuleBody) -> Made:
+        pairs: Pairs = [(case, case.state.children[BASE]) for case in self.cases]
+        with self.scope.inner_statements() as start:
+            base, made, converted = self.nodes.base(body.layers[BASE], pairs)
+        start += [super_init(made.args, {str(each.arg): each.value for each in made.keywords})]
+        start += [ast.Expr(converted)] if converted is not None else []
+        statements = [*start, *self._parts(body)]
+        return Made(base, statements, frozenset(names_in(*statements)), len(start))
 
     def _layer(self, name: str, node: LayerNode, body: ModuleBody) -> None:
         cases = [case for case in self.cases if body.program is None or name in case.state.used]

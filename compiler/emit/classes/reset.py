@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+
+from torch import nn
 
 from compiler.emit.classes.values import ClassValues
 from compiler.emit.initialise import FirstValues, Holder
-from compiler.emit.syntax import RESET, call, function, load_name, own, parameters
+from compiler.emit.syntax import RESET, call, function, inherited, load_name, own, parameters
 from compiler.placement.groups import group_key
 
 
@@ -25,7 +27,58 @@ def reset_method(
         lambda name: _is_there(values, name, conditions[name]),
     )
     body = first_values.body(holder)
+    if body and values.base is not None:
+        body = after_base(values, values.base, body)
     return function(RESET, parameters([]), body, ast.Constant(None)) if body else None
+
+
+def is_called_by_base(base: nn.Module | None, reset: ast.FunctionDef) -> bool:
+    """Return whether the constructor of the layer that a class extends calls the method, and leaves nothing to do."""
+    if base is None or not (type(base).__module__.startswith("torch.nn.") and hasattr(base, RESET)):
+        return False
+    last = reset.body[-1]
+    return not (isinstance(last, ast.If) and isinstance(last.test, ast.Call))
+
+
+def after_base(values: ClassValues, base: nn.Module, body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """Return the statements behind those of the layer that a class extends.
+
+    Its constructor may call the method before there is anything else, and on the meta device: what needs more waits.
+    """
+    first = [ast.Expr(call(inherited(RESET)))] if hasattr(base, RESET) else []
+    tensors = [name for name, _ in (*base.named_parameters(), *base.named_buffers()) if "." not in name]
+    early = [each for each in body if _is_at_once(each, tensors)]
+    late = [each for each in body if each not in early]
+    sign = next(_own_attributes(values), None)
+    if late and sign is not None:
+        late = [ast.If(call("hasattr", load_name("self"), ast.Constant(sign)), late, [])]
+    elif late and tensors:
+        is_meta = ast.Attribute(own(tensors[0]), "is_meta", ast.Load())
+        late = [ast.If(ast.UnaryOp(ast.Not(), is_meta), late, [])]
+    return [*first, *early, *late]
+
+
+def _own_attributes(values: ClassValues) -> Iterator[str]:
+    """Yield the attributes that all instances have beside those of the layer that the class extends."""
+    yield from values.states[0].tensors
+    yield from values.stored.values()
+    for name in filter(None, values.states[0].children):
+        if all(name in state.used for state in values.states):
+            yield name
+
+
+def _is_at_once(statement: ast.stmt, tensors: Sequence[str]) -> bool:
+    """Return whether a statement fills tensors of the layer by `nn.init`, and reads nothing else."""
+    if isinstance(statement, ast.If):
+        return all(_is_at_once(each, tensors) for each in statement.body) and _read(statement) <= {*tensors}
+    written = ast.unparse(statement.value) if isinstance(statement, ast.Expr) else ""
+    return written.startswith("nn.init.") and _read(statement) <= {*tensors}
+
+
+def _read(statement: ast.stmt) -> set[str]:
+    """Return the attributes of the module that a statement reads, or calls."""
+    found = (node for node in ast.walk(statement) if isinstance(node, ast.Attribute))
+    return {node.attr for node in found if isinstance(node.value, ast.Name) and node.value.id == "self"}
 
 
 def _is_there(values: ClassValues, name: str, test: ast.expr) -> ast.expr:

@@ -6,14 +6,14 @@ import ast
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from compiler.emit.syntax import call
+from compiler.emit.syntax import call, inherited
 
 
 def super_init(
     arguments: Sequence[ast.expr] = (), keywords: Mapping[str, ast.expr] = MappingProxyType({})
 ) -> ast.stmt:
     """Return `super().__init__(...)`."""
-    return ast.Expr(call(ast.Attribute(call("super"), "__init__", ast.Load()), *arguments, **keywords))
+    return ast.Expr(call(inherited("__init__"), *arguments, **keywords))
 
 
 def is_bare_super(statement: ast.stmt) -> bool:

@@ -42,6 +42,7 @@ class ClassTranslation:
             self._device(),
             self.file.call_kinds,
         )
+        translator.extending = self.values.group.name if self.values.base is not None else ""
         translator.moves = ClassTransfers(self.file.moves, self.values.group, translator.visit)
         return translator
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 from functools import cached_property
 
+from torch import nn
+
 from compiler.emit.choose import Case
 from compiler.emit.hidden import hidden_reads
 from compiler.emit.names import Globals
 from compiler.emit.runs import Runs
 from compiler.emit.syntax import load_name
-from compiler.infer.states import BlockState
+from compiler.infer.states import BlockState, base_of
 from compiler.infer.values import holds_recipe
 from compiler.placement.groups import ClassGroup
 from compiler.program import ModuleBody, ValueTree
@@ -70,6 +72,12 @@ class ClassValues:
         """The names of the items of a list, which are attributes too."""
         return {name for state in self.states for name in state.children}
 
+    @cached_property
+    def base(self) -> nn.Module | None:
+        """The layer that the block extends."""
+        base = base_of(self.states[0])
+        return base.module if base is not None else None
+
     # What an expression makes of a name.
 
     def local(self, name: str) -> str:
@@ -119,7 +127,7 @@ class ClassValues:
         self.stored[name] = attribute
 
     def _attribute(self, name: str) -> str:
-        taken = NOT_OF_VALUES | self.layers | self.items
+        taken = NOT_OF_VALUES | self.layers | self.items | {*dir(self.base)}
         attribute = name
         while attribute in taken or (attribute != name and attribute in self.plain):
             attribute += "_"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runtime.testing.strategies.draft import Argument, Contract, Draft, Scope, fresh, number
+from runtime.testing.strategies.extends import base
 from runtime.testing.strategies.layers import Node
 from runtime.testing.strategies.nodes import sequence
 from runtime.testing.strategies.programs import forward_body
@@ -33,6 +34,8 @@ def new_block(draw: Draw, draft: Draft, layout: str, depth: int) -> Contract:
         body, optional = forward_body(draw, scope, start, depth, wanted)
     else:
         body = sequence_body(draw, scope, start, depth, wanted, wanted is None)
+        if isinstance(body, list) and rarely(draw, 6):
+            body = {"extends": base(draw, start), "layers": _as_layers(draw, body)}
     contract = Contract(name, layout, arguments, takes, gives, keeps, optional)
     draft.blocks[_signature(contract)] = body
     draft.contracts.append(contract)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from runtime.testing.strategies.draft import Scope, atom, condition
 from runtime.testing.strategies.expressions import conditions_on_data, expression, kept
+from runtime.testing.strategies.extends import extend
 from runtime.testing.strategies.loops import LOOPS
 from runtime.testing.strategies.tensors import STEPS, Draw, Flow, Width, pick, rarely
 from runtime.testing.strategies.writer import Writer
@@ -33,6 +34,8 @@ def forward_body(
         writer.line(f"if {other} is not None:")
         with writer.indented():
             writer.line(f"{name} = {name} + {kept(draw, writer, other, flow)}")
+    if rarely(draw, 6):
+        extend(draw, writer)
     statements(draw, writer)
     writer.line(f"return {writer.result(draw, wanted)}")
     header = f"forward({', '.join([name, *(f'{o}=None' for o in optional)])})"

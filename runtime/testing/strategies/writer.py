@@ -35,6 +35,8 @@ class Writer:
     buffers: dict[str, Any] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     depth_of_blocks: int = 0
+    base: Node = None
+    """The layer that the block extends."""
 
     def line(self, text: str) -> None:
         self.lines.append("  " * self.depth_of_blocks + text)
@@ -107,6 +109,6 @@ class Writer:
 
     def body(self, header: str) -> dict[str, Any]:
         """Return the body of a block with this program."""
-        tables = {"layers": self.layers, "parameters": self.parameters, "buffers": self.buffers}
+        tables = {"extends": self.base, "layers": self.layers, "parameters": self.parameters, "buffers": self.buffers}
         program = "\n".join(self.lines) + "\n"
         return {**{key: table for key, table in tables.items() if table}, header: program}
