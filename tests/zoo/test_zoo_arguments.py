@@ -18,6 +18,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "densenet": {"growth": 7, "depths": [2, 3, 1, 2], "base": 9, "classes": 3},
     "efficientnet": {"wider": 0.55, "deeper": 0.7},
     "gpt2": {"vocab": 50, "dim": 36, "depth": 3, "heads": 4},
+    "gpt_neox": {"vocab": 50, "dim": 45, "depth": 3, "heads": 5, "turned": 0.5},
     "mistral": {"vocab": 50, "dim": 65, "depth": 1, "heads": 8, "kv_heads": 4, "hidden": 20},
     "mixtral": {"vocab": 50, "dim": 65, "depth": 1, "heads": 8, "kv_heads": 4, "hidden": 20},
     "resnet": {"depths": [2, 1, 3, 1], "base": 6, "bottleneck": False},
