@@ -21,6 +21,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "gpt_neox": {"vocab": 50, "dim": 45, "depth": 3, "heads": 5, "turned": 0.5},
     "mistral": {"vocab": 50, "dim": 65, "depth": 1, "heads": 8, "kv_heads": 4, "hidden": 20},
     "mixtral": {"vocab": 50, "dim": 65, "depth": 1, "heads": 8, "kv_heads": 4, "hidden": 20},
+    "phi3": {"vocab": 50, "dim": 65, "depth": 1, "heads": 8, "kv_heads": 4, "hidden": 20},
     "resnet": {"depths": [2, 1, 3, 1], "base": 6, "bottleneck": False},
     "swin": {"depths": [1, 2, 1], "dim": 16, "head_dim": 8, "window": 5, "classes": 3},
     "t5": {"vocab": 50, "dim": 30, "depth": 2, "heads": 3, "head_dim": 7, "hidden": 41},

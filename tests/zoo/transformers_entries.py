@@ -173,6 +173,7 @@ SMALL_WHISPER = whisper(32, 2, 4, vocab_size=100, num_mel_bins=10, max_source_po
 SMALL_NEOX = {**DECODER, "intermediate_size": 128, "rotary_pct": 0.5}
 SMALL_NEOX |= {"attention_dropout": 0.1, "hidden_dropout": 0.1}
 FULL_NEOX = {"": {}, "pythia_12b": sizes(5120, 36, 40, intermediate_size=20480, vocab_size=50688)}
+FULL_PHI = {"": {}, "phi4": sizes(5120, 40, 40, 10, 17920, vocab_size=100352)}
 
 ENTRIES = [
     entry(
@@ -319,6 +320,7 @@ ENTRIES = [
         text,
         {"": {}, "mamba_2_8b": {"hidden_size": 2560, "num_hidden_layers": 64}},
     ),
+    entry("phi3", "Phi3", "ForCausalLM", {**DECODER, "sliding_window": 5}, text, FULL_PHI),
     entry("gpt_neox", "GPTNeoX", "ForCausalLM", SMALL_NEOX, text, FULL_NEOX),
     entry(
         "gpt_neox",
