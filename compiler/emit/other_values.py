@@ -30,8 +30,13 @@ def _multiple(first: int, chain: int) -> Scheme:
 
 
 def _fresh(at: int, value: Any) -> Any:
-    """Return a number of the row 2, 12, 72, ..., where multiples outgrow what a size may be."""
-    return 2 * 6**at if isinstance(value, int) else other_value(value, 2 * 3**at)
+    """Return a number of the row 2, 12, 72, ..., where multiples outgrow what a size may be.
+
+    What has that number already is twice as large: it divides the next one as well.
+    """
+    if not isinstance(value, int):
+        return other_value(value, 2 * 3**at)
+    return 4 * 6**at if value == 2 * 6**at else 2 * 6**at
 
 
 SCHEMES: tuple[Scheme, ...] = (*(_multiple(2, chain) for chain in CHAINS), _fresh)

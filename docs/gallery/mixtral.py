@@ -33,11 +33,11 @@ class Attention(nn.Module):
 
 
 class Experts(nn.Module):
-    def __init__(self, *, dim: int, hidden: int, n_experts: int) -> None:
+    def __init__(self, count: int, dim: int, hidden: int) -> None:
         super().__init__()
-        self.n_experts = n_experts
-        self.gate_up_proj = nn.Parameter(torch.zeros(n_experts, 2 * hidden, dim))
-        self.down_proj = nn.Parameter(torch.zeros(n_experts, dim, hidden))
+        self.count = count
+        self.gate_up_proj = nn.Parameter(torch.zeros(count, 2 * hidden, dim))
+        self.down_proj = nn.Parameter(torch.zeros(count, dim, hidden))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -46,23 +46,25 @@ class Experts(nn.Module):
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         y = torch.zeros_like(x)
-        for e in range(self.n_experts):
+        for e in range(self.count):
             gate, up = F.linear(x, self.gate_up_proj[e]).chunk(2, dim=-1)
             y = y + F.linear(F.silu(gate) * up, self.down_proj[e]) * weights[..., e : e + 1]
         return y
 
 
 class Mixture(nn.Module):
-    def __init__(self, *, dim: int, hidden: int, n_experts: int, n_chosen: int) -> None:
+    """Experts are weighted by their odds among those that are chosen."""
+
+    def __init__(self, count: int, chosen: int, dim: int, hidden: int) -> None:
         super().__init__()
-        self.n_chosen = n_chosen
-        self.gate = nn.Linear(dim, n_experts, bias=False)
-        self.experts = Experts(dim=dim, hidden=hidden, n_experts=n_experts)
+        self.chosen = chosen
+        self.gate = nn.Linear(dim, count, bias=False)
+        self.experts = Experts(count, dim, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
         odds = F.softmax(self.gate(x), dim=-1)
-        best, chosen = torch.topk(odds, self.n_chosen)
-        x = self.experts(x, torch.zeros_like(odds).scatter(-1, chosen, best / best.sum(-1, keepdim=True)))
+        best, indices = torch.topk(odds, self.chosen)
+        x = self.experts(x, torch.zeros_like(odds).scatter(-1, indices, best / best.sum(-1, keepdim=True)))
         return x
 
 
@@ -74,15 +76,14 @@ class Layer(nn.Module):
         heads: int,
         kv_heads: int,
         head_dim: int,
-        eps: float,
-        dim_2: int,
+        count: int,
+        chosen: int,
         hidden: int,
-        n_experts: int,
-        n_chosen: int,
+        eps: float,
     ) -> None:
         super().__init__()
         self.self_attn = Attention(dim=dim, heads=heads, kv_heads=kv_heads, head_dim=head_dim)
-        self.mlp = Mixture(dim=dim_2, hidden=hidden, n_experts=n_experts, n_chosen=n_chosen)
+        self.mlp = Mixture(count=count, chosen=chosen, dim=dim, hidden=hidden)
         self.input_layernorm = nn.RMSNorm(dim, eps=eps)
         self.post_attention_layernorm = nn.RMSNorm(dim, eps=eps)
 
@@ -120,11 +121,11 @@ class Decoder(nn.Module):
         heads: int,
         kv_heads: int,
         head_dim: int,
+        count: int,
+        chosen: int,
+        hidden: int,
         eps: float,
         theta: float,
-        hidden: int,
-        n_experts: int,
-        n_chosen: int,
     ) -> None:
         super().__init__()
         self.scale = scale
@@ -136,11 +137,10 @@ class Decoder(nn.Module):
                     heads=heads,
                     kv_heads=kv_heads,
                     head_dim=head_dim,
-                    eps=eps,
-                    dim_2=dim,
+                    count=count,
+                    chosen=chosen,
                     hidden=hidden,
-                    n_experts=n_experts,
-                    n_chosen=n_chosen,
+                    eps=eps,
                 )
                 for _ in range(depth)
             ]
@@ -180,11 +180,11 @@ class Mixtral(nn.Module):
             heads=heads,
             kv_heads=kv_heads,
             head_dim=head_dim,
+            count=n_experts,
+            chosen=n_chosen,
+            hidden=hidden,
             eps=eps,
             theta=theta,
-            hidden=hidden,
-            n_experts=n_experts,
-            n_chosen=n_chosen,
         )
         self.lm_head = nn.Linear(dim, vocab, bias=False)
         self.reset_parameters()

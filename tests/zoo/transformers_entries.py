@@ -170,6 +170,25 @@ SMALL_WHISPER = whisper(32, 2, 4, vocab_size=100, num_mel_bins=10, max_source_po
     "begin_suppress_tokens": [],
 }
 
+SMALL_NEOX = {**DECODER, "intermediate_size": 128, "rotary_pct": 0.5}
+SMALL_NEOX |= {"attention_dropout": 0.1, "hidden_dropout": 0.1}
+FULL_NEOX = {"": {}, "pythia_12b": sizes(5120, 36, 40, intermediate_size=20480, vocab_size=50688)}
+FULL_PHI = {"": {}, "phi4": sizes(5120, 40, 40, 10, 17920, vocab_size=100352)}
+QWEN_EXPERTS = {"norm_topk_prob": True, "rope_theta": 1e6}
+SMALL_EXPERTS = {
+    **DECODER,
+    **QWEN_EXPERTS,
+    "head_dim": 12,
+    "moe_intermediate_size": 24,
+    "num_experts": 6,
+    "num_experts_per_tok": 2,
+    "experts_implementation": "eager",
+}
+FULL_EXPERTS = {
+    "": sizes(2048, 48, 32, 4, head_dim=128, moe_intermediate_size=768, **QWEN_EXPERTS),
+    "qwen3_235b": sizes(4096, 94, 64, 4, head_dim=128, moe_intermediate_size=1536, **QWEN_EXPERTS),
+}
+
 ENTRIES = [
     entry(
         "llama",
@@ -314,5 +333,17 @@ ENTRIES = [
         },
         text,
         {"": {}, "mamba_2_8b": {"hidden_size": 2560, "num_hidden_layers": 64}},
+    ),
+    entry("phi3", "Phi3", "ForCausalLM", {**DECODER, "sliding_window": 5}, text, FULL_PHI),
+    entry("qwen3_moe", "Qwen3Moe", "ForCausalLM", SMALL_EXPERTS, text, FULL_EXPERTS),
+    entry("gpt_neox", "GPTNeoX", "ForCausalLM", SMALL_NEOX, text, FULL_NEOX),
+    entry(
+        "gpt_neox",
+        "GPTNeoX",
+        "ForCausalLM",
+        {**SMALL_NEOX, "use_parallel_residual": False},
+        text,
+        {},
+        settings={"parallel": False},
     ),
 ]

@@ -16,6 +16,7 @@ from compiler.emit.passes.lists import annotate_lists
 from compiler.emit.passes.merging import Origin, merge_classes
 from compiler.emit.passes.reshapes import write_reshapes
 from compiler.emit.passes.returns import name_results
+from compiler.emit.passes.typed import call_typed_functions
 from compiler.emit.passes.zips import state_equal_lengths
 from spec_schema.shown import shown
 
@@ -59,6 +60,11 @@ PASSES = (
     Pass("containers", _over(choose_containers), "`nn.ModuleList` where a program takes layers one by one"),
     Pass("attributes", _over(annotate_buffers), "annotations of buffers that methods read"),
     Pass("lists", _over(annotate_lists), "annotations of lists that programs begin with nothing in them"),
+    Pass(
+        "typed",
+        _over(call_typed_functions),
+        "functions of torch for methods that it has no types for: `torch.split(x, 2)`",
+    ),
     Pass("returns", _over(name_results), "a type for all that is returned"),
     Pass("merging", merge_classes, "one class for those of a block that are equal, or differ in one layer"),
 )

@@ -15,6 +15,15 @@ def test_counts_grow_by_one_and_equal_sizes_become_different() -> None:
     assert values["width"] % 8 == values["heads"] % 8 == 0
 
 
+def test_each_value_is_another_one_in_every_scheme() -> None:
+    made = OtherValues(program(SPEC.replace("{width: 8, heads: 8", "{width: 12, heads: 2")))
+    for scheme in SCHEMES:
+        found = made.changed(["width", "heads"], scheme)
+        assert found["heads"] != 2
+        assert found["width"] != 12
+        assert found["width"] % found["heads"] == 0
+
+
 def test_each_number_that_steps_are_computed_from_is_one_larger_alone() -> None:
     made = OtherValues(program(SPEC.replace("rate: 0.5", 'rate: 0.5, m: "width // heads"')))
     first = made.changed(["width", "heads", "rate"], SCHEMES[0])

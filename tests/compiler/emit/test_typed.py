@@ -1,0 +1,72 @@
+"""Methods that torch has no types for are written as its functions, so that a type checker accepts the file."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import compiler
+import runtime
+from compiler.emit.passes.typed import call_typed_functions
+from tests.emitted_file import class_of
+
+SPEC = """
+spec: 1
+name: Parts
+inputs: {x: "float32[6, 4]"}
+model:
+  layers: {proj: Linear(6)}
+  parameters: {weight: {tensor: "float[4, 6]", init: ones}}
+  forward: |
+    y = x * 2
+    a, b = y.split(split_size=2, dim=1)
+    c, _ = proj(x).split([3, 3], dim=1)
+    d = weight.split(3, dim=1)[0]
+    return cat([a + b, c @ d.mT], dim=1), y.unflatten(0, [2, 3])
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("x.split(2)", "torch.split(x, 2)"),
+        ("x.split(split_size=[1, 2], dim=1)", "torch.split(x, split_size_or_sections=[1, 2], dim=1)"),
+        ("x.mean(0).unflatten(0, (1, 2))", "torch.unflatten(x.mean(0), 0, (1, 2))"),
+        ("self.weight.split(2)", "torch.split(self.weight, 2)"),
+        ("x.split(2)[0].split(1)", "torch.split(x, 2)[0].split(1)"),
+        ("[y.unique() for y in x.split(2)]", "[torch.unique(y) for y in torch.split(x, 2)]"),
+    ],
+)
+def test_a_tensor(value: str, expected: str) -> None:
+    assert typed(value) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["self.proj(x).split(2)", "torch.split(x, 2)", "self.proj(x).mT.unflatten(0, (1, 2))", "x.chunk(2)"],
+)
+def test_what_stays(value: str) -> None:
+    assert typed(value) == value
+
+
+def typed(value: str) -> str:
+    tree = ast.parse(f"def forward(self, x):\n    return {value}")
+    return ast.unparse(ast.fix_missing_locations(call_typed_functions(tree))).rsplit("return ", 1)[1]
+
+
+def test_a_whole_file(tmp_path: Path) -> None:
+    artifact = compiler.compile_text(SPEC)
+    model, x = runtime.build(artifact, device="cpu"), torch.randn(6, 4)
+    alone = class_of(artifact.source, artifact.name)()
+    alone.load_state_dict(model.state_dict())
+    for ours, theirs in zip(alone(x), model(x), strict=True):
+        assert torch.equal(ours, theirs)
+    (tmp_path / "parts.py").write_text(artifact.source)
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "."]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout
