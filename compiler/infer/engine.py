@@ -17,7 +17,16 @@ from compiler.infer.leaves import Leaves
 from compiler.infer.module_references import ModuleReference
 from compiler.infer.reasons import refusal
 from compiler.infer.statements import result_of
-from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State, takes_mode
+from compiler.infer.states import (
+    BlockState,
+    Chain,
+    Identity,
+    Leaf,
+    Operation,
+    State,
+    takes_mode,
+    updated_in,
+)
 from compiler.infer.symbols import shape_text
 from compiler.infer.values import freeze, tensors_in
 from compiler.infer.watched import call_watched
@@ -200,9 +209,10 @@ class Engine(Context):
     ) -> Interpreter:
         """Return an interpreter for a program of a block."""
         names = {**state.values, **bound}
-        return Interpreter(
-            self, source, names, cells, state.tensors, self.limits, Budget(self.limits.evaluation_steps)
-        )
+        budget = Budget(self.limits.evaluation_steps)
+        run = Interpreter(self, source, names, cells, state.tensors, self.limits, budget)
+        run.updated = updated_in(state)
+        return run
 
     def _bind_inputs(
         self,

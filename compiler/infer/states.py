@@ -127,6 +127,12 @@ def takes_mode(state: Operation, plugins: Registry) -> bool:
     return torch_own and follows_mode(state.name, 1 + len(state.positional), state.keywords)
 
 
+def updated_in(state: State) -> frozenset[str]:
+    """Return the buffers of a block that its program may give new values."""
+    body = state.definition.body if isinstance(state, BlockState) else None
+    return body.updated if isinstance(body, ModuleBody) else frozenset()
+
+
 def part_named(state: State | None, name: str) -> State | None:
     """Return the layer of this name inside a layer, None where its state is not known."""
     if isinstance(state, Chain) and name in state.places:
