@@ -109,7 +109,8 @@ def _tensor(entry: TensorEntry) -> str:
         text += f" = {entry.value}"
     elif entry.init is not None:
         text += f", init {entry.init}"
-    return text if entry.persistent else f"{text}, not saved"
+    text += "" if entry.persistent else ", not saved"
+    return f"{text}, updated" if entry.updated else text
 
 
 def _program(program: Program) -> list[str]:

@@ -179,6 +179,8 @@ class TensorEntry:
     value: Program | Expression | None
     persistent: bool
     span: Span
+    updated: bool = False
+    """Whether the block's program gives it new values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +194,11 @@ class ModuleBody:
     layer_spans: Mapping[str, Span]
     tensors: Mapping[str, TensorEntry]
     program: Program | None
+
+    @property
+    def updated(self) -> frozenset[str]:
+        """The buffers that the program may give new values."""
+        return frozenset(name for name, entry in self.tensors.items() if entry.updated)
 
 
 @dataclass(frozen=True, eq=False)

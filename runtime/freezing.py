@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from compiler.infer.states import BlockState
 from compiler.rules.plan import Plan
 from runtime.method_override import MethodOverride
 
@@ -12,17 +13,24 @@ TRAIN = "train"
 
 
 def keep_statistics(model: nn.Module, plan: Plan) -> None:
-    """Let frozen layers with running statistics stay in evaluation mode.
+    """Let frozen modules whose buffers a forward would change stay in evaluation mode.
 
     The emitted class does so in its own `train`, which a call of a part's `train` does not reach.
     """
+    blocks = {row.name for row in plan.table.modules if isinstance(row.state, BlockState)}
     for name in plan.frozen_modules:
         module = model.get_submodule(name)
-        setattr(module, TRAIN, MethodOverride(stay_in_evaluation, module))
+        stays = stay_in_evaluation_alone if name in blocks else stay_in_evaluation
+        setattr(module, TRAIN, MethodOverride(stays, module))
 
 
 def stay_in_evaluation(module: nn.Module, mode: bool = True) -> nn.Module:
-    """Stand in for `Module.train` of a frozen layer. What a block has beside the layer that it extends is not frozen."""
-    type(module).train(module, mode)
-    module.training = False
-    return module
+    """Stand in for `Module.train` of a frozen layer."""
+    return type(module).train(module, False)
+
+
+def stay_in_evaluation_alone(module: nn.Module, mode: bool = True) -> nn.Module:
+    """Stand in for `Module.train` of a frozen block, whose layers follow the mode."""
+    made = type(module).train(module, mode)
+    made.training = False
+    return made

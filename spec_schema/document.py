@@ -33,6 +33,7 @@ class TensorEntry(Record):
     init: ExpressionText | None = None
     value: Text | None = None
     persistent: Flag | None = None
+    updated: Flag | None = None
 
 
 TensorNode = Annotated[

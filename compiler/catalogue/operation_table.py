@@ -4,7 +4,8 @@ A program names operations; it never names a Python object. This table is the on
 so whatever is not here cannot be reached from a spec, however the spec is written. It is data, read without
 torch, and every entry was chosen by hand:
 
-* it is pure: it returns new tensors (or views, or facts about shape and dtype) and changes no argument;
+* it is pure: it returns new tensors (or views, or facts about shape and dtype) and changes no argument. Those of
+  ``STATISTICS`` are the one exception: they change the buffers that they are given, which have to be declared as such;
 * it does not look into a tensor (no ``item``, ``tolist``, ``equal``): its values never become Python values;
 * it touches no file, no global state, no device setting and no memory that nobody wrote (no ``empty``);
 * it takes no function as an argument, and no storage, sparse, quantized or backend-specific tensor;
@@ -13,6 +14,8 @@ torch, and every entry was chosen by hand:
 
 Where ``torch`` and ``torch.nn.functional`` both have a name, the entry is what a PyTorch programmer writes.
 """
+
+from typing import NamedTuple
 
 
 def _under(root: str, names: str, prefix: str = "") -> dict[str, str]:
@@ -129,8 +132,7 @@ _POOLING = """
     lp_pool1d lp_pool2d lp_pool3d max_pool1d max_pool2d max_pool3d max_unpool1d max_unpool2d max_unpool3d
 """
 
-# batch_norm and instance_norm are not here: they write into the running statistics that they are given.
-_NORMALISATION = "group_norm layer_norm local_response_norm normalize rms_norm"
+_NORMALISATION = "batch_norm group_norm instance_norm layer_norm local_response_norm normalize rms_norm"
 
 _DROPOUT = "alpha_dropout dropout dropout1d dropout2d dropout3d feature_alpha_dropout"
 
@@ -224,10 +226,26 @@ MODE_ARGUMENTS: dict[str, tuple[str, int]] = {
     **dict.fromkeys(_DROPOUT.split(), (TRAINING, 2)),
     "rrelu": (TRAINING, 3),
     "multi_head_attention_forward": (TRAINING, 13),
+    "batch_norm": (TRAINING, 5),
     "scaled_dot_product_attention": (RATE, 4),
 }
 """Operations that do one thing in training and another in evaluation, with the argument that says which, and its
 position: they follow the mode of the module unless it is given. A ``dropout_p`` counts in training alone."""
+
+
+class Statistics(NamedTuple):
+    """What an operation changes: the arguments, with their positions, and the one that says whether it does."""
+
+    arguments: dict[str, int]
+    flag: tuple[str, int]
+
+
+_RUNNING = {"running_mean": 1, "running_var": 2}
+STATISTICS: dict[str, Statistics] = {
+    "batch_norm": Statistics(_RUNNING, (TRAINING, 5)),
+    "instance_norm": Statistics(_RUNNING, ("use_input_stats", 5)),
+}
+"""Operations that write into the running statistics that they are given: only buffers that are `updated` may be."""
 
 LIST_FIRST: frozenset[str] = frozenset(
     """

@@ -13,12 +13,16 @@ from compiler.catalogue.plugins import Registry
 from compiler.emit.bound import read_before
 from compiler.emit.expressions import Translator
 from compiler.emit.names import Globals
-from compiler.emit.syntax import assign, inherited, load_name, own
+from compiler.emit.syntax import assign, call, inherited, load_name, own
 from compiler.emit.transfers import ClassTransfers
+from compiler.emit.trees import copy_tree, names_in, stored_names
+from compiler.emit.updates import add_statement, no_grad
 from compiler.infer.call_kinds import CallOf
 from compiler.program import BASE_CALL
 from compiler.resolve.programs import MODE, NAMESPACES
+from compiler.resolve.updates import Updates, is_update
 from spec_schema.evaluate import FUNCTIONS
+from spec_schema.names import unused
 
 
 class ProgramTranslator(Translator):
@@ -41,6 +45,10 @@ class ProgramTranslator(Translator):
         self.device = device
         self.call_kinds = call_kinds
         """What each call by a name was one of, when shapes were inferred."""
+        self.updates: Updates | None = None
+        """What the program does to the buffers of its block."""
+        self.kept: frozenset[int] = frozenset()
+        """The reads of buffers, by identity, whose value has to stay as it is."""
         self.reads: set[str] = set()
         self.moves: ClassTransfers | None = None
         self.extending = ""
@@ -49,6 +57,8 @@ class ProgramTranslator(Translator):
     def visit(self, node: ast.AST) -> Any:
         """Return the translation of a node, moved to another device where that is needed."""
         made = super().visit(node)
+        if id(node) in self.kept or (isinstance(node, ast.Attribute) and self._is_state(node)):
+            made = call(ast.Attribute(made, "clone", ast.Load()))
         stored = isinstance(getattr(node, "ctx", None), ast.Store)
         return made if self.moves is None or stored else self.moves.value(node, made)
 
@@ -57,7 +67,8 @@ class ProgramTranslator(Translator):
         result: list[ast.stmt] = []
         for statement in statements:
             translated = self.visit(statement)
-            result.extend(translated if isinstance(translated, list) else [translated])
+            for each in translated if isinstance(translated, list) else [translated]:
+                add_statement(result, each)
         return result
 
     def start(self, statements: Sequence[ast.stmt], inputs: Collection[str]) -> list[ast.stmt]:
@@ -144,15 +155,51 @@ class ProgramTranslator(Translator):
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
         """Write `x = x + y`: an augmented assignment would change a tensor in place."""
         assert isinstance(node.target, ast.Name)
+        if is_update([node.target], self.updated):
+            before = self.outside(node.target)
+            return no_grad([(before, ast.BinOp(before, node.op, self.visit(node.value)))])
         target = self.visit(node.target)
-        before: ast.expr = ast.Name(target.id, ast.Load())
+        before = ast.Name(target.id, ast.Load())
         if self.moves is not None:
             before = self.moves.value(node.target, before)
         value = ast.BinOp(before, node.op, self.visit(node.value))
         return ast.Assign([target], value)
 
-    def visit_Assign(self, node: ast.Assign) -> ast.stmt:
+    @property
+    def updated(self) -> frozenset[str]:
+        """The buffers that the program gives new values."""
+        return self.updates.names if self.updates is not None else frozenset()
+
+    def _is_state(self, node: ast.expr) -> bool:
+        return self.call_kinds.get(id(node)) == "state"
+
+    def visit_Assign(self, node: ast.Assign) -> ast.stmt | list[ast.stmt]:
+        names = stored_names(*node.targets) & self.updated
+        if is_update(node.targets, self.updated):
+            return self._update(node.targets[0], node.value)
+        if names:
+            return self._update_of_several(node, sorted(names))
         return ast.Assign([self.visit(target) for target in node.targets], self.visit(node.value))
+
+    def _update(self, target: ast.expr, value: ast.expr) -> ast.stmt:
+        """Write a new value into a buffer, a copy of it where it may be a view of the buffer."""
+        assert isinstance(target, ast.Name)
+        made = self.visit(value)
+        calls = [self.call_kinds.get(id(each)) for each in ast.walk(value)]
+        through_layers = target.id in names_in(value) and ("layer" in calls or "block" in calls)
+        if self._is_state(target) or through_layers:
+            made = call(ast.Attribute(made, "clone", ast.Load()))
+        return no_grad([(self.outside(target), made)])
+
+    def _update_of_several(self, node: ast.Assign, names: Sequence[str]) -> list[ast.stmt]:
+        """Write `y, new_mean = ...`, and then the new value into the buffer."""
+        new = {name: unused(f"new_{name}", self.local | self.names.taken) for name in names}
+        targets: list[ast.expr] = copy_tree(node.targets)
+        for each in (n for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)):
+            each.id = new.get(each.id, each.id)
+        first = ast.Assign([self.visit(target) for target in targets], self.visit(node.value))
+        pairs = [(self.outside(load_name(name)), load_name(new[name])) for name in names]
+        return [first, no_grad(pairs)]
 
     def visit_Return(self, node: ast.Return) -> ast.stmt:
         assert node.value is not None

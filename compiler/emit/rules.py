@@ -162,36 +162,53 @@ def _freeze(part: ast.expr) -> ast.expr:
 
 
 def train_method(group: ClassGroup, names: Sequence[str]) -> list[ast.stmt]:
-    """Return a `train` of the model that leaves the frozen normalisation layers of these names in evaluation mode."""
+    """Return a `train` of the model that leaves the frozen modules of these names in evaluation mode.
+
+    Of a block it is the block alone, and not what is inside: dropout goes on dropping there.
+    """
     if not names:
         return []
-    rows = [(name_.split(".")) for name_ in names]
     state = group.states[0]
+    layers = [name for name in names if not is_block(state, name)]
+    blocks = [name for name in names if is_block(state, name)]
+    rows = [(name_.split(".")) for name_ in layers]
     body: list[ast.stmt] = [
         ast.Expr(call(ast.Attribute(call("super"), "train", ast.Load()), load_name("mode")))
     ]
-    alone = not any(_has_more(state, row) for row in rows)
     if len(rows) > MANY:
         get = call(own("get_submodule"), load_name("name"))
-        names_node = ast.Tuple([ast.Constant(".".join(row)) for row in rows], ast.Load())
-        body.append(ast.For(ast.Name("name", ast.Store()), names_node, [_evaluate(get, alone)], []))
+        evaluate = ast.Expr(call(ast.Attribute(get, "eval", ast.Load())))
+        body.append(_for_each(layers, evaluate))
     else:
-        body += [_evaluate(path(state, [Step(part) for part in row if part]), alone) for row in rows]
+        for row in rows:
+            target = path(state, [Step(part) for part in row])
+            body.append(ast.Expr(call(ast.Attribute(target, "eval", ast.Load()))))
+    body.extend(_blocks_in_evaluation(state, blocks))
     body.append(ast.Return(load_name("self")))
     arguments = parameters([("mode", dotted("bool"), ast.Constant(True))])
     return [function("train", arguments, body, ast.Constant(group.name))]
 
 
-def _has_more(state: State, names: Sequence[str]) -> bool:
-    """Return whether a layer is one that a block extends, which may have others beside it."""
-    current: State | None = state
-    for name in filter(None, names):
-        current = part_named(current, name)
-    return isinstance(current, BlockState)
+def is_block(root: BlockState, name: str) -> bool:
+    """Return whether a module of the model is a block of the spec."""
+    state: State | None = root
+    for part in name.split(".") if name else ():
+        state = part_named(state, part)
+    return isinstance(state, BlockState)
 
 
-def _evaluate(part: ast.expr, alone: bool) -> ast.stmt:
-    """Return the statement that puts a layer into evaluation mode, but not what is inside it."""
-    if alone:
-        return ast.Expr(call(ast.Attribute(part, "eval", ast.Load())))
-    return ast.Assign([ast.Attribute(part, "training", ast.Store())], ast.Constant(False))
+def _blocks_in_evaluation(root: BlockState, names: Sequence[str]) -> list[ast.stmt]:
+    if len(names) > MANY:
+        module = call(own("get_submodule"), load_name("name"))
+        return [_for_each(names, _in_evaluation(module))]
+    paths = [[Step(part) for part in name.split(".")] if name else [] for name in names]
+    return [_in_evaluation(path(root, steps)) for steps in paths]
+
+
+def _in_evaluation(module: ast.expr) -> ast.stmt:
+    return ast.Assign([ast.Attribute(module, "training", ast.Store())], ast.Constant(False))
+
+
+def _for_each(names: Sequence[str], statement: ast.stmt) -> ast.stmt:
+    tuple_ = ast.Tuple([ast.Constant(name) for name in names], ast.Load())
+    return ast.For(ast.Name("name", ast.Store()), tuple_, [statement], [])

@@ -8,8 +8,11 @@ from typing import Literal
 from spec_schema.diagnostics import refuse
 from spec_schema.grammar import Source
 
-CallOf = Literal["number", "operation", "stacking", "layer", "block"]
-"""A function of numbers, an operation, one of einops over a list of tensors, a layer, or a layer that is a block."""
+CallOf = Literal["number", "operation", "stacking", "layer", "block", "state"]
+"""A function of numbers, an operation, one of einops over a list of tensors, a layer, or a layer that is a block.
+
+`state` is no call, but a read of a buffer that a program updates, whose value has to stay as it is.
+"""
 
 _CALLED: dict[CallOf, str] = {
     "number": "a function of numbers",
@@ -17,11 +20,16 @@ _CALLED: dict[CallOf, str] = {
     "stacking": "an operation on a list of tensors",
     "layer": "a layer",
     "block": "a layer",
+    "state": "a buffer",
 }
 
 
 class CallKinds(dict[int, CallOf]):
     """What each `ast` node that calls was a call of, by its identity."""
+
+    def note_state(self, node: ast.expr) -> None:
+        """Note that the value of a node is that of a buffer which may get another one, or a part of it."""
+        self[id(node)] = "state"
 
     def note(self, source: Source, node: ast.Call, kind: CallOf) -> None:
         """Note what a call is one of. A layer that is a block in one run is one in all.

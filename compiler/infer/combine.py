@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from typing import Any
 
-from compiler.catalogue.operation_table import LIST_FIRST
+from compiler.catalogue.operation_table import LIST_FIRST, STATISTICS
 from compiler.infer.arguments import evaluate_arguments
 from compiler.infer.calls import TORCH_ERRORS, check_arguments, operation_named
 from compiler.infer.context import Context
@@ -28,6 +28,9 @@ def combine_values(
     positional = list(given.positional) if given else []
     keywords = dict(given.keywords) if given else {}
     plugins = engine.plugins.operations
+    if name in STATISTICS and name not in plugins:
+        help = "a program gives it buffers that are `updated`"
+        raise refuse("not-updated", f"`{name}` would change one of the values that it joins", span, help=help)
     if name not in plugins:
         check_arguments(span, name, [values, *positional], keywords)
     parallel = isinstance(state.definition.body, ParallelBody)

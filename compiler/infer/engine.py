@@ -18,7 +18,16 @@ from compiler.infer.leaves import Leaves
 from compiler.infer.module_references import BaseReference, ModuleReference
 from compiler.infer.reasons import refusal
 from compiler.infer.statements import result_of
-from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State, takes_mode
+from compiler.infer.states import (
+    BlockState,
+    Chain,
+    Identity,
+    Leaf,
+    Operation,
+    State,
+    takes_mode,
+    updated_in,
+)
 from compiler.infer.symbols import shape_text
 from compiler.infer.values import freeze, tensors_in
 from compiler.infer.watched import call_watched
@@ -211,9 +220,10 @@ class Engine(Context):
     ) -> Interpreter:
         """Return an interpreter for a program of a block."""
         names, named = {**state.values, **bound}, {cell.name: cell for cell in cells.values()}
-        return Interpreter(
-            self, source, names, named, state.tensors, self.limits, Budget(self.limits.evaluation_steps)
-        )
+        budget = Budget(self.limits.evaluation_steps)
+        run = Interpreter(self, source, names, named, state.tensors, self.limits, budget)
+        run.updated = updated_in(state)
+        return run
 
     def _bind_inputs(
         self,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compiler.catalogue.operation_table import CONSTANTS, MODE_ARGUMENTS
+from compiler.catalogue.operation_table import CONSTANTS, MODE_ARGUMENTS, STATISTICS
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.infer.arguments import constant
 from compiler.infer.calls import (
@@ -28,7 +28,8 @@ from compiler.infer.context import Context
 from compiler.infer.join import disagreement
 from compiler.infer.module_references import ModuleReference
 from compiler.infer.problems import check_input_names
-from compiler.infer.states import BlockState
+from compiler.infer.state_updates import check_statistics, check_update, is_view
+from compiler.infer.states import BlockState, updated_in
 from compiler.infer.values import Undecided, same_form, show, tensors_in
 from compiler.infer.watched import call_watched
 from compiler.resolve.mode import leaves_mode_open
@@ -62,6 +63,8 @@ class Interpreter(Evaluator):
         self.engine = engine
         self.cells = cells
         self.tensors = tensors
+        self.updated: frozenset[str] = frozenset()
+        """Those of the tensors that the program may give new values."""
         self.reached: set[str] = set()
         self.has_data = True
         """Whether it stands for a run with data, which may go either way; else it is run as it is."""
@@ -69,6 +72,12 @@ class Interpreter(Evaluator):
         """Where each local name was bound last."""
 
     def bind(self, target: ast.AST, value: Any) -> None:
+        if isinstance(target, ast.Name) and target.id in self.updated:
+            buffer = self.tensors[target.id]
+            check_update(self.source, target, buffer, value)
+            if is_view(value, buffer):
+                self.engine.call_kinds.note_state(target)
+            return
         if isinstance(target, ast.Name):
             self.places[target.id] = target
         super().bind(target, value)
@@ -184,6 +193,8 @@ class Interpreter(Evaluator):
     def attribute(self, node: ast.Attribute) -> Any:
         value = self.value(node.value)
         if isinstance(value, ModuleReference):
+            if node.attr in updated_in(value.state):
+                self.engine.call_kinds.note_state(node)
             return value.member(node.attr, self.source.span(node))
         if isinstance(value, Tensor) and node.attr in ATTRIBUTES:
             result = getattr(value, node.attr)
@@ -235,6 +246,8 @@ class Interpreter(Evaluator):
             raise self._not_callable(node, name)
         if name in MODE_ARGUMENTS and name not in plugins and leaves_mode_open(node):
             raise self._hides_operation(node, name)
+        if name in STATISTICS and name not in plugins:
+            check_statistics(self.source, self.updated, node, name, arguments, keywords)
         is_listed = stacks(name, arguments)
         self.engine.call_kinds.note(self.source, node, "stacking" if is_listed else "operation")
         return call_operation(self, node, name, arguments, keywords)

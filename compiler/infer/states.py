@@ -30,7 +30,8 @@ from compiler.program import (
     Sequence,
     SequenceBody,
 )
-from spec_schema.selectors import Place, Step
+from spec_schema.indices import Place
+from spec_schema.selectors import Step
 from spec_schema.source import Span
 
 ROWS = (nn.Sequential, nn.ModuleList)
@@ -127,6 +128,12 @@ def takes_mode(state: Operation, plugins: Registry) -> bool:
     """Return whether an operation in a layer position takes the mode of its module."""
     torch_own = state.name not in plugins.operations
     return torch_own and follows_mode(state.name, 1 + len(state.positional), state.keywords)
+
+
+def updated_in(state: State) -> frozenset[str]:
+    """Return the buffers of a block that its program may give new values."""
+    body = state.definition.body if isinstance(state, BlockState) else None
+    return body.updated if isinstance(body, ModuleBody) else frozenset()
 
 
 def part_named(state: State | None, name: str) -> State | None:

@@ -28,7 +28,7 @@ from compiler.infer.module_references import ModuleReference
 from compiler.infer.on_meta import meta_device
 from compiler.infer.placed import Placed, map_tensors, place_of, placed_in, put
 from compiler.infer.statements import result_of
-from compiler.infer.states import BlockState, Chain, Leaf, Operation, State, base_of
+from compiler.infer.states import BlockState, Chain, Leaf, Operation, State, base_of, updated_in
 from compiler.placement.groups import ClassGroup, class_groups, group_key
 from compiler.placement.places import Places, places
 from compiler.placement.programs import PlacedInterpreter
@@ -290,5 +290,5 @@ class PlacedEngine(Router):
             self.limits,
             Budget(self.limits.evaluation_steps),
         )
-        run.state = state
+        run.state, run.updated = state, updated_in(state)
         return run

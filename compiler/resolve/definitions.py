@@ -182,19 +182,22 @@ class DefinitionReader:
     ) -> TensorEntry:
         node_type: TensorType | None
         if isinstance(node, Scalar):
-            node_type, init, value, persistent = parse_tensor(node), None, None, True
+            node_type, init, value, persistent, updated = parse_tensor(node), None, None, True, False
         else:
             node_type = parse_tensor(node.tensor) if node.tensor else None
             init = parse_expression(node.init) if node.init else None
             value = self._tensor_value(node.value) if node.value else None
             persistent = node.persistent is None or bool(node.persistent.value)
+            updated = node.updated is not None and bool(node.updated.value)
             self._check_entry(kind, node, place)
         if kind == "parameter" and node_type is not None and node_type.dtype not in TRAINABLE:
             self.problems.append(_untrainable(name, node_type))
         known = self.reader.values | {entry.name for entry in self.inputs} | {"shape"}  # `x.shape[1]`
         for dimension in node_type.dimensions if node_type else ():
             self.problems.extend(check_names(dimension, known, self.scope))
-        return TensorEntry(name, kind, node_type, init, value, persistent, place)
+        return TensorEntry(
+            name, kind, node_type, init, value, persistent, place, updated and kind == "buffer"
+        )
 
     def _check_entry(self, kind: str, node: doc.TensorEntry, place: Span) -> None:
         if node.value is not None and kind == "parameter":
@@ -206,6 +209,8 @@ class DefinitionReader:
                     help="write `init:`, or make it a buffer if it is not trained",
                 )
             )
+        if node.updated is not None and kind == "parameter":
+            self.problems.append(_updated_parameter(node.at("updated")))
         if node.tensor is None and node.value is None:
             self.problems.append(Diagnostic("missing-key", "the key `tensor` is missing", place))
 
@@ -252,7 +257,9 @@ class DefinitionReader:
             self.problems.extend(error.diagnostics)
             return None
         inputs = frozenset(entry.name for entry in self.inputs)
-        names = ProgramNames(inputs, layers, frozenset(tensors), frozenset(self.reader.values), self.scope)
+        buffers = {name: entry.updated for name, entry in tensors.items() if entry.kind == "buffer"}
+        values = frozenset(self.reader.values)
+        names = ProgramNames(inputs, layers, frozenset(tensors), values, self.scope, buffers)
         self.problems.extend(check_program(program, program.body, names))
         program = follow_mode(program, names, self.problems)
         return write_out(program, self.reader.borrowing, self.problems) if self.reader.borrowing else program
@@ -291,6 +298,13 @@ def _hidden_by_inputs(
             labels=(Label(place, f"the {what}"),),
             help="give one of them another name",
         )
+
+
+def _updated_parameter(place: Span) -> Diagnostic:
+    """Return the refusal of a parameter that a program would give new values."""
+    message = "a parameter is changed by the optimiser alone"
+    help = "what a program updates stands under `buffers:`"
+    return Diagnostic("updated-parameter", message, place, help=help)
 
 
 def _untrainable(name: str, declared: TensorType) -> Diagnostic:

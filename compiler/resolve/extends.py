@@ -39,7 +39,10 @@ def not_extended(what: str, place: Span) -> SpecError:
 
 
 def base_hidden(
-    place: Span, named: Mapping[str, Span], tensors: Mapping[str, TensorEntry], given: Iterable[Parameter | Input]
+    place: Span,
+    named: Mapping[str, Span],
+    tensors: Mapping[str, TensorEntry],
+    given: Iterable[Parameter | Input],
 ) -> Iterator[Diagnostic]:
     """Yield what a block that extends a layer, at `place`, calls `base` itself."""
     found = {**{each.name: each.span for each in given}, **named}

@@ -47,6 +47,8 @@ class ProgramNames:
     tensors: frozenset[str]
     values: frozenset[str]
     scope: Scope
+    buffers: Mapping[str, bool] = field(default_factory=dict)
+    """The buffers among the tensors, and whether the program may give them new values."""
 
     def everything(self) -> list[str]:
         return [*self.own(), *OPERATIONS, *self.scope.plugins.operations, *FUNCTIONS, MODE]
@@ -66,11 +68,12 @@ class ProgramNames:
 def check_program(program: Source, body: Iterable[ast.AST], names: ProgramNames) -> list[Diagnostic]:
     """Return what is wrong with the names of a program."""
     roots = list(body)
+    updates = set(_updates(roots, names))
     stored = {
         n.id: n
         for root in roots
         for n in ast.walk(root)
-        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and n not in updates
     }
     checker = _Checker(program, names, frozenset(stored), list(_hiding(program, stored, names)))
     for root in roots:
@@ -79,20 +82,39 @@ def check_program(program: Source, body: Iterable[ast.AST], names: ProgramNames)
     return sorted(checker.problems, key=lambda d: d.span.start if d.span else 0)
 
 
+def _updates(roots: Iterable[ast.AST], names: ProgramNames) -> Iterator[ast.Name]:
+    """Yield the targets of assignments that give a buffer a new value."""
+    for node in (node for root in roots for node in ast.walk(root)):
+        if isinstance(node, ast.Assign | ast.AugAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found = (n for target in targets for n in ast.walk(target) if isinstance(n, ast.Name))
+            yield from (n for n in found if isinstance(n.ctx, ast.Store) and names.buffers.get(n.id))
+
+
 def _hiding(program: Source, stored: Mapping[str, ast.Name], names: ProgramNames) -> Iterator[Diagnostic]:
     for name, node in stored.items():
         labels: tuple[Label, ...] = ()
+        help = "give the value another name"
         if name in names.layers:
             what, labels = f"the layer `{name}`", (Label(names.layers[name], "the layer"),)
         elif name in names.tensors:
-            what = "a parameter or buffer of the block"
+            what = f"a {'buffer' if name in names.buffers else 'parameter'} of the block"
+            help += _to_update(name, names)
         elif name == MODE:
             what = "the module's mode"
         else:
             continue
         message = f"the local name `{name}` hides {what}"
-        help = "give the value another name"
         yield Diagnostic("hidden-layer", message, program.span(node), labels=labels, help=help)
+
+
+def _to_update(name: str, names: ProgramNames) -> str:
+    """Return how a buffer is given a new value, where that is what an assignment to it may have meant."""
+    if name not in names.buffers:
+        return ""
+    if names.buffers[name]:
+        return f", or assign to it: `{name} = ...` is an update, and a loop makes none"
+    return f"; a buffer that the program updates says so: `{name}: {{..., updated: true}}`"
 
 
 @dataclass

@@ -15,6 +15,7 @@ from compiler.program import InitRule, PlacementRule, SelectorRule, ShareGroup
 from compiler.rules.agreement import differing_names, disagreements, frozen_in_part
 from compiler.rules.defaults import default_rules
 from compiler.rules.dtype import DtypeRules, dtype_decisions, dtype_problems, dtype_rules
+from compiler.rules.frozen_state import statistics_in, updates_in_evaluation
 from compiler.rules.initialisation import check_initialisation, draws, reads_checkpoint
 from compiler.rules.items import bind_all
 from compiler.rules.padding import padding
@@ -29,9 +30,6 @@ from spec_schema.grammar import Expression
 from spec_schema.limits import Limits
 from spec_schema.selectors import Step
 from spec_schema.source import Span
-
-STATISTICS = "running_mean"
-"""A layer that has such a buffer changes it, and others, in training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +72,10 @@ class RuleApplier:
         rows = [self._row(group, frozen, placed, dtypes) for group in groups]
         self._check_losers()
         self._report_unused(scopes)
+        kept = self._frozen_statistics()
         if self.problems:
             raise SpecError(self.problems)
-        return Plan(tuple(rows), tuple(ties), self._frozen_statistics(), self.table)
+        return Plan(tuple(rows), tuple(ties), kept, self.table)
 
     # One row.
 
@@ -282,13 +281,21 @@ class RuleApplier:
         return not any(row.name in frozen for row in group.rows)
 
     def _frozen_statistics(self) -> tuple[str, ...]:
-        """Return the frozen modules that have running statistics, which training would change."""
-        modules = (module for module in self.table.modules if _has_statistics(module.module))
-        return tuple(module.name for module in modules if self._freezes_statistics(module))
+        """Return the frozen modules that have running statistics, or buffers that their programs update."""
+        found: list[str] = []
+        for module in self.table.modules:
+            frozen = {
+                name: rules for name in statistics_in(module) if (rules := self._freezing(module, name))
+            }
+            if frozen:
+                found.append(module.name)
+                self.problems.extend(updates_in_evaluation(module, frozen, self.problems))
+        return tuple(found)
 
-    def _freezes_statistics(self, module: ModuleRow) -> bool:
-        steps = (*module.steps, Step(STATISTICS))
-        return any(True for scope in module.scopes for _ in scope.freeze.matching(steps[len(scope.steps) :]))
+    def _freezing(self, module: ModuleRow, name: str) -> list[SelectorRule]:
+        """Return the rules that freeze a buffer of a module."""
+        steps = (*module.steps, Step(name))
+        return [rule for scope in module.scopes for rule in scope.freeze.matching(steps[len(scope.steps) :])]
 
     # Placement.
 
@@ -327,10 +334,6 @@ def _with_init(row: TensorRow) -> str:
         return f"add a rule under `init:`: `- {row.name}: zeros`"
     written = f'{row.entry.name}: {{tensor: "{row.entry.type}", init: zeros}}'
     return f"write `{written}`, or a rule under `init:`"
-
-
-def _has_statistics(module: nn.Module | None) -> bool:
-    return module is not None and getattr(module, STATISTICS, None) is not None
 
 
 def scope_names(row: TensorRow, value: Expression, values: Mapping[str, object]) -> dict[str, object]:

@@ -19,10 +19,12 @@ from compiler.catalogue.initializer_table import (
     requirement,
 )
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
+from compiler.catalogue.operation_table import STATISTICS
 from compiler.catalogue.operations import operation, signature
 from compiler.infer.calls import check_arguments, check_signature
 from compiler.infer.on_meta import only_meta
 from compiler.infer.reasons import refusal
+from compiler.infer.state_updates import check_statistics
 from compiler.rules.checkpoint_call import Surgery, bind_arguments, read_surgery
 from spec_schema.bounds import kind
 from spec_schema.diagnostics import SpecError, refuse
@@ -190,6 +192,8 @@ class InitEvaluator(Evaluator):
             raise self.unknown_name(node.func) if isinstance(node.func, ast.Name) else AssertionError
         check_signature(self.source, node, signature(name).check(len(arguments), keywords), f"`{name}`")
         check_arguments(self.source.span(node), name, arguments, keywords)
+        if name in STATISTICS:
+            check_statistics(self.source, frozenset(), node, name, arguments, keywords)
         return self.apply(node, name, lambda *a: operation(name)(*a, **keywords), *arguments)
 
     def _transform(self, node: ast.Call, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Tensor:

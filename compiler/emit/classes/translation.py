@@ -10,6 +10,8 @@ from compiler.emit.file import EmittedFile
 from compiler.emit.programs import ProgramTranslator
 from compiler.emit.syntax import load_name, own
 from compiler.emit.transfers import ClassTransfers
+from compiler.program import ModuleBody
+from compiler.resolve.updates import updates_of
 from spec_schema.grammar import Program
 
 
@@ -22,8 +24,13 @@ class ClassTranslation:
 
     def program(self, program: Program) -> list[ast.stmt]:
         """Return the statements of a program."""
-        translator = self.translator({*local_names(program.body), *self.inputs})
-        statements = [*translator.start(program.body, self.inputs), *translator.body(program.body)]
+        body = self.values.definition.body
+        assert isinstance(body, ModuleBody)
+        updates = updates_of(body, self.values.states[0].values)
+        bound = {*self.inputs, *updates.names}
+        translator = self.translator({*local_names(program.body), *self.inputs} - updates.names)
+        translator.updates, translator.kept = updates, updates.kept
+        statements = [*translator.start(program.body, bound), *translator.body(program.body)]
         self.keep_read(translator)
         return statements
 

@@ -19,6 +19,7 @@ from compiler.catalogue.operation_table import (
     MODE_ARGUMENTS,
     SCALAR_OPERATIONS,
     SPREAD_FIRST,
+    STATISTICS,
 )
 
 POPULAR_FUNCTIONS = """
@@ -67,7 +68,7 @@ FORBIDDEN_FUNCTIONS = """
     initial_seed get_rng_state set_rng_state vmap cond while_loop fork wait equal allclose is_nonzero
     lobpcg parse_ir import_ir_module use_deterministic_algorithms sparse_coo_tensor quantize_per_tensor
     dequantize cudnn_convolution miopen_convolution mkldnn_convolution fbgemm_linear_int8_weight
-    quantized_lstm batch_norm instance_norm triplet_margin_with_distance_loss hub.load ops.load_library
+    quantized_lstm triplet_margin_with_distance_loss hub.load ops.load_library
     utils.data jit.load os.system nn.Module __import__ eval exec open
 """
 
@@ -254,6 +255,17 @@ def test_functions_leave_their_argument_alone() -> None:
         assert torch.equal(value, before), name
         assert value._version == version, name
     assert len(called) > 200
+
+
+def test_what_changes_an_argument_is_known() -> None:
+    for name, (arguments, (flag, place)) in STATISTICS.items():
+        parameters = list(operations.signature(name).overloads[0].parameters)
+        assert parameters[place] == flag
+        assert {parameters[at]: at for at in arguments.values()} == arguments
+        for changes in (True, False):
+            running = {argument: torch.ones(4) for argument in arguments}
+            operations.operation(name)(torch.rand(3, 4, 5), **running, **{flag: changes})
+            assert [bool((each != 1).any()) for each in running.values()] == [changes] * len(running)
 
 
 @pytest.mark.filterwarnings("ignore")
