@@ -85,6 +85,8 @@ class FirstValues:
 
     def _values(self, row: PlanRow) -> Tensor:
         owner, entry = row.source.owner, row.source.entry
+        if row.copied is not None:
+            return self(self.artifact.plan.by_name[row.copied.name]).to(row.dtype)
         if isinstance(owner, BlockState) and entry is not None and entry.value is not None:
             return self._computed(row)
         if row.initialisation is not None:

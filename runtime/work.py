@@ -15,7 +15,8 @@ import torch
 from compiler.artifact import Artifact
 from compiler.infer.on_meta import meta_device
 from compiler.infer.states import BlockState
-from compiler.rules.initialisation import check_initialisation, computes_with_checkpoint
+from compiler.rules.dry_run import check_initialisation
+from compiler.rules.initialisation import computes_with_checkpoint
 from compiler.rules.plan import Initialisation, PlanRow
 from runtime.checkpoint_mapping.loading import CheckpointValues
 from runtime.cost import Cost

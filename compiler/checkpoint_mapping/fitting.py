@@ -9,7 +9,8 @@ from compiler.artifact import Artifact
 from compiler.checkpoint_mapping.plan import LoadPlan
 from compiler.checkpoint_mapping.problems import more_alike
 from compiler.rules.checkpoint_call import Surgery
-from compiler.rules.initialisation import check_initialisation, computes_with_checkpoint
+from compiler.rules.dry_run import check_initialisation
+from compiler.rules.initialisation import computes_with_checkpoint
 from compiler.rules.plan import Initialisation, PlanRow
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.grammar import Expression

@@ -11,7 +11,8 @@ from compiler.artifact import Artifact
 from compiler.checkpoint_mapping.plan import Use
 from compiler.infer.on_meta import only_meta
 from compiler.rules.checkpoint_call import Surgery
-from compiler.rules.initialisation import DrySource, InitEvaluator, reads_checkpoint
+from compiler.rules.dry_run import DrySource
+from compiler.rules.initialisation import InitEvaluator, reads_checkpoint
 from compiler.rules.plan import Initialisation, PlanRow
 from spec_schema.grammar import Expression
 

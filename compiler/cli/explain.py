@@ -106,6 +106,8 @@ def _lines(row: PlanRow, origins: Provenance, width: int) -> Iterator[tuple[str 
         yield "  is also", ", ".join(row.names[1:])
     if row.initialisation is None and not row.decisions:
         yield "  value", "the layer's own"
+    if row.copied is not None:
+        yield "  begins as", row.copied.source
     decisions = [(d.section, Text(shown(d.text), "" if d.won else "dim"), _outcome(d)) for d in row.decisions]
     found = [(title, Text(shown(origin.text)), origin.where()) for title, origin in _origins(row, origins)]
     lines = [*decisions, *found]
@@ -162,6 +164,7 @@ def as_json(row: PlanRow) -> dict[str, Any]:
         "persistent": row.persistent,
         "device": row.device,
         "init": row.initialisation.text if row.initialisation else None,
+        "begins_as": row.copied.source if row.copied else None,
         "decisions": [_decision_as_json(decision) for decision in row.decisions],
     }
 

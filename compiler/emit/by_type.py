@@ -14,7 +14,7 @@ from compiler.emit.readings import Readings
 from compiler.emit.sites import is_optional, is_typed
 from compiler.emit.spots import Spot
 from compiler.program import InitRule
-from compiler.rules.apply import layer_value
+from compiler.rules.layer_values import layer_value
 from compiler.rules.plan import Plan
 from compiler.rules.table import RuleScope, TensorRow
 from spec_schema.selectors import Selector
@@ -77,8 +77,10 @@ def _filled_alike(filled: Filled, others: Sequence[list[Filled]]) -> Filled | No
 class TypeRules:
     """Finds the loops of the classes of one model."""
 
-    def __init__(self, plan: Plan, found: Sequence[Spot], readings: Readings) -> None:
-        self.plan, self.readings = plan, readings
+    def __init__(
+        self, plan: Plan, found: Sequence[Spot], readings: Readings, copied: Mapping[str, int]
+    ) -> None:
+        self.plan, self.readings, self.copied = plan, readings, copied
         self.spots: Mapping[str, Spot] = {name: spot for spot in found for name in spot.plan.names}
         """By each of the names."""
 
@@ -97,7 +99,7 @@ class TypeRules:
         decided = self._by_value(inside)
         for rule in scopes[0].rules.init:
             for cls, name in self._candidates(rule, decided.get(id(rule.value), [])):
-                filled = self._filled(rule, cls, name, inside, modules)
+                filled = self._filled(rule, cls, name, inside, modules, scopes)
                 if filled is not None:
                     result.setdefault(cls, TypeLoop(cls)).filled.append(filled)
         return list(result.values())
@@ -107,7 +109,7 @@ class TypeRules:
         found: dict[int, list[TensorRow]] = {}
         for row in inside:
             spot = self.spots.get(row.name)
-            if spot is not None and not spot.is_read and row.name == spot.plan.name:
+            if spot is not None and not (spot.is_read or spot.is_copied) and row.name == spot.plan.name:
                 found.setdefault(id(spot.initialisation.expression), []).append(row)
         return found
 
@@ -129,9 +131,11 @@ class TypeRules:
         name: str,
         inside: Sequence[TensorRow],
         modules: Sequence[nn.Module],
+        scopes: Sequence[RuleScope],
     ) -> Filled | None:
         """Return what a loop fills, None if one of the tensors that it would fill has another initialiser."""
-        rows = [row for row in inside if isinstance(row.module, cls) and row.steps[-1].name == name]
+        every = [row for row in inside if isinstance(row.module, cls) and row.steps[-1].name == name]
+        rows = [row for row in every if not self._is_overwritten(row, scopes)]
         spots = [self.spots.get(row.name) for row in rows]
         known = [spot for spot in spots if spot is not None]
         others = [module for module in modules if isinstance(module, cls)]
@@ -144,6 +148,12 @@ class TypeRules:
         optional = is_optional(cls, name) or any(getattr(module, name) is None for module in others)
         padded = any(_is_padded(spot, row) for spot, row in zip(known, rows, strict=True))
         return Filled(name, [replace(s, row=r) for s, r in zip(known, rows, strict=True)], optional, padded)
+
+    def _is_overwritten(self, row: TensorRow, scopes: Sequence[RuleScope]) -> bool:
+        """Return whether a tensor gets the values of another one behind all loops of a class."""
+        spot = self.spots.get(row.name)
+        depths = (len(each.steps) for each in scopes if each.steps == row.steps[: len(each.steps)])
+        return spot is not None and spot.is_copied and self.copied.get(spot.plan.name, 0) <= min(depths)
 
     def _is_same(self, rule: InitRule, row: TensorRow, spot: Spot) -> bool:
         """Return whether a rule gives a tensor, by any of its names, what the plan gives it."""

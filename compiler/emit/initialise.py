@@ -15,6 +15,7 @@ from torch import nn
 
 from compiler.catalogue.plugins import Registry
 from compiler.emit.by_type import Filled, TypeLoop, TypeRules, common
+from compiler.emit.copies import Copies, Copy, copy_statements
 from compiler.emit.filling import TENSOR, Named, as_loops, is_no_grad, text_of
 from compiler.emit.laws import HALF, LawWriter
 from compiler.emit.names import Globals
@@ -90,6 +91,9 @@ class FirstValues:
         self.runs, self.names, self.plugins = runs, names, plugins
         self.readings = Readings(plugins)
         plans = [run.plan for run in runs.all]
+        self.copies = Copies(plans[0])
+        self.late: list[Copy] = []
+        """Copies of what the model fills by name."""
         blocks = [blocks_around(plan) for plan in plans]
         found = [spots(*each) for each in zip(plans, blocks, strict=True)]
         self.by_class = by_class([spot for each in found for spot in each])
@@ -116,13 +120,30 @@ class FirstValues:
         loops = self._type_loops(self.loops.get(holder.key, []), self.names, values)
         values.keep()
         padded = self._padding() if holder.is_root else []
-        return list(_joined([*loops, *as_loops(named), *padded]))
+        return list(_joined([*loops, *as_loops(named), *padded, *self._copied(holder)]))
+
+    def _copied(self, holder: Holder) -> Iterator[ast.stmt]:
+        """Yield the statements that give parts of a class the values of other ones."""
+        definition = holder.states[0].definition
+        found = self.copies.by_definition.get(definition, [])
+        filled_late = {spot.plan.name for spot in self.left} | {n for each in self.late for n in each.writes}
+        if not holder.is_root and any(filled_late & each.reads for each in found):
+            self.late += self.copies.from_root(definition)
+            return
+        if holder.is_root:
+            self.runs.check_few([name for each in self.late for name in each.writes])
+            found = [*self.late, *found]
+        self.names.used |= {"torch"} if any(each.rows for each in found) else set()
+        yield from copy_statements(holder.states[0], found, holder.has_attribute)
 
     def _filled(self, holder: Holder, here: Sequence[Spot]) -> Named | list[ast.stmt] | None:
         """Return the statements for one tensor of a class, None if it needs none or if it is left to the root."""
+        here = [spot for spot in here if not spot.is_copied]
         needed = [spot for spot in here if self._is_needed(spot)]
+        if not needed:
+            return None
         name = here[0].inner[0]
-        if not needed or (here[0].is_own and self.constant(holder.key, name) is not None):
+        if here[0].is_own and self.constant(holder.key, name) is not None:
             return None
         values = Kept(holder)
         try:
@@ -219,7 +240,7 @@ class FirstValues:
     # Loops over the modules of a type.
 
     def _loops(self, plan: Plan, found: Sequence[Spot]) -> Mapping[Hashable, list[TypeLoop]]:
-        rules = TypeRules(plan, found, self.readings)
+        rules = TypeRules(plan, found, self.readings, self.copies.places)
         scopes: dict[Hashable, list[RuleScope]] = {}
         for scope in plan.table.scopes:
             if scope.rules.init:

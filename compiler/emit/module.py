@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from compiler.emit.classes.emitter import ClassEmitter
+from compiler.emit.copies import copies_key
 from compiler.emit.file import EmittedFile
 from compiler.emit.initialise import FirstValues
 from compiler.emit.operations import OperationEmitter
@@ -40,7 +41,7 @@ def emit_file(file: EmittedFile, until: str = LAST) -> ast.Module:
 
 def _code(file: EmittedFile) -> ast.Module:
     """Return what the file has below its imports, before any pass."""
-    file.runs.check_rules(rules_key)
+    file.runs.check_rules(lambda plan: (rules_key(plan), copies_key(plan)))
     operations = OperationEmitter(file)
     first_values = FirstValues(file.runs, file.names, file.plugins)
     classes = [ClassEmitter(file, group, operations, first_values).emit() for group in file.groups.values()]

@@ -16,7 +16,8 @@ from compiler.catalogue.plugins import Registry
 from compiler.infer.block_parameters import float_dtype
 from compiler.infer.on_meta import only_meta
 from compiler.infer.states import Leaf
-from compiler.rules.initialisation import DrySource, InitEvaluator
+from compiler.rules.dry_run import DrySource
+from compiler.rules.initialisation import InitEvaluator
 from compiler.rules.plan import PlanRow
 from spec_schema.evaluate import FUNCTIONS
 from spec_schema.grammar import Expression

@@ -23,7 +23,7 @@ def tie_statements(state: BlockState, ties: Sequence[Tie]) -> list[ast.stmt]:
     statements: list[ast.stmt] = []
     at = 0
     while at < len(ties):
-        row = _row(ties, at)
+        row = tie_row(ties, at)
         if len(row) > 2:
             statements.append(_loop(state, row))
         else:
@@ -103,7 +103,7 @@ def _from_root(tie: Tie) -> Tie:
     return replace(tie, owner=owner, alias=alias, scope=())
 
 
-def _row(ties: Sequence[Tie], start: int) -> list[Tie]:
+def tie_row(ties: Sequence[Tie], start: int) -> list[Tie]:
     """Return the ties from `start` on whose aliases count up in one component, with one owner."""
     first = ties[start]
     row = [first]

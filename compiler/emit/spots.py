@@ -54,6 +54,11 @@ class Spot:
         """Whether it comes from a checkpoint."""
         return _reads(self.initialisation.expression)
 
+    @property
+    def is_copied(self) -> bool:
+        """Whether it begins as another tensor does."""
+        return self.plan.copied is not None
+
     def sees(self, name: str) -> bool:
         """Return whether a name of its initialiser is one of a block, and not of the layer."""
         return self.scope is not None and name in self.scope.values

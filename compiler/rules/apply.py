@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-from torch import nn
-
 from compiler.infer.infer import Inferred
 from compiler.infer.states import BlockState, Leaf
 from compiler.program import InitRule, PlacementRule, SelectorRule, ShareGroup
 from compiler.rules.agreement import differing_names, disagreements, frozen_in_part
+from compiler.rules.copied import Copying, Wish, copied_name, copies
 from compiler.rules.defaults import default_rules
+from compiler.rules.dry_run import check_initialisation
 from compiler.rules.dtype import DtypeRules, dtype_decisions, dtype_problems, dtype_rules
 from compiler.rules.frozen_state import statistics_in, updates_in_evaluation
-from compiler.rules.initialisation import check_initialisation, draws, reads_checkpoint
+from compiler.rules.initialisation import draws, reads_checkpoint
 from compiler.rules.items import bind_all
+from compiler.rules.layer_values import scope_names
 from compiler.rules.padding import padding
 from compiler.rules.placement import Sites, site_problems, sites
 from compiler.rules.plan import Decision, Initialisation, Plan, PlanRow, Tie, meta
@@ -28,7 +28,7 @@ from spec_schema.clock import check_time, stage
 from spec_schema.diagnostics import Diagnostic, Label, SpecError
 from spec_schema.grammar import Expression
 from spec_schema.limits import Limits
-from spec_schema.selectors import Step
+from spec_schema.selectors import Selector, Step
 from spec_schema.source import Span
 
 
@@ -43,6 +43,7 @@ class Candidate:
     default: bool
     scope: tuple[Step, ...]
     """The path of the block that holds the rule."""
+    selector: Selector | None = None
 
 
 @dataclass(eq=False)
@@ -60,6 +61,9 @@ class RuleApplier:
     losers: dict[Expression, tuple[TensorRow, Candidate]] = field(default_factory=dict)
     """Init rules that a later one overrules, each with a tensor that it matches."""
 
+    def __post_init__(self) -> None:
+        self.copying = Copying(self.table, self.problems)
+
     def plan(self) -> Plan:
         """Return the plan, or raise what is wrong with the rules."""
         scopes = sorted(self.table.scopes, key=lambda scope: -len(scope.steps))
@@ -70,6 +74,7 @@ class RuleApplier:
         dtypes = dtype_rules(self.inferred.root, self.table)
         self.problems.extend(dtype_problems(self.table, dtypes))
         rows = [self._row(group, frozen, placed, dtypes) for group in groups]
+        rows = self.copying.resolved(rows)
         self._check_losers()
         self._report_unused(scopes)
         kept = self._frozen_statistics()
@@ -129,6 +134,7 @@ class RuleApplier:
         row, winner = (written or winners)[0]
         self._conflicts(written)
         self._check(row, winner)
+        self._wish(owner, written)
         self._check_saved(owner, winner)
         self.losers.update((c.value, (r, c)) for r, found in by_row for c in found if c is not winner)
         decisions = [
@@ -137,6 +143,14 @@ class RuleApplier:
             for c in found
         ]
         return Initialisation(winner.value, winner.names, winner.scope), decisions
+
+    def _wish(self, owner: TensorRow, written: Sequence[tuple[TensorRow, Candidate]]) -> None:
+        """Note what is copied, as the rule of each of its places says."""
+        for row, found in written:
+            name = copied_name(found.value, found.names)
+            if name is not None:
+                wish = Wish(row, *name, found.scope, found.selector, found.place)
+                self.copying.wishes.setdefault(owner.name, []).append(wish)
 
     def _candidates(self, row: TensorRow) -> list[Candidate]:
         found = []
@@ -150,10 +164,11 @@ class RuleApplier:
         for scope in row.scopes:
             inner = row.steps[len(scope.steps) :]
             for rule in scope.init.matching(inner):
-                if row.persistent or not reads_checkpoint(rule.value):
+                if row.persistent or not (reads_checkpoint(rule.value) or copies(rule.value)):
                     self.used.add(rule)
                     text = f"{rule.selector.text}: {rule.value}"
-                    found.append(self._candidate(row, rule.value, text, rule.span, scope))
+                    made = self._candidate(row, rule.value, text, rule.span, scope)
+                    found.append(replace(made, selector=scope.selector(rule)))
         return found
 
     def _default(self, row: TensorRow) -> InitRule | None:
@@ -334,47 +349,6 @@ def _with_init(row: TensorRow) -> str:
         return f"add a rule under `init:`: `- {row.name}: zeros`"
     written = f'{row.entry.name}: {{tensor: "{row.entry.type}", init: zeros}}'
     return f"write `{written}`, or a rule under `init:`"
-
-
-def scope_names(row: TensorRow, value: Expression, values: Mapping[str, object]) -> dict[str, object]:
-    """Return the names that an initialiser of this tensor may use: the spec's values, and the layer's own."""
-    from compiler.resolve.values import free_names
-
-    wanted = free_names(value)
-    names = {name: values[name] for name in wanted if name in values}
-    for name in wanted - set(names):
-        own = layer_value(row, name)
-        if own is not None:
-            names[name] = own[0]
-    return names
-
-
-def layer_value(row: TensorRow, name: str) -> tuple[object] | None:
-    """Return, in a tuple, a value of the layer that holds a tensor: an argument, a fan or the shape."""
-    if name == "shape":
-        return (list(row.tensor.shape),)
-    if name in ("fan_in", "fan_out"):
-        return _fan(row, name)
-    if isinstance(row.owner, Leaf) and row.module is row.owner.module:
-        arguments = {**row.owner.values, **row.owner.inferred}
-        if name in arguments:
-            return (arguments[name],)
-        declared = row.owner.layer.argument(name)
-        if declared is not None:
-            return (declared.default,)
-    value = getattr(row.module, name, row) if row.module is not None else row
-    plain = value is None or isinstance(value, bool | int | float | str)
-    return (value,) if plain else None
-
-
-def _fan(row: TensorRow, name: str) -> tuple[int] | None:
-    """Return the fan of the layer's weight, or of the tensor itself if the layer has no weight."""
-    weight = getattr(row.module, "weight", None)
-    tensor = weight if isinstance(weight, torch.Tensor) else row.tensor
-    if tensor.ndim < 2:
-        return None
-    fans = nn.init._calculate_fan_in_and_fan_out(tensor)
-    return (fans[0 if name == "fan_in" else 1],)
 
 
 @stage("rules")

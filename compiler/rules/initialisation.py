@@ -16,13 +16,11 @@ from compiler.catalogue.initializer_table import (
     RANDOM_INITIALIZERS,
     TRANSFORMATION_ARGUMENTS,
     argument_problem,
-    requirement,
 )
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.operation_table import STATISTICS
 from compiler.catalogue.operations import operation, signature
 from compiler.infer.calls import check_arguments, check_signature
-from compiler.infer.on_meta import only_meta
 from compiler.infer.reasons import refusal
 from compiler.infer.state_updates import check_statistics
 from compiler.rules.checkpoint_call import Surgery, bind_arguments, read_surgery
@@ -34,13 +32,12 @@ from spec_schema.suggest import did_you_mean
 
 MIXTURE = "mixture"
 CHECKPOINT = "checkpoint"
+COPY = "copy"
 DRAWN = "w"
-SPECIAL = (MIXTURE, CHECKPOINT, DRAWN)
+SPECIAL = (MIXTURE, CHECKPOINT, COPY, DRAWN)
 NUMBERS: Mapping[str, float] = {"pi": math.pi, "inf": math.inf}
 FIXED = frozenset(INITIALIZER_ARGUMENTS) - RANDOM_INITIALIZERS
 """The initialisers that draw nothing."""
-Shape = tuple[int, ...]
-Reader = Callable[[Surgery], Shape]
 
 
 class Source(Protocol):
@@ -172,6 +169,8 @@ class InitEvaluator(Evaluator):
             )
         if name == MIXTURE:
             return self._mixture(node)
+        if name == COPY:
+            return self._copy(node)
         arguments = [self.value(argument) for argument in node.args]
         keywords = {k.arg: self.value(k.value) for k in node.keywords if k.arg}
         if name == CHECKPOINT:
@@ -182,6 +181,26 @@ class InitEvaluator(Evaluator):
         if name in TRANSFORMATION_ARGUMENTS:
             return self._transform(node, name, arguments, keywords)
         return self._operation(node, name, arguments, keywords)
+
+    def _copy(self, node: ast.Call) -> Tensor:
+        """Check the form of what takes the values of another tensor: nothing is computed."""
+        self.copied_name(node)
+        return torch.empty(self.shape)
+
+    def copied_name(self, node: ast.Call) -> str:
+        """Return what a call of `copy` names."""
+        if node is not self.root:
+            message = "`copy` is a whole initializer, and no part of an expression"
+            raise refuse("bad-initializer", message, self.source.span(node))
+        if len(node.args) != 1 or node.keywords or isinstance(node.args[0], ast.Starred):
+            message = "`copy` takes the name of a layer or of a tensor"
+            help = "write `copy('student')`"
+            raise refuse("bad-initializer", message, self.source.span(node), help=help)
+        name = self.value(node.args[0])
+        if not isinstance(name, str):
+            message = f"`copy` takes a name, and this is {kind(name)}"
+            raise refuse("bad-initializer", message, self.source.span(node.args[0]))
+        return name
 
     def _operation(self, node: ast.Call, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         tensors = any(isinstance(value, Tensor) for value in arguments)
@@ -306,43 +325,6 @@ def value_problem(value: float, dtype: torch.dtype) -> str | None:
     return None if fits else f"a tensor of {str(dtype).removeprefix('torch.')} cannot hold {value!r}"
 
 
-class DrySource:
-    """Draws nothing: checks what can be known of a draw from the shape alone, on the meta device.
-
-    `read` returns the shape of what a checkpoint gives. Without it that shape is taken to be the tensor's own.
-    """
-
-    def __init__(self, shape: Shape, dtype: torch.dtype, read: Reader | None = None) -> None:
-        self.shape, self.dtype, self.read = shape, dtype, read
-
-    @property
-    def guesses(self) -> bool:
-        return self.read is None
-
-    def draw(self, name: str, arguments: Mapping[str, Any], branch: Sequence[int]) -> Tensor:
-        problem = requirement(name, self.shape, arguments) if name in INITIALIZER_ARGUMENTS else None
-        if problem:
-            raise ValueError(problem)
-        if name in RANDOM_INITIALIZERS and not (self.dtype.is_floating_point or self.dtype.is_complex):
-            found = str(self.dtype).removeprefix("torch.")
-            raise ValueError(f"{name} draws real numbers, and the tensor is {found}")
-        problem = value_problem(arguments["val"], self.dtype) if name == "constant" else None
-        if problem:
-            raise ValueError(problem)
-        return torch.empty(self.shape, device="meta")
-
-    def mix(self, parts: Sequence[tuple[float, Callable[[], Tensor]]], branch: Sequence[int]) -> Tensor:
-        for _, part in parts:
-            part().expand(self.shape)
-        return torch.empty(self.shape, device="meta")
-
-    def checkpoint(self, surgery: Surgery) -> Tensor:
-        return torch.empty(self.read(surgery) if self.read else self.shape, dtype=self.dtype, device="meta")
-
-    def transform(self, name: str, tensor: Tensor, arguments: Mapping[str, Any]) -> Tensor:
-        return tensor
-
-
 def reads_checkpoint(expression: Expression) -> bool:
     """Return whether an initialiser reads a checkpoint."""
     return _reads(expression.tree)
@@ -363,46 +345,3 @@ def draws(expression: Expression, names: Mapping[str, object], registered: Mappi
     """Return whether an initialiser draws values, so that they are others for another seed."""
     used = {n.id for n in ast.walk(expression.tree) if isinstance(n, ast.Name)} - names.keys()
     return not used.isdisjoint({MIXTURE, *RANDOM_INITIALIZERS, *registered})
-
-
-def check_initialisation(
-    expression: Expression,
-    names: Mapping[str, object],
-    shape: tuple[int, ...],
-    dtype: torch.dtype,
-    registered: Mapping[str, Callable[..., Any]],
-    read: Reader | None = None,
-) -> None:
-    """Refuse an initialiser that cannot give a tensor of this shape, before anything is drawn.
-
-    `read` returns the shapes of what checkpoints give, once their headers are read. Before that it is not known
-    what an expression makes of them.
-    """
-    with only_meta():
-        evaluator = InitEvaluator(expression, names, shape, DrySource(shape, dtype, read), registered)
-        value = evaluator.result()
-    if isinstance(value, Tensor) and computes_with_checkpoint(expression):
-        if read is not None and value.shape != torch.Size(shape):
-            raise refuse("checkpoint-shape", f"the value has the shape {list(value.shape)}", expression.place)
-    elif isinstance(value, Tensor):
-        try:
-            broadcast = torch.empty(value.shape, device="meta").broadcast_to(shape).shape
-        except RuntimeError:
-            broadcast = None
-        if broadcast != torch.Size(shape):
-            raise refuse(
-                "bad-initializer",
-                f"the value has the shape {list(value.shape)}, which is not the tensor's",
-                expression.place,
-            )
-    elif isinstance(value, bool) or not isinstance(value, int | float):
-        raise refuse(
-            "bad-initializer",
-            "this is neither an initializer nor a number",
-            expression.place,
-            help="write `normal(std=0.02)`, `zeros` or a number",
-        )
-    else:
-        problem = value_problem(value, dtype)
-        if problem:
-            raise refuse("bad-initializer", problem, expression.place)

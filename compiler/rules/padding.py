@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compiler.catalogue.padding import padding_row
 from compiler.infer.states import Leaf
+from compiler.rules.copied import copies
 from compiler.rules.initialisation import reads_checkpoint
 from compiler.rules.plan import Decision, Initialisation
 from compiler.rules.provenance import find_argument
@@ -17,9 +18,14 @@ ARGUMENT = "padding_idx"
 def padding(group: Group, initialisation: Initialisation | None) -> dict[int, Decision]:
     """Return the rows of a tensor that are zero at first, each with what says so.
 
-    A shared tensor has those of all its places. What a checkpoint gives, and what a layer makes itself, stays.
+    A shared tensor has those of all its places. What a checkpoint or another tensor gives, and what a layer makes
+    itself, stays.
     """
-    if initialisation is None or reads_checkpoint(initialisation.expression):
+    if (
+        initialisation is None
+        or reads_checkpoint(initialisation.expression)
+        or copies(initialisation.expression)
+    ):
         return {}
     found: dict[int, Decision] = {}
     for row in group.rows:

@@ -49,6 +49,23 @@ class Initialisation:
 
 
 @dataclass(frozen=True, eq=False)
+class Copied:
+    """The tensor whose first values another one has, and the rule that says so."""
+
+    name: str
+    """Its canonical name."""
+    source: str
+    """The name that the rule reaches it by."""
+    scope: tuple[Step, ...]
+    """The path of the block that holds the rule."""
+    target_part: tuple[Step, ...]
+    """What the rule selects: the tensor, or a layer around it."""
+    source_part: tuple[Step, ...]
+    target: TensorRow
+    place: Span
+
+
+@dataclass(frozen=True, eq=False)
 class PlanRow:
     """One tensor of the model. `names` are all its names; the first is the canonical one."""
 
@@ -66,6 +83,8 @@ class PlanRow:
     decisions: tuple[Decision, ...] = ()
     zero_rows: tuple[int, ...] = ()
     """Rows that stand for padding: they are zero at first, whatever the initialisation draws."""
+    copied: Copied | None = None
+    """Where the first values come from, if they are those of another tensor."""
 
     @property
     def name(self) -> str:

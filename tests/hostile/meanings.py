@@ -46,6 +46,12 @@ CONDITIONS = _listed(r"""
     True | all(y > N) | y.any() or N | isfinite(y) | n > N | y.numel() < N | y.dtype == float32 | [] |
     training | y > y
 """)
+INITIALISERS = _listed("""
+    copy('W') | copy('W.weight') | copy('W[N]') | copy('/') | copy('*') | copy(W) | copy(N) | 2 * copy('W') | copy |
+    checkpoint('W')[:N] | cat([checkpoint('W'), normal[:N]]) | sum(checkpoint('W'), dim=N) | checkpoint('W') * N |
+    reshape(checkpoint('W'), [N, -1]) | mixture([0.5, checkpoint('W')], [0.5, zeros]) | checkpoint('W')[W] |
+    interpolate(checkpoint('W'), size=[N, N]) | normal(std=N)[:N] | w | cat([w, uniform]) | zeros
+""")
 STATEMENTS = (
     "y = E",
     "y += E",
@@ -122,7 +128,19 @@ def misuse(draw: Random, parent: Any, key: Any) -> None:
     parent[key] = value[:at] + rest
 
 
-OF_MEANINGS: tuple[Callable[[Random, Any, Any], None], ...] = (rename_all, compute, misuse)
+def fill(draw: Random, parent: Any, key: Any) -> None:
+    """Give a part of the model first values that are another part's, or a file's in another shape."""
+    words = sorted({word for text in _texts(parent) for word in re.findall(r"[A-Za-z_]\w*", text)}) or ["x"]
+    form = re.sub(r"\bW\b", lambda _: draw.choice(words), draw.choice(INITIALISERS))
+    value = _filled(draw, form)
+    if isinstance(parent, dict) and {"model", "layers", "forward"} & parent.keys():
+        rules = parent.get("init")
+        parent["init"] = [*(rules if isinstance(rules, list) else []), {draw.choice(words): value}]
+    else:
+        parent[key] = value
+
+
+OF_MEANINGS: tuple[Callable[[Random, Any, Any], None], ...] = (rename_all, compute, misuse, fill)
 
 
 def other_meaning(original: Original, number: int) -> tuple[str, Changed]:

@@ -83,6 +83,12 @@ def compare(artifact: Artifact, pool: Pool) -> None:
     for row in artifact.plan.rows:
         values, expected = alone[row.name], built[row.name]
         assert written(values), f"`{row.name}` is left unwritten\n{artifact.source}"
+        if row.copied is not None:
+            assert torch.equal(values, alone[row.copied.name].to(row.dtype)), (
+                f"`{row.name}` is no copy\n{artifact.source}"
+            )
+            assert torch.equal(expected, built[row.copied.name].to(row.dtype))
+            continue
         if made_by_layer(row):
             continue
         if not is_random(row, artifact):

@@ -18,6 +18,7 @@ from compiler.infer.states import BlockState
 from compiler.rules.items import bind
 from compiler.rules.plan import Plan
 from compiler.rules.table import TensorRow
+from runtime.testing.strategies.copying import copy_rule
 from runtime.testing.strategies.sharing import Ties, draw_shares
 from runtime.testing.strategies.tensors import Draw, pick, rarely
 from spec_schema.canonical import to_json
@@ -92,6 +93,8 @@ def _rule(draw: Draw, place: RulePlace, plan: Plan, ties: Ties) -> None:
     inside = [row for row in plan.table.tensors if row.steps[: len(base)] == base]
     if not inside:
         return
+    if rarely(draw, 5) and _copies(draw, place, plan, ties):
+        return
     text = selector(draw, pick(draw, *inside).steps[len(base) :], place.names)
     condition = draw_condition(draw, place, plan)
     try:
@@ -105,6 +108,15 @@ def _rule(draw: Draw, place: RulePlace, plan: Plan, ties: Ties) -> None:
     elif not rows or any(_draws(row) for row in rows):
         value = initializer(draw, [row for row in rows if _draws(row)], place.names)
         place.body.setdefault("init", []).append(condition.around({text: value}))
+
+
+def _copies(draw: Draw, place: RulePlace, plan: Plan, ties: Ties) -> bool:
+    """Draw a rule that copies first values, if the block has parts that are alike."""
+    condition = draw_condition(draw, place, plan)
+    rule = copy_rule(draw, condition.instances, ties) if condition.instances else None
+    if rule is not None:
+        place.body.setdefault("init", []).append(condition.around(rule))
+    return rule is not None
 
 
 @dataclass(frozen=True)

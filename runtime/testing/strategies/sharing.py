@@ -38,10 +38,8 @@ def draw_shares(
 ) -> None:
     """Draw a share group or two into a block, given where its instances are in which a condition holds."""
     for at in range(2 if rarely(draw, 3) else 1):
-        made = pick(draw, _parameters, _modules, _parameters)(instances[0], ties)
-        fitting = [
-            paths for paths in made if all(_fits(paths, base, instances[0], ties) for base in instances)
-        ]
+        made = pick(draw, parameters_alike, modules_alike, parameters_alike)(instances[0], ties)
+        fitting = [paths for paths in made if all(fits(paths, base, ties) for base in instances)]
         if not fitting:
             continue
         paths = pick(draw, *fitting)
@@ -54,7 +52,7 @@ def draw_shares(
         body.setdefault("share", {})[f"group{at}"] = named
 
 
-def _parameters(base: Steps, ties: Ties) -> list[tuple[Steps, ...]]:
+def parameters_alike(base: Steps, ties: Ties) -> list[tuple[Steps, ...]]:
     """Return pairs and triples of parameters of one form, relative to a block."""
     rows = [r for r in ties.table.tensors if r.kind == "parameter" and r.steps[: len(base)] == base][:LIMIT]
     forms: dict[Hashable, list[Steps]] = {}
@@ -69,7 +67,7 @@ def _form(row: TensorRow) -> Hashable:
     return (tuple(map(int, row.tensor.shape)), row.tensor.dtype, None if init is None else str(init))
 
 
-def _modules(base: Steps, ties: Ties) -> list[tuple[Steps, ...]]:
+def modules_alike(base: Steps, ties: Ties) -> list[tuple[Steps, ...]]:
     """Return pairs of modules that are alike and hold tensors, relative to a block."""
     kinds: dict[Hashable, list[ModuleRow]] = {}
     for row in ties.table.modules:
@@ -96,7 +94,7 @@ def _kind(state: State) -> Hashable:
     return None
 
 
-def _fits(paths: tuple[Steps, ...], base: Steps, first: Steps, ties: Ties) -> bool:
+def fits(paths: tuple[Steps, ...], base: Steps, ties: Ties) -> bool:
     """Return whether paths that can be one in the first instance of a block can be so in another."""
     inside = [_below((*base, *path), ties.table) for path in paths]
     forms = [
