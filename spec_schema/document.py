@@ -16,6 +16,7 @@ from spec_schema.records import (
     Flag,
     Identifier,
     Kind,
+    LayerKey,
     Name,
     Record,
     TensorText,
@@ -52,7 +53,7 @@ class Body(RuleBearer):
 
     doc: Text | None = None
     vars: dict[Identifier, Any] = Field(default_factory=dict)
-    layers: dict[Identifier, LayerNode] = Field(default_factory=dict)
+    layers: dict[LayerKey, LayerNode] = Field(default_factory=dict)
     parameters: dict[Identifier, TensorNode] = Field(default_factory=dict)
     buffers: dict[Identifier, TensorNode] = Field(default_factory=dict)
 

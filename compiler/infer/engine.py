@@ -199,9 +199,9 @@ class Engine(Context):
         cells: Mapping[str, ModuleReference],
     ) -> Interpreter:
         """Return an interpreter for a program of a block."""
-        names = {**state.values, **bound}
+        names, layers = {**state.values, **bound}, called_by_name(state, cells)
         return Interpreter(
-            self, source, names, cells, state.tensors, self.limits, Budget(self.limits.evaluation_steps)
+            self, source, names, layers, state.tensors, self.limits, Budget(self.limits.evaluation_steps)
         )
 
     def _bind_inputs(
@@ -250,6 +250,12 @@ class Engine(Context):
 def _places(state: BlockState) -> list[tuple[str, Span]]:
     """Return the names of the items of a sequence in running order, each with the place of its layer."""
     return [(name, item.node.span) for name, item in state.order]
+
+
+def called_by_name(state: BlockState, cells: Mapping[str, ModuleReference]) -> Mapping[str, ModuleReference]:
+    """Return the layers of a block by the names that its program calls them by."""
+    body = state.definition.body
+    return {body.called(key): cell for key, cell in cells.items()} if isinstance(body, ModuleBody) else cells
 
 
 def freeze_or_id(inputs: Mapping[str, object]) -> Hashable:
