@@ -91,7 +91,8 @@ def _inside(definition: Definition) -> Iterator[str]:
 
 def _module(body: ModuleBody, inputs: Sequence[str]) -> Iterator[str]:
     for name, node in body.layers.items():
-        yield from _node(f"{name}: " if name else "extends ", node)
+        alias = f" as {body.aliases[name]}" if name in body.aliases else ""
+        yield from _node(f"{name}{alias}: " if name else "extends ", node)
     for entry in body.tensors.values():
         yield _tensor(entry)
     if body.program is not None:

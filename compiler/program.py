@@ -72,7 +72,10 @@ class NameTemplate:
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """An item of a sequence. One without a `name` or a `label` is named by its position."""
+    """An item of a sequence. One without a `name` or a `label` is named by its position.
+
+    The `name` is the key, by which a state dict knows the layer.
+    """
 
     name: str | None
     node: LayerNode
@@ -194,6 +197,12 @@ class ModuleBody:
     layer_spans: Mapping[str, Span]
     tensors: Mapping[str, TensorEntry]
     program: Program | None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """What programs call the layers whose keys they do not call them by."""
+
+    def called(self, key: str) -> str:
+        """Return what programs call a layer."""
+        return self.aliases.get(key, key)
 
     @property
     def updated(self) -> frozenset[str]:

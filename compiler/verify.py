@@ -13,7 +13,8 @@ from typing import Any
 from compiler.catalogue.initializer_table import INITIALIZER_ARGUMENTS
 from compiler.catalogue.layers import layer_names
 from compiler.catalogue.operation_table import CONSTANTS, FUNCTIONS, METHODS
-from compiler.catalogue.unsafe import UNSAFE_ATTRIBUTES
+from compiler.catalogue.unsafe import UNSAFE_ATTRIBUTES, private_attributes
+from spec_schema.keys import is_attribute, is_key
 from spec_schema.shown import ShownError
 
 IMPORTS = frozenset({"collections.abc", "einops", "math", "torch", "torch.nn.functional"})
@@ -132,7 +133,8 @@ def _check_with(node: ast.With) -> None:
 
 
 def _check_attribute(node: ast.Attribute) -> None:
-    if (node.attr.startswith("_") and node.attr not in DUNDERS) or node.attr in UNSAFE_ATTRIBUTES:
+    private = node.attr.startswith("_") and node.attr not in DUNDERS and not _is_layer(node)
+    if private or node.attr in UNSAFE_ATTRIBUTES or not is_attribute(node.attr):
         raise VerificationError(f"the attribute {node.attr} in emitted source")
     path = _path(node)
     if path is None:
@@ -141,6 +143,23 @@ def _check_attribute(node: ast.Attribute) -> None:
         raise VerificationError(f"{path} in emitted source")
     if not isinstance(node.ctx, ast.Load):
         raise VerificationError(f"emitted source writes to {path}")
+
+
+def _is_layer(node: ast.Attribute) -> bool:
+    """Return whether an attribute that begins with `_` can be a layer alone: `self._fc`, or one inside of a layer."""
+    owner: ast.expr = node
+    while isinstance(owner, ast.Attribute | ast.Subscript):
+        owner = owner.value
+    is_own = isinstance(owner, ast.Name) and owner.id == "self"
+    return is_own and is_key(node.attr) and node.attr not in private_attributes()
+
+
+def _takes_layer(node: ast.AST) -> bool:
+    """Return whether a node is `getattr(self, "1x1")`: a layer whose key is no name, which no other attribute has."""
+    match node:
+        case ast.Call(func=ast.Name("getattr"), args=[ast.expr(), ast.Constant(str() as key)], keywords=[]):
+            return is_key(key) and not is_attribute(key)
+    return False
 
 
 def _path(node: ast.expr) -> str | None:
@@ -161,7 +180,8 @@ def _check_builtins(node: ast.AST, bound: frozenset[str]) -> None:
         bound = bound | stored | {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
     if isinstance(node, ast.Name) and node.id in UNSAFE_NAMES - bound:
         raise VerificationError(f"the name {node.id} in emitted source")
-    for child in ast.iter_child_nodes(node):
+    children = ast.iter_child_nodes(node)
+    for child in node.args if isinstance(node, ast.Call) and _takes_layer(node) else children:
         _check_builtins(child, bound)
 
 

@@ -16,6 +16,7 @@ from spec_schema.records import (
     Flag,
     Identifier,
     Kind,
+    LayerKey,
     Name,
     Record,
     TensorText,
@@ -54,7 +55,7 @@ class Body(RuleBearer):
     doc: Text | None = None
     vars: dict[Identifier, Any] = Field(default_factory=dict)
     extends: LayerNode | None = None
-    layers: dict[Identifier, LayerNode] = Field(default_factory=dict)
+    layers: dict[LayerKey, LayerNode] = Field(default_factory=dict)
     parameters: dict[Identifier, TensorNode] = Field(default_factory=dict)
     buffers: dict[Identifier, TensorNode] = Field(default_factory=dict)
 

@@ -10,8 +10,8 @@ from pydantic_core import PydanticCustomError
 from spec_schema.reader import Entries, Items, Node, Scalar
 from spec_schema.records import (
     ExpressionText,
-    Identifier,
     ItemName,
+    LayerKey,
     LayerText,
     Name,
     OperationText,
@@ -105,7 +105,7 @@ class SplicedRepeat(Copies):
 class Parallel(Record):
     """`{parallel: {a: node, b: node}, combine: op}`: every branch gets the same input."""
 
-    parallel: dict[Identifier, LayerNode] | list[LayerNode]
+    parallel: dict[LayerKey, LayerNode] | list[LayerNode]
     combine: OperationText
 
 

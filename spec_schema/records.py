@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from spec_schema.keys import is_key, split_key
 from spec_schema.names import is_name
 from spec_schema.reader import Entries, Items, Node, Scalar
 from spec_schema.source import Span
@@ -41,6 +42,13 @@ def _check_identifier(name: str) -> str:
     return name
 
 
+def _check_key(written: str) -> str:
+    key, name = split_key(written)
+    if not is_key(key) or (name is not None and not is_name(name)):
+        raise PydanticCustomError("bad-key", "this cannot be the key of a layer")
+    return written
+
+
 Text = Annotated[Scalar, Kind("a text", str)]
 LayerText = Annotated[Scalar, Kind("a layer", str)]
 OperationText = Annotated[Scalar, Kind("an operation", str)]
@@ -51,7 +59,8 @@ ExpressionText = Annotated[Scalar, Kind("an expression", str, int, float, bool)]
 Whole = Annotated[Scalar, Kind("a whole number", int)]
 Flag = Annotated[Scalar, Kind("true or false", bool)]
 Identifier = Annotated[str, AfterValidator(_check_identifier)]
-ItemName = Annotated[str, AfterValidator(lambda name: name if "{" in name else _check_identifier(name))]
+LayerKey = Annotated[str, AfterValidator(_check_key)]
+ItemName = Annotated[str, AfterValidator(lambda name: name if "{" in name else _check_key(name))]
 
 
 def placed(cls: type, data: Any, handler: Any, wanted: type[Entries] | type[Items], what: str) -> Any:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.document import Document
+from spec_schema.keys import written_problem
 from spec_schema.layer_nodes import NODE_KEYS
 from spec_schema.names import name_problem
 from spec_schema.reader import Entries, Items, Node, Scalar
@@ -76,6 +77,11 @@ def _diagnostic(item: Any, root: Node) -> Diagnostic:
             return _strange_item(place)
         case "bad-name":
             problem = name_problem(place.text, place.span)
+            assert problem is not None
+            return problem
+        case "bad-key":
+            assert place.key is not None
+            problem = written_problem(place.key)
             assert problem is not None
             return problem
     wanted = {"dict_type": "a mapping", "list_type": "a list"}.get(item["type"])

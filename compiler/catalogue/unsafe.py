@@ -2,5 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+from torch import Tensor, nn
+
 UNSAFE_ATTRIBUTES = frozenset({"format", "format_map", "mro"})
 """Attributes that reach others by their name in a text."""
+
+
+@cache
+def private_attributes() -> frozenset[str]:
+    """Return the attributes that begin with `_` of modules, of what holds layers, and of tensors."""
+    holders = (nn.Module(), nn.Sequential(), nn.ModuleList(), nn.ModuleDict(), Tensor(), nn.Parameter())
+    return frozenset(name for holder in holders for name in dir(holder) if name.startswith("_"))

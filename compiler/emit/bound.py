@@ -38,7 +38,7 @@ def bound_names(definition: Definition) -> set[str]:
 def layer_names(definition: Definition) -> set[str]:
     """Return the names of a block's layers and items, after which lists are called that are made for them."""
     body = definition.body
-    own = set(body.layers) if isinstance(body, ModuleBody) else _item_names(body)
+    own = set(map(body.called, body.layers)) if isinstance(body, ModuleBody) else _item_names(body)
     return own.union(*map(_names_inside, nodes_of(definition)))
 
 

@@ -31,6 +31,7 @@ from compiler.placement.groups import group_key
 from compiler.program import ModuleBody, ResidualBody, SequenceBody
 from compiler.rules.plan import Plan
 from compiler.rules.table import RuleScope
+from spec_schema.keys import is_attribute
 
 MODULE = "module"
 
@@ -54,6 +55,8 @@ class Holder:
 
     def has_attribute(self, name: str) -> bool:
         """Return whether a layer of it is an attribute of a known type."""
+        if not is_attribute(name):
+            return False
         body = self.states[0].definition.body
         if isinstance(body, SequenceBody | ResidualBody):
             return any(item.name == name for item in body.items)

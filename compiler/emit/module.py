@@ -8,6 +8,7 @@ from compiler.emit.classes.emitter import ClassEmitter
 from compiler.emit.copies import copies_key
 from compiler.emit.file import EmittedFile
 from compiler.emit.initialise import FirstValues
+from compiler.emit.keys import write_keys
 from compiler.emit.operations import OperationEmitter
 from compiler.emit.passes.merging import Origin
 from compiler.emit.passes.table import LAST, run_passes
@@ -51,7 +52,7 @@ def _code(file: EmittedFile) -> ast.Module:
     for node in ast.walk(code):
         if isinstance(node, ast.Constant) and isinstance(node.value, Recipe):
             raise _not_a_value(node.value)
-    return code
+    return write_keys(code)
 
 
 def _docstring(file: EmittedFile) -> list[ast.stmt]:

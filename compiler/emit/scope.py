@@ -17,6 +17,7 @@ from compiler.placement.groups import ClassGroup
 from compiler.program import Choice, ValueTree
 from compiler.resolve.values import free_names
 from spec_schema.grammar import Expression
+from spec_schema.keys import is_attribute
 
 LAYERS = "layers"
 """What a list of layers is called that has no name of its own."""
@@ -131,7 +132,7 @@ class ConstructorScope:
     @contextmanager
     def hinted(self, name: str | None) -> Iterator[None]:
         """Call a list that is made meanwhile by the name of its layer."""
-        before, self.hint = self.hint, name if name and name.isidentifier() else LAYERS
+        before, self.hint = self.hint, name if name and is_attribute(name) else LAYERS
         yield
         self.hint = before
 

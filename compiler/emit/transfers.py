@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 
+from compiler.emit.keys import as_attributes
 from compiler.emit.syntax import assign, call, load_name
 from compiler.emit.trees import copy_tree
 from compiler.placement.groups import ClassGroup, group_key
@@ -85,7 +86,7 @@ class ClassTransfers:
         return call("tuple", items) if move.form == "tuple" else items
 
     def _follow(self, follow: Follow, value: ast.expr) -> ast.expr:
-        tree: ast.expr = copy_tree(ast.parse(follow.text, mode="eval").body)
+        tree: ast.expr = copy_tree(as_attributes(ast.parse(follow.text, mode="eval").body))
         tree = tree if follow.own else self.translate(tree)
         if not follow.layer:
             return tree

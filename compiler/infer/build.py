@@ -32,7 +32,7 @@ from compiler.program import (
 )
 from compiler.program import Sequence as SequenceNode
 from compiler.resolve.extends import not_extended
-from compiler.resolve.layer_names import check_layer_name
+from compiler.resolve.layer_names import check_layer_key
 from compiler.resolve.program import value_of
 from compiler.resolve.values import is_type, place_of
 from spec_schema.bounds import bindings
@@ -365,7 +365,7 @@ def _same_name(place: ListEntry) -> SpecError:
 def copy_name(label: NameTemplate, values: Values) -> str:
     """Return the name of one copy."""
     text = "".join(p if isinstance(p, str) else str(value_of(p, values)) for p in label.parts)
-    problems = check_layer_name(text, label.span, "Sequential") if not text.isdigit() else []
+    problems = check_layer_key(text, label.span, "Sequential") if not text.isdigit() else []
     if problems:
         raise SpecError(problems)
     return text

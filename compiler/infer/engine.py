@@ -219,9 +219,9 @@ class Engine(Context):
         cells: Mapping[str, ModuleReference],
     ) -> Interpreter:
         """Return an interpreter for a program of a block."""
-        names, named = {**state.values, **bound}, {cell.name: cell for cell in cells.values()}
+        names, layers = {**state.values, **bound}, called_by_name(state, cells)
         budget = Budget(self.limits.evaluation_steps)
-        run = Interpreter(self, source, names, named, state.tensors, self.limits, budget)
+        run = Interpreter(self, source, names, layers, state.tensors, self.limits, budget)
         run.updated = updated_in(state)
         return run
 
@@ -271,6 +271,12 @@ class Engine(Context):
 def _places(state: BlockState) -> list[tuple[str, Span]]:
     """Return the names of the items of a sequence in running order, each with the place of its layer."""
     return [(name, item.node.span) for name, item in state.order]
+
+
+def called_by_name(state: BlockState, cells: Mapping[str, ModuleReference]) -> Mapping[str, ModuleReference]:
+    """Return the layers of a block by the names that its program calls them by."""
+    body = state.definition.body
+    return {body.called(key): cell for key, cell in cells.items()} if isinstance(body, ModuleBody) else cells
 
 
 def freeze_or_id(inputs: Mapping[str, object]) -> Hashable:

@@ -153,7 +153,7 @@ class Interpreter(Evaluator):
     def _value_Name(self, node: ast.Name) -> Any:
         name = node.id
         if name in self.cells:
-            self.reached.add(name)
+            self.reached.add(self.cells[name].name)
             return self.cells[name]
         if name in self.tensors:
             return self.tensors[name]

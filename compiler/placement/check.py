@@ -23,6 +23,7 @@ from torch import Tensor
 from compiler.catalogue.operation_table import FACTORIES
 from compiler.devices import AUTO
 from compiler.infer.combine import combine_values
+from compiler.infer.engine import called_by_name
 from compiler.infer.infer import Inferred
 from compiler.infer.module_references import ModuleReference
 from compiler.infer.on_meta import meta_device
@@ -285,7 +286,7 @@ class PlacedEngine(Router):
             self,
             source,
             {**state.values, **bound},
-            {cell.name: cell for cell in cells.values()},
+            called_by_name(state, cells),
             state.tensors,
             self.limits,
             Budget(self.limits.evaluation_steps),

@@ -14,6 +14,7 @@ from compiler.placement.groups import ClassGroup
 from compiler.placement.places import Places
 from compiler.placement.transfers import Follow, Slot, Transfers
 from spec_schema.diagnostics import Label, SpecError, refuse
+from spec_schema.keys import is_attribute
 from spec_schema.source import Span
 
 SHOWN = 64
@@ -124,10 +125,13 @@ def moved(value: Any, target: str) -> Any:
 
 
 def text_of(state: State, steps: Sequence[str]) -> str:
-    """Return the expression that reaches a part of a layer from `self`."""
+    """Return the expression that reaches a part of a layer from `self`; one of an odd key is `['1x1']`."""
     current: State | None = state
     text = "self"
     for name in steps:
-        text += f"[{item_place(current, name)}]" if name.isdigit() else f".{name}"
+        if name.isdigit():
+            text += f"[{item_place(current, name)}]"
+        else:
+            text += f".{name}" if is_attribute(name) else f"[{name!r}]"
         current = part_named(current, name)
     return text

@@ -69,11 +69,16 @@ class _WriteOut(ast.NodeTransformer):
         if value is node:
             self.other_uses.append(function)
             return node
-        value = self.visit(value)
-        for step in self.lists[function.id]:
-            value = ast.Call(self._layer(function.id, step), [value], [])
-            ast.copy_location(value, node)
-        return ast.fix_missing_locations(value)
+        return ast.fix_missing_locations(self._run(function.id, self.visit(value), node))
+
+    def _run(self, name: str, value: ast.expr, place: ast.Call) -> ast.expr:
+        """Return the calls of what a list runs, other such lists among it."""
+        for step in self.lists[name]:
+            if isinstance(step, str) and step in self.lists:
+                value = self._run(step, value, place)
+            else:
+                value = ast.copy_location(ast.Call(self._layer(name, step), [value], []), place)
+        return value
 
     def _layer(self, name: str, step: str | int) -> ast.expr:
         if isinstance(step, str):

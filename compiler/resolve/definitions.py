@@ -23,7 +23,7 @@ from compiler.program import (
 )
 from compiler.resolve.borrow import ImpliedProgram, in_order, write_out
 from compiler.resolve.extends import base_hidden, read_base
-from compiler.resolve.layer_names import check_layer_name
+from compiler.resolve.layer_names import check_layer_key, check_layer_name
 from compiler.resolve.mode import follow_mode, mode_problems
 from compiler.resolve.nodes import DEFAULT_INPUT, NodeReader, reuses
 from compiler.resolve.programs import ProgramNames, check_program
@@ -34,6 +34,8 @@ from spec_schema import document as doc
 from spec_schema import layer_nodes as form
 from spec_schema.diagnostics import Diagnostic, Label, SpecError
 from spec_schema.grammar import Expression, Program, parse_expression, parse_program, parse_value
+from spec_schema.keys import called, key_place, name_place, split_key
+from spec_schema.names import name_problem
 from spec_schema.reader import Scalar
 from spec_schema.source import Span
 from spec_schema.tensors import TRAINABLE, TensorType, parse_tensor
@@ -123,29 +125,49 @@ class DefinitionReader:
             self._read_inputs(key)
         base = read_base(body, self.reader)
         layers = self._layers(body)
-        spans = {name: at.span for name, at in body.keys_of("layers").items()}
-        tensors = self._tensors(body, spans)
+        written = body.keys_of("layers").values()
+        spans = {split_key(at.text)[0]: key_place(at) for at in written}
+        names = {called(at.text): name_place(at) for at in written}
+        aliases = {key: name for key, name in (split_key(at.text) for at in written) if name is not None}
+        tensors = self._tensors(body, {**spans, **names})
         if not body.has("extends"):
-            return ModuleBody(layers, spans, tensors, self._program(body, spans, tensors))
+            return ModuleBody(layers, spans, tensors, self._program(body, names, tensors), aliases)
         place = body.at("extends")
         keys = body.keys_of("vars")
-        named = {**spans, **{name: keys[name].span for name in body.vars}}
+        named = {**spans, **names, **{name: keys[name].span for name in body.vars}}
         self.problems.extend(base_hidden(place, named, tensors, (*self.parameters, *self.inputs)))
-        program = self._program(body, {BASE_CALL: place, **spans}, tensors)
+        program = self._program(body, {BASE_CALL: place, **names}, tensors)
         made = {BASE: base, **layers} if base is not None else layers
-        return ModuleBody(made, {BASE: place, **spans}, tensors, program)
+        return ModuleBody(made, {BASE: place, **spans}, tensors, program, {BASE: BASE_CALL, **aliases})
 
     def _layers(self, body: doc.Body) -> dict[str, LayerNode]:
         layers: dict[str, LayerNode] = {}
         keys = body.keys_of("layers")
-        for name, node in body.layers.items():
-            self.problems.extend(check_layer_name(name, keys[name].span))
-            self.reader.path = f"{self.name}{name[:1].upper()}{name[1:]}"
+        seen: dict[str, Span] = {}
+        for written, node in body.layers.items():
+            key, name = split_key(written)[0], called(written)
+            self._check_key(keys[written], bool(body.forwards()), seen)
+            self.reader.path = f"{self.name}{name[:1].upper()}{name[1:]}".replace("-", "_")
             read = self._layer(name, node)
             if read is not None:
-                layers[name] = read
+                layers[key] = read
             self.reader.layers.add(name)
         return layers
+
+    def _check_key(self, written: Scalar, has_program: bool, seen: dict[str, Span]) -> None:
+        """Note what is wrong with the key of a layer, and with the name that programs call it by."""
+        key, name = split_key(written.text)[0], called(written.text)
+        found = check_layer_key(key, key_place(written))
+        if not found and has_program:
+            found = [
+                _uncallable(problem, key) for problem in [name_problem(name, name_place(written))] if problem
+            ]
+        for each, at in {key: key_place(written), name: name_place(written)}.items():
+            if each in seen:
+                message, labels = f"two layers are named `{each}`", (Label(seen[each], "the first one"),)
+                found.append(Diagnostic("duplicate-name", message, at, labels=labels))
+            seen.setdefault(each, at)
+        self.problems.extend(found)
 
     def _layer(self, name: str, node: object) -> LayerNode | None:
         if not isinstance(node, form.SequenceNode):
@@ -305,6 +327,13 @@ def _updated_parameter(place: Span) -> Diagnostic:
     message = "a parameter is changed by the optimiser alone"
     help = "what a program updates stands under `buffers:`"
     return Diagnostic("updated-parameter", message, place, help=help)
+
+
+def _uncallable(problem: Diagnostic, key: str) -> Diagnostic:
+    """Return the refusal of a layer that no program can call."""
+    name = "layer_" + key.strip("-_").replace("-", "_")
+    help = f"give it a name that the program calls it by: `{key} as {name}`"
+    return replace(problem, message=f"{problem.message}, by which a program could call it", help=help)
 
 
 def _untrainable(name: str, declared: TensorType) -> Diagnostic:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from compiler.catalogue.unsafe import UNSAFE_ATTRIBUTES
+from compiler.catalogue.unsafe import UNSAFE_ATTRIBUTES, private_attributes
 from compiler.program import NameTemplate
 from spec_schema.diagnostics import Diagnostic, refuse
 from spec_schema.grammar import Expression, parse_expression
+from spec_schema.keys import key_problem
 from spec_schema.names import name_problem
 from spec_schema.reader import Scalar
 from spec_schema.source import Span
@@ -37,21 +38,29 @@ def read_template(scalar: Scalar) -> NameTemplate:
 
 
 def check_layer_name(name: str, place: Span, holder: str = "Module") -> list[Diagnostic]:
-    """Return what is wrong with the name of a layer, parameter or buffer in a class of torch.nn."""
+    """Return what is wrong with the name of a parameter or buffer in a class of torch.nn."""
     problem = name_problem(name, place)
-    if problem:
-        return [problem]
+    return [problem] if problem else _reserved(name, place, holder)
+
+
+def check_layer_key(key: str, place: Span, holder: str = "Module") -> list[Diagnostic]:
+    """Return what is wrong with the key of a layer in a class of torch.nn."""
+    problem = key_problem(key, place)
+    return [problem] if problem else _reserved(key, place, holder)
+
+
+def _reserved(name: str, place: Span, holder: str) -> list[Diagnostic]:
     if name in UNSAFE_ATTRIBUTES:
         message = f"`{name}` reaches other attributes by a text, and the source has no attribute of that name"
         return [Diagnostic("reserved-name", message, place, help=f"name it `{name}_layer`")]
-    if name in MODULE_ATTRIBUTES or name in OF_CONTAINERS.get(holder, ()):
-        owner = "Module" if name in MODULE_ATTRIBUTES else holder
+    if name in OF_CONTAINERS.get(holder, ()) or name in MODULE_ATTRIBUTES or name in private_attributes():
+        owner = holder if name in OF_CONTAINERS.get(holder, ()) else "Module"
         return [
             Diagnostic(
                 "reserved-name",
                 f"`{name}` is an attribute of every `nn.{owner}`",
                 place,
-                help=f"name it `{name}_layer`",
+                help=f"name it `{name.strip('_')}_layer`",
             )
         ]
     return []

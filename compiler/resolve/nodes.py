@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from compiler.program import (
     Call,
@@ -30,7 +30,7 @@ from compiler.program import Sequence as SequenceOf
 from compiler.resolve.borrow import Steps, borrows, split
 from compiler.resolve.captures import captured_names
 from compiler.resolve.layer_calls import CallReader
-from compiler.resolve.layer_names import TEMPLATE, check_layer_name, read_template
+from compiler.resolve.layer_names import TEMPLATE, check_layer_key, read_template
 from compiler.resolve.values import (
     check_names,
     read_value,
@@ -38,6 +38,7 @@ from compiler.resolve.values import (
 from spec_schema import layer_nodes as form
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.grammar import parse_expression
+from spec_schema.keys import called, key_place, name_place, split_key
 from spec_schema.reader import Scalar
 from spec_schema.source import Span
 
@@ -111,7 +112,8 @@ class NodeReader:
             if item is not None:
                 items.append(item)
         self.layers = before
-        return tuple(items)
+        keys = {called(node.name.text): split_key(node.name.text)[0] for node in nodes if _is_named(node)}
+        return tuple(_by_key(item, keys) for item in items)
 
     def _item(self, node: object, seen: dict[str, Span]) -> Item | None:
         if isinstance(node, form.SplicedRepeat | form.SplicedChoice):
@@ -120,19 +122,21 @@ class NodeReader:
         if not isinstance(node, form.NamedItem):
             read = self.read(node)
             return None if read is None else Item(None, read, read.span)
-        name, place = node.name.text, node.name.span
-        if TEMPLATE.search(name):
+        if TEMPLATE.search(node.name.text):
             return self._labelled(node)
-        self.problems.extend(check_layer_name(name, place, "Sequential"))
-        if name in seen:
-            labels = (Label(seen[name], "the first one"),)
-            self.problems.append(
-                Diagnostic("duplicate-name", f"two items are named `{name}`", place, labels=labels)
-            )
-        seen.setdefault(name, place)
+        key, _ = split_key(node.name.text)
+        name, place = called(node.name.text), key_place(node.name)
+        self.problems.extend(check_layer_key(key, place, "Sequential"))
+        for each, at in {key: place, name: name_place(node.name)}.items():
+            if each in seen:
+                labels = (Label(seen[each], "the first one"),)
+                self.problems.append(
+                    Diagnostic("duplicate-name", f"two items are named `{each}`", at, labels=labels)
+                )
+            seen.setdefault(each, at)
         read = self.read(node.node)
         self.layers.add(name)
-        return None if read is None else Item(name, read, place)
+        return None if read is None else Item(key, read, place)
 
     def _labelled(self, node: form.NamedItem) -> Item | None:
         """Read an item whose name is a template."""
@@ -262,9 +266,10 @@ class NodeReader:
         for name, branch in pairs:
             read = self.read(branch)
             if name is not None:
-                self.problems.extend(check_layer_name(name, keys[name].span, "ModuleDict"))
+                self.problems.extend(check_layer_key(split_key(name)[0], key_place(keys[name]), "ModuleDict"))
             if read is not None:
-                branches.append(Item(name, read, keys[name].span if name else read.span))
+                key = split_key(name)[0] if name is not None else None
+                branches.append(Item(key, read, key_place(keys[name]) if name else read.span))
         self.layers = outside
         return ParallelBody(tuple(branches), self._combine(node.combine))
 
@@ -311,6 +316,17 @@ class NodeReader:
             node.name.span,
             help=f"write it as an item: `- {node.name.text}: ...`",
         )
+
+
+def _is_named(node: object) -> TypeGuard[form.NamedItem]:
+    return isinstance(node, form.NamedItem)
+
+
+def _by_key(item: Item, keys: Mapping[str, str]) -> Item:
+    """Return an item that runs another one of its list again by the key of that one."""
+    if not isinstance(item.node, Reuse) or item.node.name not in keys:
+        return item
+    return replace(item, node=replace(item.node, name=keys[item.node.name]))
 
 
 def reuses(items: Iterable[Item]) -> bool:

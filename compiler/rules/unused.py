@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from compiler.program import InitRule, PlacementRule, SelectorRule
+from compiler.infer.states import BlockState
+from compiler.program import InitRule, ModuleBody, PlacementRule, SelectorRule
 from compiler.rules.items import bind
 from compiler.rules.table import RuleScope, Table
 from spec_schema.diagnostics import Diagnostic, SpecError
@@ -49,6 +50,13 @@ def _inside(scope: RuleScope, table: Table) -> str:
     return f"there are {len(names):,}: {shown}" if names else "there are none"
 
 
+def _keys(table: Table) -> dict[str, str]:
+    """Return the keys of layers by the names that programs call them by."""
+    states = {module.state for module in table.modules}
+    bodies = [state.definition.body for state in states if isinstance(state, BlockState)]
+    return {a: key for body in bodies if isinstance(body, ModuleBody) for key, a in body.aliases.items()}
+
+
 def nearest_selector(text: str, scope: RuleScope, table: Table) -> tuple[str, int] | None:
     """Return a selector like `text` that matches something, with its count of matches.
 
@@ -59,7 +67,11 @@ def nearest_selector(text: str, scope: RuleScope, table: Table) -> tuple[str, in
     paths = [row.steps[depth:] for row in table.below(scope.steps)]
     known = {word for path in paths for step in path for word in (step.name, step.kind) if word}
     components = PART_OF_NAME.sub(r".[\1]", text.removeprefix("/")).split(".")
-    mended = [c if c in known or set(c) & set("*?[{") else did_you_mean(c, known) or c for c in components]
+    keys = _keys(table)
+    mended = [
+        c if c in known or set(c) & set("*?[{") else keys.get(c) or did_you_mean(c, known) or c
+        for c in components
+    ]
     candidate = ("/" if text.startswith("/") else "") + ".".join(mended)
     if candidate == text:
         return None

@@ -46,3 +46,16 @@ def test_another_use_is_refused_where_it_stands() -> None:
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.code == "borrowed-layer"
     assert str(diagnostic.span) == "spec.yaml:9:35"
+
+
+def test_a_list_that_runs_a_list_that_runs_a_layer() -> None:
+    spec = """
+spec: 1
+inputs: {x: "float[batch, 8]"}
+model:
+  layers: {s: Linear(8), inner: [ReLU, s], outer: [Tanh, inner, s]}
+  forward: return outer(x)
+"""
+    model = runtime.build(compiler.compile_text(spec), device="cpu")
+    x, s = torch.randn(3, 8), model.get_submodule("s")
+    assert torch.equal(model(x), s(s(torch.relu(torch.tanh(x)))))

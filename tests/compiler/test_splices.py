@@ -292,7 +292,7 @@ def test_selectors_and_rules_reach_what_is_spliced() -> None:
         ("{repeat: 2, splic: [ReLU]}", "unknown-key"),
         ("'fc{nothing}': ReLU", "unknown-name"),
         ("'fc{': ReLU", "bad-name"),
-        ("'fc{0 - 1}': ReLU", "bad-name"),
+        ("'fc{1 / 2}': ReLU", "bad-name"),
         ('{repeat: 2, of: ReLU, name: "{index + 1}"}, Tanh, Tanh', "duplicate-name"),
     ],
 )

@@ -196,6 +196,16 @@ def rename(draw: Random, parent: Any, key: Any) -> None:
         replace_key(parent, key, draw.choice(others))
 
 
+def rekey(draw: Random, parent: Any, key: Any) -> None:
+    """Give a layer another key, or the name that programs call it by: good ones and hostile ones."""
+    if isinstance(parent, dict) and isinstance(key, str):
+        keys = ["1x1", "block1-0", "_fc", "__class__", "_modules", "-", "0", "half", draw.choice(HOSTILE)]
+        name = draw.choice([key, key, *parent, "class", "", draw.choice(WORDS)])
+        replace_key(
+            parent, key, draw.choice([f"{draw.choice(keys)} as {name}", draw.choice(keys), f"{key} as"])
+        )
+
+
 def reorder(draw: Random, parent: Any, key: Any) -> None:
     items = list(parent.items()) if isinstance(parent, dict) else list(parent)
     draw.shuffle(items)
@@ -289,7 +299,20 @@ def slip(draw: Random, text: str) -> str:
 
 
 OF_DOCUMENTS = (
-    *(delete, duplicate, retype, rename, reorder, resize, deepen, close_cycle, poison, transplant, garble),
+    *(
+        delete,
+        duplicate,
+        retype,
+        rename,
+        rekey,
+        reorder,
+        resize,
+        deepen,
+        close_cycle,
+        poison,
+        transplant,
+        garble,
+    ),
 )
 
 # Changes of the text, and of its bytes.

@@ -253,6 +253,14 @@ model:
     PROGRAM
     return other(NAME(y)) + NAME(y)
 """,
+    "layer of another key": """
+inputs: {x: "float[batch, 4]"}
+model:
+  layers: {1x1 as NAME: Linear(4), _fc as other: [a-1 as a: Linear(4), relu, a]}
+  forward: |
+    PROGRAM
+    return other(NAME(y)) + NAME(y)
+""",
     "layer of a list": """
 inputs: {x: "float[batch, 4]"}
 blocks:

@@ -95,18 +95,18 @@ class ClassLayers:
             self.values.runs.check_one_sided(names_of_tests(body.program.body), self.cases)
             return
         pairs: Pairs = [(case, case.state.children[name]) for case in cases]
-        with self.scope.hinted(name), self.scope.inner_statements() as made:
+        with self.scope.hinted(body.called(name)), self.scope.inner_statements() as made:
             self.nodes.place(node, pairs, lambda layer: assign(own(name), layer))
         if len(cases) < len(self.cases):
-            self._only_if(self._condition(name, cases), made)
+            self._only_if(self._condition(name, body.called(name), cases), made)
             return
         for statement in made:
             self.scope.statement(statement)
 
-    def _condition(self, name: str, cases: Sequence[Case]) -> ast.expr:
+    def _condition(self, name: str, called: str, cases: Sequence[Case]) -> ast.expr:
         """Return the condition under which a layer is made: in these cases."""
         flags = [case in cases for case in self.cases]
-        self.conditions[name] = choose(self.scope, flags, self.cases, f"has_{name}")
+        self.conditions[name] = choose(self.scope, flags, self.cases, f"has_{called}")
         return self.conditions[name]
 
     def _only_if(self, test: ast.expr, made: list[ast.stmt]) -> None:

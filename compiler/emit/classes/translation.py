@@ -56,7 +56,7 @@ class ClassTranslation:
     def keep_read(self, translator: ProgramTranslator) -> None:
         """Let the constructor store the compile-time values that were read."""
         for name in self.values.plain:
-            if name in translator.reads and name not in self.values.layers:
+            if name in translator.reads and name not in self.values.called:
                 self.values.keep(name)
 
     def local(self, name: str) -> str:

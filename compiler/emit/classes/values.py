@@ -68,6 +68,12 @@ class ClassValues:
         return {*body.layers, *body.tensors} if isinstance(body, ModuleBody) else set()
 
     @cached_property
+    def called(self) -> dict[str, str]:
+        """The layers and tensors by the names that programs call them by, with the attributes that hold them."""
+        body = self.definition.body
+        return {body.called(name): name for name in self.layers} if isinstance(body, ModuleBody) else {}
+
+    @cached_property
     def items(self) -> set[str]:
         """The names of the items of a list, which are attributes too."""
         return {name for state in self.states for name in state.children}
@@ -114,11 +120,11 @@ class ClassValues:
     def members(self) -> dict[str, str]:
         """The attributes of the class by the names of what they hold: layers, tensors and values."""
         values = {name: self._attribute(name) for name in self.plain}
-        return {**values, **{name: name for name in self.layers}}
+        return {**values, **self.called}
 
     def own(self, name: str) -> str | None:
         """Return the attribute for a value of the class, None if it has no such value."""
-        return None if name not in self.plain or name in self.layers else self._attribute(name)
+        return None if name not in self.plain or name in self.called else self._attribute(name)
 
     def keep(self, name: str) -> None:
         """Let the constructor store a value, which a method reads."""

@@ -45,8 +45,10 @@ class Types:
         match function:
             case ast.Name(id=name) if name in PASSED_ON and name not in self.untyped:
                 return any(map(self.is_untyped, arguments))
-            case ast.Name(id=name):
-                return name in self.untyped  # a layer that a loop binds; functions say what they return
+            case ast.Call():
+                return self.is_untyped(function)  # a layer whose key is no name
+            case ast.Name(id=name):  # a layer that a loop binds; functions say what they return
+                return name == "getattr" or name in self.untyped
             case ast.Attribute(value=ast.Name(id="self")) | ast.Subscript():
                 return True
             case ast.Attribute(value=ast.Name(id="torch"), attr=name):

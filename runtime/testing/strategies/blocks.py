@@ -10,6 +10,7 @@ from runtime.testing.strategies.layers import Node
 from runtime.testing.strategies.nodes import sequence
 from runtime.testing.strategies.programs import forward_body
 from runtime.testing.strategies.tensors import Draw, Flow, Width, pick, rarely
+from spec_schema.keys import called
 
 NAMES = ("Block", "Mlp", "Unit", "Mixer", "Stage", "Wrap", "Module", "Spec", "Relu", "Any")
 """None of `HIDING`: a layer of the same name would stand for the block."""
@@ -121,7 +122,7 @@ def _is_named(made: Node) -> bool:
 
 def _as_layers(draw: Draw, items: list[Node]) -> dict[str, Node]:
     """Name the items of a list; what runs again in it stays a list."""
-    names = [next(iter(i)) for i in items if _is_named(i)]
+    names = [called(next(iter(i))) for i in items if _is_named(i)]
     if any(isinstance(i, str) and i in names for i in items):
         return {"body": items}
     taken = set(names)

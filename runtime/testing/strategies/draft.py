@@ -9,6 +9,8 @@ from typing import Any
 
 from runtime.testing.strategies.tensors import Draw, Flow, Width, pick, rarely
 
+KEYS = ("1x1", "block-0", "_fc", "3x3-a")
+"""Keys of layers as published checkpoints have them."""
 HIDING = ("index", "self", "torch", "nn", "F", "math", "fx", "Tensor", "OrderedDict", "str", "object", "args")
 """Names that the emitted file uses itself, which a spec may use all the same."""
 
@@ -83,6 +85,11 @@ def fresh(draw: Draw, taken: set[str], wanted: Iterable[str]) -> str:
         name, number = f"{stem}{number}", number + 1
     taken.add(name)
     return str(name)
+
+
+def key_of(draw: Draw, taken: set[str], name: str) -> str:
+    """Draw the key of a layer of this name, as it is written: now and then one that is no name."""
+    return f"{fresh(draw, taken, KEYS)} as {name}" if rarely(draw, 6) else name
 
 
 def atom(draw: Draw, scope: Scope) -> str:

@@ -7,7 +7,17 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from runtime.testing.strategies.draft import Contract, Scope, condition, fresh, joined, number, total, width
+from runtime.testing.strategies.draft import (
+    Contract,
+    Scope,
+    condition,
+    fresh,
+    joined,
+    key_of,
+    number,
+    total,
+    width,
+)
 from runtime.testing.strategies.layers import Node, changing, count, keeping, projection
 from runtime.testing.strategies.tensors import FEATURES, IMAGE, Draw, Flow, Width, pick, rarely
 
@@ -79,7 +89,7 @@ def item(draw: Draw, scope: Scope, row: Row, flow: Flow, depth: int, keep: bool,
     if row.spliced != "again" and rarely(draw, 2):
         name = fresh(draw, row.taken, ITEMS)
         row.named[name] = (flow, after)
-        made = {f"{name}_{{index}}" if row.spliced == "repeat" else name: made}
+        made = {f"{name}_{{index}}" if row.spliced == "repeat" else key_of(draw, row.taken, name): made}
     elif row.spliced and isinstance(made, dict):
         made.pop("name", None)  # each copy of the list would give the copies in it the same names
     row.items.append(made)

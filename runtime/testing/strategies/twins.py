@@ -8,6 +8,8 @@ from copy import deepcopy
 from itertools import count
 from typing import Any
 
+from spec_schema.keys import called, split_key
+
 Node = Any
 AGAIN, BORROWED = "_again", "_borrowed"
 
@@ -27,8 +29,10 @@ def untied(document: dict[str, Any]) -> dict[str, Any]:
 
 def original(name: str) -> str:
     """Return the name, in the spec, of a tensor of its twin."""
-    own = re.sub(rf"\w+\.(\w+){BORROWED}\d+", r"\1", name)
-    return re.sub(rf"{AGAIN}\d+", "", own)
+    before = ""
+    while name != before:  # a list that runs a list that runs a layer
+        before, name = name, re.sub(rf"[\w-]+\.([\w-]+){BORROWED}\d+", r"\1", name, count=1)
+    return re.sub(rf"{AGAIN}\d+", "", name)
 
 
 def _drop_rules(twin: dict[str, Any]) -> None:
@@ -52,25 +56,33 @@ def _untie(node: Node) -> None:
 
 
 def _untie_row(items: list[Node]) -> None:
-    named: dict[str, Node] = {}
+    named: dict[str, tuple[str, Node]] = {}
     numbers = count(1)
     for at, item in enumerate(items):
         if isinstance(item, str) and item in named:
-            items[at] = {f"{item}{AGAIN}{next(numbers)}": deepcopy(named[item])}
+            key, made = named[item]
+            items[at] = {f"{key}{AGAIN}{next(numbers)}": deepcopy(made)}
         elif isinstance(item, dict) and len(item) == 1:
-            named.update(item)
+            named.update(_by_name(item))
+
+
+def _by_name(layers: dict[str, Node]) -> dict[str, tuple[str, Node]]:
+    """Return the key and the node of each layer by its name."""
+    return {called(written): (split_key(written)[0], made) for written, made in layers.items()}
 
 
 def _untie_lists(layers: dict[str, Node]) -> None:
     """Give each list a layer of its own for each one of the block around it that it runs."""
     numbers = count(1)
+    around = _by_name(layers)
     for items in layers.values():
         if not isinstance(items, list):
             continue
-        own = {next(iter(item)) for item in items if isinstance(item, dict) and len(item) == 1}
+        own = {called(next(iter(item))) for item in items if isinstance(item, dict) and len(item) == 1}
         for at, item in enumerate(items):
-            if isinstance(item, str) and item in layers and item not in own:
-                items[at] = {f"{item}{BORROWED}{next(numbers)}": deepcopy(layers[item])}
+            if isinstance(item, str) and item in around and item not in own:
+                key, made = around[item]
+                items[at] = {f"{key}{BORROWED}{next(numbers)}": deepcopy(made)}
 
 
 def _untie_program(text: str, layers: dict[str, Node]) -> str:
@@ -79,12 +91,13 @@ def _untie_program(text: str, layers: dict[str, Node]) -> str:
     seen: set[str] = set()
     numbers = count(1)
     nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Call | ast.For | ast.comprehension)]
+    around = _by_name(layers)
     for node in sorted(nodes, key=_place):
         for used in _uses(node):
-            if used.id in layers and used.id in seen:
-                name = f"{used.id}{AGAIN}{next(numbers)}"
-                layers[name] = deepcopy(layers[used.id])
-                used.id = name
+            if used.id in around and used.id in seen:
+                (key, made), again = around[used.id], f"{AGAIN}{next(numbers)}"
+                used.id += again
+                layers[f"{key}{again} as {used.id}"] = deepcopy(made)
             seen.add(used.id)
     return ast.unparse(tree) + "\n"
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtime.testing.strategies.draft import Scope, fresh
+from runtime.testing.strategies.draft import Scope, fresh, key_of
 from runtime.testing.strategies.layers import Node, keeping, projection
 from runtime.testing.strategies.nodes import node
 from runtime.testing.strategies.tensors import Draw, Flow, Width, pick, rarely
@@ -29,6 +29,8 @@ class Writer:
     lines: list[str] = field(default_factory=list)
     env: dict[str, Flow] = field(default_factory=dict)
     layers: dict[str, Node] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    """What is written in front of each layer: its key, with its name where that is another one."""
     called: dict[str, tuple[Flow, Flow]] = field(default_factory=dict)
     widths: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class Writer:
         """Add a layer under a new name."""
         name = fresh(draw, self.taken, LAYERS)
         self.layers[name] = made
+        self.keys[name] = key_of(draw, self.taken, name)
         return name
 
     def layer(self, draw: Draw, flow: Flow, keep: bool) -> tuple[str, Flow]:
@@ -109,9 +112,10 @@ class Writer:
 
     def body(self, header: str) -> dict[str, Any]:
         """Return the body of a block with this program."""
+        layers = {self.keys[name]: made for name, made in self.layers.items()}
         tables = {
             "extends": self.base,
-            "layers": self.layers,
+            "layers": layers,
             "parameters": self.parameters,
             "buffers": self.buffers,
         }
