@@ -22,7 +22,7 @@ def keep_statistics(model: nn.Module, plan: Plan) -> None:
 
 
 def stay_in_evaluation(module: nn.Module, mode: bool = True) -> nn.Module:
-    """Stand in for `Module.train` of a frozen layer. What a block has beside the layer that it extends is not frozen."""
+    """Stand in for `Module.train` of a frozen layer. What a block has beside the layer goes on as it is told."""
     type(module).train(module, mode)
     module.training = False
     return module

@@ -30,7 +30,8 @@ from compiler.program import (
     Sequence,
     SequenceBody,
 )
-from spec_schema.selectors import Place, Step
+from spec_schema.indices import Place
+from spec_schema.selectors import Step
 from spec_schema.source import Span
 
 ROWS = (nn.Sequential, nn.ModuleList)

@@ -68,7 +68,7 @@ def test_a_normalisation_with_its_activation_has_the_keys_of_the_layer() -> None
     )
     twin = nn.Sequential()
     twin.add_module("bn", NormAct(3))
-    assert list(twin.state_dict())[0] == "bn.weight"
+    assert next(iter(twin.state_dict())) == "bn.weight"
     assert_is(made, twin, torch.randn(2, 3, 6, 6))
 
 

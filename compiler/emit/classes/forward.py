@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from compiler.emit.annotations import annotation_of_input, annotation_of_output
 from compiler.emit.classes.combined import Combiner
+from compiler.emit.classes.overriding import is_incompatible
 from compiler.emit.classes.translation import ClassTranslation
 from compiler.emit.expressions import Translator
-from compiler.emit.classes.overriding import is_incompatible
 from compiler.emit.syntax import assign, call, function, index, inherited, load_name, own, parameters
 from compiler.program import BASE, Item, ModuleBody, ParallelBody, ResidualBody, SequenceBody
 from compiler.resolve.nodes import reuses

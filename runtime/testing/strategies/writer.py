@@ -109,6 +109,11 @@ class Writer:
 
     def body(self, header: str) -> dict[str, Any]:
         """Return the body of a block with this program."""
-        tables = {"extends": self.base, "layers": self.layers, "parameters": self.parameters, "buffers": self.buffers}
+        tables = {
+            "extends": self.base,
+            "layers": self.layers,
+            "parameters": self.parameters,
+            "buffers": self.buffers,
+        }
         program = "\n".join(self.lines) + "\n"
         return {**{key: table for key, table in tables.items() if table}, header: program}
