@@ -29,7 +29,7 @@ def own(attribute: str) -> ast.Attribute:
 
 
 def inherited(method: str, *arguments: ast.expr) -> ast.Attribute:
-    """Return `super().method`; `super` needs arguments where the method is not the innermost function."""
+    """Return `super().method`; `super` needs arguments in a comprehension, which is a function of its own."""
     return ast.Attribute(call("super", *arguments), method, ast.Load())
 
 

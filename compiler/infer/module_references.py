@@ -187,7 +187,7 @@ class ModuleReference:
 
 
 class BaseReference(ModuleReference):
-    """The layer that a block extends. Read and not called, it has its sizes from the inputs of the block."""
+    """The layer that a block extends. Until it is called, its sizes follow from the inputs of the block."""
 
     def __init__(self, engine: Running, state: State, inputs: Sequence[Any]) -> None:
         super().__init__(engine, BASE_CALL, state)

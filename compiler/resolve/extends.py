@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from compiler.program import BASE_CALL, Call, Input, Parameter, TensorEntry
+from compiler.program import BASE_CALL, Call, Input, LayerNode, Parameter, TensorEntry
 from compiler.resolve.nodes import NodeReader
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.document import Body
@@ -25,11 +25,11 @@ def read_base(body: Body, reader: NodeReader) -> Call | None:
         return None
 
 
-def _layer(read: object) -> Call:
+def _layer(read: LayerNode) -> Call:
     if isinstance(read, Call) and read.kind in ("layer", "recipe"):
         return read
     what = f"the {read.kind} `{read.target}`" if isinstance(read, Call) else "several layers"
-    raise not_extended(what, read.span)  # type: ignore[attr-defined]
+    raise not_extended(what, read.span)
 
 
 def not_extended(what: str, place: Span) -> SpecError:

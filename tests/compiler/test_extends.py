@@ -25,6 +25,7 @@ def spec(inputs: str, body: str, **settings: object) -> Artifact:
 
 def assert_is(made: Artifact, twin: nn.Module, x: Tensor) -> None:
     """Compare a model, built or emitted alone, with a hand-written twin: keys, values, gradients and statistics."""
+    assert [row.name for row in made.plan.rows] == list(twin.state_dict())
     for model in (stand_alone(made), runtime.build(made, device="cpu")):
         assert list(model.state_dict()) == list(twin.state_dict())
         model.load_state_dict(twin.state_dict())

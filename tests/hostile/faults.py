@@ -110,7 +110,9 @@ def misspelt_keys(original: Original) -> Iterator[Edit]:
     known = set(
         "spec inputs vars blocks model layers forward init share freeze placement train parallel".split()
     )
-    known |= set("combine residual repeat of parameters buffers value tensor import loss optimizer".split())
+    known |= set(
+        "extends combine residual repeat of parameters buffers value tensor import loss optimizer".split()
+    )
     for part in parts(original):
         if part.is_key and part.scalar.text in known and part.path[-2:-1] not in NAMED_BY_THE_SPEC:
             yield "key", part.start, part.end, misspelt(part.scalar.text)

@@ -252,6 +252,7 @@ WRAPPERS: tuple[Callable[[Any], Any], ...] = (
     lambda value: {"if": "1", "then": value},
     lambda value: {"layer": value},
     lambda value: {"layers": {"a": value}},
+    lambda value: {"extends": value, "layers": {"a": "ReLU"}},
 )
 
 
