@@ -41,12 +41,19 @@ MetricNode = Annotated[
 ]
 
 
+OptimizerNode = Annotated[
+    Annotated[Text, Tag("@short")] | Annotated[dict[str, Text], Tag("@long")], Discriminator(short_or_long)
+]
+"""One optimizer, or one for each selector."""
+
+
 class Train(Record):
     """How `run` trains the model."""
 
     data: Data
     loss: Text
-    optimizer: Text
+    optimizer: OptimizerNode
+    groups: dict[str, dict[Identifier, ExpressionText]] = Field(default_factory=dict)
     schedule: Text | None = None
     batch: ExpressionText
     epochs: ExpressionText | None = None

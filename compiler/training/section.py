@@ -16,7 +16,8 @@ from compiler.rules.items import bind, takes_nothing
 from compiler.rules.plan import Plan
 from compiler.rules.table import RuleScope
 from compiler.rules.unused import unused_selector
-from compiler.training.calls import Making, metrics, optimizers, read_making, schedules
+from compiler.training.calls import Making, metrics, read_making, schedules
+from compiler.training.groups import ParameterGroup, rate_problems, read_groups
 from compiler.training.objective import OUTPUT, Objective, check_scalar, read_objective, try_objective
 from compiler.training.source import DataSource, example_batch, read_source
 from spec_schema.clock import stage
@@ -51,7 +52,9 @@ class Training:
 
     data: DataSource
     loss: Objective
-    optimizer: Making
+    optimizers: tuple[Making, ...]
+    groups: tuple[ParameterGroup, ...]
+    """Each trained parameter is in one of them."""
     schedule: Making | None
     batch: int
     epochs: int | None
@@ -93,8 +96,10 @@ class SectionReader:
         train = self.train
         data = self._try(lambda: read_source(train.data, self.inferred.program))
         loss = self._try(lambda: self._loss(data)) if data is not None else None
-        optimizer = self._try(lambda: read_making(train.optimizer, optimizers(), self.scope))
+        grouping = self._try(lambda: read_groups(train, self.plan, self.scope))
         schedule = self._call(train.schedule, schedules)
+        if grouping is not None and schedule is not None:
+            self.problems.extend(rate_problems(schedule, grouping))
         batch, epochs, steps = (self._whole(key) for key in ("batch", "epochs", "steps"))
         clip, precision = self._clip(), self._try(self._precision)
         # Without what has the metrics nothing trains either: `runtime.train` refuses.
@@ -110,8 +115,21 @@ class SectionReader:
         assert batch is not None
         found = tuple(measure for measure in measures if measure is not None)
         place = self.inferred.program.document.at("train")
+        assert grouping is not None
         return Training(
-            data, loss, optimizer, schedule, batch, epochs, steps, clip, precision, found, watch, place
+            data,
+            loss,
+            grouping[0],
+            grouping[1],
+            schedule,
+            batch,
+            epochs,
+            steps,
+            clip,
+            precision,
+            found,
+            watch,
+            place,
         )
 
     def _try(self, read: Callable[[], Any]) -> Any:

@@ -43,9 +43,10 @@ from runtime.training.data import open_data
 from runtime.training.items import Batch
 from runtime.training.learner import Learner, Task
 from runtime.training.log import FILE, RunLog, Watch, quiet, rows_before
+from runtime.training.optimizers import make_optimizer
 from runtime.training.outcome import Interrupted, Trained
 from runtime.training.progress import Bar, EpochLines
-from runtime.training.schedule import follows_length, make_optimizer, make_schedule
+from runtime.training.schedule import follows_length, make_schedule
 from spec_schema.diagnostics import refuse
 from spec_schema.folders import Folders
 from spec_schema.limits import DEFAULT_LIMITS
@@ -178,7 +179,7 @@ class Fit:
     def _learner(self, task: Task, batches: int) -> Learner:
         """Return the learner; `batches` are those of all epochs."""
         training = self.training
-        optimizer = make_optimizer(training.optimizer, task.model)
+        optimizer = make_optimizer(training, task.model)
         steps = self.length if self.by_step else None
         schedule = None
         if training.schedule is not None:

@@ -97,7 +97,7 @@ class Learner(L.LightningModule):
         with self._located(self.task.training.loss.place):
             loss: Tensor = self.task.compute(self.task.training.loss, self._forward(batch), batch)
         self.mean_loss["train_loss"].update(loss.detach(), self._count(batch))
-        self.log_dict({"loss": loss.detach(), "lr": self.optimizer.param_groups[0]["lr"]}, on_step=True)
+        self.log_dict({"loss": loss.detach(), **self._rates()}, on_step=True)
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
@@ -117,8 +117,14 @@ class Learner(L.LightningModule):
             scheduler.step()
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        with self._located(self.task.training.optimizer.span):
+        with self._located(self.task.training.optimizers[0].span):
             super().optimizer_step(*args, **kwargs)
+
+    def _rates(self) -> dict[str, Any]:
+        """Return the rate of the first group, and that of each where there are several."""
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        each = {f"lr/{number}": rate for number, rate in enumerate(rates)} if len(rates) > 1 else {}
+        return {"lr": rates[0], **each}
 
     def configure_optimizers(self) -> Optimizer:
         return self.optimizer

@@ -1,4 +1,4 @@
-"""Optimisers and schedules made from their checked calls."""
+"""Schedules made from their checked calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, SequentialLR
 
@@ -35,18 +34,6 @@ class Schedule:
         """Return the state as plain values and tensors."""
         plain: dict[str, Any] = _plain(self.scheduler.state_dict())
         return plain
-
-
-def make_optimizer(making: Making, model: nn.Module) -> Optimizer:
-    """Return an optimiser for the parameters that are trained, and for no others.
-
-    Raises:
-        SpecError: a value is out of its range, or the optimiser does not take such parameters.
-    """
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    with _located(making):
-        optimizer: Optimizer = making.target(trained, **making.arguments)
-        return optimizer
 
 
 def make_schedule(making: Making, optimizer: Optimizer, epochs: int | None, steps: int) -> Schedule:
@@ -77,7 +64,7 @@ def _scheduler(making: Making, optimizer: Optimizer, length: int) -> Any:
         if _is_nested(value):
             ends = _lengths(making, len(value), length)
             arguments[name] = [_scheduler(m, optimizer, n) for m, n in zip(value, ends, strict=True)]
-    with _located(making):
+    with located(making):
         return making.target(**arguments, optimizer=optimizer)
 
 
@@ -103,7 +90,8 @@ def _names(making: Making) -> set[str]:
 
 
 @contextmanager
-def _located(making: Making) -> Iterator[None]:
+def located(making: Making) -> Iterator[None]:
+    """Locate what a class of torch says of its arguments."""
     try:
         yield
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:

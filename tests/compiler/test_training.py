@@ -49,7 +49,7 @@ def test_a_good_section_is_read_without_opening_its_data() -> None:
     training = compiler.compile_text(SPEC).training
     assert training is not None
     assert (training.batch, training.epochs, training.steps, training.clip) == (64, 3, None, 0.5)
-    assert (training.optimizer.name, training.optimizer.arguments) == (
+    assert (training.optimizers[0].name, training.optimizers[0].arguments) == (
         "AdamW",
         {"lr": 1e-3, "weight_decay": 0.01},
     )
