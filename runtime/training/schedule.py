@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, SequentialLR
+from torch.optim.lr_scheduler import LinearLR, LRScheduler, SequentialLR
 
 from compiler.infer.reasons import reason
 from compiler.training.calls import INFERRED_LENGTHS, Making
@@ -36,15 +36,32 @@ class Schedule:
         return plain
 
 
-def make_schedule(making: Making, optimizer: Optimizer, epochs: int | None, steps: int) -> Schedule:
+def make_schedule(
+    making: Making | None, optimizer: Optimizer, epochs: int | None, steps: int, warmup: int | None = None
+) -> Schedule | None:
     """Return a schedule that goes on by epochs if the training is counted in epochs, else by steps.
+
+    In `warmup` steps the rate rises to its own, and what goes on by steps follows.
 
     Raises:
         SpecError: a value is out of its range.
     """
+    if warmup is not None:
+        return Schedule(_warmed_up(making, optimizer, steps, warmup), "step")
+    if making is None:
+        return None
     by_step = epochs is None or _names(making) & PER_STEP
     length = steps if epochs is None or by_step else epochs
     return Schedule(_scheduler(making, optimizer, length), "step" if by_step else "epoch")
+
+
+def _warmed_up(making: Making | None, optimizer: Optimizer, steps: int, warmup: int) -> LRScheduler:
+    rise = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
+    if making is None:
+        return rise
+    rest = _scheduler(making, optimizer, max(1, steps - warmup))
+    with located(making):
+        return SequentialLR(optimizer, [rise, rest], [warmup])
 
 
 def follows_length(making: Making | None) -> bool:
