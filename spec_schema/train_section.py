@@ -18,6 +18,7 @@ class Data(Record):
     dataset: Text | None = None
     context: ExpressionText | None = None
     test: ExpressionText | None = None
+    validation: ExpressionText | None = None
 
     @classmethod
     def takes(cls, key: str, known: list[str]) -> bool:
@@ -41,17 +42,60 @@ MetricNode = Annotated[
 ]
 
 
+OptimizerNode = Annotated[
+    Annotated[Text, Tag("@short")] | Annotated[dict[str, Text], Tag("@long")], Discriminator(short_or_long)
+]
+"""One optimizer, or one for each selector."""
+
+
+class Monitor(Record):
+    """What decides which epoch is the best one: `{metric: validation_accuracy, mode: max}`."""
+
+    metric: Text
+    mode: Text | None = None
+
+
+MonitorNode = Annotated[
+    Annotated[Text, Tag("@short")] | Annotated[Monitor, Tag("@long")], Discriminator(short_or_long)
+]
+
+
+class EarlyStopping(Record):
+    """When a training ends before its last epoch."""
+
+    patience: ExpressionText
+    min_delta: ExpressionText | None = None
+
+
+class Clip(Record):
+    """What a gradient is clipped to: the largest norm of all, or the largest absolute value of one."""
+
+    norm: ExpressionText | None = None
+    value: ExpressionText | None = None
+
+
+ClipNode = Annotated[
+    Annotated[ExpressionText, Tag("@short")] | Annotated[Clip, Tag("@long")], Discriminator(short_or_long)
+]
+
+
 class Train(Record):
     """How `run` trains the model."""
 
     data: Data
     loss: Text
-    optimizer: Text
+    optimizer: OptimizerNode
+    groups: dict[str, dict[Identifier, ExpressionText]] = Field(default_factory=dict)
     schedule: Text | None = None
     batch: ExpressionText
     epochs: ExpressionText | None = None
     steps: ExpressionText | None = None
-    clip: ExpressionText | None = None
+    accumulate: ExpressionText | None = None
+    warmup: ExpressionText | None = None
+    clip: ClipNode | None = None
+    ema: ExpressionText | None = None
+    monitor: MonitorNode | None = None
+    early_stopping: EarlyStopping | None = None
     precision: Text | None = None
     metrics: dict[Identifier, MetricNode] = Field(default_factory=dict)
     watch: list[SelectorText] = Field(default_factory=list)

@@ -19,6 +19,7 @@ from compiler.cli.options import ExpectDigest, ImportPaths, OutputFormat, Plugin
 from compiler.cli.outcome import Format, UsageProblem
 from compiler.cli.selection import SelectorText, select
 from compiler.cli.subject import Subject
+from spec_schema.diagnostics import SpecError
 from spec_schema.shown import shown
 from spec_schema.suggest import did_you_mean
 
@@ -60,7 +61,7 @@ def explain(
         print_page(what, format)
     else:
         artifact = Subject(Path(what), set_, preset, plugin, import_path, expect_digest).artifact()
-        print_rows(artifact, select(artifact, selector), format)
+        print_rows(artifact, [_with_training(artifact, row) for row in select(artifact, selector)], format)
 
 
 # --- parameters -----------------------------------------------------------------------------------------
@@ -88,6 +89,16 @@ def print_rows(artifact: Artifact, rows: list[PlanRow], format: Format) -> None:
                     console.print()
                 console.print(Text.assemble((row.name, "bold"), f"  {form_text(row)}"))
                 console.print(facts(_lines(row, origins, console.width)))
+
+
+def _with_training(artifact: Artifact, row: PlanRow) -> PlanRow:
+    """Return a row with what decides how it is trained: its optimizer, its rate and decay."""
+    try:
+        groups = artifact.training.groups if artifact.training is not None else ()
+    except SpecError:  # a saved model, whose section may name what is not there
+        return row
+    found = next((group.decisions[row.name] for group in groups if row.name in group.decisions), ())
+    return replace(row, decisions=(*row.decisions, *found))
 
 
 def dtype_text(row: PlanRow) -> str:

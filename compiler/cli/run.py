@@ -186,6 +186,7 @@ def print_trained(trained: Trained, format: Format) -> None:
     match format:
         case Format.json:
             lengths = {"epochs": trained.epochs, "steps": trained.steps}
+            lengths |= {} if trained.best_epoch is None else {"best_epoch": trained.best_epoch}
             print(json.dumps({"metrics": metrics, **lengths, **files}, indent=2))
         case Format.short:
             say(", ".join([str(trained.path), *(f"{name} {_number(v)}" for name, v in metrics.items())]))
@@ -209,6 +210,8 @@ def _print_results(trained: Trained, metrics: Mapping[str, Any]) -> None:
 def _files(trained: Trained) -> Iterator[tuple[str, str]]:
     yield "model", f"{trained.path}: architecture and weights"
     yield "digest", trained.digest
+    if trained.best_epoch is not None:
+        yield "best epoch", f"{trained.best_epoch}, whose model is saved"
     yield "log", f"{trained.log}: {trained.epochs} epochs, {trained.steps} steps"
     yield "checkpoint", f"{trained.checkpoint}: the state after the last epoch, for `--resume`"
 

@@ -202,6 +202,25 @@ def _given(call: Call, table: Table) -> Given:
     return Given(tuple(positional), keywords, places)
 
 
+def check_option(
+    making: Making, table: Table, name: Scalar, expression: Expression, value: object, scope: Scope
+) -> None:
+    """Check the value of one argument of a call that is written elsewhere.
+
+    Raises:
+        SpecError: there is no such argument, or the value does not fit it.
+    """
+    signature = _signature(making.name, table)
+    bound = bind(signature, (), {**making.arguments, name.text: value})
+    if bound.problem is None:
+        return
+    call = Call("layer", making.name, (), expression.place, name.span, scope)
+    places: dict[int | str, WrittenArgument] = {
+        name.text: WrittenArgument(name.text, expression, expression.place, name.span)
+    }
+    raise SpecError([layer_problem(signature, bound.problem, call, Given((), {name.text: value}, places))])
+
+
 def _value(value: Any, table: Table, scope: Scope) -> Any:
     """Return an argument's value; where the table allows, a list of calls is a list of `Making`."""
     assert isinstance(value, Expression)
@@ -214,6 +233,12 @@ def _value(value: Any, table: Table, scope: Scope) -> Any:
 def _names_target(tree: ast.AST, table: Table) -> bool:
     head = tree.func if isinstance(tree, ast.Call) else tree
     return isinstance(head, ast.Name) and head.id in table.targets
+
+
+def default_of(making: Making, table: Table, name: str) -> object:
+    """Return the default of an argument, None where there is no such argument, or it has none."""
+    argument = _signature(making.name, table).argument(name)
+    return None if argument is None or argument.default is REQUIRED else argument.default
 
 
 def _signature(name: str, table: Table) -> LayerType:

@@ -16,7 +16,9 @@ from compiler.rules.items import bind, takes_nothing
 from compiler.rules.plan import Plan
 from compiler.rules.table import RuleScope
 from compiler.rules.unused import unused_selector
-from compiler.training.calls import Making, metrics, optimizers, read_making, schedules
+from compiler.training.calls import Making, metrics, read_making, schedules
+from compiler.training.groups import ParameterGroup, rate_problems, read_groups
+from compiler.training.monitor import EarlyStopping, Monitor, read_early_stopping, read_monitor
 from compiler.training.objective import OUTPUT, Objective, check_scalar, read_objective, try_objective
 from compiler.training.source import DataSource, example_batch, read_source
 from spec_schema.clock import stage
@@ -27,12 +29,12 @@ from spec_schema.reader import Scalar
 from spec_schema.selectors import Selector, read_selector
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
-from spec_schema.train_section import Metric, Train
+from spec_schema.train_section import Clip, Metric, Train
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 """The names of Lightning, without those that change the dtype of the parameters: placement rules do that."""
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-LOGGED = ("epoch", "step", "lr", "loss", "train_loss", "test_loss")
+LOGGED = ("epoch", "step", "lr", "loss", "train_loss", "validation_loss", "test_loss")
 """Names of the log that no metric may have."""
 
 
@@ -45,18 +47,36 @@ class Measure:
     of: Objective
 
 
+@dataclass(frozen=True)
+class Clipping:
+    """What gradients are clipped to before a step: the norm of all together, or the absolute value of each."""
+
+    by: Literal["norm", "value"]
+    largest: float
+
+
 @dataclass(frozen=True, eq=False)
 class Training:
     """A checked `train` section. Either `epochs` or `steps` is given."""
 
     data: DataSource
     loss: Objective
-    optimizer: Making
+    optimizers: tuple[Making, ...]
+    groups: tuple[ParameterGroup, ...]
+    """Each trained parameter is in one of them."""
     schedule: Making | None
     batch: int
     epochs: int | None
     steps: int | None
-    clip: float | None
+    accumulate: int
+    """How many batches a step is made from."""
+    warmup: int | None
+    """In how many steps the rate rises to its own."""
+    clip: Clipping | None
+    ema: float | None
+    """What the average of the parameters keeps of itself at each step."""
+    monitor: Monitor | None
+    early_stopping: EarlyStopping | None
     precision: Precision
     metrics: tuple[Measure, ...]
     watch: tuple[str, ...]
@@ -93,13 +113,18 @@ class SectionReader:
         train = self.train
         data = self._try(lambda: read_source(train.data, self.inferred.program))
         loss = self._try(lambda: self._loss(data)) if data is not None else None
-        optimizer = self._try(lambda: read_making(train.optimizer, optimizers(), self.scope))
+        grouping = self._try(lambda: read_groups(train, self.plan, self.scope))
         schedule = self._call(train.schedule, schedules)
+        if grouping is not None and schedule is not None:
+            self.problems.extend(rate_problems(schedule, grouping))
         batch, epochs, steps = (self._whole(key) for key in ("batch", "epochs", "steps"))
-        clip, precision = self._clip(), self._try(self._precision)
+        accumulate, warmup = self._whole("accumulate"), self._whole("warmup")
+        clip, ema, precision = self._clip(), self._ema(), self._try(self._precision)
         # Without what has the metrics nothing trains either: `runtime.train` refuses.
         named = train.metrics if TRAIN.problem() is None else ()
         measures = [self._try(lambda n=name: self._measure(n, data, loss)) for name in named]  # type: ignore[misc]
+        monitor = self._try(lambda: self._monitor(data, measures)) if data is not None else None
+        stopping = self._try(lambda: read_early_stopping(train, self.scope.variables))
         watch = self._watch()
         self._check_length()
         self._check_trainable()
@@ -110,8 +135,26 @@ class SectionReader:
         assert batch is not None
         found = tuple(measure for measure in measures if measure is not None)
         place = self.inferred.program.document.at("train")
+        assert grouping is not None
         return Training(
-            data, loss, optimizer, schedule, batch, epochs, steps, clip, precision, found, watch, place
+            data,
+            loss,
+            grouping[0],
+            grouping[1],
+            schedule,
+            batch,
+            epochs,
+            steps,
+            accumulate or 1,
+            warmup,
+            clip,
+            ema,
+            monitor,
+            stopping,
+            precision,
+            found,
+            watch,
+            place,
         )
 
     def _try(self, read: Callable[[], Any]) -> Any:
@@ -140,7 +183,7 @@ class SectionReader:
         place = self.train.keys_of("metrics")[name].span
         if name in LOGGED:
             raise refuse("reserved-name", f"the log has a column `{name}` of its own", place)
-        if data is not None and data.test is None:
+        if data is not None and data.test is None and data.validation is None:
             raise refuse(
                 "no-test-split",
                 "metrics are computed on the test split, and there is none",
@@ -155,6 +198,12 @@ class SectionReader:
         if data is None or loss is None:
             return None
         return Measure(name, making, self._compared(name, written, call, data, loss))
+
+    def _monitor(self, data: DataSource, measures: list[Measure | None]) -> Monitor | None:
+        if TRAIN.problem() is not None or None in measures:  # what they say of themselves is not known
+            return None
+        named = {each.name: make_metric(each.making) for each in measures if each is not None}
+        return read_monitor(self.train, data, named)
 
     def _compared(
         self, name: str, written: Metric | Scalar, call: Scalar, data: DataSource, loss: Objective
@@ -192,13 +241,37 @@ class SectionReader:
             return None
         return value
 
-    def _clip(self) -> float | None:
-        scalar = self.train.clip
+    def _clip(self) -> Clipping | None:
+        written = self.train.clip
+        if not isinstance(written, Clip):
+            value = self._positive("clip", written)
+            return Clipping("norm", value) if value is not None else None
+        given = [key for key in ("norm", "value") if written.has(key)]
+        if len(given) != 1:
+            message = "a gradient is clipped by its `norm` or by `value`, one of them"
+            self.problems.append(Diagnostic("conflicting-keys", message, self.train.at("clip")))
+            return None
+        value = self._positive(given[0], getattr(written, given[0]))
+        return Clipping("norm" if given[0] == "norm" else "value", value) if value is not None else None
+
+    def _positive(self, key: str, scalar: Scalar | None) -> float | None:
         value = self._try(lambda: self._number(scalar)) if scalar is not None else None
         if scalar is None or value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-            message = f"`clip` is the largest norm of the gradient, and this is {value!r}"
+            what = "the largest absolute value" if key == "value" else "the largest norm"
+            message = f"`{key}` is {what} of the gradient, and this is {value!r}"
+            self.problems.append(Diagnostic("bad-size", message, scalar.span))
+            return None
+        return float(value)
+
+    def _ema(self) -> float | None:
+        scalar = self.train.ema
+        value = self._try(lambda: self._number(scalar)) if scalar is not None else None
+        if scalar is None or value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+            message = f"`ema` is what the average keeps of itself, between 0 and 1, and this is {value!r}"
             self.problems.append(Diagnostic("bad-size", message, scalar.span))
             return None
         return float(value)

@@ -47,6 +47,8 @@ class DataSource:
     test: float | None
     """The part of the data that is held back."""
     span: Span
+    validation: float | None = None
+    """The part by which the best epoch is chosen."""
 
 
 def read_source(data: Data, program: ResolvedProgram) -> DataSource:
@@ -83,11 +85,16 @@ class _Reader:
         fields = self._fields(kind)
         self._check_inputs(fields)
         context = self._context(kind, scope)
-        test = self._test(scope)
+        test, validation = self._held("test", scope), self._held("validation", scope)
+        if test is not None and validation is not None and test + validation >= 1:
+            message = (
+                f"`test` and `validation` hold back {test + validation:g} of the data, and leave nothing"
+            )
+            self.problems.append(Diagnostic("bad-size", message, self.data.at("validation")))
         if self.problems:
             raise SpecError(self.problems)
         path = None if kind == "dataset" else written.text
-        return DataSource(kind, path, making, fields, context, test, written.span)
+        return DataSource(kind, path, making, fields, context, test, written.span, validation)
 
     def _kind(self) -> str:
         given = [kind for kind in KINDS if self.data.has(kind)]
@@ -174,13 +181,13 @@ class _Reader:
             self.problems.append(Diagnostic("bad-size", message, scalar.span))
         return value if type(value) is int else None
 
-    def _test(self, scope: Scope) -> float | None:
-        scalar = self.data.test
+    def _held(self, key: str, scope: Scope) -> float | None:
+        scalar = getattr(self.data, key)
         if scalar is None:
             return None
         value = evaluate(parse_expression(scalar), scope.variables)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-            message = f"`test` is the part that is held back, between 0 and 1, and this is {value!r}"
+            message = f"`{key}` is the part that is held back, between 0 and 1, and this is {value!r}"
             self.problems.append(Diagnostic("bad-size", message, scalar.span))
             return None
         return float(value)

@@ -40,6 +40,7 @@ class Splits:
 
     train: Items
     test: Items | None
+    validation: Items | None = None
 
 
 def open_data(
@@ -159,8 +160,8 @@ def _rows(source: DataSource, found: Mapping[str, Any]) -> Splits:
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"`{source.fields[name].array}` {length}" for name, length in lengths.items())
         raise refuse("data-lengths", "the arrays have different lengths", source.span, notes=(listed,))
-    train, test = _split(next(iter(lengths.values())), source)
-    return Splits(Rows(arrays, train), Rows(arrays, test) if test is not None else None)
+    places = _split(next(iter(lengths.values())), source)
+    return Splits(*(None if each is None else Rows(arrays, each) for each in places))  # type: ignore[arg-type]
 
 
 def _tensor(array: Any, name: str, place: Span) -> Tensor:
@@ -175,25 +176,25 @@ def _tensor(array: Any, name: str, place: Span) -> Tensor:
 
 
 def _samples(source: DataSource, dataset: Any) -> Splits:
-    train, test = _split(len(dataset), source)
+    places = _split(len(dataset), source)
     first = dataset[0]
     for field in source.fields.values():
         if not isinstance(first, Mapping) or field.array not in first:
             known = tuple(map(str, first)) if isinstance(first, Mapping) else ()
             raise SpecError([unknown_array(field.array, field.span, known, "a sample of the data set")])
     arrays = {name: field.array for name, field in source.fields.items()}
-    held_back = Samples(dataset, arrays, test) if test is not None else None
-    return Splits(Samples(dataset, arrays, train), held_back)
+    return Splits(*(None if each is None else Samples(dataset, arrays, each) for each in places))  # type: ignore[arg-type]
 
 
-def _split(count: int, source: DataSource) -> tuple[Tensor, Tensor | None]:
-    """Return the places of the training and of the test split: a random choice that is always the same."""
+def _split(count: int, source: DataSource) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Return the places of the splits for training, test and validation: a random choice that is always the same."""
     # RandomState, because NumPy promises that its numbers never change.
     order = torch.from_numpy(np.random.RandomState(SPLIT_SEED).permutation(count))
-    if source.test is None:
-        return _not_empty(order, source), None
-    held_back = round(count * source.test)
-    return _not_empty(order[held_back:], source), _not_empty(order[:held_back], source)
+    tested = round(count * (source.test or 0))
+    held_back = tested + round(count * (source.validation or 0))
+    test = None if source.test is None else _not_empty(order[:tested], source)
+    validation = None if source.validation is None else _not_empty(order[tested:held_back], source)
+    return _not_empty(order[held_back:], source), test, validation
 
 
 def _not_empty(places: Tensor, source: DataSource) -> Tensor:
@@ -209,15 +210,21 @@ def _text(source: DataSource, folders: Folders, limit: int) -> Splits:
     """Return windows of a text; its characters are numbered in the order of their code points."""
     assert source.context is not None
     numbers = _numbered(_read_text(source, folders, limit))
-    held_back = round(len(numbers) * (source.test or 0))
+    tested = round(len(numbers) * (source.test or 0))
+    held_back = tested + round(len(numbers) * (source.validation or 0))
+    end = len(numbers) - tested
     shifts = {name: int(field.array == NEXT_CHARACTERS) for name, field in source.fields.items()}
-    splits = [numbers[: len(numbers) - held_back]]
-    splits += [numbers[len(numbers) - held_back :]] if source.test is not None else []
-    windows = [Windows(split, source.context, shifts) for split in splits]
-    if any(len(each) < 1 for each in windows):
+    train = numbers[: len(numbers) - held_back]
+    test = None if source.test is None else numbers[end:]
+    validation = None if source.validation is None else numbers[len(numbers) - held_back : end]
+    context = source.context
+    windows = [
+        None if split is None else Windows(split, context, shifts) for split in (train, test, validation)
+    ]
+    if any(each is not None and len(each) < 1 for each in windows):
         message = f"a split has fewer than two windows of {source.context} characters"
         raise refuse("too-little-data", message, source.span)
-    return Splits(windows[0], windows[1] if len(windows) > 1 else None)
+    return Splits(*windows)  # type: ignore[arg-type]
 
 
 def _read_text(source: DataSource, folders: Folders, limit: int) -> str:

@@ -20,6 +20,7 @@ from compiler.artifact import Artifact
 from compiler.infer.calls import TORCH_ERRORS
 from compiler.infer.context import Context
 from compiler.infer.reasons import reason
+from compiler.training.monitor import LOSS, VALIDATION
 from compiler.training.objective import (
     OUTPUT,
     check_scalar,
@@ -32,6 +33,7 @@ from runtime.classes import emitted_module
 from runtime.files.header import FileError
 from runtime.placement import Devices, settle, target_devices
 from runtime.store import save
+from runtime.training.callbacks import Average, BestCheckpoint, Patience
 from runtime.training.checkpoints import (
     LastCheckpoint,
     SafeCheckpoints,
@@ -43,9 +45,10 @@ from runtime.training.data import open_data
 from runtime.training.items import Batch
 from runtime.training.learner import Learner, Task
 from runtime.training.log import FILE, RunLog, Watch, quiet, rows_before
+from runtime.training.optimizers import make_optimizer
 from runtime.training.outcome import Interrupted, Trained
 from runtime.training.progress import Bar, EpochLines
-from runtime.training.schedule import follows_length, make_optimizer, make_schedule
+from runtime.training.schedule import follows_length, make_schedule
 from spec_schema.diagnostics import refuse
 from spec_schema.folders import Folders
 from spec_schema.limits import DEFAULT_LIMITS
@@ -86,8 +89,9 @@ class Fit:
             model = build(settled, self.seed, None, self.folder, self.allow_large)
             device = next(model.parameters()).device
             task, batches = self._task(model, device)
-            epochs = -(-self.length // batches) if self.by_step else self.length
-            learner = self._learner(task, epochs * batches)
+            steps = -(-batches // self.training.accumulate)
+            epochs = -(-self.length // steps) if self.by_step else self.length
+            learner = self._learner(task, epochs * steps)
             if resume is not None:
                 self._check_resume(Path(resume), task)
             last = LastCheckpoint(self.own / "checkpoint.safetensors")
@@ -95,7 +99,7 @@ class Fit:
             candidates = [last.path, *([Path(resume)] if resume is not None else [])]
             with _interruptible(trainer, task, candidates):
                 trainer.fit(learner, ckpt_path=str(resume) if resume is not None else None, weights_only=True)
-                self._evaluate(trainer, learner)
+                self._finish(trainer, learner)
         model.to(device)
         path = self.out / f"{self.title}.safetensors"
         digest = save(model, path)
@@ -106,8 +110,9 @@ class Fit:
             digest,
             last.path,
             self.own / FILE,
-            trainer.current_epoch,
+            learner.epoch_under_way(),
             trainer.global_step,
+            None if self.best is None else self.best.epoch,
         )
 
     def _on_one_device(self) -> Artifact:
@@ -124,13 +129,23 @@ class Fit:
             )
         return settled
 
-    def _evaluate(self, trainer: L.Trainer, learner: Learner) -> None:
-        """Evaluate a model for which no epoch was left; the others were evaluated after their last."""
+    def _finish(self, trainer: L.Trainer, learner: Learner) -> None:
+        """Turn to the average, or to the best epoch, and evaluate what was not evaluated after its last epoch."""
+        if self.average is not None:
+            self.average.restore(learner)
+        if self.best is not None:
+            self.best.restore(learner, self.allow_large)
+        if learner.task.splits.validation is not None and (
+            self.best is not None or LOSS not in learner.results
+        ):
+            trainer.validate(learner, verbose=False)
         if learner.task.splits.test is not None and "test_loss" not in learner.results:
             trainer.test(learner, verbose=False)
 
     def _columns(self) -> list[str]:
-        return ["train_loss", "test_loss", *(measure.name for measure in self.training.metrics)]
+        names = [measure.name for measure in self.training.metrics]
+        validation = [LOSS, *(VALIDATION + name for name in names)]
+        return ["train_loss", *validation, "test_loss", *names]
 
     # What is trained, and how.
 
@@ -175,15 +190,13 @@ class Fit:
                 notes=tuple(f"`{n}` is {_form(tensor)}" for n, tensor in inputs.items()),
             ) from None
 
-    def _learner(self, task: Task, batches: int) -> Learner:
-        """Return the learner; `batches` are those of all epochs."""
+    def _learner(self, task: Task, all_steps: int) -> Learner:
+        """Return the learner; `all_steps` are those of all epochs."""
         training = self.training
-        optimizer = make_optimizer(training.optimizer, task.model)
+        optimizer = make_optimizer(training, task.model)
         steps = self.length if self.by_step else None
-        schedule = None
-        if training.schedule is not None:
-            epochs = None if self.by_step else self.length
-            schedule = make_schedule(training.schedule, optimizer, epochs, steps or batches)
+        epochs = None if self.by_step else self.length
+        schedule = make_schedule(training.schedule, optimizer, epochs, steps or all_steps, training.warmup)
         return Learner(task, optimizer, schedule, steps)
 
     def _check_resume(self, path: Path, task: Task) -> None:
@@ -201,8 +214,8 @@ class Fit:
         resume: str | Path | None,
         progress: bool,
     ) -> L.Trainer:
-        shown = progress and sys.stderr.isatty()
-        callbacks: list[Callback] = [Watch(learner.model, self.training.watch), last]
+        shown, clip = progress and sys.stderr.isatty(), self.training.clip
+        callbacks: list[Callback] = [Watch(learner.model, self.training.watch), *self._choosing(), last]
         callbacks += [EpochLines(self.length)] if progress else []
         callbacks += [Bar()] if shown else []
         return L.Trainer(
@@ -210,7 +223,9 @@ class Fit:
             devices=1 if device.index is None else [device.index],
             precision=self.training.precision,
             max_epochs=epochs,
-            gradient_clip_val=self.training.clip,
+            accumulate_grad_batches=self.training.accumulate,
+            gradient_clip_val=clip.largest if clip is not None else None,
+            gradient_clip_algorithm=clip.by if clip is not None else None,
             logger=RunLog(self.own, self._logged(resume)),
             callbacks=callbacks,
             plugins=[SafeCheckpoints(self.allow_large)],
@@ -220,6 +235,15 @@ class Fit:
             enable_model_summary=False,
             default_root_dir=self.own,
         )
+
+    def _choosing(self) -> list[Callback]:
+        """Return what averages the parameters, ends the training early, and keeps the best epoch, in this order."""
+        training, monitor = self.training, self.training.monitor
+        self.average = None if training.ema is None else Average(training.ema)
+        self.best = None if monitor is None else BestCheckpoint(self.own, monitor)
+        early = training.early_stopping
+        patience = None if early is None or monitor is None else Patience(early, monitor)
+        return [each for each in (self.average, patience, self.best) if each is not None]
 
     def _logged(self, resume: str | Path | None) -> list[dict[str, Any]]:
         if resume is None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as L
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -17,11 +19,12 @@ from torchmetrics import MeanMetric, Metric
 
 from compiler.infer.calls import TORCH_ERRORS
 from compiler.infer.reasons import reason
+from compiler.training.monitor import LOSS, VALIDATION
 from compiler.training.objective import Objective
 from compiler.training.section import Training, make_metric
 from runtime.training.checkpoints import RUN
 from runtime.training.data import Splits
-from runtime.training.items import Batch, noise_seed, test_batches, training_batches
+from runtime.training.items import Batch, Items, noise_seed, test_batches, training_batches
 from runtime.training.schedule import Schedule
 from spec_schema.diagnostics import refuse
 from spec_schema.source import Span
@@ -59,26 +62,41 @@ class Learner(L.LightningModule):
         self.model = task.model
         self.task = task
         self.optimizer, self.schedule, self.steps = optimizer, schedule, steps
-        self.mean_loss = {"train_loss": MeanMetric(), "test_loss": MeanMetric()}
+        self.mean_loss = {name: MeanMetric() for name in ("train_loss", LOSS, "test_loss")}
+        self.window: list[Tensor] = []
+        """The losses of the batches that the next step is made from."""
+        self.stepped = 0
         self.measures: dict[str, Metric] = {
             measure.name: make_metric(measure.making) for measure in task.training.metrics
         }
         self.results: dict[str, Any] = {}
         """The last value of each metric, and the mean losses."""
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> nn.Module:
+        """Return a copy of the model alone under the same name, for the average of its parameters."""
+        copy = nn.Module()
+        copy.model = deepcopy(self.model, memo)
+        return copy
+
     # Data.
 
     def train_dataloader(self) -> DataLoader[Batch]:
         task = self.task
-        return training_batches(task.splits.train, task.training.batch, task.seed, self._epoch)
+        return training_batches(task.splits.train, task.training.batch, task.seed, self.epoch_under_way)
 
     def val_dataloader(self) -> Any:
+        """Return what is evaluated after each epoch: the validation split, or the test split where there is none."""
+        validation = self.task.splits.validation
+        return self.test_dataloader() if validation is None else self._batches(validation)
+
+    def test_dataloader(self) -> Any:
         test = self.task.splits.test
-        return [] if test is None else test_batches(test, self.task.training.batch)
+        return [] if test is None else self._batches(test)
 
-    test_dataloader = val_dataloader
+    def _batches(self, items: Items) -> Any:
+        return test_batches(items, self.task.training.batch)
 
-    def _epoch(self) -> int:
+    def epoch_under_way(self) -> int:
         """Return the epoch under way. A resumed training asks before Lightning has set its `current_epoch`."""
         progress: Any = self.trainer.fit_loop.epoch_progress.current
         return int(progress.processed)
@@ -89,18 +107,26 @@ class Learner(L.LightningModule):
         for metric in (*self.mean_loss.values(), *self.measures.values()):
             metric.to(self.device)
 
+    def on_train_start(self) -> None:
+        self.stepped = self.global_step
+
     def on_train_epoch_start(self) -> None:
-        torch.manual_seed(noise_seed(self.task.seed, self._epoch()))
+        torch.manual_seed(noise_seed(self.task.seed, self.epoch_under_way()))
         self.mean_loss["train_loss"].reset()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         with self._located(self.task.training.loss.place):
             loss: Tensor = self.task.compute(self.task.training.loss, self._forward(batch), batch)
         self.mean_loss["train_loss"].update(loss.detach(), self._count(batch))
-        self.log_dict({"loss": loss.detach(), "lr": self.optimizer.param_groups[0]["lr"]}, on_step=True)
+        self.window.append(loss.detach())
+        self.log_dict({"loss": torch.stack(self.window).mean(), **self._rates()}, on_step=True)
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
+        if self.global_step == self.stepped:
+            return  # there are more batches to come for the next step
+        self.stepped = self.global_step
+        self.window.clear()
         if self.schedule is not None and self.schedule.every == "step":
             self.schedule.scheduler.step()
         if self.steps is not None and self.global_step >= self.steps:
@@ -112,21 +138,43 @@ class Learner(L.LightningModule):
             return
         scheduler = self.schedule.scheduler
         if isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(self.results.get("test_loss", self.results["train_loss"]))
+            scheduler.step(self._watched())
         else:
             scheduler.step()
 
+    def _watched(self) -> float:
+        """Return what a schedule follows that goes on when a result gets no better."""
+        monitor = self.task.training.monitor
+        names = [monitor.name] if monitor is not None else []
+        found = (self.results.get(name) for name in (*names, LOSS, "test_loss", "train_loss"))
+        return float(next(value for value in found if value is not None))
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        with self._located(self.task.training.optimizer.span):
+        with self._located(self.task.training.optimizers[0].span):
             super().optimizer_step(*args, **kwargs)
+
+    def _rates(self) -> dict[str, Any]:
+        """Return the rate of the first group, and that of each where there are several."""
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        each = {f"lr/{number}": rate for number, rate in enumerate(rates)} if len(rates) > 1 else {}
+        return {"lr": rates[0], **each}
 
     def configure_optimizers(self) -> Optimizer:
         return self.optimizer
 
     # Evaluation.
 
+    @property
+    def prefix(self) -> str:
+        """What the names of the results begin with, of what is evaluated now."""
+        return VALIDATION if self.task.splits.validation is not None and not self.trainer.testing else ""
+
+    @property
+    def loss_name(self) -> str:
+        return LOSS if self.prefix else "test_loss"
+
     def on_validation_epoch_start(self) -> None:
-        for metric in (self.mean_loss["test_loss"], *self.measures.values()):
+        for metric in (self.mean_loss[self.loss_name], *self.measures.values()):
             metric.reset()
 
     on_test_epoch_start = on_validation_epoch_start
@@ -137,14 +185,14 @@ class Learner(L.LightningModule):
             loss = self.task.compute(self.task.training.loss, output, batch)
             for measure in self.task.training.metrics:
                 self.measures[measure.name].update(*self.task.compute(measure.of, output, batch))
-        self.mean_loss["test_loss"].update(loss, self._count(batch))
+        self.mean_loss[self.loss_name].update(loss, self._count(batch))
 
     test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
-        self._report("test_loss", self.mean_loss["test_loss"])
+        self._report(self.loss_name, self.mean_loss[self.loss_name])
         for name, metric in self.measures.items():
-            self._report(name, metric)
+            self._report(self.prefix + name, metric)
 
     on_test_epoch_end = on_validation_epoch_end
 
@@ -153,7 +201,7 @@ class Learner(L.LightningModule):
         value = metric.compute()
         single = isinstance(value, Tensor) and value.numel() == 1
         self.results[name] = float(value) if single else _plain(value)
-        if single:
+        if single and self.trainer.state.fn == TrainerFn.FITTING:
             self.log(name, value.float().reshape(()), on_step=False, on_epoch=True, batch_size=1)
 
     def _forward(self, batch: Batch) -> Any:

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 FILE = "metrics.csv"
+LAST = "train_loss"
+"""What is logged last of an epoch, after the results of its evaluation."""
 
 
 class RunLog(CSVLogger):
@@ -25,6 +27,19 @@ class RunLog(CSVLogger):
     def __init__(self, folder: Path, kept: list[dict[str, Any]]) -> None:
         super().__init__(folder.parent, folder.name, version="")
         self.experiment.metrics = kept
+        self.epoch_row: dict[str, Any] = {}
+        """What there is to say of the epoch that has just ended."""
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Add a row for a step, or to the one row of an epoch, which are numbered from 1."""
+        row = {**metrics, "epoch": int(metrics["epoch"]) + 1} if "epoch" in metrics else dict(metrics)
+        if "loss" in row:
+            super().log_metrics(row, step)
+            return
+        self.epoch_row |= {**row, "step": step}
+        if LAST in row:
+            row, self.epoch_row = self.epoch_row, {}
+            super().log_metrics(row, row.pop("step"))
 
 
 def rows_before(path: Path, step: int) -> list[dict[str, Any]]:
@@ -66,6 +81,9 @@ ADVICE = (
     ".*smaller than the logging interval.*",
     ".*in eval mode at the start of training.*",
     ".*treespec, LeafSpec.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*before .optimizer.step\\(\\)..*",
+    ".*epoch parameter in .scheduler.step.*",
 )
 """Warnings of Lightning about choices made here on purpose, and about its own use of torch."""
 

@@ -28,6 +28,8 @@ class Trained:
     """A CSV file: the loss of each step, watched norms, and the metrics of each epoch."""
     epochs: int
     steps: int
+    best_epoch: int | None = None
+    """The epoch whose model is saved, if a result is monitored; else it is the last one."""
 
 
 class Interrupted(KeyboardInterrupt):

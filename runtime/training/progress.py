@@ -44,8 +44,8 @@ class EpochLines(Callback):
     def _values(self, learner: Learner) -> list[tuple[str, str]]:
         values: dict[str, Any] = {
             "train loss": learner.mean_loss["train_loss"].compute(),
-            "test loss": learner.results.get("test_loss"),
-            **{name: learner.results.get(name) for name in learner.measures},
+            learner.loss_name.replace("_", " "): learner.results.get(learner.loss_name),
+            **{name: learner.results.get(learner.prefix + name) for name in learner.measures},
         }
         return [(title, f"{float(value):.4f}") for title, value in values.items() if _single(value)]
 

@@ -1,4 +1,4 @@
-"""Optimisers and schedules made from their checked calls."""
+"""Schedules made from their checked calls."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, SequentialLR
+from torch.optim.lr_scheduler import LinearLR, LRScheduler, SequentialLR
 
 from compiler.infer.reasons import reason
 from compiler.training.calls import INFERRED_LENGTHS, Making
@@ -37,27 +36,32 @@ class Schedule:
         return plain
 
 
-def make_optimizer(making: Making, model: nn.Module) -> Optimizer:
-    """Return an optimiser for the parameters that are trained, and for no others.
-
-    Raises:
-        SpecError: a value is out of its range, or the optimiser does not take such parameters.
-    """
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    with _located(making):
-        optimizer: Optimizer = making.target(trained, **making.arguments)
-        return optimizer
-
-
-def make_schedule(making: Making, optimizer: Optimizer, epochs: int | None, steps: int) -> Schedule:
+def make_schedule(
+    making: Making | None, optimizer: Optimizer, epochs: int | None, steps: int, warmup: int | None = None
+) -> Schedule | None:
     """Return a schedule that goes on by epochs if the training is counted in epochs, else by steps.
+
+    In `warmup` steps the rate rises to its own, and what goes on by steps follows.
 
     Raises:
         SpecError: a value is out of its range.
     """
+    if warmup is not None:
+        return Schedule(_warmed_up(making, optimizer, steps, warmup), "step")
+    if making is None:
+        return None
     by_step = epochs is None or _names(making) & PER_STEP
     length = steps if epochs is None or by_step else epochs
     return Schedule(_scheduler(making, optimizer, length), "step" if by_step else "epoch")
+
+
+def _warmed_up(making: Making | None, optimizer: Optimizer, steps: int, warmup: int) -> LRScheduler:
+    rise = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
+    if making is None:
+        return rise
+    rest = _scheduler(making, optimizer, max(1, steps - warmup))
+    with located(making):
+        return SequentialLR(optimizer, [rise, rest], [warmup])
 
 
 def follows_length(making: Making | None) -> bool:
@@ -77,7 +81,7 @@ def _scheduler(making: Making, optimizer: Optimizer, length: int) -> Any:
         if _is_nested(value):
             ends = _lengths(making, len(value), length)
             arguments[name] = [_scheduler(m, optimizer, n) for m, n in zip(value, ends, strict=True)]
-    with _located(making):
+    with located(making):
         return making.target(**arguments, optimizer=optimizer)
 
 
@@ -103,7 +107,8 @@ def _names(making: Making) -> set[str]:
 
 
 @contextmanager
-def _located(making: Making) -> Iterator[None]:
+def located(making: Making) -> Iterator[None]:
+    """Locate what a class of torch says of its arguments."""
     try:
         yield
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:

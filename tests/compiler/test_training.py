@@ -10,7 +10,9 @@ import torch.nn.functional as F
 
 import compiler
 from compiler.training.calls import INFERRED_LENGTHS, metrics, optimizers, schedules
+from compiler.training.monitor import EarlyStopping, Monitor
 from compiler.training.objective import objective_functions, try_objective
+from compiler.training.section import Clipping
 from spec_schema.diagnostics import Diagnostic, SpecError
 
 SPEC = """
@@ -48,8 +50,9 @@ def diagnostics(*changes: tuple[str, str], text: str = SPEC) -> tuple[Diagnostic
 def test_a_good_section_is_read_without_opening_its_data() -> None:
     training = compiler.compile_text(SPEC).training
     assert training is not None
-    assert (training.batch, training.epochs, training.steps, training.clip) == (64, 3, None, 0.5)
-    assert (training.optimizer.name, training.optimizer.arguments) == (
+    assert (training.batch, training.epochs, training.steps) == (64, 3, None)
+    assert training.clip == Clipping("norm", 0.5)
+    assert (training.optimizers[0].name, training.optimizers[0].arguments) == (
         "AdamW",
         {"lr": 1e-3, "weight_decay": 0.01},
     )
@@ -60,6 +63,64 @@ def test_a_good_section_is_read_without_opening_its_data() -> None:
     assert training.watch == ("first.weight", "first.bias", "2.weight")
     assert training.precision == "bf16-mixed"
     assert training.data.fields["image"].array == "images"
+
+
+COURSE = (
+    SPEC.replace("test: 0.2", "test: 0.2, validation: 0.1")
+    + """\
+  monitor: validation_accuracy
+  early_stopping: {patience: 2 * 3, min_delta: 0.01}
+  accumulate: 4
+  ema: 0.99
+  warmup: 100
+"""
+)
+
+
+def test_the_course_of_a_training_is_read() -> None:
+    training = compiler.compile_text(COURSE.replace("clip: 0.5", "clip: {value: 0.5}")).training
+    assert training is not None
+    assert training.monitor == Monitor("validation_accuracy", "max")
+    assert training.early_stopping == EarlyStopping(6, 0.01)
+    assert (training.accumulate, training.ema, training.warmup) == (4, 0.99, 100)
+    assert training.clip == Clipping("value", 0.5)
+    assert training.data.validation == 0.1
+    plain = compiler.compile_text(COURSE.replace("  monitor: validation_accuracy\n", "")).training
+    assert plain is not None
+    assert plain.monitor == Monitor("validation_loss", "min")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "place", "hint"),
+    [
+        (", validation: 0.1", "", "no-validation-split", "monitor", "`validation: 0.1`"),
+        ("validation_accuracy", "accuracy", "unknown-name", "accuracy", "`validation_accuracy`"),
+        ("validation_accuracy", "validation_lose", "unknown-name", "validation_lose", "`validation_loss`"),
+        ("validation_accuracy", "{metric: validation_loss, mode: low}", "bad-argument", "low", None),
+        (
+            "Accuracy(task='multiclass', num_classes=classes)",
+            "CatMetric",
+            "missing-key",
+            "validation_accuracy",
+            "mode: max",
+        ),
+        ("patience: 2 * 3", "patience: 0", "bad-size", "0", None),
+        ("0.01}\n  acc", "-1}\n  acc", "bad-size", "-1", None),
+        ("0.99", "1", "bad-size", "1", None),
+        ("accumulate: 4", "accumulate: 0", "bad-size", "0", None),
+        ("warmup: 100", "warmup: 1.5", "bad-size", "1.5", None),
+        ("clip: 0.5", "clip: {value: -1}", "bad-size", "-1", None),
+        ("clip: 0.5", "clip: {value: 1, norm: 1}", "conflicting-keys", "clip", None),
+        ("validation: 0.1", "validation: 0.8", "bad-size", "validation", None),
+        ("validation: 0.1", "validation: 2", "bad-size", "2", None),
+    ],
+)
+def test_what_is_wrong_in_the_course_is_refused(
+    old: str, new: str, code: str, place: str, hint: str | None
+) -> None:
+    [found] = diagnostics((old, new), text=COURSE)
+    assert (found.code, found.span.text if found.span else None) == (code, place)
+    assert hint is None or hint in (found.help or "")
 
 
 PROGRAM = """|

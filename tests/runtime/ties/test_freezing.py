@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import compiler
 import runtime
 from runtime.classes import root_class
-from runtime.training.schedule import make_optimizer
+from runtime.training.optimizers import make_optimizer
 from tests.runtime.ties.tied_models import artifact, planned, sharing, values
 
 HEAD = """
@@ -132,7 +132,7 @@ def test_an_optimiser_of_a_training_has_no_state_for_it() -> None:
     made = compiler.compile_text(SPEC.replace("Dropout(0.5)", "Dropout(0)") + TRAIN)
     assert made.training is not None
     model = runtime.build(made, device="cpu")
-    optimizer = make_optimizer(made.training.optimizer, model)
+    optimizer = make_optimizer(made.training, model)
     model(images(model)).square().mean().backward()
     optimizer.step()
     names = {id(p): name for name, p in model.named_parameters()}
