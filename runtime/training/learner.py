@@ -70,13 +70,20 @@ class Learner(L.LightningModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         task = self.task
-        return training_batches(task.splits.train, task.training.batch, task.seed, self._epoch)
+        loading, batch = task.training.data.loading, task.training.batch
+        return training_batches(task.splits.train, batch, task.seed, self._epoch, loading, self._pinned())
 
     def val_dataloader(self) -> Any:
-        test = self.task.splits.test
-        return [] if test is None else test_batches(test, self.task.training.batch)
+        test, training = self.task.splits.test, self.task.training
+        if test is None:
+            return []
+        return test_batches(test, training.batch, training.data.loading, self._pinned())
 
     test_dataloader = val_dataloader
+
+    def _pinned(self) -> bool:
+        """Return whether batches are loaded into memory that a GPU copies from."""
+        return bool(self.device.type == "cuda")
 
     def _epoch(self) -> int:
         """Return the epoch under way. A resumed training asks before Lightning has set its `current_epoch`."""
