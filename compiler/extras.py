@@ -63,4 +63,5 @@ def _located(module: str) -> ModuleSpec:
 
 TESTING = Extra("testing", "testing layers", ("hypothesis",))
 TRAIN = Extra("train", "training", ("pytorch_lightning", "torchmetrics"))
-EXTRAS = (TESTING, TRAIN)
+DATA = Extra("data", "reading tables and images", ("pyarrow", "PIL"))
+EXTRAS = (TESTING, TRAIN, DATA)

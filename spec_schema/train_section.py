@@ -7,18 +7,47 @@ from typing import Annotated
 from pydantic import Discriminator, Field, Tag
 
 from spec_schema.reader import Node, Scalar
-from spec_schema.records import ExpressionText, Identifier, Record, SelectorText, Text, short_or_long
+from spec_schema.records import (
+    ExpressionText,
+    Flag,
+    Identifier,
+    Record,
+    SelectorText,
+    Text,
+    short_or_long,
+)
+
+
+class Held(Record):
+    """A split that comes from a place of its own: `{file: test.csv}`."""
+
+    file: Text | None = None
+    folder: Text | None = None
+    text: Text | None = None
+    dataset: Text | None = None
+
+
+HeldNode = Annotated[
+    Annotated[ExpressionText, Tag("@short")] | Annotated[Held, Tag("@long")], Discriminator(short_or_long)
+]
 
 
 class Data(Record):
     """Where batches come from. A key that is not listed is a field of the batch: its value names an array."""
 
     file: Text | None = None
+    folder: Text | None = None
     text: Text | None = None
     dataset: Text | None = None
     context: ExpressionText | None = None
-    test: ExpressionText | None = None
-    validation: ExpressionText | None = None
+    test: HeldNode | None = None
+    validation: HeldNode | None = None
+    stratify: Text | None = None
+    group: Text | None = None
+    workers: ExpressionText | None = None
+    shuffle: Flag | None = None
+    weights: Text | None = None
+    transform: Text | None = None
 
     @classmethod
     def takes(cls, key: str, known: list[str]) -> bool:

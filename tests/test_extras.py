@@ -13,7 +13,11 @@ from compiler.extras import EXTRAS, TESTING, TRAIN, Extra
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PACKAGES = {module: module.replace("_", "-") for extra in EXTRAS for module in extra.modules}
+NAMES = {"PIL": "pillow"}
+"""Packages that are not called as their modules are."""
+PACKAGES = {
+    module: NAMES.get(module, module.replace("_", "-")) for extra in EXTRAS for module in extra.modules
+}
 DIGITS = "specs/digits.yaml"
 
 HIDE = "import sys\nfor name in {names!r}: sys.modules[name] = None\n"

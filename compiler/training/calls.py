@@ -11,6 +11,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
 from compiler.catalogue.binding import bind
@@ -51,6 +52,12 @@ class Making:
     target: Callable[..., Any] = field(repr=False)
     arguments: Mapping[str, Any]
     span: Span
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The arguments that name a file or folder: those that are annotated as a `Path`."""
+        annotations = _annotations(self.target)
+        return tuple(name for name in self.arguments if _is_path(annotations.get(name)))
 
 
 INFERRED_LENGTHS = frozenset({("CosineAnnealingLR", "T_max"), ("OneCycleLR", "total_steps")})
@@ -276,3 +283,7 @@ def _annotations(target: Any) -> dict[str, Any]:
         return typing.get_type_hints(function)
     except (NameError, TypeError, AttributeError):
         return {}
+
+
+def _is_path(annotation: Any) -> bool:
+    return annotation is Path or any(_is_path(part) for part in typing.get_args(annotation))

@@ -66,7 +66,7 @@ def read_objective(
         SpecError: a name means nothing, or an operation has no such argument.
     """
     known = list(fields)
-    problems = [problem for each in sources for problem in _problems(each, known, scope)]
+    problems = [problem for each in sources for problem in name_problems(each, (OUTPUT, *known), scope)]
     if problems:
         raise SpecError(problems)
     used = sorted(_uses(sources, known), key=lambda use: use[1])
@@ -74,11 +74,12 @@ def read_objective(
     return Objective(name, tuple(sources), tuple(reversed(last_first)))
 
 
-def _problems(source: Expression | Program, fields: Sequence[str], scope: Scope) -> list[Diagnostic]:
-    inputs = frozenset({OUTPUT, *fields})
+def name_problems(source: Expression | Program, values: Sequence[str], scope: Scope) -> list[Diagnostic]:
+    """Return what is wrong with the names of a program over some values, and with the calls in it."""
+    inputs = frozenset(values)
     names = ProgramNames(inputs, {}, frozenset(), frozenset(scope.variables), scope)
     found = check_program(source, source.roots, names)
-    found = [_with_fields(problem, fields) for problem in found]
+    found = [_with_values(problem, values) for problem in found]
     found.extend(mode_problems(source, source.roots, names))
     for node in _nodes(source):
         if not found and isinstance(node, ast.Call):
@@ -90,11 +91,11 @@ def _nodes(source: Expression | Program) -> Iterator[ast.AST]:
     return (node for root in source.roots for node in ast.walk(root))
 
 
-def _with_fields(problem: Diagnostic, fields: Sequence[str]) -> Diagnostic:
+def _with_values(problem: Diagnostic, values: Sequence[str]) -> Diagnostic:
     """Return a problem; that of an unknown name gets a note of the names that there are."""
     if problem.code != "unknown-name":
         return problem
-    note = "values here: " + ", ".join(f"`{field}`" for field in (OUTPUT, *fields))
+    note = "values here: " + ", ".join(f"`{value}`" for value in values)
     return Diagnostic(problem.code, problem.message, problem.span, notes=(note,), help=problem.help)
 
 
@@ -160,32 +161,48 @@ def check_scalar(loss: Objective, value: Any) -> None:
 
 def objective_functions(objectives: Sequence[Objective], scope: Scope, context: Context) -> ast.Module:
     """Return a module with a function for each objective; each was tried before, in the same context."""
-    nodes = [node for objective in objectives for source in objective.sources for node in _nodes(source)]
+    return function_module([(each.title, each.sources, each.reads) for each in objectives], scope, context)
+
+
+def function_module(
+    wanted: Sequence[tuple[str, Sequence[Expression | Program], Sequence[str]]],
+    scope: Scope,
+    context: Context,
+) -> ast.Module:
+    """Return a module with a function for each title, what it computes, and its arguments."""
+    nodes = [node for _, sources, _ in wanted for source in sources for node in _nodes(source)]
     calls = [node.func for node in nodes if isinstance(node, ast.Call)]
     names = Globals(called={each.id for each in calls if isinstance(each, ast.Name)} & (CALLED | EINOPS))
     names.reserve(scope.plugins.operations)
-    functions = [_function(objective, names, scope, context) for objective in objectives]
+    functions = [_function(title, sources, reads, names, scope, context) for title, sources, reads in wanted]
     return ast.fix_missing_locations(ast.Module([*names.imports(), *functions], []))
 
 
-def _function(objective: Objective, names: Globals, scope: Scope, context: Context) -> ast.stmt:
-    device = dotted(f"{OUTPUT}.device")
-    programs = [source for source in objective.sources if isinstance(source, Program)]
-    local = {*objective.reads, *(name for program in programs for name in local_names(program.body))}
+def _function(
+    title: str,
+    sources: Sequence[Expression | Program],
+    reads: Sequence[str],
+    names: Globals,
+    scope: Scope,
+    context: Context,
+) -> ast.stmt:
+    device = dotted(f"{OUTPUT}.device") if OUTPUT in reads else None
+    programs = [source for source in sources if isinstance(source, Program)]
+    local = {*reads, *(name for program in programs for name in local_names(program.body))}
     translator = ProgramTranslator(
         names, scope.plugins, scope.variables, {}, local, device, context.call_kinds
     )
     body = [
         statement
         for each in programs
-        for statement in (*translator.start(each.body, objective.reads), *translator.body(each.body))
+        for statement in (*translator.start(each.body, reads), *translator.body(each.body))
     ]
-    arguments = [ast.arg(names.local(each)) for each in objective.reads]
-    values = [translator.translate(each.tree) for each in objective.sources if isinstance(each, Expression)]
+    arguments = [ast.arg(names.local(each)) for each in reads]
+    values = [translator.translate(each.tree) for each in sources if isinstance(each, Expression)]
     if values:
         body.append(ast.Return(values[0] if len(values) == 1 else ast.Tuple(values, ast.Load())))
     signature_ = ast.arguments([], arguments, None, [], [], None, [])
-    node = ast.FunctionDef(objective.title, signature_, body, [], None)
+    node = ast.FunctionDef(title, signature_, body, [], None)
     if "type_params" in ast.FunctionDef._fields:
         node.type_params = []  # type: ignore[attr-defined]
     return node

@@ -73,18 +73,18 @@ def _array(archive: ZipFile, member: ZipInfo) -> Any:
     if member.flag_bits & _ENCRYPTED or member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
         raise ValueError("a member is encrypted, or packed in an unusual way")
     with archive.open(member) as stream:
-        _check_header(stream, member.file_size)
+        check_header(stream, member.file_size)
     with archive.open(member) as stream:
         return npy.read_array(stream, allow_pickle=False, max_header_size=LONGEST_HEADER)
 
 
-def _check_header(stream: IO[bytes], size: int) -> None:
-    """Make sure that an array is what its header says, and takes exactly the bytes of the file."""
+def check_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, Any]:
+    """Return shape, order and dtype of an array, which is what its header says, and takes exactly the file's bytes."""
     version = npy.read_magic(stream)
     if version not in _READERS:
         raise ValueError("a member is of a version that holds no plain array")
     try:
-        shape, _, dtype = _READERS[version](stream, max_header_size=LONGEST_HEADER)
+        shape, fortran, dtype = _READERS[version](stream, max_header_size=LONGEST_HEADER)
     except _NO_HEADER as error:
         raise ValueError("the header of a member is none") from error
     if dtype.hasobject:
@@ -94,3 +94,4 @@ def _check_header(stream: IO[bytes], size: int) -> None:
         or math.prod(shape) * dtype.itemsize != size - stream.tell()
     ):
         raise ValueError("the header of a member does not fit its size")
+    return shape, fortran, dtype

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import ast
-import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
-from zipfile import BadZipFile
-from zlib import error as ZlibError
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.lib.format import MAGIC_PREFIX
 from torch import Tensor
 
 from compiler.artifact import Artifact
 from compiler.resolve.values import free_names
 from compiler.training.section import Training
-from compiler.training.source import NEXT_CHARACTERS, DataSource, unknown_array
-from runtime.training.arrays import TooLargeError, read_arrays
-from runtime.training.items import Batch, Items, Rows, Samples, Windows
-from spec_schema.diagnostics import Label, SpecError, refuse
+from compiler.training.source import NEXT_CHARACTERS, DataSource, Origin
+from runtime.training.items import Batch, Items, Unshuffled, Weighted, Windows, class_weights
+from runtime.training.opened import Opened, Reading
+from runtime.training.places import Named, open_bounded
+from runtime.training.sources import open_origin
+from runtime.training.splitting import by_share, grouped, stratified
+from runtime.training.transforms import Transformed, make_transformation
+from spec_schema.diagnostics import Label, refuse
 from spec_schema.evaluate import evaluate
-from spec_schema.folders import Folders, NoFileError, OutsideError, open_file
+from spec_schema.folders import Folders
 from spec_schema.limits import DEFAULT_LIMITS
-from spec_schema.source import Span
-
-SPLIT_SEED = 0
-"""The split is the same for every training seed, or their results could not be compared."""
-UNREADABLE = (ValueError, OSError, EOFError, BadZipFile, ZlibError, NotImplementedError)
-"""What the readers of zip files and of arrays raise."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +37,11 @@ class Splits:
 
 
 def open_data(
-    artifact: Artifact, training: Training, folders: Folders, limit: int = DEFAULT_LIMITS.data_bytes
+    artifact: Artifact,
+    training: Training,
+    folders: Folders,
+    limit: int = DEFAULT_LIMITS.data_bytes,
+    seed: int = 0,
 ) -> Splits:
     """Return the data of a training, which lie in `folders`. No more than `limit` bytes are read.
 
@@ -52,188 +49,125 @@ def open_data(
         SpecError: a file is not there, elsewhere, too large or broken, lacks an array, or does not fit the model.
     """
     source = training.data
-    reads = _text if source.kind == "text" else _items
-    splits = reads(source, folders, limit)
+    dtypes = {name: tensor.dtype for name, tensor in artifact.inferred.inputs.items()}
+    reading = Reading(source, folders, limit, dtypes)
+    splits = _text(reading) if source.kind == "text" else _rows(reading)
+    splits = _transformed(artifact, source, splits, seed)
     check_inputs(artifact, training, splits.train[splits.train.in_order()[: training.batch]])
     return splits
 
 
-# Files.
+def _transformed(artifact: Artifact, source: DataSource, splits: Splits, seed: int) -> Splits:
+    if source.transform is None:
+        return splits
+    change = make_transformation(artifact, source.transform, splits.train, seed)
+    held = [
+        None if items is None else Transformed(items, change, source.fields, training=False)
+        for items in (splits.test, splits.validation)
+    ]
+    return Splits(Transformed(splits.train, change, source.fields, training=True), *held)
 
 
-def open_source(source: DataSource, folders: Folders, limit: int) -> BinaryIO:
-    """Open the file of a source, an ordinary one of no more than `limit` bytes, or refuse it with the reason."""
-    assert source.path is not None
-    try:
-        file = open_file(folders.find(source.path))
-    except OutsideError:
-        raise _outside(source) from None
-    except FileNotFoundError:
-        note = "the path is relative to the folder of the spec"
-        raise refuse(
-            "data-missing", f"there is no file `{source.path}`", source.span, notes=(note,)
-        ) from None
-    except NoFileError as error:
-        raise refuse(
-            "data-broken", f"`{source.path}` is {error}, and no ordinary file", source.span
-        ) from None
-    except OSError as error:
-        message = f"`{source.path}` cannot be read: {(error.strerror or type(error).__name__).lower()}"
-        raise refuse("data-broken", message, source.span) from None
-    if (size := os.fstat(file.fileno()).st_size) > limit:
-        file.close()
-        raise _too_large(source, f"it takes {size:,} bytes", limit)
-    return file
+# Rows.
 
 
-def _outside(source: DataSource) -> SpecError:
-    return refuse(
-        "data-outside",
-        f"`{source.path}` is outside the spec's own folder",
-        source.span,
-        notes=("a file is where its links lead",),
-        help="move it below the folder, or name its folder with `--data-path`",
-    )
+def _rows(reading: Reading) -> Splits:
+    source = reading.source
+    opened = open_origin(reading, source.origin)
+    held = {"test": source.test, "validation": source.validation}
+    shares = {name: share for name, share in held.items() if isinstance(share, float)}
+    places = _split(opened, source, tuple(shares.values()))
+    apart = {
+        name: _whole(open_origin(reading, place), place)
+        for name, place in held.items()
+        if isinstance(place, Origin)
+    }
+    items = {name: opened.items(part) for name, part in zip(shares, places, strict=False)} | apart
+    train = _ordered(opened, source, places[-1])
+    return Splits(train, items.get("test"), items.get("validation"))
 
 
-def _too_large(source: DataSource, what: str, limit: int) -> SpecError:
-    return refuse(
-        "data-too-large",
-        f"`{source.path}` is larger than {limit:,} bytes",
-        source.span,
-        notes=(what,),
-        help="give `--data-limit` a larger number, if there is memory for it",
-    )
+def _split(opened: Opened, source: DataSource, shares: tuple[float, ...]) -> list[Tensor]:
+    """Return the places of each share, and those of what is trained on."""
+    if not len(opened):
+        raise _empty(source.origin, "the data have 0 items")
+    if source.stratify is not None:
+        places = stratified(opened.values(source.stratify), shares)
+    elif source.group is not None:
+        places = grouped(opened.values(source.group), shares)
+    else:
+        places = by_share(len(opened), shares)
+    if not all(len(part) for part in places):
+        raise _empty(source.origin, "a split of the data would be empty")
+    return places
 
 
-# Arrays and data sets.
+def _whole(opened: Opened, origin: Origin) -> Items:
+    if not len(opened):
+        raise _empty(origin, "the split has 0 items")
+    return opened.items(torch.arange(len(opened)))
 
 
-def _items(source: DataSource, folders: Folders, limit: int) -> Splits:
-    if source.kind == "file":
-        return _rows(source, _read_arrays(source, folders, limit))
-    made = _make_dataset(source)
-    if isinstance(made, Mapping):
-        return _rows(source, made)
-    if not (hasattr(made, "__len__") and hasattr(made, "__getitem__")):
-        raise refuse(
-            "bad-dataset",
-            f"the data set is a {type(made).__name__}",
-            source.span,
-            help="return arrays by name, or an object with `__len__` and `__getitem__`",
-        )
-    return _samples(source, made)
+def _empty(origin: Origin, message: str) -> Exception:
+    return refuse("too-little-data", message, origin.span)
 
 
-def _make_dataset(source: DataSource) -> Any:
-    making = source.making
-    assert making is not None
-    try:
-        return making.target(**making.arguments)
-    except Exception as error:
-        message = f"the data set `{making.name}` failed: {type(error).__name__}: {error}"
-        raise refuse("bad-dataset", message, making.span) from error
-
-
-def _read_arrays(source: DataSource, folders: Folders, limit: int) -> dict[str, Any]:
-    """Return the arrays of an .npz file; those that no field names are None."""
-    with open_source(source, folders, limit) as file:
-        if file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
-            raise refuse("data-broken", f"`{source.path}` holds one array, not arrays by name", source.span)
-        try:
-            return read_arrays(file, {field.array for field in source.fields.values()}, limit)
-        except TooLargeError as error:
-            raise _too_large(source, str(error), limit) from None
-        except UNREADABLE as error:
-            message = f"`{source.path}` is no .npz file of plain arrays: {error}"
-            raise refuse("data-broken", message, source.span) from None
-
-
-def _rows(source: DataSource, found: Mapping[str, Any]) -> Splits:
-    owner = f"`{source.path}`" if source.path else "the data set"
-    arrays: dict[str, Tensor] = {}
-    for name, field in source.fields.items():
-        if field.array not in found:
-            raise SpecError([unknown_array(field.array, field.span, tuple(found), owner)])
-        arrays[name] = _tensor(found[field.array], field.array, field.span)
-    lengths = {name: len(array) for name, array in arrays.items()}
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"`{source.fields[name].array}` {length}" for name, length in lengths.items())
-        raise refuse("data-lengths", "the arrays have different lengths", source.span, notes=(listed,))
-    places = _split(next(iter(lengths.values())), source)
-    return Splits(*(None if each is None else Rows(arrays, each) for each in places))  # type: ignore[arg-type]
-
-
-def _tensor(array: Any, name: str, place: Span) -> Tensor:
-    try:
-        tensor = torch.as_tensor(array)
-    except (TypeError, ValueError, RuntimeError):
-        dtype = getattr(array, "dtype", type(array).__name__)
-        raise refuse("data-broken", f"the array `{name}` is {dtype}, which no tensor holds", place) from None
-    if not tensor.ndim:
-        raise refuse("data-broken", f"the array `{name}` is a single number", place)
-    return tensor
-
-
-def _samples(source: DataSource, dataset: Any) -> Splits:
-    places = _split(len(dataset), source)
-    first = dataset[0]
-    for field in source.fields.values():
-        if not isinstance(first, Mapping) or field.array not in first:
-            known = tuple(map(str, first)) if isinstance(first, Mapping) else ()
-            raise SpecError([unknown_array(field.array, field.span, known, "a sample of the data set")])
-    arrays = {name: field.array for name, field in source.fields.items()}
-    return Splits(*(None if each is None else Samples(dataset, arrays, each) for each in places))  # type: ignore[arg-type]
-
-
-def _split(count: int, source: DataSource) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Return the places of the splits for training, test and validation: a random choice that is always the same."""
-    # RandomState, because NumPy promises that its numbers never change.
-    order = torch.from_numpy(np.random.RandomState(SPLIT_SEED).permutation(count))
-    tested = round(count * (source.test or 0))
-    held_back = tested + round(count * (source.validation or 0))
-    test = None if source.test is None else _not_empty(order[:tested], source)
-    validation = None if source.validation is None else _not_empty(order[tested:held_back], source)
-    return _not_empty(order[held_back:], source), test, validation
-
-
-def _not_empty(places: Tensor, source: DataSource) -> Tensor:
-    if not len(places):
-        raise refuse("too-little-data", "a split of the data would be empty", source.span)
-    return places.sort().values
+def _ordered(opened: Opened, source: DataSource, chosen: Tensor) -> Items:
+    """Return the items that are trained on, in the order in which they are drawn."""
+    items, loading = opened.items(chosen), source.loading
+    if not loading.shuffle:
+        return Unshuffled(items)
+    if loading.weights is None:
+        return items
+    weights = class_weights(opened.values(loading.weights)[chosen.numpy()])
+    if not bool(((weights >= 0) & weights.isfinite()).all()) or not float(weights.sum()) > 0:
+        message = f"`{loading.weights.array}` has weights that are negative, or no numbers, or all 0"
+        raise refuse("bad-weights", message, loading.weights.span)
+    return Weighted(items, weights)
 
 
 # Text.
 
 
-def _text(source: DataSource, folders: Folders, limit: int) -> Splits:
+def _text(reading: Reading) -> Splits:
     """Return windows of a text; its characters are numbered in the order of their code points."""
+    source = reading.source
     assert source.context is not None
-    numbers = _numbered(_read_text(source, folders, limit))
-    tested = round(len(numbers) * (source.test or 0))
-    held_back = tested + round(len(numbers) * (source.validation or 0))
-    end = len(numbers) - tested
+    text = _read_text(reading, source.origin)
+    held = {"test": source.test, "validation": source.validation}
+    apart = {n: _read_text(reading, place) for n, place in held.items() if isinstance(place, Origin)}
+    numbers = _numbered(text)
+    parts: dict[str, Tensor] = {}
+    known = dict(zip(text, numbers.tolist(), strict=True)) if apart else {}
+    for name, share in held.items():
+        if isinstance(share, float):
+            count = round(len(text) * share)
+            numbers, parts[name] = numbers[: len(numbers) - count], numbers[len(numbers) - count :]
+        elif isinstance(share, Origin):
+            parts[name] = _as_known(apart[name], known, share)
+    windows = {name: _windows(part, source) for name, part in {"train": numbers, **parts}.items()}
+    train = windows["train"] if source.loading.shuffle else Unshuffled(windows["train"])
+    return Splits(train, windows.get("test"), windows.get("validation"))
+
+
+def _windows(numbers: Tensor, source: DataSource) -> Windows:
+    assert source.context is not None
     shifts = {name: int(field.array == NEXT_CHARACTERS) for name, field in source.fields.items()}
-    train = numbers[: len(numbers) - held_back]
-    test = None if source.test is None else numbers[end:]
-    validation = None if source.validation is None else numbers[len(numbers) - held_back : end]
-    context = source.context
-    windows = [
-        None if split is None else Windows(split, context, shifts) for split in (train, test, validation)
-    ]
-    if any(each is not None and len(each) < 1 for each in windows):
+    windows = Windows(numbers, source.context, shifts)
+    if len(windows) < 1:
         message = f"a split has fewer than two windows of {source.context} characters"
         raise refuse("too-little-data", message, source.span)
-    return Splits(*windows)  # type: ignore[arg-type]
+    return windows
 
 
-def _read_text(source: DataSource, folders: Folders, limit: int) -> str:
-    with open_source(source, folders, limit) as file:
+def _read_text(reading: Reading, origin: Origin) -> str:
+    assert origin.path is not None
+    named = Named(origin.path, origin.span)
+    with open_bounded(named, reading.folders, reading.limit) as file:
         try:
-            text = file.read(limit).decode("utf-8")  # no more, should it grow
+            text = file.read(reading.limit).decode("utf-8")  # no more, should it grow
         except (UnicodeDecodeError, OSError) as error:
-            message = f"`{source.path}` is no text in UTF-8: {error}"
-            raise refuse("data-broken", message, source.span) from None
+            raise named.broken(f"is no text in UTF-8: {error}") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -243,6 +177,15 @@ def _numbered(text: str) -> Tensor:
     there = np.zeros(sys.maxunicode + 1, dtype=bool)
     there[points] = True
     return torch.from_numpy((np.cumsum(there) - 1)[points])
+
+
+def _as_known(text: str, known: dict[str, int], origin: Origin) -> Tensor:
+    """Return the characters of another text with the numbers that they have in the text that is trained on."""
+    new = next((character for character in text if character not in known), None)
+    if new is not None:
+        message = f"`{origin.path}` has the character {new!r}, which the text that is trained on has not"
+        raise refuse("data-broken", message, origin.span)
+    return torch.tensor([known[character] for character in text], dtype=torch.int64)
 
 
 # What the model takes.

@@ -152,7 +152,8 @@ class Fit:
     def _task(self, model: nn.Module, device: torch.device) -> tuple[Task, int]:
         """Return the task, and the number of batches in an epoch."""
         training = self.training
-        splits = open_data(self.artifact, training, Folders(self.folder, self.data_paths), self.data_limit)
+        folders = Folders(self.folder, self.data_paths)
+        splits = open_data(self.artifact, training, folders, self.data_limit, self.seed)
         batch = splits.train[splits.train.in_order()[: training.batch]]
         context = self._rehearse(model, {name: tensor.to(device) for name, tensor in batch.items()})
         objectives = [training.loss, *(measure.of for measure in training.metrics)]

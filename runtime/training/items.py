@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from compiler.training.source import FieldSource, Loading
 from runtime.random import Draws
+from spec_schema.diagnostics import SpecError, refuse
 
 Batch: TypeAlias = Mapping[str, Tensor]
 
@@ -22,6 +26,9 @@ class Items(Protocol):
 
     def __getitem__(self, indices: Tensor) -> Batch:
         """Return the items at the given places as one batch."""
+
+    def samples(self, indices: Tensor) -> list[Batch]:
+        """Return the items at the given places one by one."""
 
     def in_order(self) -> Tensor:
         """Return the indices of all items."""
@@ -57,20 +64,46 @@ class Rows(_Numbered, Dataset[Batch]):
         rows = self.chosen[indices]
         return {name: array[rows] for name, array in self.arrays.items()}
 
+    def samples(self, indices: Tensor) -> list[Batch]:
+        return taken_apart(self[indices])
 
-class Samples(_Numbered, Dataset[Batch]):
-    """Samples of a plugin's data set, each a mapping; `arrays` names their entries by the field of the batch."""
 
-    def __init__(self, dataset: Any, arrays: Mapping[str, str], chosen: Tensor) -> None:
+class TableRows(_Numbered, Dataset[Batch]):
+    """Rows of a table that is read by rows: `read` gives a batch of some, `order` places of the split to draw next."""
+
+    def __init__(
+        self,
+        read: Callable[[Tensor], Batch],
+        order: Callable[[torch.Generator, Tensor], Tensor],
+        chosen: Tensor,
+    ) -> None:
         super().__init__(chosen)
-        self.dataset, self.arrays = dataset, arrays
+        self.read, self.order = read, order
 
     def __getitem__(self, indices: Tensor) -> Batch:
-        samples = [self.dataset[int(index)] for index in self.chosen[indices]]
-        return {
-            name: default_collate([sample[array] for sample in samples])
-            for name, array in self.arrays.items()
-        }
+        return self.read(self.chosen[indices])
+
+    def samples(self, indices: Tensor) -> list[Batch]:
+        return taken_apart(self[indices])
+
+    def shuffled(self, generator: torch.Generator) -> Tensor:
+        return self.order(generator, self.chosen)
+
+
+class Samples(_Numbered, Dataset[Batch]):
+    """Samples of a map-style data set: `read` gives the fields of one."""
+
+    def __init__(
+        self, read: Callable[[int], Batch], fields: Mapping[str, FieldSource], chosen: Tensor
+    ) -> None:
+        super().__init__(chosen)
+        self.read, self.fields = read, fields
+
+    def __getitem__(self, indices: Tensor) -> Batch:
+        return collated(self.samples(indices), self.fields)
+
+    def samples(self, indices: Tensor) -> list[Batch]:
+        return [self.read(int(index)) for index in self.chosen[indices]]
 
 
 class Windows(Dataset[Batch]):
@@ -90,6 +123,9 @@ class Windows(Dataset[Batch]):
         places = starts[:, None] + torch.arange(self.context)
         return {name: self.numbers[places + shift] for name, shift in self.shifts.items()}
 
+    def samples(self, starts: Tensor) -> list[Batch]:
+        return taken_apart(self[starts])
+
     def in_order(self) -> Tensor:
         return torch.arange(len(self)) * self.context
 
@@ -98,7 +134,103 @@ class Windows(Dataset[Batch]):
         return torch.randperm(len(self), generator=generator) * self.context + offset
 
 
-class EpochOrder(Sampler[Tensor]):
+def taken_apart(batch: Batch) -> list[Batch]:
+    """Return the items of a batch."""
+    rows = zip(*(tensor.unbind() for tensor in batch.values()), strict=True)
+    return [dict(zip(batch, row, strict=True)) for row in rows]
+
+
+def collated(samples: list[Batch], fields: Mapping[str, FieldSource]) -> Batch:
+    """Return a batch of items.
+
+    Raises:
+        SpecError: a field has not the same shape and dtype in all of them.
+    """
+    return {name: _stacked([sample[name] for sample in samples], field) for name, field in fields.items()}
+
+
+def _stacked(values: list[Any], field: FieldSource) -> Tensor:
+    try:
+        stacked = default_collate(values)
+    except (RuntimeError, TypeError) as error:
+        raise _ragged(values, field, error) from None
+    if not isinstance(stacked, Tensor):
+        kind = type(values[0]).__name__
+        raise refuse("data-broken", f"`{field.array}` is a {kind}, which no tensor holds", field.span)
+    return stacked
+
+
+def _ragged(values: list[Any], field: FieldSource, error: Exception) -> SpecError:
+    shapes = list(dict.fromkeys(str(list(v.shape)) for v in values if hasattr(v, "shape")))
+    if len(shapes) < 2:
+        why = " ".join(str(error).split())
+        return refuse("data-broken", f"`{field.array}` of several items is no tensor: {why}", field.span)
+    return refuse(
+        "data-ragged",
+        f"`{field.array}` has the shape {shapes[0]} in one item and {shapes[1]} in another",
+        field.span,
+        help="a `transform` makes them equal, such as `image[:, :32, :32]`",
+    )
+
+
+# The order of an epoch.
+
+
+class _Ordered:
+    """Items in another order than their own."""
+
+    def __init__(self, items: Items) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, indices: Tensor) -> Batch:
+        return self.items[indices]
+
+    def samples(self, indices: Tensor) -> list[Batch]:
+        return self.items.samples(indices)
+
+    def in_order(self) -> Tensor:
+        return self.items.in_order()
+
+
+class Unshuffled(_Ordered, Dataset[Batch]):
+    """Items that stay in their order."""
+
+    def shuffled(self, generator: torch.Generator) -> Tensor:
+        return self.items.in_order()
+
+
+class Weighted(_Ordered, Dataset[Batch]):
+    """Items that are drawn anew each time, as often as their weights say; an epoch has as many as there are."""
+
+    def __init__(self, items: Items, weights: Tensor) -> None:
+        super().__init__(items)
+        self.ends = weights.double().cumsum(0)
+
+    def shuffled(self, generator: torch.Generator) -> Tensor:
+        drawn = torch.rand(len(self), dtype=torch.float64, generator=generator) * self.ends[-1]
+        return torch.searchsorted(self.ends, drawn, right=True).clamp(max=len(self) - 1)
+
+
+class Changing(Protocol):
+    """Items that are others in each epoch."""
+
+    def at(self, epoch: int, indices: Tensor, turns: Tensor) -> Batch:
+        """Return a batch of an epoch. `turns` tell apart those that come several times."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a batch is made of, wherever that is done."""
+
+    epoch: int
+    indices: Tensor
+    turns: Tensor
+
+
+class EpochOrder(Sampler[Drawn]):
     """The batches of an epoch, in an order that the seed and the number of the epoch alone decide."""
 
     def __init__(self, items: Items, batch: int, seed: int, epoch: Callable[[], int]) -> None:
@@ -107,32 +239,99 @@ class EpochOrder(Sampler[Tensor]):
     def __len__(self) -> int:
         return -(-len(self.items) // self.batch)
 
-    def __iter__(self) -> Iterator[Tensor]:
-        generator = Draws(self.seed, f"order of epoch {self.epoch()}").generator()
-        return iter(_cut(self.items.shuffled(generator), self.batch))
+    def __iter__(self) -> Iterator[Drawn]:
+        epoch = self.epoch()
+        generator = Draws(self.seed, f"order of epoch {epoch}").generator()
+        return iter(_cut(self.items.shuffled(generator), self.batch, epoch))
 
 
-def training_batches(items: Items, batch: int, seed: int, epoch: Callable[[], int]) -> DataLoader[Batch]:
+def training_batches(
+    items: Items,
+    batch: int,
+    seed: int,
+    epoch: Callable[[], int],
+    loading: Loading = Loading(),  # noqa: B008 - a frozen value
+    pinned: bool = False,
+) -> DataLoader[Batch]:
     """Return the batches of the current epoch."""
-    return _loader(items, EpochOrder(items, batch, seed, epoch))
+    return _loader(items, EpochOrder(items, batch, seed, epoch), loading, pinned)
 
 
-def test_batches(items: Items, batch: int) -> DataLoader[Batch]:
+def test_batches(items: Items, batch: int, loading: Loading, pinned: bool) -> DataLoader[Batch]:
     """Return the batches of the test split, always in the same order."""
-    return _loader(items, _cut(items.in_order(), batch))
+    return _loader(items, _cut(items.in_order(), batch, 0), loading, pinned)
 
 
-def _cut(order: Tensor, batch: int) -> list[Tensor]:
-    return [order[start : start + batch] for start in range(0, len(order), batch)]
+def _cut(order: Tensor, batch: int, epoch: int) -> list[Drawn]:
+    turns = _turns(order)
+    places = range(0, len(order), batch)
+    return [Drawn(epoch, order[at : at + batch], turns[at : at + batch]) for at in places]
 
 
-def _loader(items: Any, order: Any) -> DataLoader[Batch]:
-    """Return a loader that takes each item of the order as the indices of a batch.
+def _turns(order: Tensor) -> Tensor:
+    """Return for each index how often it came before."""
+    values, by_value = torch.sort(order, stable=True)
+    place = torch.arange(len(order))
+    first = torch.searchsorted(values, values)
+    turns = torch.empty_like(place)
+    turns[by_value] = place - first
+    return turns
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a worker hands over in place of a batch: an exception would lose its places on the way."""
+
+    error: SpecError
+
+
+class _Batches(Dataset[Any]):
+    """Batches by what they are made of."""
+
+    def __init__(self, items: Any) -> None:
+        self.items = items
+
+    def __getitem__(self, drawn: Drawn) -> Batch | Failure:
+        try:
+            if hasattr(self.items, "at"):
+                return dict(self.items.at(drawn.epoch, drawn.indices, drawn.turns))
+            return dict(self.items[drawn.indices])
+        except SpecError as error:
+            return Failure(error)
+
+
+class BatchLoader(DataLoader[Any]):
+    """A loader that raises what its workers met."""
+
+    def __iter__(self) -> Any:
+        for batch in super().__iter__():
+            if isinstance(batch, Failure):
+                raise batch.error
+            yield batch
+
+
+def _loader(items: Any, order: Any, loading: Loading, pinned: bool) -> DataLoader[Batch]:
+    """Return a loader that takes each item of the order as a batch.
 
     A loader draws a number each time that it is iterated. Its own generator keeps that from the layers' numbers,
     which would else differ when a training is resumed.
     """
-    return DataLoader(items, batch_size=None, sampler=order, generator=torch.Generator())
+    return BatchLoader(
+        _Batches(items),
+        batch_size=None,
+        sampler=order,
+        generator=torch.Generator(),
+        num_workers=loading.workers,
+        pin_memory=pinned,
+    )
+
+
+def class_weights(values: np.ndarray[Any, Any]) -> Tensor:
+    """Return weights with which each class is drawn equally often; values that are no whole numbers are weights."""
+    if values.dtype.kind == "f":
+        return torch.from_numpy(values.astype(np.float64))
+    _, kinds, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return torch.from_numpy(1 / counts[kinds])
 
 
 def noise_seed(seed: int, epoch: int) -> int:

@@ -82,7 +82,9 @@ class Learner(L.LightningModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         task = self.task
-        return training_batches(task.splits.train, task.training.batch, task.seed, self.epoch_under_way)
+        loading, batch = task.training.data.loading, task.training.batch
+        epoch = self.epoch_under_way
+        return training_batches(task.splits.train, batch, task.seed, epoch, loading, self._pinned())
 
     def val_dataloader(self) -> Any:
         """Return what is evaluated after each epoch: the validation split, or the test split where there is none."""
@@ -94,7 +96,12 @@ class Learner(L.LightningModule):
         return [] if test is None else self._batches(test)
 
     def _batches(self, items: Items) -> Any:
-        return test_batches(items, self.task.training.batch)
+        training = self.task.training
+        return test_batches(items, training.batch, training.data.loading, self._pinned())
+
+    def _pinned(self) -> bool:
+        """Return whether batches are loaded into memory that a GPU copies from."""
+        return bool(self.device.type == "cuda")
 
     def epoch_under_way(self) -> int:
         """Return the epoch under way. A resumed training asks before Lightning has set its `current_epoch`."""
