@@ -171,7 +171,7 @@ def _steps(node: ast.AST) -> bool:
     match node:
         case ast.BinOp(op=ast.FloorDiv() | ast.Mod()):
             return True
-        case ast.Call(func=ast.Name(id="ceil" | "floor" | "round")):
+        case ast.Call(func=ast.Name(id="ceil" | "floor" | "int" | "make_divisible" | "round")):
             return True
     return _bounds(node)
 

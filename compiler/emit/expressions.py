@@ -11,10 +11,16 @@ from compiler.emit.literals import literal
 from compiler.emit.names import Globals
 from compiler.emit.syntax import dotted, load_name
 from compiler.emit.trees import copy_tree, stored_names
-from spec_schema.evaluate import BINARY, COMPARISONS
+from spec_schema.evaluate import BINARY, COMPARISONS, make_divisible
 
 MATH = {"floor", "ceil", "sqrt", "log"}
-NUMBERS: dict[str, Callable[..., Any]] = {"len": len, "max": max, "min": min, "sum": sum}
+NUMBERS: dict[str, Callable[..., Any]] = {
+    "len": len,
+    "max": max,
+    "min": min,
+    "sum": sum,
+    "make_divisible": make_divisible,
+}
 """Functions that are computed where all that they get is literal."""
 
 

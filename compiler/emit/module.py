@@ -12,6 +12,7 @@ from compiler.emit.keys import write_keys
 from compiler.emit.operations import OperationEmitter
 from compiler.emit.passes.merging import Origin
 from compiler.emit.passes.table import LAST, run_passes
+from compiler.emit.rounding import rounding
 from compiler.emit.rules import rules_key
 from compiler.emit.runs import Run, Runs
 from compiler.infer.infer import Inferred
@@ -36,7 +37,7 @@ def emit_file(file: EmittedFile, until: str = LAST) -> ast.Module:
     """
     code = run_passes(_code(file), _origins(file), until)
     file.names.read(code)
-    body = [*_docstring(file), *file.names.imports(), *code.body]
+    body = [*_docstring(file), *file.names.imports(), *rounding(code), *code.body]
     return ast.fix_missing_locations(ast.Module(body, []))
 
 

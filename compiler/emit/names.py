@@ -18,8 +18,10 @@ from spec_schema.evaluate import FUNCTIONS
 
 ABSTRACT = ("Callable", "Sequence")
 """What is imported from collections.abc, for annotations."""
+MAKE_DIVISIBLE = "make_divisible"
+"""A function of specs that a file has itself."""
 RESERVED = frozenset(
-    {*ABSTRACT, "Self", "torch", "nn", "F", "Tensor", "math", "self", "super", "range", "Any"}
+    {*ABSTRACT, "Self", "torch", "nn", "F", "Tensor", "math", "self", "super", "range", "Any", MAKE_DIVISIBLE}
 )
 CALLED = frozenset(
     {*FUNCTIONS, "enumerate", "hasattr", "len", "list", "next", "range", "str", "super", "tuple", "zip"}

@@ -261,7 +261,7 @@ class Interpreter(Evaluator):
             arguments = [
                 self.items(node, a) if isinstance(a, ModuleReference | Tensor) else a for a in arguments
             ]
-        if tensors_in(arguments) and name in ("int", "float", "round"):
+        if tensors_in(arguments) and name in ("int", "float", "round", "make_divisible"):
             raise refuse(
                 "data-to-number",
                 f"`{name}` would make a number of a tensor's data",

@@ -7,6 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def make_divisible(value: float, divisor: int) -> int:
+    """Round to a multiple of the divisor, and down by 10 % at most."""
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
 class ConvNorm(nn.Sequential):
     def __init__(
         self,
@@ -154,9 +160,7 @@ class EfficientNet(nn.Module):
         classes: int = 1000,
     ) -> None:
         super().__init__()
-        exact = [wider * c for c in channels]
-        near = [max(8, math.floor(c / 8 + 0.5) * 8) for c in exact]
-        widths = [n if n >= 0.9 * c else n + 8 for n, c in zip(near, exact, strict=True)]
+        widths = [make_divisible(wider * c, 8) for c in channels]
         copies = [math.ceil(deeper * depth) for depth in depths]
         self.classes = classes
         self.features = nn.Sequential(

@@ -20,7 +20,7 @@ def _listed(text: str) -> tuple[str, ...]:
 
 NUMBERS = _listed(r"""
     -1 | 0 | 1 | 2 | 3 | 7 | 0.5 | -0.0 | 1e308 | 1e-308 | 10**9 | 2**31 | 2**63 | -2**63 | 10**30 | True |
-    None | n | i | len(y) | y.shape[0] | y.ndim | 1 // 0 | 2 ** 0.5 | max(1, 2) | int(0.5)
+    None | n | i | len(y) | y.shape[0] | y.ndim | 1 // 0 | 2 ** 0.5 | max(1, 2) | int(0.5) | make_divisible(n, 8)
 """)
 ARGUMENTS = NUMBERS + _listed(r"""
     'same' | 'reflect' | '' | 'a b -> (a b)' | 'float32' | 'mean' | 'cuda' | '\x00' | 'é' * 99 | [] | [1, 2] |
@@ -39,7 +39,7 @@ EXPRESSIONS = _listed(r"""
     max(y, N) | max([N, 2]) | sum([y]) | sum(y) | [y] * N | range(N) | N | 't' * N | [i, N] | None |
     float(y) | int(y[0]) | y.item() | bool(y) | dropout(y) | relu(y) | y if N else N |
     y if y.sum() > N else y | y and N | [y for i in range(N)] | [i for i in y] | zip(y, y) | enumerate(y) |
-    y.shape | y.device | y.dtype | zeros(*y.shape) | x | training
+    y.shape | y.device | y.dtype | zeros(*y.shape) | x | training | make_divisible(y, N) | make_divisible(N, N)
 """)
 CONDITIONS = _listed(r"""
     y.sum() > N | y.shape[0] < N | N | y | not y | y is None | len(y) < N | y.ndim == N | 1 < y.sum() < N |

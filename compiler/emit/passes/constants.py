@@ -12,7 +12,7 @@ from compiler.emit.passes.functions import functions
 Kind = Literal["int", "float", "number"]
 """What is known of a value: an `int`, a `float`, or one of both. A tensor, a text and a `bool` are none of these."""
 ANNOTATIONS: Mapping[str, Kind] = {"int": "int", "float": "number"}  # an int may be given for a float
-WHOLE_CALLS = frozenset({"len", "math.floor", "math.ceil"})
+WHOLE_CALLS = frozenset({"len", "math.floor", "math.ceil", "make_divisible"})
 
 
 def fold_constants(tree: ast.Module) -> ast.Module:

@@ -102,7 +102,10 @@ def number(draw: Draw, scope: Scope) -> str:
     one = atom(draw, scope)
     if not rarely(draw, 4):
         return one
-    forms = ("{a} + 1", "2 * {a}", "max({a}, 2)", "({a} if {c} else 3)", "({a} + 1) // 2", "min([{a}, 4])")
+    forms = (
+        *("{a} + 1", "2 * {a}", "max({a}, 2)", "({a} if {c} else 3)", "({a} + 1) // 2", "min([{a}, 4])"),
+        *("make_divisible(1.5 * {a}, 2)", "int({a} * 1.5)", "[n + i for i, n in enumerate([{a}])][-1]"),
+    )
     return str(pick(draw, *forms)).format(a=one, c=condition(draw, scope))
 
 
