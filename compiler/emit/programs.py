@@ -19,6 +19,8 @@ from compiler.infer.call_kinds import CallOf
 from compiler.resolve.programs import MODE, NAMESPACES
 from spec_schema.evaluate import FUNCTIONS
 
+GETTERS = {"part": "get_submodule", "parameter": "get_parameter", "buffer": "get_buffer"}
+
 
 class ProgramTranslator(Translator):
     """Translates the statements of a program. `members` are the names that live on `self`."""
@@ -101,6 +103,17 @@ class ProgramTranslator(Translator):
         if name in FACTORIES and "device" not in given and self.device is not None:
             keywords.append(ast.keyword("device", self.device))
         return ast.Call(self._operation(name), arguments, keywords)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        """Return what a layer inside a layer has, by the methods of torch that say of which kind it is."""
+        getter = GETTERS.get(self.call_kinds.get(id(node), "layer"))
+        if getter is None:
+            made: ast.expr = super().generic_visit(node)  # type: ignore[assignment]
+            return made
+        path, value = node.attr, node.value
+        while isinstance(value, ast.Attribute) and self.call_kinds.get(id(value)) == "part":
+            path, value = f"{value.attr}.{path}", value.value
+        return ast.Call(ast.Attribute(self.visit(value), getter, ast.Load()), [ast.Constant(path)], [])
 
     def _operation_name(self, node: ast.Call) -> str | None:
         """Return the name of an operation or builtin, or None for a layer or a method. No value can be called."""

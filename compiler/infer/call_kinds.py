@@ -8,8 +8,12 @@ from typing import Literal
 from spec_schema.diagnostics import refuse
 from spec_schema.grammar import Source
 
-CallOf = Literal["number", "operation", "stacking", "layer", "block"]
-"""A function of numbers, an operation, one of einops over a list of tensors, a layer, or a layer that is a block."""
+CallOf = Literal["number", "operation", "stacking", "layer", "block", "part", "parameter", "buffer"]
+"""A function of numbers, an operation, one of einops over a list of tensors, a layer, or a layer that is a block.
+
+An attribute is a layer inside a layer, a parameter or a buffer of it.
+"""
+MemberOf = Literal["part", "parameter", "buffer"]
 
 _CALLED: dict[CallOf, str] = {
     "number": "a function of numbers",
@@ -17,14 +21,17 @@ _CALLED: dict[CallOf, str] = {
     "stacking": "an operation on a list of tensors",
     "layer": "a layer",
     "block": "a layer",
+    "part": "a layer",
+    "parameter": "a parameter",
+    "buffer": "a buffer",
 }
 
 
 class CallKinds(dict[int, CallOf]):
     """What each `ast` node that calls was a call of, by its identity."""
 
-    def note(self, source: Source, node: ast.Call, kind: CallOf) -> None:
-        """Note what a call is one of. A layer that is a block in one run is one in all.
+    def note(self, source: Source, node: ast.Call | ast.Attribute, kind: CallOf) -> None:
+        """Note what a call or an attribute is one of. A layer that is a block in one run is one in all.
 
         Raises:
             SpecError: it was one of something else before.
@@ -32,10 +39,11 @@ class CallKinds(dict[int, CallOf]):
         before = self.setdefault(id(node), kind)
         either = of_either(before, kind)
         if either is None:
-            called = ast.unparse(node.func)
+            written = node.func if isinstance(node, ast.Call) else node
+            called = ast.unparse(written)
             message = f"`{called}` is {_CALLED[kind]} here, and {_CALLED[before]} where this runs otherwise"
-            help = "write one call for each of them, with names that differ"
-            raise refuse("not-callable", message, source.span(node.func), help=help)
+            help = "write one for each of them, with names that differ"
+            raise refuse("not-callable", message, source.span(written), help=help)
         self[id(node)] = either
 
 
