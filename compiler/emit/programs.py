@@ -24,6 +24,13 @@ from compiler.resolve.updates import Updates, is_update
 from spec_schema.evaluate import FUNCTIONS
 from spec_schema.names import unused
 
+GETTERS = {
+    "part": "get_submodule",
+    "parameter": "get_parameter",
+    "buffer": "get_buffer",
+    "state_inside": "get_buffer",
+}
+
 
 class ProgramTranslator(Translator):
     """Translates the statements of a program. `members` are the names that live on `self`."""
@@ -126,6 +133,17 @@ class ProgramTranslator(Translator):
         inside = [load_name(self.extending), load_name("self")] if self.inside_comprehension else []
         return inherited("forward", *inside)
 
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        """Return what a layer inside a layer has, by the methods of torch that say of which kind it is."""
+        getter = GETTERS.get(self.call_kinds.get(id(node), "layer"))
+        if getter is None:
+            made: ast.expr = super().generic_visit(node)  # type: ignore[assignment]
+            return made
+        path, value = node.attr, node.value
+        while isinstance(value, ast.Attribute) and self.call_kinds.get(id(value)) == "part":
+            path, value = f"{value.attr}.{path}", value.value
+        return ast.Call(ast.Attribute(self.visit(value), getter, ast.Load()), [ast.Constant(path)], [])
+
     def _operation_name(self, node: ast.Call) -> str | None:
         """Return the name of an operation or builtin, or None for a layer or a method. No value can be called."""
         function = node.func
@@ -171,7 +189,7 @@ class ProgramTranslator(Translator):
         return self.updates.names if self.updates is not None else frozenset()
 
     def _is_state(self, node: ast.expr) -> bool:
-        return self.call_kinds.get(id(node)) == "state"
+        return self.call_kinds.get(id(node)) in ("state", "state_inside")
 
     def visit_Assign(self, node: ast.Assign) -> ast.stmt | list[ast.stmt]:
         names = stored_names(*node.targets) & self.updated

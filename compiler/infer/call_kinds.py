@@ -8,10 +8,12 @@ from typing import Literal
 from spec_schema.diagnostics import refuse
 from spec_schema.grammar import Source
 
-CallOf = Literal["number", "operation", "stacking", "layer", "block", "state"]
+MemberOf = Literal["part", "parameter", "buffer", "state_inside"]
+CallOf = Literal["number", "operation", "stacking", "layer", "block", "state"] | MemberOf
 """A function of numbers, an operation, one of einops over a list of tensors, a layer, or a layer that is a block.
 
-`state` is no call, but a read of a buffer that a program updates, whose value has to stay as it is.
+An attribute is a layer inside a layer, a parameter or a buffer of it. `state` is no call, but a read of a buffer
+that a program updates, whose value has to stay as it is; `state_inside` that of a layer inside a layer.
 """
 
 _CALLED: dict[CallOf, str] = {
@@ -21,6 +23,10 @@ _CALLED: dict[CallOf, str] = {
     "layer": "a layer",
     "block": "a layer",
     "state": "a buffer",
+    "part": "a layer",
+    "parameter": "a parameter",
+    "buffer": "a buffer",
+    "state_inside": "a buffer",
 }
 
 
@@ -31,8 +37,8 @@ class CallKinds(dict[int, CallOf]):
         """Note that the value of a node is that of a buffer which may get another one, or a part of it."""
         self[id(node)] = "state"
 
-    def note(self, source: Source, node: ast.Call, kind: CallOf) -> None:
-        """Note what a call is one of. A layer that is a block in one run is one in all.
+    def note(self, source: Source, node: ast.Call | ast.Attribute, kind: CallOf) -> None:
+        """Note what a call or an attribute is one of. A layer that is a block in one run is one in all.
 
         Raises:
             SpecError: it was one of something else before.
@@ -40,10 +46,11 @@ class CallKinds(dict[int, CallOf]):
         before = self.setdefault(id(node), kind)
         either = of_either(before, kind)
         if either is None:
-            called = ast.unparse(node.func)
+            written = node.func if isinstance(node, ast.Call) else node
+            called = ast.unparse(written)
             message = f"`{called}` is {_CALLED[kind]} here, and {_CALLED[before]} where this runs otherwise"
-            help = "write one call for each of them, with names that differ"
-            raise refuse("not-callable", message, source.span(node.func), help=help)
+            help = "write one for each of them, with names that differ"
+            raise refuse("not-callable", message, source.span(written), help=help)
         self[id(node)] = either
 
 

@@ -41,7 +41,7 @@ from compiler.program import (
 )
 from spec_schema.budget import Budget
 from spec_schema.clock import check_time
-from spec_schema.diagnostics import Label, refuse
+from spec_schema.diagnostics import Label, SpecError, refuse
 from spec_schema.grammar import Expression, Program
 from spec_schema.source import Span
 
@@ -162,6 +162,7 @@ class Engine(Context):
             freeze(dict(after.arguments)),
             tuple(after.children.values()),
             after.used,
+            after.called,
             freeze(dict(after.tensors)),
             freeze_or_id(after.inputs),
         )
@@ -172,12 +173,26 @@ class Engine(Context):
         assert isinstance(found[0], BlockState)
         return found[0]
 
-    def with_children(self, state: BlockState, children: Mapping[str, State]) -> BlockState:
-        """Return a state whose items were called one by one."""
-        if all(children[name] is child for name, child in state.children.items()):
+    def with_children(self, state: BlockState, reached: Mapping[str, State]) -> BlockState:
+        """Return a state of which some layers were reached one by one."""
+        children, used = {**state.children, **reached}, state.used.union(reached)
+        if used == state.used and all(children[name] is each for name, each in state.children.items()):
             return state
-        after = replace(state, children=dict(children), used=frozenset(children), called=True)
-        return self._canonical(state, after)
+        return self._canonical(state, replace(state, children=children, used=used))
+
+    def with_tensors(self, state: BlockState, path: str, place: Span) -> BlockState:
+        """Return the state of a block with its own tensors, which may be read before a call."""
+        body = state.definition.body
+        if state.tensors or not isinstance(body, ModuleBody) or not body.tensors:
+            return state
+        try:
+            return replace(state, tensors=self.own_tensors.shape(state, {}))
+        except SpecError as error:
+            sizes = [entry.type.span for entry in body.tensors.values() if entry.type is not None]
+            labels = tuple(Label(size, "its size") for size in sizes[:1])
+            message = f"`{path}` has no shape before its first call"
+            help = "call it first, or let the size follow from an argument of the block"
+            raise refuse("not-yet-shaped", message, place, labels=labels, help=help) from error
 
     def _run_body(
         self, state: BlockState, bound: Mapping[str, Any], cells: dict[str, ModuleReference], place: Span

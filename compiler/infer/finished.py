@@ -52,11 +52,12 @@ class _Finisher:
                 ]
                 same = all(a is b for a, b in zip(states, state.states, strict=True))
                 return state if same else Chain(state.node, state.names, tuple(states))
-            case BlockState(called=False) if state.children or _has_tensors(state):
-                self._refuse(path, place, "call every copy, or make fewer of them")
+            case BlockState(called=False, used=used, tensors=tensors) if not (used or tensors):
+                if state.children or _has_tensors(state):
+                    self._refuse(path, place, "call every copy, or make fewer of them")
                 return state
             case BlockState():
-                return self._block(state, path)
+                return self._block(self.engine.with_tensors(state, path, place), path)
         return state
 
     def _block(self, state: BlockState, path: str) -> BlockState:

@@ -193,9 +193,7 @@ class Interpreter(Evaluator):
     def attribute(self, node: ast.Attribute) -> Any:
         value = self.value(node.value)
         if isinstance(value, ModuleReference):
-            if node.attr in updated_in(value.state):
-                self.engine.call_kinds.note_state(node)
-            return value.member(node.attr, self.source.span(node))
+            return self._member(node, value)
         if isinstance(value, Tensor) and node.attr in ATTRIBUTES:
             result = getattr(value, node.attr)
             return tuple(result) if node.attr == "shape" else result
@@ -208,6 +206,18 @@ class Interpreter(Evaluator):
             help=f"did you mean `{near}`?" if near else None,
         )
 
+    def _member(self, node: ast.Attribute, owner: ModuleReference) -> Tensor | ModuleReference:
+        """Return what a layer has. A tensor of a layer of this block is an attribute of an attribute of its class."""
+        found = owner.member(node.attr, self.source.span(node))
+        direct = isinstance(node.value, ast.Name) and node.value.id in self.cells
+        changes = node.attr in updated_in(owner.state)
+        if not (direct and isinstance(found, Tensor)):
+            kind = "state_inside" if changes else owner.kind_of(node.attr)
+            self.engine.call_kinds.note(self.source, node, kind)
+        elif changes:
+            self.engine.call_kinds.note_state(node)
+        return found
+
     def call(self, node: ast.Call) -> Any:
         function = node.func
         if isinstance(function, ast.Attribute):
@@ -216,7 +226,7 @@ class Interpreter(Evaluator):
                 return self._operation(node, dotted)
             owner = self.value(function.value)
             if isinstance(owner, ModuleReference):
-                return self._layer(node, owner.member(function.attr, self.source.span(function)))
+                return self._layer(node, self._member(function, owner))
             arguments, keywords = self._arguments(node)
             return call_method(self, node, function.attr, owner, arguments, keywords)
         if isinstance(function, ast.Name) and not self._is_bound(function.id):

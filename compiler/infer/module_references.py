@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from compiler.infer.call_kinds import MemberOf
 from compiler.infer.call_stack import CallStack
-from compiler.infer.states import BlockState, Chain, Leaf, State
-from compiler.program import BASE_CALL, ResidualBody, SequenceBody
-from spec_schema.diagnostics import refuse
+from compiler.infer.states import BlockState, Chain, Leaf, State, item_place, part_named
+from compiler.program import BASE_CALL, Definition, ModuleBody, ResidualBody, SequenceBody
+from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
+
+SHOWN_NAMES = 20
 
 
 class Running(Protocol):
@@ -31,31 +34,44 @@ class Running(Protocol):
 
     def place_of(self, state: State) -> Span | None: ...
 
-    def with_children(self, state: BlockState, children: Mapping[str, State]) -> BlockState: ...
+    def with_children(self, state: BlockState, reached: Mapping[str, State]) -> BlockState: ...
+
+    def with_tensors(self, state: BlockState, path: str, place: Span) -> BlockState: ...
 
 
 class ModuleReference:
     """Holds the state of one layer during a run; each call replaces it by the state after the call."""
 
-    def __init__(self, engine: Running, name: str, state: State, row: ModuleReference | None = None) -> None:
+    def __init__(
+        self,
+        engine: Running,
+        name: str,
+        state: State,
+        owner: ModuleReference | None = None,
+        of_row: bool = False,
+    ) -> None:
         self.engine = engine
         self.name = name
         self.state = state
-        self.row = row
-        """The list or repeat that it is an item of."""
-        self._parts: list[ModuleReference] | None = None
+        self.owner = owner
+        """The layer that it is taken from."""
+        self.of_row = of_row
+        """Whether that is a list or repeat, of which it is an item."""
+        self._inside: dict[str, ModuleReference] = {}
 
     @property
     def path(self) -> str:
-        """Its name, behind those of the lists that it is taken from: `h.0`."""
-        return self.name if self.row is None else f"{self.row.path}.{self.name}"
+        """Its name, behind those of the layers that it is taken from: `h.0`."""
+        return self.name if self.owner is None else f"{self.owner.path}.{self.name}"
 
     @property
     def written(self) -> str:
         """How a program reaches it: `h[0]`."""
-        if self.row is None:
+        if self.owner is None:
             return self.name
-        return f"{self.row.written}[{(self.row._parts or [self]).index(self)}]"
+        if not self.of_row:
+            return f"{self.owner.written}.{self.name}"
+        return f"{self.owner.written}[{item_place(self.owner.state, self.name)}]"
 
     def described(self) -> str:
         """Return the layer as a person would name it."""
@@ -65,17 +81,19 @@ class ModuleReference:
         return f"the layer {self.described()}"
 
     def _step(self) -> str:
-        """Return its name in the trail: with those of its lists, where these are not on the trail themselves."""
+        """Return its name in the trail: with those of its owners, where these are not on the trail themselves."""
         frames = self.engine.trail.frames
-        inside = self.row is None or (frames and frames[-1].state is self.row.state)
+        inside = self.owner is None or (frames and frames[-1].state is self.owner.state)
         return self.name if inside else self.path
 
     def call(self, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span, where: str) -> Any:
         """Call the layer; return its output."""
-        with self.engine.trail.inside(self._step(), self.state, place):
-            if isinstance(self.state, Chain):
+        before = self.freeze()
+        with self.engine.trail.inside(self._step(), before, place):
+            if isinstance(before, Chain):
                 return self._call_chain(inputs, keywords, place)
-            self.state, output = self.engine.step(self.state, inputs, keywords, place, where)
+            state, output = self.engine.step(before, inputs, keywords, place, where)
+            self._renew(state)
             return output
 
     def _call_chain(self, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span) -> Any:
@@ -86,7 +104,7 @@ class ModuleReference:
                 place,
                 help=f"call its items: `for layer in {self.written}: x = layer(x, ...)`",
             )
-        key = self.engine.key(self.state, inputs, {}) if self._parts is None else None
+        key = self.engine.key(self.state, inputs, {})
         if key is None or key not in self.engine.steps:
             value = inputs[0]
             for part in self.parts(place):
@@ -94,15 +112,26 @@ class ModuleReference:
             if key is None:
                 return value
             self.engine.steps[key] = self.freeze(), value
-        self.state, value = self.engine.steps[key]
-        self._parts = None
+        state, value = self.engine.steps[key]
+        self._renew(state)
         return value
+
+    def _renew(self, state: State) -> None:
+        """Go on from another state, with all that was taken from the layer."""
+        self.state = state
+        for name, inside in self._inside.items():
+            found = part_named(state, name)
+            assert found is not None
+            inside._renew(found)
 
     def parts(self, place: Span) -> list[ModuleReference]:
         """Return the items of a sequence or repeat."""
-        if self._parts is None:
-            self._parts = [type(self)(self.engine, name, state, self) for name, state in self._items(place)]
-        return self._parts
+        return [self._part(name, state, of_row=True) for name, state in self._items(place)]
+
+    def _part(self, name: str, state: State, of_row: bool) -> ModuleReference:
+        if name not in self._inside:
+            self._inside[name] = type(self)(self.engine, name, state, self, of_row)
+        return self._inside[name]
 
     def _items(self, place: Span) -> list[tuple[str, State]]:
         state = self.state
@@ -132,17 +161,40 @@ class ModuleReference:
             ) from None
 
     def member(self, name: str, place: Span) -> Tensor | ModuleReference:
-        """Return a parameter, a buffer or a child of the layer."""
-        if isinstance(self.state, Leaf):
-            return self._tensor_of_leaf(self.state, name, place)
-        if isinstance(self.state, BlockState) and name in self.state.tensors:
-            return self.state.tensors[name]
-        raise refuse(
+        """Return a parameter, a buffer or a layer of the layer."""
+        state = self.state
+        if isinstance(state, Leaf):
+            return self._tensor_of_leaf(state, name, place)
+        child = part_named(state, name)
+        if child is not None:
+            return self._part(name, child, of_row=False)
+        if isinstance(state, BlockState):
+            self.state = state = self.engine.with_tensors(state, self.path, place)
+            if name in state.tensors:
+                return state.tensors[name]
+        raise self._no_member(name, place)
+
+    def _no_member(self, name: str, place: Span) -> SpecError:
+        state = self.state
+        inside = [*state.children, *state.tensors] if isinstance(state, BlockState) else []
+        inside += state.names if isinstance(state, Chain) else []
+        near = did_you_mean(name, inside)
+        return refuse(
             "unknown-attribute",
-            f"`{self.path}` has no parameter `{name}` that can be reached",
+            f"`{self.path}` has no layer, parameter or buffer `{name}`",
             place,
-            notes=("a program reaches the parameters and buffers of the layers of its own block",),
+            notes=() if near else (f"it has {', '.join(inside[:SHOWN_NAMES]) or 'none'}",),
+            help=f"did you mean `{near}`?" if near else None,
         )
+
+    def kind_of(self, name: str) -> MemberOf:
+        """Return what a member of the layer is."""
+        match self.state:
+            case Leaf(module=nn.Module() as module):
+                return "parameter" if name in dict(module.named_parameters()) else "buffer"
+            case BlockState(definition=Definition(body=ModuleBody(tensors=tensors))) if name in tensors:
+                return tensors[name].kind
+        return "part"
 
     def _tensor_of_leaf(self, state: Leaf, name: str, place: Span) -> Tensor:
         state = state if state.module is not None else self._shaped(state, place)
@@ -175,15 +227,16 @@ class ModuleReference:
 
     def freeze(self) -> State:
         """Return the state after all calls."""
-        if self._parts is None:
-            return self.state
-        states = [part.freeze() for part in self._parts]
-        if isinstance(self.state, Chain):
-            same = all(a is b for a, b in zip(states, self.state.states, strict=True))
-            return self.state if same else Chain(self.state.node, self.state.names, tuple(states))
-        assert isinstance(self.state, BlockState)
-        children = dict(zip(self.state.children, states, strict=True))
-        return self.engine.with_children(self.state, children)
+        after = {name: inside.freeze() for name, inside in self._inside.items()}
+        state = self.state
+        if isinstance(state, BlockState) and after:
+            self.state = self.engine.with_children(state, after)
+        elif isinstance(state, Chain) and any(
+            each is not part_named(state, name) for name, each in after.items()
+        ):
+            states = dict(zip(state.names, state.states, strict=True)) | after
+            self.state = Chain(state.node, state.names, tuple(states.values()))
+        return self.state
 
 
 class BaseReference(ModuleReference):

@@ -40,7 +40,7 @@ class ClassGroup:
     def device_source(self) -> str | None:
         """The input, or else the tensor of the block, whose device new tensors of its program get."""
         for entry in self.definition.inputs:
-            if all(isinstance(state.inputs.get(entry.name), Tensor) for state in self.states):
+            if all(isinstance(state.inputs.get(entry.name), Tensor) for state in self.states if state.called):
                 return entry.name
         body = self.definition.body
         return next(iter(body.tensors), None) if isinstance(body, ModuleBody) else None

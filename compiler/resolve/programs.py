@@ -11,6 +11,7 @@ from compiler.catalogue.layers import layer_names
 from compiler.catalogue.operation_table import CONSTANTS, METHODS
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.program import Scope
+from compiler.resolve.layers_in_programs import names_of_layers, root_of
 from compiler.resolve.values import PARAMETRISATIONS, changes_a_layer, is_type
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, Label
@@ -75,7 +76,8 @@ def check_program(program: Source, body: Iterable[ast.AST], names: ProgramNames)
         for n in ast.walk(root)
         if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and n not in updates
     }
-    checker = _Checker(program, names, frozenset(stored), list(_hiding(program, stored, names)))
+    layers = names_of_layers(roots, names.layers)
+    checker = _Checker(program, names, frozenset(stored), layers, list(_hiding(program, stored, names)))
     for root in roots:
         check_time(partial(program.span, root))
         checker.visit(root)
@@ -124,6 +126,8 @@ class _Checker:
     program: Source
     names: ProgramNames
     local: frozenset[str]
+    layers: frozenset[str]
+    """The names that are layers, or may be."""
     problems: list[Diagnostic] = field(default_factory=list)
 
     def visit(self, node: ast.AST) -> None:
@@ -181,11 +185,26 @@ class _Checker:
                 )
         elif self._foreign(function):
             self.problems.append(self._foreign_prefix(function))
-        elif isinstance(owner, ast.Name) and owner.id in self.names.layers:
-            return  # a child's own layer, which the interpreter looks up
+        elif self._may_be_layer(owner, attr):
+            self._inside_of_layer(owner)
         else:
             self._method_of_tensor(node, function)
             self.visit(owner)
+
+    def _may_be_layer(self, owner: ast.AST, attr: str) -> bool:
+        """Return whether an expression may be a layer of the block, or one in it: inference looks up what it has."""
+        if isinstance(owner, ast.Name) and owner.id in self.names.layers:
+            return True
+        if attr in _HINTS or attr.endswith("_") or attr in METHODS or attr in ATTRIBUTES:
+            return False
+        return root_of(owner) in self.layers
+
+    def _inside_of_layer(self, node: ast.AST) -> None:
+        """Look up the indices on the way to a layer."""
+        while isinstance(node, ast.Attribute | ast.Subscript):
+            if isinstance(node, ast.Subscript):
+                self.visit(node.slice)
+            node = node.value
 
     def _method_of_tensor(self, node: ast.Call, function: ast.Attribute) -> None:
         attr = function.attr
@@ -201,7 +220,10 @@ class _Checker:
             self.problems.append(self._foreign_prefix(node))
             return
         owner, attr = node.value, node.attr
-        if self._namespace(owner) or (isinstance(owner, ast.Name) and owner.id in self.names.layers):
+        if self._namespace(owner):
+            return
+        if self._may_be_layer(owner, attr):
+            self._inside_of_layer(owner)
             return
         if attr not in ATTRIBUTES and attr not in METHODS:
             known = [*sorted(ATTRIBUTES), *METHODS]

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from tests.hostile.mutators import mutant
+from tests.hostile.nesting import OF_NESTING
 from tests.hostile.originals import Changed, Original, document, written
 from tests.hostile.places import at, places
 from tests.properties.names import critical
@@ -140,7 +141,7 @@ def fill(draw: Random, parent: Any, key: Any) -> None:
         parent[key] = value
 
 
-OF_MEANINGS: tuple[Callable[[Random, Any, Any], None], ...] = (rename_all, compute, misuse, fill)
+OF_MEANINGS: tuple[Callable[[Random, Any, Any], None], ...] = (rename_all, compute, misuse, fill, *OF_NESTING)
 
 
 def other_meaning(original: Original, number: int) -> tuple[str, Changed]:

@@ -21,12 +21,18 @@ class ForwardEmitter:
 
     def __init__(self, translation: ClassTranslation) -> None:
         self.translation, self.values = translation, translation.values
-        self.definition, self.states = self.values.definition, self.values.states
+        self.definition = self.values.definition
+        self.states = [state for state in self.values.states if state.called]
         self.moves = translation.class_moves()
         self.combiner = Combiner(translation, self.moves)
 
     def emit(self) -> ast.FunctionDef | None:
-        """Return the method, None if it would do what the class inherits."""
+        """Return the method, None if it would do what the class inherits, or if nothing calls it.
+
+        Of a block that nothing calls, another one calls the layers inside.
+        """
+        if not self.states:
+            return None
         local = self.translation.local
         start = self.moves.inputs([(entry.name, local(entry.name)) for entry in self.definition.inputs])
         statements = self._statements(bool(start))

@@ -21,12 +21,21 @@ def choose_containers(tree: ast.Module) -> ast.Module:
     harmless = one_by_one | {id(node.value) for node in attributes if node.attr in OF_EVERY_MODULE}
     reads = [node for node in attributes if isinstance(node.ctx, ast.Load)]
     elsewhere = {node.attr for node in reads if not is_own(node) and id(node) not in harmless}
+    elsewhere |= {name for node in nodes for name in _reached(node)}
     for cls in tree.body:
         if isinstance(cls, ast.ClassDef) and _calls_by_name(cls):
             uses = [n for n in ast.walk(cls) if is_own(n) and isinstance(n.ctx, ast.Load)]
             whole = elsewhere | {node.attr for node in uses if id(node) not in harmless}
             _convert(cls, {node.attr for node in uses if id(node) in one_by_one} - whole)
     return tree
+
+
+def _reached(node: ast.AST) -> list[str]:
+    """Return the names on the way of a `get_submodule`."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="get_submodule"), args=[ast.Constant(value=str(path))]):
+            return path.split(".")
+    return []
 
 
 def _calls_by_name(cls: ast.ClassDef) -> bool:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from compiler.emit.trees import names_in
+from compiler.emit.trees import is_own, names_in
 
 Form = tuple[object, ...]
 
@@ -113,12 +113,29 @@ def _merge_alike(tree: ast.Module, group: Sequence[_Made]) -> bool:
     if name is None or constructor is None or constructor.name != "__init__" or not _only_called(tree, group):
         return False
     places = [group[0].types[at] for at, column in enumerate(columns) if column == types]
+    if _reads_inside(group[0].node, places):
+        return False
     _give(constructor, name, places)
     for made, text in zip(group, types, strict=True):
         for call in _calls(tree, made.node.name):
             call.keywords.insert(0, ast.keyword(name, ast.parse(text, mode="eval").body))
     _replace(tree, {made.node.name: group[0].node.name for made in group[1:]})
     return True
+
+
+def _reads_inside(cls: ast.ClassDef, places: Sequence[ast.expr]) -> bool:
+    """Return whether a class reads attributes of the layers that it makes in some places."""
+    nodes = list(ast.walk(cls))
+    made = {
+        target.attr
+        for node in nodes
+        if isinstance(node, ast.Assign)
+        and any(each is place for each in ast.walk(node.value) for place in places)
+        for target in node.targets
+        if is_own(target)
+    }
+    owners = (node.value for node in nodes if isinstance(node, ast.Attribute))
+    return any(is_own(owner) and owner.attr in made for owner in owners)
 
 
 def _argument(group: Sequence[_Made], types: Sequence[str]) -> str | None:

@@ -13,6 +13,7 @@ from compiler.emit.passes.defaults import drop_defaults
 from compiler.emit.passes.discarded import drop_discarded
 from compiler.emit.passes.filled import fill_in_place
 from compiler.emit.passes.lists import annotate_lists
+from compiler.emit.passes.members import name_members
 from compiler.emit.passes.merging import Origin, merge_classes
 from compiler.emit.passes.reshapes import write_reshapes
 from compiler.emit.passes.returns import name_results
@@ -57,6 +58,7 @@ PASSES = (
     Pass("constants", _over(fold_constants), "constants folded: `x` for `1 * x`"),
     Pass("defaults", _over(drop_defaults), "no arguments that say what a layer does anyway: `groups=1`"),
     Pass("filled", _over(fill_in_place), "lists of named layers filled where they stand, by no other name"),
+    Pass("members", _over(name_members), "attributes for layers inside of layers whose class is known"),
     Pass("containers", _over(choose_containers), "`nn.ModuleList` where a program takes layers one by one"),
     Pass("attributes", _over(annotate_buffers), "annotations of buffers that methods read"),
     Pass("lists", _over(annotate_lists), "annotations of lists that programs begin with nothing in them"),
