@@ -118,11 +118,13 @@ def _execute(recipe: ModuleSource) -> ModuleType:
 
 
 def _leave_values_out(tree: ast.Module) -> None:
-    """Take out of the constructors the call that ends them: a built model gets its first values from the plan."""
+    """Take out of the constructors the call that gives first values: a built model gets these from the plan."""
     for cls in (node for node in tree.body if isinstance(node, ast.ClassDef)):
         methods = {node.name: node for node in cls.body if isinstance(node, ast.FunctionDef)}
         if RESET in methods:
-            assert ast.unparse(methods["__init__"].body.pop()) == f"self.{RESET}()"
+            body = methods["__init__"].body
+            (call,) = [each for each in body if ast.unparse(each) == f"self.{RESET}()"]
+            body.remove(call)
 
 
 def _wraps(tree: ast.Module) -> list[ast.stmt]:

@@ -18,6 +18,7 @@ from compiler.rules.initialisation import check_initialisation
 from compiler.rules.plan import Initialisation, PlanRow
 from runtime.cost import Cost
 from runtime.memory import MEMORY_SHARE, available_memory
+from runtime.parametrized import is_made
 from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import Span
 
@@ -54,7 +55,7 @@ def check_work(artifact: Artifact, rows: Iterable[PlanRow], allow_large: bool) -
     if allow_large:
         return
     estimate = _Estimate(artifact)
-    found = [work for work in map(estimate.work, rows) if work.steps]
+    found = [work for work in map(estimate.work, _drawn(rows)) if work.steps]
     if not found:
         return
     total, most = sum(work.steps for work in found), max(found, key=lambda work: work.steps)
@@ -69,6 +70,12 @@ def check_work(artifact: Artifact, rows: Iterable[PlanRow], allow_large: bool) -
             largest.place,
             help=GIVEN,
         )
+
+
+def _drawn(rows: Iterable[PlanRow]) -> list[PlanRow]:
+    """Return the rows whose values are drawn: a parametrised parameter is, and what stands for it is made of that."""
+    made = [row.stands_for.plain if row.stands_for and is_made(row) else row for row in rows]
+    return list({id(row): row for row in made}.values())
 
 
 def _too_much_work(total: int, most: Work) -> SpecError:
