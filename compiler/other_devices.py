@@ -31,7 +31,7 @@ def place(artifact: Artifact, devices: Mapping[str, str]) -> Artifact:
     rules = _read(devices)
     root = artifact.inferred.root
     plan, used = artifact.plan, set[object]()
-    groups = [row.names for row in plan.rows]
+    groups = [row.names for row in plan.plain.rows]
     found = sites(plan.table, [*root.definition.rules.placement, *rules], groups, used.add)
     scope = RuleScope((), root.definition.rules, root)
     problems = [unused_rule(rule, scope, plan.table) for rule in rules if rule not in used and plan.rows]
@@ -59,7 +59,7 @@ def _read(devices: Mapping[str, str]) -> list[PlacementRule]:
 
 def with_sites(artifact: Artifact, found: Sites) -> Artifact:
     """Return the model with each tensor where `found` says; its source moves values accordingly."""
-    rows = tuple(_placed(row, found[row.name]) for row in artifact.plan.rows)
+    rows = tuple(_placed(row, found[row.in_table[0]]) for row in artifact.plan.rows)
     plan = replace(artifact.plan, rows=rows)
     if len(devices_of(artifact.plan)) < 2 and len(devices_of(plan)) < 2:
         return replace(artifact, plan=plan)
@@ -83,7 +83,7 @@ def fill_auto(artifact: Artifact, assigned: Mapping[str, str]) -> Artifact:
     """Return the model with `auto` being, for each tensor by its name, the device in `assigned`."""
     found = {
         name: Site(assigned.get(name, row.device) if row.device == AUTO else row.device, _decisions(row))
-        for name, row in artifact.plan.by_name.items()
+        for name, row in artifact.plan.plain.by_name.items()
     }
     return with_sites(artifact, found)
 
@@ -92,8 +92,9 @@ def on_devices(artifact: Artifact, devices: Mapping[str, str]) -> Artifact:
     """Return the model with each tensor on the device that `devices` gives for its canonical name."""
     if all(devices[row.name] == row.device for row in artifact.plan.rows):
         return artifact
-    rows = artifact.plan.by_name.items()
-    return with_sites(artifact, {name: Site(devices[row.name], _decisions(row)) for name, row in rows})
+    rows = artifact.plan.rows
+    sites = {name: Site(devices[row.name], _decisions(row)) for row in rows for name in row.in_table}
+    return with_sites(artifact, sites)
 
 
 def _decisions(row: PlanRow) -> list[Decision]:

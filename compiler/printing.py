@@ -257,12 +257,13 @@ def print_plan(plan: Plan) -> str:
 def _plan_row(row: PlanRow) -> tuple[str, ...]:
     kind = row.kind if row.kind == "buffer" or row.trainable else "frozen"
     tensor = f"{str(row.dtype).removeprefix('torch.')}{list(row.shape)}"
+    made = row.stands_for.plain.initialisation if row.stands_for else row.initialisation
     decided = next((d.where() for d in row.decisions if d.section in ("init", "value") and d.won), "")
     return (
         row.name,
         kind,
         tensor,
         row.device,
-        row.initialisation.text if row.initialisation else "",
+        made.text if made else "",
         decided,
     )

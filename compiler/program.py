@@ -274,7 +274,20 @@ class PlacementRule:
     condition: Expression | None = None
 
 
-Rule = TypeVar("Rule", InitRule, ShareGroup, SelectorRule, PlacementRule)
+@dataclass(frozen=True, eq=False)
+class ParametrizeRule:
+    """A parametrisation of torch, such as `spectral_norm(n_power_iterations=2)`, for parameters of layers."""
+
+    selector: Selector
+    value: Expression
+    span: Span
+    conditional: bool = False
+    condition: Expression | None = None
+
+
+Rule = TypeVar("Rule", InitRule, ShareGroup, SelectorRule, PlacementRule, ParametrizeRule)
+Selecting = InitRule | SelectorRule | PlacementRule | ParametrizeRule
+"""A rule with one selector."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,23 +298,25 @@ class Rules:
     share: tuple[ShareGroup, ...] = ()
     freeze: tuple[SelectorRule, ...] = ()
     placement: tuple[PlacementRule, ...] = ()
+    parametrize: tuple[ParametrizeRule, ...] = ()
 
-    def indexed(self) -> list[InitRule | SelectorRule | PlacementRule]:
+    def indexed(self) -> list[Selecting]:
         """Return what has a selector with an index, those of share groups among it."""
         sharing = [selector for group in self.share for selector in group.selectors]
-        every: list[InitRule | SelectorRule | PlacementRule] = [
+        every: list[Selecting] = [
             *self.init,
             *sharing,
             *self.freeze,
             *self.placement,
+            *self.parametrize,
         ]
         return [rule for rule in every if rule.selector.indices]
 
     @property
     def conditions(self) -> dict[Expression, None]:
         """The conditions that some of them stand under."""
-        every: list[InitRule | ShareGroup | SelectorRule | PlacementRule]
-        every = [*self.init, *self.share, *self.freeze, *self.placement]
+        every: list[Selecting | ShareGroup]
+        every = [*self.init, *self.share, *self.freeze, *self.placement, *self.parametrize]
         return dict.fromkeys(rule.condition for rule in every if rule.condition is not None)
 
     def holding(self, values: Mapping[str, object]) -> Rules:
@@ -317,7 +332,13 @@ class Rules:
         def kept(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
             return tuple(rule for rule in rules if rule.condition is None or holds[rule.condition])
 
-        return Rules(kept(self.init), kept(self.share), kept(self.freeze), kept(self.placement))
+        return Rules(
+            kept(self.init),
+            kept(self.share),
+            kept(self.freeze),
+            kept(self.placement),
+            kept(self.parametrize),
+        )
 
     def decided(self, values: Mapping[str, object]) -> Rules:
         """Return those that hold, as rules that hold whatever else has these names.
@@ -330,7 +351,13 @@ class Rules:
             return tuple(replace(rule, condition=None) if rule.condition else rule for rule in rules)
 
         held = self.holding(values)
-        return Rules(free(held.init), free(held.share), free(held.freeze), free(held.placement))
+        return Rules(
+            free(held.init),
+            free(held.share),
+            free(held.freeze),
+            free(held.placement),
+            free(held.parametrize),
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -118,12 +118,15 @@ def _execute(recipe: ModuleSource) -> ModuleType:
 
 
 def _leave_values_out(tree: ast.Module) -> None:
-    """Take out of the constructors the call that ends them: a built model gets its first values from the plan."""
+    """Take out of the constructors the call that gives first values: a built model gets these from the plan."""
     for cls in (node for node in tree.body if isinstance(node, ast.ClassDef)):
         methods = {node.name: node for node in cls.body if isinstance(node, ast.FunctionDef)}
-        body = methods["__init__"].body if RESET in methods else []
-        if body and ast.unparse(body[-1]) == f"self.{RESET}()":  # else that of an extended layer calls it
-            body.pop()
+        if RESET not in methods:
+            continue
+        body = methods["__init__"].body
+        calls = [each for each in body if ast.unparse(each) == f"self.{RESET}()"]
+        for each in calls:  # none where the constructor of an extended layer calls it
+            body.remove(each)
 
 
 def _wraps(tree: ast.Module) -> list[ast.stmt]:

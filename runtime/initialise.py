@@ -7,6 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,10 +18,11 @@ from compiler.infer.block_parameters import float_dtype
 from compiler.infer.states import BlockState, Leaf
 from compiler.rules.checkpoint_call import Surgery
 from compiler.rules.initialisation import InitEvaluator
-from compiler.rules.plan import Initialisation, PlanRow
+from compiler.rules.plan import Initialisation, Parametrized, PlanRow
 from runtime.checkpoint_mapping.loading import CheckpointValues
 from runtime.constructor_values import ConstructorValues, seeded
 from runtime.initializers import INITIALIZERS, TRANSFORMATIONS, mixture, one_thread
+from runtime.parametrized import is_made, stored_tensors
 from runtime.random import Draws
 from runtime.work import check_work
 from spec_schema.diagnostics import refuse
@@ -68,6 +70,8 @@ class FirstValues:
     pool: Executor | None = None
     own: ConstructorValues = field(init=False)
     checkpoints: CheckpointValues = field(init=False)
+    made: tuple[object, str, Mapping[str, Tensor]] = (None, "", MappingProxyType({}))
+    """The parametrised parameter whose tensors were made last, and these."""
 
     def __post_init__(self) -> None:
         self.own = ConstructorValues(self.seed)
@@ -83,7 +87,16 @@ class FirstValues:
         with _sealed(_exact(row)):
             return self._values(row).contiguous()
 
+    def _stored(self, row: PlanRow, found: Parametrized) -> Tensor:
+        """Return a tensor that a layer stores for a parametrised parameter; those of one parameter are made at once."""
+        if self.made[0] is not found.by or self.made[1] != found.plain.name:
+            value = self._values(found.plain)
+            self.made = found.by, found.plain.name, stored_tensors(found, value, self.seed)
+        return self.made[2][".".join(step.name for step in found.stored.path)].to(row.dtype, copy=True)
+
     def _values(self, row: PlanRow) -> Tensor:
+        if row.stands_for is not None and is_made(row):
+            return self._stored(row, row.stands_for)
         owner, entry = row.source.owner, row.source.entry
         if row.copied is not None:
             return self(self.artifact.plan.by_name[row.copied.name]).to(row.dtype)

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -179,7 +180,11 @@ def _node(module: nn.Module, path: str, counts: Mapping[str, Count], calls: Mapp
 
 def _type_name(module: nn.Module) -> str:
     """Return the name that selectors have for the type of a layer: each list of layers is a `Sequential`."""
-    return "Sequential" if type(module) is nn.ModuleList else type(module).__name__
+    return (
+        "Sequential"
+        if type(module) is nn.ModuleList
+        else parametrize.type_before_parametrizations(module).__name__
+    )
 
 
 def _is_open(module: nn.Module) -> bool:

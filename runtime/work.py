@@ -21,6 +21,7 @@ from compiler.rules.plan import Initialisation, PlanRow
 from runtime.checkpoint_mapping.loading import CheckpointValues
 from runtime.cost import Cost
 from runtime.memory import MEMORY_SHARE, available_memory
+from runtime.parametrized import is_made
 from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import Span
 
@@ -64,7 +65,7 @@ def check_work(
     if allow_large:
         return
     estimate = _Estimate(artifact, checkpoints)
-    found = [work for work in map(estimate.work, rows) if work.steps]
+    found = [work for work in map(estimate.work, _drawn(rows)) if work.steps]
     if not found:
         return
     total, most = sum(work.steps for work in found), max(found, key=lambda work: work.steps)
@@ -79,6 +80,12 @@ def check_work(
             largest.place,
             help=GIVEN,
         )
+
+
+def _drawn(rows: Iterable[PlanRow]) -> list[PlanRow]:
+    """Return the rows whose values are drawn: a parametrised parameter is, and what stands for it is made of that."""
+    made = [row.stands_for.plain if row.stands_for and is_made(row) else row for row in rows]
+    return list({id(row): row for row in made}.values())
 
 
 def _too_much_work(total: int, most: Work) -> SpecError:

@@ -23,7 +23,7 @@ from spec_schema.records import (
     Text,
     short_or_long,
 )
-from spec_schema.rule_sections import PlacementItem, RuleBearer
+from spec_schema.rule_sections import ParametrizeItem, PlacementItem, RuleBearer
 from spec_schema.train_section import Train
 
 
@@ -94,4 +94,5 @@ class Document(RuleBearer):
     blocks: dict[str, BlockBody] = Field(default_factory=dict)
     model: BlockBody | None = None
     placement: list[PlacementItem] = Field(default_factory=list)
+    parametrize: list[ParametrizeItem] = Field(default_factory=list)
     train: Train | None = None

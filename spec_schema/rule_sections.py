@@ -101,6 +101,22 @@ PlacementItem = Annotated[
 ]
 
 
+ParametrizeRule = dict[str, ExpressionText]
+"""One `selector: parametrisation`."""
+
+
+class ConditionalParametrize(Conditional):
+    """`{if: expr, then: [{selector: parametrisation}]}`."""
+
+    then: list[ParametrizeRule]
+
+
+ParametrizeItem = Annotated[
+    Annotated[ParametrizeRule, Tag("@short")] | Annotated[ConditionalParametrize, Tag(CONDITIONAL)],
+    Discriminator(rule_kind),
+]
+
+
 class ConditionalGroup(Conditional):
     """`{if: expr, then: [selector, selector]}`: those who share, or what is frozen, where the condition holds."""
 

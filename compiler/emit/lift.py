@@ -94,7 +94,7 @@ class Lifter:
             SpecError: the model cannot be inferred at other values of them, or not be written.
             UnliftableError: it is another one there.
         """
-        runs = [Run(self.inferred, self.plan), *self._others(names), *self._shorter(names)]
+        runs = [Run(self.inferred, self.plan.plain), *self._others(names), *self._shorter(names)]
         computed = Runs(runs, names).computed
         presets = (
             {name: v for name, v in self.presets.items() if set(v) <= {*names, *computed}} if names else {}
@@ -166,7 +166,7 @@ class Lifter:
         if key not in self.runs:
             other = with_variables(self.program, values)
             inferred = infer_again(other, self.inferred.limits, self.inferred.dtype)
-            self.runs[key] = Run(inferred, apply_rules(inferred, inferred.limits), scale)
+            self.runs[key] = Run(inferred, apply_rules(inferred, inferred.limits).plain, scale)
         return self.runs[key]
 
 

@@ -24,7 +24,7 @@ from spec_schema.diagnostics import SpecError, refuse
 
 def emit_tree(inferred: Inferred, plan: Plan, moves: Transfers) -> tuple[ast.Module, str]:
     """Return the tree of the emitted file, and the name of its root class."""
-    file = EmittedFile(Runs([Run(inferred, plan)]), moves)
+    file = EmittedFile(Runs([Run(inferred, plan.plain)]), moves)
     return emit_file(file), file.root.name
 
 

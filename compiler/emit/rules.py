@@ -85,13 +85,18 @@ def _within(steps: tuple[Step, ...], found: Container[tuple[Step, ...]]) -> bool
 
 
 def rules_key(plan: Plan) -> Hashable:
-    """Return a key of what the rules of a model tie and freeze: plans of one key have the same statements."""
+    """Return a key of what rules tie, freeze and parametrise: plans of one key have the same statements."""
     ties = tuple(
         (definition, tuple(map(repr, map(_places, found))))
         for definition, found in ties_by_block(plan).items()
     )
-    frozen = tuple(tuple(step.name for step in path) for path in frozen_paths(plan))
-    return ties, frozen, plan.frozen_modules
+    frozen = tuple(map(_names, frozen_paths(plan)))
+    stored = tuple((_names(each.plain.steps), each.by.key) for each in plan.parametrized)
+    return ties, frozen, plan.frozen_modules, stored
+
+
+def _names(steps: Sequence[Step]) -> tuple[str, ...]:
+    return tuple(step.name for step in steps)
 
 
 def _places(tie: Tie) -> tuple[list[str], list[str]]:

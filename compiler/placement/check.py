@@ -55,7 +55,7 @@ def find_transfers(inferred: Inferred, plan: Plan) -> Transfers:
     Raises:
         SpecError: an operation would get operands on two devices.
     """
-    groups = class_groups(inferred.root)
+    groups, plan = class_groups(inferred.root), plan.plain
     devices = {row.device for row in plan.rows} or {AUTO}
     if devices == {CPU} or (len(devices) < 2 and not any(map(_makes_on_the_cpu, groups.values()))):
         return Transfers()

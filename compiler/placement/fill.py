@@ -88,7 +88,7 @@ def _atoms(plan: Plan) -> list[Atom]:
     """Return the atoms in the order of the program. One that shares a tensor with an earlier one is part of it."""
     atoms: dict[Path, Atom] = {}
     for row in plan.table.tensors:
-        planned = plan.by_name[row.name]
+        planned = plan.plain.by_name[row.name]
         if planned.device != AUTO:
             continue
         earlier = next((a for n in planned.names for a in atoms.values() if n in a.names), None)

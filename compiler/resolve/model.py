@@ -52,6 +52,7 @@ def _rules(block: Definition, document: Document, scope: Scope, problems: list[D
         (*block.rules.share, *own.share),
         (*block.rules.freeze, *own.freeze),
         own.placement,
+        own.parametrize,
     )
 
 

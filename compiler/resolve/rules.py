@@ -8,8 +8,9 @@ from functools import partial
 from typing import TypeVar
 
 from compiler.devices import device_problem
-from compiler.program import InitRule, PlacementRule, Rules, Scope, SelectorRule, ShareGroup
+from compiler.program import InitRule, ParametrizeRule, PlacementRule, Rules, Scope, SelectorRule, ShareGroup
 from compiler.resolve.checkpoint_form import read_long_form
+from compiler.resolve.parametrize import check_arguments, parametrize_rule
 from compiler.resolve.values import check_names, free_names
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.document import Document
@@ -28,7 +29,7 @@ from spec_schema.suggest import did_you_mean
 from spec_schema.tensors import DTYPES, FLOATS
 
 T = TypeVar("T")
-R = TypeVar("R", InitRule, SelectorRule, PlacementRule)
+R = TypeVar("R", InitRule, SelectorRule, PlacementRule, ParametrizeRule)
 
 
 def read_rules(
@@ -45,7 +46,8 @@ def read_rules(
     init = [read.rule(each, partial(_init, *pair)) for each in read.items("init") for pair in each.pairs()]
     share = [read.group(*pair) for pair in _entries(bearer, "share")]
     freeze = [read.rule(each, partial(_selector, each.node)) for each in read.items("freeze")]
-    rules = Rules(_found(init), _found(share), _found(freeze), _found(_placements(bearer, read)))
+    placement, stored = _placements(bearer, read), _parametrizations(bearer, read)
+    rules = Rules(_found(init), _found(share), _found(freeze), _found(placement), _found(stored))
     for rule in rules.indexed():
         for index in rule.selector.indices:
             problems.extend(check_names(tuple(index.expressions), known, scope))
@@ -64,6 +66,16 @@ def _placements(bearer: RuleBearer, read: _Reader) -> list[PlacementRule | None]
         read.rule(each, partial(_placement, key, entry))
         for (each, key), entry in zip(pairs, entries, strict=True)
     ]
+
+
+def _parametrizations(bearer: RuleBearer, read: _Reader) -> list[ParametrizeRule | None]:
+    if not isinstance(bearer, Document):
+        return []
+    pairs = [(each, *pair) for each in read.items("parametrize") for pair in each.pairs()]
+    rules = [read.rule(each, partial(parametrize_rule, key, value)) for each, key, value in pairs]
+    for rule in _found(rules):
+        read.problems.extend(check_arguments(rule, read.names, read.scope))
+    return rules
 
 
 def _found(values: Iterable[T | None]) -> tuple[T, ...]:

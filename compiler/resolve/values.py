@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from compiler.catalogue.layers import layer_names
 from compiler.catalogue.operation_table import CONSTANTS
+from compiler.catalogue.parametrization_table import PARAMETRIZATION_ARGUMENTS
 from compiler.program import Argument, Scope, ValueTree
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, refuse
@@ -172,7 +173,12 @@ def unknown_type(name: str, expression: Expression, node: ast.AST, scope: Scope)
 
 def changes_a_layer(name: str, place: Span) -> Diagnostic:
     """Return the diagnostic for a parametrisation of torch where a layer or an operation is expected."""
-    help = f"write a layer that applies `{name}` in its constructor, in a plugin, and name that layer here"
+    known = name in PARAMETRIZATION_ARGUMENTS
+    help = (
+        f"a rule says which weights: `parametrize: [{{Linear.weight: {name}}}]`"
+        if known
+        else f"write a layer that applies `{name}` in its constructor, in a plugin, and name that layer here"
+    )
     return Diagnostic("unknown-operation", f"`{name}` changes a layer, and is none", place, help=help)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from compiler.infer.infer import Inferred
 from compiler.infer.states import BlockState, Leaf
-from compiler.program import InitRule, PlacementRule, SelectorRule, ShareGroup
+from compiler.program import InitRule, PlacementRule, Rules, Selecting, SelectorRule, ShareGroup
 from compiler.rules.agreement import differing_names, disagreements, frozen_in_part
 from compiler.rules.copied import Copying, Wish, copied_name, copies
 from compiler.rules.defaults import default_rules
@@ -19,9 +19,11 @@ from compiler.rules.initialisation import draws, reads_checkpoint
 from compiler.rules.items import bind_all
 from compiler.rules.layer_values import scope_names
 from compiler.rules.padding import padding
+from compiler.rules.parametrize import Parametrizer
 from compiler.rules.placement import Sites, site_problems, sites
 from compiler.rules.plan import Decision, Initialisation, Plan, PlanRow, Tie, meta
 from compiler.rules.share import Group, resolve_shares
+from compiler.rules.stored import stored_rows
 from compiler.rules.table import ModuleRow, RuleScope, Table, TensorRow, expand
 from compiler.rules.unused import unused_rule
 from spec_schema.clock import check_time, stage
@@ -73,14 +75,23 @@ class RuleApplier:
         placed = self._placement(groups)
         dtypes = dtype_rules(self.inferred.root, self.table)
         self.problems.extend(dtype_problems(self.table, dtypes))
-        rows = [self._row(group, frozen, placed, dtypes) for group in groups]
-        rows = self.copying.resolved(rows)
+        parametrized = Parametrizer(self.table, self._root(), self.problems, self.used.add).find(groups)
+        plain = [self._row(group, frozen, placed, dtypes) for group in groups]
+        plain = self.copying.resolved(plain)
         self._check_losers()
         self._report_unused(scopes)
         kept = self._frozen_statistics()
         if self.problems:
             raise SpecError(self.problems)
-        return Plan(tuple(rows), tuple(ties), kept, self.table)
+        rows = tuple(stored_rows(plain, parametrized))
+        stored = {row.stands_for.plain.name: row.stands_for for row in rows if row.stands_for}
+        return Plan(rows, tuple(ties), kept, self.table, tuple(stored.values()))
+
+    def _root(self) -> RuleScope:
+        """Return the scope of the model, which holds the rules of the spec."""
+        root = self.inferred.root
+        none = RuleScope((), Rules(), root)
+        return next((scope for scope in self.table.scopes if not scope.steps), none)
 
     # One row.
 
@@ -326,10 +337,11 @@ class RuleApplier:
     def _report_unused(self, scopes: Sequence[RuleScope]) -> None:
         seen: set[object] = set()
         for scope in scopes:
-            rules: list[InitRule | SelectorRule | PlacementRule] = [
+            rules: list[Selecting] = [
                 *scope.rules.init,
                 *scope.rules.freeze,
                 *scope.rules.placement,
+                *scope.rules.parametrize,
             ]
             for rule in rules:
                 if rule not in self.used and rule not in seen and not _is_everything(rule):
@@ -338,7 +350,7 @@ class RuleApplier:
                     self.problems.append(unused_rule(rule, scope, self.table))
 
 
-def _is_everything(rule: InitRule | SelectorRule | PlacementRule) -> bool:
+def _is_everything(rule: Selecting) -> bool:
     """Return whether a rule is a placement of the whole model, which may be one without parameters."""
     return isinstance(rule, PlacementRule) and rule.selector.anchored and not rule.selector.components
 

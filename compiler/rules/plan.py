@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from compiler.rules.items import bind
+from compiler.rules.parametrization import Parametrization, Stored
 from compiler.rules.table import Table, TensorRow
 from spec_schema.grammar import Expression
 from spec_schema.selectors import Selector, Step
@@ -85,10 +86,17 @@ class PlanRow:
     """Rows that stand for padding: they are zero at first, whatever the initialisation draws."""
     copied: Copied | None = None
     """Where the first values come from, if they are those of another tensor."""
+    stands_for: Parametrized | None = None
+    """The parameter that it is stored for, None for one that is stored as it is."""
 
     @property
     def name(self) -> str:
         return self.names[0]
+
+    @property
+    def in_table(self) -> tuple[str, ...]:
+        """Its names in the table, which knows parameters as the layers compute with them."""
+        return self.stands_for.plain.names if self.stands_for is not None else self.names
 
     @property
     def elements(self) -> int:
@@ -99,6 +107,15 @@ class PlanRow:
     def bytes(self) -> int:
         """The size in bytes."""
         return self.elements * self.dtype.itemsize
+
+
+@dataclass(frozen=True, eq=False)
+class Parametrized:
+    """A parameter that a layer stores as other tensors. `plain` is what it would be without."""
+
+    plain: PlanRow
+    by: Parametrization
+    stored: Stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +137,8 @@ class Plan:
     frozen_modules: tuple[str, ...]
     """Modules that freezing keeps in evaluation mode, since they have running statistics."""
     table: Table = field(repr=False)
+    parametrized: tuple[Parametrized, ...] = ()
+    """The parameters that are stored otherwise, each once."""
 
     @cached_property
     def by_name(self) -> Mapping[str, PlanRow]:
@@ -138,7 +157,26 @@ class Plan:
         """
         selector = bind(selector, self.table.values, self.table)
         paths = {row.name: row.steps for row in self.table.tensors}
-        return [row for row in self.rows if any(selector.matches(paths[name]) for name in row.names)]
+
+        def selects(row: PlanRow) -> bool:
+            stored = row.stands_for is not None and selector.matches(row.steps)
+            return stored or any(selector.matches(paths[name]) for name in row.in_table)
+
+        return [row for row in self.rows if selects(row)]
+
+    @cached_property
+    def plain(self) -> Plan:
+        """The plan as it is before any parameter is stored otherwise: of what the table has."""
+        if not any(row.stands_for for row in self.rows):
+            return self
+        rows: dict[str, PlanRow] = {}
+        for row in self.rows:
+            if row.stands_for is None:
+                rows[row.name] = row
+            else:
+                made = replace(row.stands_for.plain, device=row.device, decisions=row.decisions)
+                rows.setdefault(made.name, made)
+        return replace(self, rows=tuple(rows.values()))
 
 
 def meta(tensor: Tensor) -> tuple[tuple[int, ...], torch.dtype]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from compiler.infer.build import Builder
 from compiler.infer.calls import TORCH_ERRORS
@@ -144,6 +144,7 @@ class Provenance:
         if isinstance(row.owner, BlockState):
             return tuple(Size(size, tuple(_of_entry(row, at, point))) for at, size in enumerate(shape))
         causes = _causes(row.owner, tuple(step[0] for step in row.torch_steps[1:]))
+        causes = causes if _is_of_size(row) else {}
         return tuple(
             Size(size, tuple(self._of_layer(row.owner, causes.get(at, ()), point, call)))
             for at, size in enumerate(shape)
@@ -310,3 +311,9 @@ def _made(leaf: Leaf, inner: tuple[str, ...], arguments: Mapping[str, Any]) -> t
 def _shape(module: nn.Module, inner: tuple[str, ...]) -> tuple[int, ...]:
     owner = module.get_submodule(".".join(inner[:-1]))
     return tuple(getattr(owner, inner[-1]).shape)
+
+
+def _is_of_size(row: TensorRow) -> bool:
+    """Return whether a tensor has the sizes of the parameter of its layer, which it may be stored for."""
+    own = getattr(row.module, row.torch_steps[-1].name, None)
+    return not isinstance(own, Tensor) or own.shape == row.tensor.shape

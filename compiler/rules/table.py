@@ -312,4 +312,4 @@ def _inside(around: TableRow, step: Step) -> TableRow:
 
 
 def _has_any(rules: Rules) -> bool:
-    return bool(rules.init or rules.share or rules.freeze or rules.placement)
+    return bool(rules.init or rules.share or rules.freeze or rules.placement or rules.parametrize)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from compiler.infer.states import BlockState
-from compiler.program import InitRule, ModuleBody, PlacementRule, SelectorRule
+from compiler.program import InitRule, ModuleBody, ParametrizeRule, PlacementRule, Selecting, SelectorRule
 from compiler.rules.items import bind
 from compiler.rules.table import RuleScope, Table
 from spec_schema.diagnostics import Diagnostic, SpecError
@@ -16,10 +16,15 @@ from spec_schema.suggest import did_you_mean
 SHOWN = 6
 """Parameters named in a note."""
 PART_OF_NAME = re.compile(r"(?<=[\w\]])\[(\d+-\d+)\]")
-SECTIONS = {InitRule: "init", SelectorRule: "freeze", PlacementRule: "placement"}
+SECTIONS = {
+    InitRule: "init",
+    SelectorRule: "freeze",
+    PlacementRule: "placement",
+    ParametrizeRule: "parametrize",
+}
 
 
-def unused_rule(rule: InitRule | SelectorRule | PlacementRule, scope: RuleScope, table: Table) -> Diagnostic:
+def unused_rule(rule: Selecting, scope: RuleScope, table: Table) -> Diagnostic:
     """Return the diagnostic of a rule that matches no parameter."""
     section = SECTIONS[type(rule)]
     return _unused(f"this {section} rule matches no parameter", rule.selector.text, rule.span, scope, table)

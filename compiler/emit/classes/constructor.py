@@ -22,10 +22,16 @@ class ConstructorEmitter:
     def __init__(self, values: ClassValues, computed: ComputedValues, variables: SpecVariables) -> None:
         self.values, self.computed, self.variables = values, computed, variables
 
-    def emit(self, made: Made, rules: Sequence[ast.stmt], resets: bool) -> ast.FunctionDef | None:
-        """Return the constructor, None if it would do what the class inherits; `resets` if it gives first values."""
+    def emit(
+        self, made: Made, rules: Sequence[ast.stmt], resets: bool, last: Sequence[ast.stmt]
+    ) -> ast.FunctionDef | None:
+        """Return the constructor, None if it would do what the class inherits.
+
+        `resets` says whether it gives first values; `last` is what comes behind that.
+        """
         body = self._body([*made.statements, *rules], made.reads, made.start)
         body += [ast.Expr(call(own(RESET)))] if resets else []
+        body += last
         self.variables.note(body)
         constructor = function("__init__", constructor_arguments(self.values), body, ast.Constant(None))
         return constructor if _does_something(constructor) else None

@@ -20,6 +20,7 @@ from compiler.emit.file import EmittedFile
 from compiler.emit.initialise import FirstValues
 from compiler.emit.nodes import NodeEmitter
 from compiler.emit.operations import OperationEmitter
+from compiler.emit.parametrize import parametrize_statements
 from compiler.emit.rules import freeze_statements, tie_statements, train_method
 from compiler.emit.scope import ConstructorScope
 from compiler.emit.syntax import class_
@@ -84,7 +85,7 @@ class ClassEmitter:
         made = self.layers.emit()
         reset = reset_method(self.values, self.first_values, self.layers.conditions)
         resets = reset is not None and not is_called_by_base(self.values.base, reset)
-        constructor = self.constructor.emit(made, self._rules(), resets)
+        constructor = self.constructor.emit(made, self._rules(), resets, self._parametrized())
         methods = [
             constructor,
             reset,
@@ -100,6 +101,9 @@ class ClassEmitter:
         state = self.group.states[0]
         ties = tie_statements(state, self.file.ties_of(self.group))
         return ties + (freeze_statements(state, self.file.plan) if self.values.is_root else [])
+
+    def _parametrized(self) -> list[ast.stmt]:
+        return parametrize_statements(self.group.states[0], self.file.plan) if self.values.is_root else []
 
     def _doc(self) -> str | None:
         """Return the docstring: that of the block, and in the root what its weights are to be loaded from."""

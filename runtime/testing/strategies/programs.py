@@ -107,6 +107,26 @@ def data_branch(draw: Draw, writer: Writer) -> None:
             writer.line(pick(draw, "pass", f"{writer.main} = {kept(draw, writer, writer.main, flow)}"))
 
 
+def update(draw: Draw, writer: Writer) -> None:
+    """Draw a buffer that follows the values in training, and is used in evaluation."""
+    name = writer.main
+    entry = {"tensor": "float[1]", "init": pick(draw, "zeros", "normal", "0.5"), "updated": True}
+    title = writer.tensor(draw, writer.buffers, entry, "running", "average")
+    seen = f"{name}.mean().reshape(1).to({title}.dtype)"
+    new = pick(draw, "{0} = lerp({0}, {1}, 0.25)", "{0} += {1}", "_, {0} = {0}, {1}", "{0} = {1}")
+    counted = new.format(title, seen)
+    if rarely(draw, 3):
+        steps = writer.tensor(draw, writer.buffers, {"value": "0", "updated": True}, "steps", "seen")
+        counted += f"\n{steps} = {steps} + 1"
+    writer.line("if training:")
+    with writer.indented():
+        for line in counted.splitlines():
+            writer.line(line)
+    writer.line("else:")
+    with writer.indented():
+        writer.line(f"{name} = {name} {pick(draw, '+', '-')} {title}.to({name}.dtype)")
+
+
 def early_return(draw: Draw, writer: Writer) -> None:
     """Draw a `return` in a branch that depends on data, of the form that the program's own result has."""
     if not writer.keep or writer.depth_of_blocks:
@@ -202,6 +222,7 @@ KEEPING_STATEMENTS: tuple[Any, ...] = (
     ternary,
     early_return,
     inside,
+    update,
     *LOOPS,
 )
 STATEMENTS = (assign, *KEEPING_STATEMENTS, halves, join)

@@ -1,0 +1,193 @@
+"""Parametrisations by rule: which parameters a layer stores as other tensors, under torch's own names."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+from torch.nn.utils.parametrize import ParametrizationList
+
+from compiler.catalogue.parametrization_table import PARAMETRIZATION_ARGUMENTS
+from compiler.infer.calls import TORCH_ERRORS
+from compiler.infer.on_meta import only_meta
+from compiler.infer.reasons import reason
+from compiler.infer.values import show
+from compiler.program import ParametrizeRule
+from compiler.rules.parametrization import Parametrization, Stored, parametrize
+from compiler.rules.share import Group
+from compiler.rules.table import RuleScope, Table, TensorRow
+from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
+from spec_schema.evaluate import evaluate
+from spec_schema.selectors import Step
+
+MOST = {"n_power_iterations": 100}
+"""Arguments that are a number of steps of each forward, with the largest that they may be."""
+WEIGHT = "weight"
+"""What a selector of a layer means."""
+
+
+@dataclass(eq=False)
+class Parametrizer:
+    """Finds what the rules of a model parametrise; problems are collected."""
+
+    table: Table
+    scope: RuleScope
+    problems: list[Diagnostic]
+    note: Callable[[object], None]
+    """Is told which rules are used."""
+    made: dict[object, tuple[Stored, ...]] = field(default_factory=dict)
+
+    def find(self, groups: Sequence[Group]) -> dict[str, Parametrization]:
+        """Return what stands in the place of a parameter, by each name of it."""
+        found: dict[str, Parametrization] = {}
+        for rule in self.scope.rules.parametrize:
+            named = [row for row in self.table.tensors if self._names(rule, row)]
+            if named:
+                self.note(rule)
+            arguments = self._arguments(rule)
+            for row in named if arguments is not None else ():
+                self._add(rule, arguments or {}, row, found)
+        self._check_shared(groups, found)
+        return found
+
+    def _names(self, rule: ParametrizeRule, row: TensorRow) -> bool:
+        selector = self.scope.bound[rule.selector] if rule.selector.indices else rule.selector
+        if row.kind != "parameter" or not selector.matches(row.steps):
+            return False
+        return selector.names(row.steps) or (row.steps[-1].name == WEIGHT and row.tensor.ndim > 1)
+
+    def _add(
+        self,
+        rule: ParametrizeRule,
+        arguments: Mapping[str, Any],
+        row: TensorRow,
+        found: dict[str, Parametrization],
+    ) -> None:
+        before = found.get(row.name)
+        problem = _double(row, rule, before.rule) if before is not None else _unfit(row, rule)
+        if problem is not None:
+            known = any(each.span == problem.span and each.code == problem.code for each in self.problems)
+            self.problems.extend([] if known else [problem])
+            return
+        assert row.module is not None
+        name, function = row.steps[-1].name, _function(rule)
+        try:
+            stored = self._stored(row.module, name, function, arguments)
+        except TORCH_ERRORS as error:
+            message = f"`{function}` cannot stand for `{row.name}`: {reason(error)}"
+            self.problems.append(Diagnostic("bad-parametrization", message, rule.value.place))
+            return
+        found[row.name] = Parametrization(function, arguments, name, rule, stored)
+
+    def _stored(
+        self, module: nn.Module, name: str, function: str, arguments: Mapping[str, Any]
+    ) -> tuple[Stored, ...]:
+        key = (module, name, function, *sorted(arguments.items()))
+        if key not in self.made:
+            with only_meta():
+                changed = parametrize(function, copy.deepcopy(module), name, arguments)
+            self.made[key] = tuple(_tensors(changed, name))
+        return self.made[key]
+
+    def _arguments(self, rule: ParametrizeRule) -> dict[str, Any] | None:
+        call = rule.value.tree
+        if not isinstance(call, ast.Call):
+            return {}
+        names = PARAMETRIZATION_ARGUMENTS[_function(rule)]
+        written = [*zip(names, call.args, strict=False), *((str(k.arg), k.value) for k in call.keywords)]
+        try:
+            return {name: self._number(rule, name, value) for name, value in written}
+        except SpecError as error:
+            self.problems.extend(error.diagnostics)
+            return None
+
+    def _number(self, rule: ParametrizeRule, name: str, written: ast.expr) -> float | None:
+        """Return the value of an argument, which is a number or `None`."""
+        value, place = evaluate(rule.value.part(written), self.scope.state.values), rule.value.span(written)
+        if value is not None and type(value) not in (int, float):
+            message = f"`{name}` of `{_function(rule)}` is a number, and not {show(value)}"
+            raise refuse("argument-type", message, place)
+        assert isinstance(value, int | float | None)
+        limit = MOST.get(name)
+        if limit is not None and isinstance(value, int | float) and value > limit:
+            note = f"the limit is {limit}: each takes steps of its own"
+            message = f"`{name}` of `{_function(rule)}` is {value:,}"
+            raise refuse("costly-argument", message, place, notes=(note,))
+        return value
+
+    def _check_shared(self, groups: Sequence[Group], found: Mapping[str, Parametrization]) -> None:
+        """Report parameters that are one with others, and of which one is stored otherwise."""
+        for group in groups:
+            kinds = {found[row.name].key if row.name in found else None for row in group.rows}
+            odd = next((row for row in group.rows if row.name in found), None)
+            if odd is None or len(group.rows) == 1 or (len(kinds) == 1 and _of_layers(group)):
+                continue
+            other = next(row for row in group.rows if row is not odd)
+            self.problems.append(
+                Diagnostic(
+                    "share-kinds",
+                    f"`{odd.name}` is parametrised, and is one tensor with `{other.name}`",
+                    group.rules[0].span,
+                    labels=(Label(found[odd.name].rule.span, f"the rule of `{odd.name}`"),),
+                    help="share the whole layers, both parametrised alike",
+                )
+            )
+
+
+def _of_layers(group: Group) -> bool:
+    """Return whether whole layers are shared: their tensors are called alike, and each rule names none of them."""
+    selectors = [each.selector for rule in group.rules for each in rule.selectors]
+    return not any(selector.names(row.steps) for row in group.rows for selector in selectors)
+
+
+def _function(rule: ParametrizeRule) -> str:
+    call = rule.value.tree
+    function = call.func if isinstance(call, ast.Call) else call
+    assert isinstance(function, ast.Name)
+    return function.id
+
+
+def _tensors(module: nn.Module, name: str) -> list[Stored]:
+    """Return what a parametrised layer stores for a parameter, in the order of its state dict."""
+    around = (Step("parametrizations", "ModuleDict"), Step(name, "ParametrizationList"))
+    held = module.get_submodule(f"parametrizations.{name}")
+    found: list[Stored] = []
+    for path, part in held.named_modules():
+        inner = (Step(path, type(part).__name__),) if path else ()
+        for kind, tensors in (("parameter", part._parameters), ("buffer", part._buffers)):
+            found += [
+                Stored((*around, *inner, Step(each)), tensor, kind)
+                for each, tensor in tensors.items()
+                if tensor is not None
+            ]
+    return found
+
+
+def _double(row: TensorRow, rule: ParametrizeRule, before: ParametrizeRule) -> Diagnostic:
+    return Diagnostic(
+        "double-parametrization",
+        f"two rules parametrise `{row.name}`",
+        rule.span,
+        labels=(Label(before.span, "the other rule"),),
+        help="narrow one of the selectors",
+    )
+
+
+def _unfit(row: TensorRow, rule: ParametrizeRule) -> Diagnostic | None:
+    """Return why a parameter cannot be stored otherwise, None if it can."""
+    if row.module is None:
+        message = f"`{row.name}` is held by a block, and a parametrisation is one of a layer"
+        help = "put the tensor into a layer, or compute with it in the program"
+        return Diagnostic("bad-parametrization", message, rule.span, help=help)
+    if isinstance(row.module, ParametrizationList):
+        message = f"`{row.name}` stands for a parameter already, as its layer has it"
+        return Diagnostic("bad-parametrization", message, rule.span)
+    if isinstance(row.module, nn.RNNBase):
+        message = f"`{row.name}` is kept by its layer under another name too"
+        help = "a cell, such as `LSTMCell`, can be parametrised"
+        return Diagnostic("bad-parametrization", message, rule.span, help=help)
+    return None

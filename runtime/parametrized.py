@@ -1,0 +1,30 @@
+"""First values of parametrised parameters: torch's own functions make them from the value that the rules give."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import Tensor, nn
+
+from compiler.rules.plan import Parametrized, PlanRow
+from runtime.constructor_values import seeded
+from runtime.random import Draws
+
+
+def is_made(row: PlanRow) -> bool:
+    """Return whether a tensor is made from the value of the parameter that it stands for.
+
+    One that a checkpoint gives is read under its own name.
+    """
+    return row.stands_for is not None and row.initialisation is None
+
+
+def stored_tensors(found: Parametrized, value: Tensor, seed: int) -> dict[str, Tensor]:
+    """Return what a layer stores for a value of its parameter, by the path from the layer."""
+    module = copy.deepcopy(found.plain.source.module)
+    assert module is not None
+    module._parameters[found.by.name] = nn.Parameter(value)
+    with seeded(Draws(seed, found.plain.name)):
+        found.by.apply(module)
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return {name: tensor.detach() for name, tensor in tensors.items() if not tensor.is_meta}
