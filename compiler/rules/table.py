@@ -20,7 +20,7 @@ from compiler.infer.states import (
     type_name,
     used_children,
 )
-from compiler.program import InitRule, ModuleBody, Rules, SelectorRule, TensorEntry
+from compiler.program import InitRule, ModuleBody, ParametrizeRule, Rules, SelectorRule, TensorEntry
 from compiler.rules.lookup import Lookup
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import refuse
@@ -46,7 +46,7 @@ class RuleScope:
     bound: dict[Selector, Selector] = field(default_factory=dict)
     """The selectors with indices, computed with the values of this instance."""
 
-    def selector(self, rule: InitRule | SelectorRule) -> Selector:
+    def selector(self, rule: InitRule | SelectorRule | ParametrizeRule) -> Selector:
         """Return the selector of a rule, as it is in this instance."""
         return self.bound[rule.selector] if rule.selector.indices else rule.selector
 
@@ -59,6 +59,11 @@ class RuleScope:
     def freeze(self) -> Lookup[SelectorRule]:
         """The rules that freeze, as they are in this instance."""
         return Lookup((self.selector(rule), rule) for rule in self.rules.freeze)
+
+    @cached_property
+    def parametrize(self) -> Lookup[ParametrizeRule]:
+        """The rules that parametrise, with their indices computed."""
+        return Lookup((self.selector(rule), rule) for rule in self.rules.parametrize)
 
 
 @dataclass(frozen=True, eq=False)
