@@ -151,7 +151,7 @@ def _wrong_type(place: _Place, wanted: str) -> Diagnostic:
     example = _FORMS.get(wanted) or (_example(keys) if place.key else None)
     help = f"write {example}" if example else None
     if wanted == "a list" and isinstance(place.node, Entries) and place.node:
-        rest = ": ..." if _section(keys) in ("init", "placement") else ""
+        rest = ": ..." if _section(keys) in ("init", "placement", "parametrize") else ""
         item = _CONDITION if "if" in place.node else f"{next(iter(place.node))}{rest}"
         help = f"write each as an item: `- {item}`"
     message = f"{wanted} is expected here, and this is {place.found}"
@@ -227,13 +227,14 @@ def _example(keys: Sequence[str]) -> str | None:
     return f"`{table[keys[-1]]}`" if keys and keys[-1] in table else None
 
 
-RULE_LISTS = ("init", "freeze", "placement")
+RULE_LISTS = ("init", "freeze", "placement", "parametrize")
 _CONDITION = "{if: ..., then: [...]}"
 _THEN = {
     "share": "[wte.weight, head.weight]",
     "init": "[{Linear.weight: xavier_uniform}]",
     "freeze": "[wte]",
     "placement": "[{/: auto}]",
+    "parametrize": "[{Linear.weight: spectral_norm}]",
 }
 _NOT_NESTED = "conditions do not nest: write one that has both, `if: tied and depth > 2`"
 _NO_ELSE = "write the other case as a condition of its own: `{if: not tied, then: [...]}`"
@@ -258,6 +259,7 @@ _EXAMPLES = {
     "init": "init: [{Linear.weight: xavier_uniform}]",
     "freeze": "freeze: [wte]",
     "placement": "placement: [{/: auto}]",
+    "parametrize": "parametrize: [{Linear.weight: spectral_norm}]",
     "of": "of: Linear(10)",
     "if": "if: depth > 2",
     "then": "then: ReLU",

@@ -20,6 +20,7 @@ from compiler.program import ParametrizeRule
 from compiler.rules.parametrization import Parametrization, Stored, parametrize
 from compiler.rules.share import Group
 from compiler.rules.table import RuleScope, Table, TensorRow
+from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.evaluate import evaluate
 from spec_schema.selectors import Step
@@ -44,21 +45,25 @@ class Parametrizer:
     def find(self, groups: Sequence[Group]) -> dict[str, Parametrization]:
         """Return what stands in the place of a parameter, by each name of it."""
         found: dict[str, Parametrization] = {}
-        for rule in self.scope.rules.parametrize:
-            named = [row for row in self.table.tensors if self._names(rule, row)]
-            if named:
+        given = {rule: self._arguments(rule) for rule in self.scope.rules.parametrize}
+        for row in self.table.tensors if given else ():
+            check_time(row.span)
+            for rule in self._naming(row):
                 self.note(rule)
-            arguments = self._arguments(rule)
-            for row in named if arguments is not None else ():
-                self._add(rule, arguments or {}, row, found)
+                arguments = given[rule]
+                if arguments is not None:
+                    self._add(rule, arguments, row, found)
         self._check_shared(groups, found)
         return found
 
-    def _names(self, rule: ParametrizeRule, row: TensorRow) -> bool:
-        selector = self.scope.bound[rule.selector] if rule.selector.indices else rule.selector
-        if row.kind != "parameter" or not selector.matches(row.steps):
-            return False
-        return selector.names(row.steps) or (row.steps[-1].name == WEIGHT and row.tensor.ndim > 1)
+    def _naming(self, row: TensorRow) -> list[ParametrizeRule]:
+        """Return the rules that name a parameter, or what is around it if it is a weight."""
+        if row.kind != "parameter":
+            return []
+        found = list(self.scope.parametrize.matching(row.steps))
+        if row.steps[-1].name == WEIGHT and row.tensor.ndim > 1:
+            return found
+        return [rule for rule in found if self.scope.selector(rule).names(row.steps)]
 
     def _add(
         self,

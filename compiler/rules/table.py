@@ -21,7 +21,11 @@ from compiler.infer.states import (
     step_to,
     used_children,
 )
+<<<<<<< HEAD
 from compiler.program import BASE, InitRule, ModuleBody, Rules, SelectorRule, TensorEntry
+=======
+from compiler.program import InitRule, ModuleBody, ParametrizeRule, Rules, SelectorRule, TensorEntry
+>>>>>>> w-param
 from compiler.rules.lookup import Lookup
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import refuse
@@ -47,7 +51,7 @@ class RuleScope:
     bound: dict[Selector, Selector] = field(default_factory=dict)
     """The selectors with indices, computed with the values of this instance."""
 
-    def selector(self, rule: InitRule | SelectorRule) -> Selector:
+    def selector(self, rule: InitRule | SelectorRule | ParametrizeRule) -> Selector:
         """Return the selector of a rule, as it is in this instance."""
         return self.bound[rule.selector] if rule.selector.indices else rule.selector
 
@@ -60,6 +64,11 @@ class RuleScope:
     def freeze(self) -> Lookup[SelectorRule]:
         """The rules that freeze, as they are in this instance."""
         return Lookup((self.selector(rule), rule) for rule in self.rules.freeze)
+
+    @cached_property
+    def parametrize(self) -> Lookup[ParametrizeRule]:
+        """The rules that parametrise, with their indices computed."""
+        return Lookup((self.selector(rule), rule) for rule in self.rules.parametrize)
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,6 +77,17 @@ STATEMENTS = (
 )
 
 
+SELECTORS = _listed(r"""
+    / | **.weight | Linear | Linear.weight | "*" | bias | **.conv | [01].weight | h[0] | ** | Embedding | LSTM |
+    running_mean | *norm*
+""")
+PARAMETRISED = _listed(r"""
+    weight_norm | spectral_norm | weight_norm(N) | weight_norm(dim=N) | spectral_norm(N) | spectral_norm(eps=N) |
+    spectral_norm(n_power_iterations=N, dim=N) | orthogonal | weight_norm(dim=None) | weight_norm('weight') | N |
+    weight_norm(spectral_norm) | weight_norm(dim=E)
+""")
+
+
 def rename_all(draw: Random, parent: Any, key: Any) -> None:
     """Give a word another meaning, wherever it stands in a part of the document."""
     found = sorted({word for text in _texts(parent) for word in re.findall(r"[A-Za-z_]\w*", text)})
@@ -106,6 +117,39 @@ def compute(draw: Random, parent: Any, key: Any) -> None:
         parent[key] = {"buffers": {"made": entry}, "forward": "return x * made\n"}
 
 
+def update(draw: Random, parent: Any, key: Any) -> None:
+    """Let a program give new values to a buffer, in any way."""
+    name = draw.choice(["y", "running_mean", "made"])
+    lines = [re.sub(r"\by\b", name, line) for line in _statements(draw)]
+    if draw.random() < 0.5:
+        lines = ["if training:", *(f"  {part}" for line in lines or ["pass"] for part in line.splitlines())]
+    statistics = draw.choice([f"{name}, {name}", f"{name}, None", f"running_var={name}", f"x, {name}"])
+    result = draw.choice(
+        [name, f"x + {name}", f"batch_norm(x, {statistics})", f"instance_norm(x, {statistics})"]
+    )
+    entry: dict[str, Any] = {"value": _filled(draw, draw.choice(EXPRESSIONS[:9])), "updated": True}
+    if draw.random() < 0.2:
+        entry |= draw.choice([{"updated": False}, {"persistent": False}, {"tensor": "float[4]"}])
+    body = {"buffers": {name: entry}, "forward": "\n".join([*lines, f"return {result}"]) + "\n"}
+    if isinstance(parent, dict) and "model" in parent:
+        parent["model"] = body
+        parent["freeze"] = draw.choice([[], [name], ["/"]])
+    else:
+        parent[key] = body
+
+
+def parametrize(draw: Random, parent: Any, key: Any) -> None:
+    """Let rules store weights as something else."""
+    rules = [
+        {draw.choice(SELECTORS): _filled(draw, draw.choice(PARAMETRISED))}
+        for _ in range(draw.choice([1, 1, 2]))
+    ]
+    if isinstance(parent, dict):
+        parent["parametrize"] = rules
+    else:
+        parent[key] = {"parametrize": rules}
+
+
 def misuse(draw: Random, parent: Any, key: Any) -> None:
     """Give a call an argument that it hardly takes, in the place of one or beside it."""
     value = parent[key]
@@ -129,6 +173,7 @@ def misuse(draw: Random, parent: Any, key: Any) -> None:
     parent[key] = value[:at] + rest
 
 
+<<<<<<< HEAD
 def fill(draw: Random, parent: Any, key: Any) -> None:
     """Give a part of the model first values that are another part's, or a file's in another shape."""
     words = sorted({word for text in _texts(parent) for word in re.findall(r"[A-Za-z_]\w*", text)}) or ["x"]
@@ -142,6 +187,15 @@ def fill(draw: Random, parent: Any, key: Any) -> None:
 
 
 OF_MEANINGS: tuple[Callable[[Random, Any, Any], None], ...] = (rename_all, compute, misuse, fill, *OF_NESTING)
+=======
+OF_MEANINGS: tuple[Callable[[Random, Any, Any], None], ...] = (
+    rename_all,
+    compute,
+    misuse,
+    update,
+    parametrize,
+)
+>>>>>>> w-param
 
 
 def other_meaning(original: Original, number: int) -> tuple[str, Changed]:

@@ -48,6 +48,12 @@ SPECS: dict[str, Callable[[int], str]] = {
     "an init rule for each layer": lambda n: each_layer(n, "init", "'#.bias': zeros"),
     "a freeze rule for each layer": lambda n: each_layer(n, "freeze", "'#.bias'"),
     "a placement rule for each layer": lambda n: each_layer(n, "placement", "'#': 'cpu'"),
+    "a parametrize rule for each layer": lambda n: each_layer(n, "parametrize", "'#.weight': weight_norm"),
+    "updates": lambda n: (
+        HEAD
+        + 'model:\n  buffers: {m: {value: "zeros([8])", updated: true}}\n  forward: |\n'
+        + f"{lines(n, '    m = m + x.mean(0)')}    return x + m\n"
+    ),
     "a long list": lambda n: HEAD + f"model:\n{lines(n, '  - Linear(8)')}",
     "a list of names": lambda n: HEAD + f"model:\n{lines(n, '  - n#: Linear(8)')}",
     "a list that reuses": lambda n: HEAD + f"model:\n  - n: Linear(8)\n{lines(n, '  - n')}",

@@ -11,6 +11,7 @@ from typing import Any
 
 from hypothesis import reject
 from hypothesis import strategies as st
+from torch import nn
 
 import compiler
 from compiler.artifact import Artifact
@@ -26,6 +27,8 @@ from spec_schema.diagnostics import SpecError
 from spec_schema.selectors import Step, parse_selector
 
 Steps = tuple[Step, ...]
+PARAMETRISED = (nn.Linear, nn.Conv1d, nn.Conv2d)
+"""Layers whose weights are parametrised."""
 
 
 @dataclass
@@ -62,6 +65,8 @@ def add_rules(draw: Draw, document: dict[str, Any], shared: bool) -> None:
             else:
                 draw_shares(draw, place.body, place.instances, Ties(artifact.plan.table), condition.text)
     ruled = bool(ties.groups)
+    if not shared and not ruled and rarely(draw, 6):
+        ruled = _parametrized(draw, document, artifact.plan)
     for place in reversed(places):
         for _ in range(draw(st.integers(0, 2)) if artifact.plan.rows else 0):
             _rule(draw, place, artifact.plan, ties)
@@ -70,6 +75,21 @@ def add_rules(draw: Draw, document: dict[str, Any], shared: bool) -> None:
         document.pop("presets", None)  # of another size, what a rule names may not be there, nor be alike
     if placement:
         document["placement"] = [{"if": "1 < 2", "then": placement}] if rarely(draw, 4) else placement
+
+
+def _parametrized(draw: Draw, document: dict[str, Any], plan: Plan) -> bool:
+    """Draw a rule that parametrises weights of layers; return whether there are any."""
+    rows = [row for row in plan.table.tensors if type(row.module) in PARAMETRISED and row.tensor.ndim > 1]
+    if not rows:
+        return False
+    path = pick(draw, *rows).steps
+    dotted = ".".join(step.name for step in path)
+    text = pick(draw, f"/{dotted}", dotted, f"{path[-2].kind}.weight", path[-2].kind, "/")
+    if text == "/" and any(isinstance(row.module, nn.RNNBase) for row in plan.table.tensors):
+        text = f"/{dotted}"
+    made = pick(draw, "weight_norm", "spectral_norm", "weight_norm(dim=None)", "spectral_norm(2)")
+    document["parametrize"] = [{text: made}]
+    return True
 
 
 def places_of(document: dict[str, Any], artifact: Artifact) -> Iterator[RulePlace]:
