@@ -12,7 +12,7 @@ from typing import Any
 
 from compiler.catalogue.initializer_table import INITIALIZER_ARGUMENTS
 from compiler.catalogue.layers import layer_names
-from compiler.catalogue.operation_table import CONSTANTS, FUNCTIONS, METHODS
+from compiler.catalogue.operation_table import CONSTANTS, DTYPE_LIMITS, FUNCTIONS, METHODS
 from compiler.catalogue.parametrization_table import PARAMETRIZATION_ARGUMENTS, PATH
 from compiler.catalogue.unsafe import UNSAFE_ATTRIBUTES, private_attributes
 from spec_schema.keys import is_attribute, is_key
@@ -39,6 +39,8 @@ NODES: tuple[type[ast.AST], ...] = (
     ast.With,
     ast.withitem,
     ast.Pass,
+    ast.Break,
+    ast.Continue,
     ast.Constant,
     ast.Name,
     ast.Attribute,
@@ -189,7 +191,7 @@ def _check_builtins(node: ast.AST, bound: frozenset[str]) -> None:
 @cache
 def members() -> frozenset[str]:
     """Return the members of modules that emitted source may name: those of the tables, and the modules on the way."""
-    found = {*FUNCTIONS.values(), *CONSTANTS.values(), *MAKERS.split()}
+    found = {*FUNCTIONS.values(), *CONSTANTS.values(), *DTYPE_LIMITS.values(), *MAKERS.split()}
     found |= {f"torch.Tensor.{method}" for method in METHODS}
     found |= {f"torch.nn.{layer}" for layer in (*layer_names(), *CONTAINERS.split())}
     found |= {f"torch.nn.init.{name}_" for name in INITIALIZER_ARGUMENTS}

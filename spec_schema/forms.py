@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from spec_schema.diagnostics import Diagnostic
@@ -77,6 +78,8 @@ STATEMENTS: tuple[type[ast.AST], ...] = (
     ast.While,
     ast.For,
     ast.Pass,
+    ast.Break,
+    ast.Continue,
 )
 CONTEXTS = (ast.Load, ast.Store)
 
@@ -107,16 +110,12 @@ DESCRIPTIONS: dict[type[ast.AST], str] = {
     ast.Assert: "`assert`",
     ast.Global: "`global`",
     ast.Nonlocal: "`nonlocal`",
-    ast.Break: "`break`",
-    ast.Continue: "`continue`",
     ast.Match: "`match`",
     ast.LShift: "`<<`",
     ast.RShift: "`>>`",
 }
 WAYS_OUT: dict[type[ast.AST], str] = {
     ast.GeneratorExp: "write a list: `[... for ... in ...]`",
-    ast.Break: "put the condition into the `while`",
-    ast.Continue: "put the rest of the loop under an `if`",
     ast.Lambda: "write the operation itself, or a block",
     ast.FunctionDef: "write a block: one without layers is a function",
     ast.JoinedStr: "names of repeated layers are written `name: layer{index}`",
@@ -231,6 +230,17 @@ def _loop_problem(source: Located, node: ast.AST) -> Diagnostic | None:
     if not node.orelse:
         return None
     return _not_in_language(source, node.orelse[0], "the `else` of a loop", "write it behind the loop")
+
+
+def outside_loops(source: Located, body: Iterable[ast.stmt]) -> Iterator[Diagnostic]:
+    """Yield each `break` and `continue` that stands in no loop."""
+    for node in body:
+        if isinstance(node, ast.Break | ast.Continue):
+            word = type(node).__name__.lower()
+            help = "`return` ends the program" if word == "break" else "`pass` does nothing"
+            yield Diagnostic("not-in-language", f"`{word}` stands in no loop", source.span(node), help=help)
+        elif isinstance(node, ast.If):
+            yield from outside_loops(source, [*node.body, *node.orelse])
 
 
 def _return_problem(source: Located, node: ast.AST) -> Diagnostic | None:

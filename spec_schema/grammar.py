@@ -14,7 +14,7 @@ from itertools import accumulate
 
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
-from spec_schema.forms import EXPRESSIONS, STATEMENTS, form_problem
+from spec_schema.forms import EXPRESSIONS, STATEMENTS, form_problem, outside_loops
 from spec_schema.limits import DEFAULT_LIMITS, Limits
 from spec_schema.scalars import Scalar
 from spec_schema.source import Span
@@ -141,6 +141,9 @@ def parse_program(scalar: Scalar, limits: Limits = DEFAULT_LIMITS) -> Program:
     assert isinstance(tree, ast.Module)
     program = Program(scalar, text, 0, tuple(tree.body))
     _check(program, tree.body, STATEMENTS + EXPRESSIONS, limits)
+    astray = list(outside_loops(program, tree.body))
+    if astray:
+        raise SpecError(astray)
     if not tree.body:
         raise refuse("missing-return", "the program is empty", scalar.span, help="end it with `return x`")
     if not always_returns(tree.body):

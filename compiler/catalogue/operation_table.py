@@ -368,3 +368,11 @@ _DTYPES = """
 CONSTANTS: dict[str, str] = _under("torch", _DTYPES + " inf pi")
 """Names that a program may use as values -> dotted path. A dtype has its one full name: ``float`` is
 left to the grammar of tensors, where it means the model's default."""
+
+DTYPE_LIMITS: dict[str, str] = {"finfo": "torch.finfo", "iinfo": "torch.iinfo"}
+"""What says the limits of a dtype -> dotted path: `finfo(x.dtype).max`."""
+LIMITS: dict[str, frozenset[str]] = {
+    "finfo": frozenset("bits eps max min resolution smallest_normal tiny".split()),
+    "iinfo": frozenset("bits max min".split()),
+}
+"""What each of them says."""

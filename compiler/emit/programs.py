@@ -6,7 +6,7 @@ import ast
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from compiler.catalogue.operation_table import CONSTANTS, FACTORIES
+from compiler.catalogue.operation_table import CONSTANTS, DTYPE_LIMITS, FACTORIES
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.plugin_files import import_name
 from compiler.catalogue.plugins import Registry
@@ -76,6 +76,8 @@ class ProgramTranslator(Translator):
             translated = self.visit(statement)
             for each in translated if isinstance(translated, list) else [translated]:
                 add_statement(result, each)
+            if result and isinstance(result[-1], ast.Break | ast.Continue | ast.Return):
+                break  # what stands below is never reached
         return result
 
     def start(self, statements: Sequence[ast.stmt], inputs: Collection[str]) -> list[ast.stmt]:
@@ -112,6 +114,8 @@ class ProgramTranslator(Translator):
         arguments = [self.visit(argument) for argument in node.args]
         keywords = [ast.keyword(k.arg, self.visit(k.value)) for k in node.keywords]
         name = self._operation_name(node)
+        if name is None and (limits := self._limits(node.func)) is not None:
+            return ast.Call(limits, arguments, keywords)
         if name is None:
             if self.call_kinds.get(id(node)) == "block":
                 keywords = [ast.keyword(k.arg and self.names.local(k.arg), k.value) for k in keywords]
@@ -143,6 +147,12 @@ class ProgramTranslator(Translator):
         while isinstance(value, ast.Attribute) and self.call_kinds.get(id(value)) == "part":
             path, value = f"{value.attr}.{path}", value.value
         return ast.Call(ast.Attribute(self.visit(value), getter, ast.Load()), [ast.Constant(path)], [])
+
+    def _limits(self, function: ast.expr) -> ast.expr | None:
+        """Return `torch.finfo`, None for anything else that is called."""
+        name = function.id if isinstance(function, ast.Name) else ""
+        hidden = name in self.local or name in self.bound or name in self.members
+        return self.names.function(DTYPE_LIMITS[name]) if name in DTYPE_LIMITS and not hidden else None
 
     def _operation_name(self, node: ast.Call) -> str | None:
         """Return the name of an operation or builtin, or None for a layer or a method. No value can be called."""
@@ -230,10 +240,18 @@ class ProgramTranslator(Translator):
         return ast.If(test, self.body(node.body) or [ast.Pass()], self.body(node.orelse))
 
     def visit_While(self, node: ast.While) -> ast.stmt:
-        return ast.While(self.visit(node.test), self.body(node.body), [])
+        return ast.While(self.visit(node.test), self.body(node.body) or [ast.Pass()], [])
 
     def visit_For(self, node: ast.For) -> ast.stmt:
-        return ast.For(self.visit(node.target), self.visit(node.iter), self.body(node.body), [])
+        return ast.For(
+            self.visit(node.target), self.visit(node.iter), self.body(node.body) or [ast.Pass()], []
+        )
 
     def visit_Pass(self, node: ast.Pass) -> ast.stmt:
         return ast.Pass()
+
+    def visit_Break(self, node: ast.Break) -> ast.stmt:
+        return ast.Break()
+
+    def visit_Continue(self, node: ast.Continue) -> ast.stmt:
+        return ast.Continue()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from compiler.infer.states import BlockState, Chain, Leaf, State, joined, used_children
 from compiler.program import ModuleBody
 from spec_schema.diagnostics import Diagnostic, SpecError
+from spec_schema.selectors import Selector
 from spec_schema.source import Span
 
 if TYPE_CHECKING:
@@ -61,6 +63,9 @@ class _Finisher:
         return state
 
     def _block(self, state: BlockState, path: str) -> BlockState:
+        shared = _shared(state) - state.used
+        if shared:
+            state = replace(state, used=state.used | shared)
         made = {
             name: self.state(child, joined(path, name), _span(state, name))
             for name, child in used_children(state)
@@ -80,6 +85,21 @@ class _Finisher:
     def _refuse(self, path: str, place: Span, help: str) -> None:
         message = f"`{path}` is never called, and nothing else tells its sizes"
         self.problems.append(Diagnostic("uncalled-copy", message, place, help=help))
+
+
+def _shared(state: BlockState) -> frozenset[str]:
+    """Return the layers that the block shares by their full names: they are made, whether called or not."""
+    rules = state.definition.rules
+    if not rules.share:
+        return frozenset()
+    selectors = [each.selector for group in rules.holding(state.values).share for each in group.selectors]
+    names = (each.words[0] for each in selectors if each.anchored and _begins_with_name(each))
+    return frozenset(name for name in names if name in state.children)
+
+
+def _begins_with_name(selector: Selector) -> bool:
+    first = selector.components[0] if selector.components else None
+    return isinstance(first, re.Pattern) and first.pattern in selector.words
 
 
 def _has_tensors(state: BlockState) -> bool:

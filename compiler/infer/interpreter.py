@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compiler.catalogue.operation_table import CONSTANTS, MODE_ARGUMENTS, STATISTICS
+from compiler.catalogue.operation_table import CONSTANTS, LIMITS, MODE_ARGUMENTS, STATISTICS
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.infer.arguments import constant
 from compiler.infer.calls import (
@@ -191,6 +191,10 @@ class Interpreter(Evaluator):
         )
 
     def attribute(self, node: ast.Attribute) -> Any:
+        if isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name):
+            name = node.value.func.id
+            if name in LIMITS and name not in self.names and name not in self.cells:
+                return self._limit(node, node.value, name)
         value = self.value(node.value)
         if isinstance(value, ModuleReference):
             return self._member(node, value)
@@ -217,6 +221,19 @@ class Interpreter(Evaluator):
         elif changes:
             self.engine.call_kinds.note_state(node)
         return found
+
+    def _limit(self, node: ast.Attribute, call: ast.Call, name: str) -> float:
+        """Return a limit of a dtype: `finfo(x.dtype).max`."""
+        arguments, keywords = self._arguments(call)
+        dtype = arguments[0] if len(arguments) == 1 and not keywords else None
+        inexact = isinstance(dtype, torch.dtype) and (dtype.is_floating_point or dtype.is_complex)
+        if not isinstance(dtype, torch.dtype) or dtype == torch.bool or inexact != (name == "finfo"):
+            takes = "a floating-point dtype" if name == "finfo" else "a dtype of whole numbers"
+            message = f"`{name}` takes {takes}"
+            help = f"write `{name}(x.dtype).{node.attr}`"
+            raise refuse("argument-type", message, self.source.span(call), help=help)
+        limit: float = getattr(getattr(torch, name)(dtype), node.attr)
+        return limit
 
     def call(self, node: ast.Call) -> Any:
         function = node.func

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from compiler.catalogue.layers import layer_names
-from compiler.catalogue.operation_table import CONSTANTS, METHODS
+from compiler.catalogue.operation_table import CONSTANTS, LIMITS, METHODS
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.program import Scope
 from compiler.resolve.layers_in_programs import names_of_layers, root_of
@@ -225,10 +225,22 @@ class _Checker:
         if self._may_be_layer(owner, attr):
             self._inside_of_layer(owner)
             return
+        if isinstance(owner, ast.Call) and (limits := self._limits(owner)) is not None:
+            if attr not in limits:
+                self._report(
+                    "unknown-attribute", f"a dtype has no limit `{attr}`", node, attr, sorted(limits)
+                )
+            self._children(ast.Tuple([*owner.args, *owner.keywords], ast.Load()))  # type: ignore[list-item]
+            return
         if attr not in ATTRIBUTES and attr not in METHODS:
             known = [*sorted(ATTRIBUTES), *METHODS]
             self._report("unknown-attribute", f"tensors have no attribute `{attr}`", node, attr, known)
         self.visit(owner)
+
+    def _limits(self, call: ast.Call) -> frozenset[str] | None:
+        """Return what can be asked of `finfo(x.dtype)`, None for another call."""
+        name = call.func.id if isinstance(call.func, ast.Name) else ""
+        return None if self._known(name) else LIMITS.get(name)
 
     def _report(self, code: str, message: str, node: ast.Attribute, name: str, known: Iterable[str]) -> None:
         """Report an unknown name behind a dot."""

@@ -21,11 +21,7 @@ from compiler.infer.states import (
     step_to,
     used_children,
 )
-<<<<<<< HEAD
-from compiler.program import BASE, InitRule, ModuleBody, Rules, SelectorRule, TensorEntry
-=======
-from compiler.program import InitRule, ModuleBody, ParametrizeRule, Rules, SelectorRule, TensorEntry
->>>>>>> w-param
+from compiler.program import BASE, InitRule, ModuleBody, ParametrizeRule, Rules, SelectorRule, TensorEntry
 from compiler.rules.lookup import Lookup
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import refuse

@@ -71,6 +71,10 @@ STATEMENTS = (
     "for i in E:\n  for j in E:\n    y = E",
     "if C:\n  while C:\n    y = E",
     "y -= E",
+    "break",
+    "for i in E:\n  if C:\n    break\n  y = E",
+    "for i in range(N):\n  y = E\n  if C:\n    continue\n  y = E",
+    "while C:\n  y = E\n  if C:\n    break",
     "_, y = E",
     "y = E if C else E",
     "return E",
@@ -173,7 +177,6 @@ def misuse(draw: Random, parent: Any, key: Any) -> None:
     parent[key] = value[:at] + rest
 
 
-<<<<<<< HEAD
 def fill(draw: Random, parent: Any, key: Any) -> None:
     """Give a part of the model first values that are another part's, or a file's in another shape."""
     words = sorted({word for text in _texts(parent) for word in re.findall(r"[A-Za-z_]\w*", text)}) or ["x"]
@@ -186,16 +189,15 @@ def fill(draw: Random, parent: Any, key: Any) -> None:
         parent[key] = value
 
 
-OF_MEANINGS: tuple[Callable[[Random, Any, Any], None], ...] = (rename_all, compute, misuse, fill, *OF_NESTING)
-=======
 OF_MEANINGS: tuple[Callable[[Random, Any, Any], None], ...] = (
     rename_all,
     compute,
     misuse,
     update,
     parametrize,
+    fill,
+    *OF_NESTING,
 )
->>>>>>> w-param
 
 
 def other_meaning(original: Original, number: int) -> tuple[str, Changed]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runtime.testing.strategies.draft import condition, number
-from runtime.testing.strategies.expressions import kept
+from runtime.testing.strategies.expressions import conditions_on_data, kept
 from runtime.testing.strategies.layers import Node, count
 from runtime.testing.strategies.nodes import node
 from runtime.testing.strategies.tensors import Draw, Flow, pick, rarely
@@ -86,6 +86,17 @@ def over_numbers(draw: Draw, writer: Writer) -> None:
     with writer.indented():
         made = kept(draw, writer, x, flow)
         writer.line(pick(draw, f"{x} = {made}", f"{x} += {made} * {i}", f"{x} = {made} if {i} > 0 else {x}"))
+        if rarely(draw, 3):
+            _leave(draw, writer, f"{i} == 1")
+            writer.line(f"{x} = {x} * 0.5")
+
+
+def _leave(draw: Draw, writer: Writer, decided: str) -> None:
+    """End the loop, or this turn of it, on a condition."""
+    by_data = conditions_on_data(draw, writer.main)
+    writer.line(f"if {pick(draw, decided, by_data, condition(draw, writer.scope))}:")
+    with writer.indented():
+        writer.line(pick(draw, "break", "continue"))
 
 
 def while_data(draw: Draw, writer: Writer) -> None:
@@ -108,8 +119,11 @@ def while_number(draw: Draw, writer: Writer) -> None:
     writer.line(f"{i} = 0")
     writer.line(f"while {i} < {number(draw, writer.scope)}:")
     with writer.indented():
-        writer.line(f"{x} = {kept(draw, writer, x, flow)}")
         writer.line(f"{i} += 1")
+        writer.line(f"{x} = {kept(draw, writer, x, flow)}")
+        if rarely(draw, 3):
+            _leave(draw, writer, f"{i} == 2")
+            writer.line(f"{x} = {x} - 0.5")
 
 
 LOOPS: tuple[Any, ...] = (over_layers, over_numbers, collected, while_data, while_number)
