@@ -346,7 +346,7 @@ def _is_name(candidate: Candidate) -> bool:
 
 
 def _is_product(value: int, one: object, two: object) -> bool:
-    return type(one) is type(two) is int and min(one, two) > 1 and one * two == value  # type: ignore[operator,call-overload]
+    return type(one) is type(two) is int and min(one, two) > 1 and one * two == value
 
 
 def _factor(pairs: Pairs, candidate: Candidate) -> int | None:
