@@ -58,6 +58,16 @@ class Candidates:
             python = self.scope.expression_of_name(name)
             values = {id(case): case.values.get(name) for case in self.cases}
             yield Candidate(python, values, name in stepped)
+        yield from self._handed_on()
+
+    def _handed_on(self) -> Iterator[Candidate]:
+        """Yield the variables of the spec that the class gets for others."""
+        runs = self.scope.file.runs
+        for name, local in self.scope.group.variables.items():
+            if name not in self.lifted:
+                yield Candidate(
+                    load_name(local), {id(c): runs.variable_in(c.state, name) for c in self.cases}
+                )
 
     def _visible_names(self) -> list[str]:
         """Return the names that are visible, what is computed last first: it has what was corrected on the way."""

@@ -186,6 +186,7 @@ class Chooser:
             return (
                 self._switched(pairs, candidates)
                 or self._sum(pairs, candidates)
+                or self._product(pairs, candidates)
                 or load_name(
                     self.group.extra(
                         self.local(wanted), {case.state: value for value, case in pairs}, self.taken
@@ -225,6 +226,14 @@ class Chooser:
         known = {tuple(_plain(c.values.get(id(case))) for _, case in pairs): c for c in reversed(candidates)}
         rows = {row: c for row, c in known.items() if all(type(value) is int for value in row)}
         return _sum_of(tuple(value for value, _ in pairs), rows)
+
+    def _product(self, pairs: Pairs, candidates: Sequence[Candidate]) -> ast.expr | None:
+        """Return `heads * head_dim`, where it is the size at several values of both."""
+        if self.confirmed and len({_plain(value) for value, _ in pairs}) > 1:
+            for one, two in combinations(filter(_is_name, candidates), 2):
+                if all(_is_product(v, one.values.get(id(c)), two.values.get(id(c))) for v, c in pairs):
+                    return ast.BinOp(copy_tree(one.python), ast.Mult(), copy_tree(two.python))
+        return None
 
     def _first_or_rest(
         self, pairs: Pairs, candidates: Sequence[Candidate], wanted: str, depth: int
@@ -334,6 +343,10 @@ def _rows(pairs: Pairs, depth: int) -> dict[Outer, dict[int, Any]]:
 
 def _is_name(candidate: Candidate) -> bool:
     return isinstance(candidate.python, ast.Name)
+
+
+def _is_product(value: int, one: object, two: object) -> bool:
+    return type(one) is type(two) is int and min(one, two) > 1 and one * two == value
 
 
 def _factor(pairs: Pairs, candidate: Candidate) -> int | None:

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from compiler.emit.bound import expressions_in
 from compiler.emit.hidden import hidden_reads
+from compiler.emit.trees import names_in
 from compiler.program import (
     BlockBody,
     Call,
@@ -41,7 +42,14 @@ class Dependence:
 
         More copies are dear, and one more tells as much as ten.
         """
-        return _names(_sources(self._links, {None}))
+        return _names(_sources(self._links, {None, *self._counted}))
+
+    @cached_property
+    def _counted(self) -> set[str]:
+        """The names that say how often a loop of a program runs, or how many are chosen."""
+        return names_in(
+            *(count for tree in self._trees for node in ast.walk(tree) for count in _counts(node))
+        )
 
     @cached_property
     def stepping(self) -> set[str]:
@@ -91,6 +99,7 @@ class Dependence:
         return [
             *(pair for each in trees for pair in each.items()),
             *(link for node in self._nodes for link in _links_of(node)),
+            *(link for each in self._definitions for link in _links_of_recipes(each)),
         ]
 
     @cached_property
@@ -129,9 +138,35 @@ def _definitions(program: ResolvedProgram) -> list[Definition]:
     for definition in (left := [program.model]):
         calls = (node for node in _all_nodes(nodes_of(definition)) if isinstance(node, Call))
         new = {call.scope.blocks[call.target] for call in calls if call.target in call.scope.blocks}
+        new |= {definition.scope.blocks[name] for name in _recipe_names(definition)}
         left += new - found.keys()
         found |= dict.fromkeys(new)
     return list(found)
+
+
+def _recipe_names(definition: Definition) -> set[str]:
+    """Return the blocks that a block hands on as arguments, or has in its variables."""
+    return names_in(*(each.tree for each in _given(definition))) & definition.scope.blocks.keys()
+
+
+def _given(definition: Definition) -> Iterator[Expression]:
+    """Yield the expressions of a block in which blocks may stand."""
+    for tree in definition.variables.values():
+        yield from expressions_of(tree)
+    for node in _all_nodes(nodes_of(definition)):
+        yield from expressions_in(node) if isinstance(node, Call) else ()
+
+
+def _links_of_recipes(definition: Definition) -> Iterator[Link]:
+    blocks = definition.scope.blocks
+    for expression in _given(definition):
+        for node in ast.walk(expression.tree):
+            match node:
+                case ast.Call(func=ast.Name(id=name)) if name in blocks:
+                    names = [parameter.name for parameter in blocks[name].parameters]
+                    given = [*zip(names, node.args, strict=False)]
+                    given += [(each.arg, each.value) for each in node.keywords if each.arg is not None]
+                    yield from ((parameter, expression.part(value)) for parameter, value in given)
 
 
 def _all_nodes(nodes: Iterable[LayerNode | Splice]) -> Iterator[LayerNode | Splice]:
@@ -174,6 +209,18 @@ def _steps(node: ast.AST) -> bool:
         case ast.Call(func=ast.Name(id="ceil" | "floor" | "int" | "make_divisible" | "round")):
             return True
     return _bounds(node)
+
+
+def _counts(node: ast.AST) -> Sequence[ast.expr]:
+    """Return what counts in a call."""
+    match node:
+        case ast.Call(func=ast.Name(id="range"), args=counts):
+            return counts
+        case ast.Call(func=ast.Name(id="topk"), args=[_, count, *_]):
+            return [count]
+        case ast.Call(func=ast.Attribute(attr="topk"), args=[count, *_]):
+            return [count]
+    return []
 
 
 def _bounds(node: ast.AST) -> bool:

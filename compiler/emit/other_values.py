@@ -11,6 +11,7 @@ from compiler.emit.dependence import Dependence
 from compiler.program import ResolvedProgram
 
 PRIMES = (5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
+MORE_PRIMES = (*PRIMES, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97)
 CHAINS = (2, 3)
 """How many numbers are multiplied by 2, 6, 18, ..., and so go on dividing each other; those above, by primes more."""
 ODD = 3
@@ -39,7 +40,12 @@ def _fresh(at: int, value: Any) -> Any:
     return 4 * 6**at if value == 2 * 6**at else 2 * 6**at
 
 
-SCHEMES: tuple[Scheme, ...] = (*(_multiple(2, chain) for chain in CHAINS), _fresh)
+def _apart(at: int, value: Any) -> Any:
+    """Return a multiple by a prime of its own, where many numbers of a row outgrow what a size may be."""
+    return other_value(value, MORE_PRIMES[at % len(MORE_PRIMES)])
+
+
+SCHEMES: tuple[Scheme, ...] = (*(_multiple(2, chain) for chain in CHAINS), _fresh, _apart)
 THIRDS = _multiple(3, 2)
 
 

@@ -188,7 +188,8 @@ def attempt(
         names, values = _named(node, [*arguments, *keywords.values()])
         check_dtypes(name, names, values, run.source.span(node), run.engine.trail.notes())
     if name in _MANY and tensors_in(arguments):
-        check_pieces(run, node, f"`{name}`", tensors_in(arguments)[0])
+        given = [*arguments[1:], *(value for key, value in keywords.items() if key != "dim")]
+        check_pieces(run, node, f"`{name}`", tensors_in(arguments)[0], partial(_pieces, name, given))
     try:
         return run.perform(node, name, function, arguments, keywords)
     except SpecError:
@@ -204,10 +205,27 @@ _MANY = frozenset(
 """Operations and methods that may give a tensor for each row."""
 
 
-def check_pieces(run: Run, node: ast.AST, what: str, tensor: Tensor) -> None:
-    """Refuse to take a tensor apart into very many: each piece takes time and memory, also without values."""
+def _pieces(name: str, given: Sequence[Any], rows: int) -> int:
+    """Return how many tensors an operation may give of a tensor with so many rows."""
+    match given:
+        case [list() | tuple() as sections, *_]:
+            return min(rows, len(sections)) + 1
+        case [int(number), *_] if name in {"split", "unsafe_split"}:
+            return -(-rows // max(number, 1))
+        case [int(number), *_] if name != "unbind":
+            return min(rows, number)
+    return rows
+
+
+def check_pieces(
+    run: Run, node: ast.AST, what: str, tensor: Tensor, pieces: Callable[[int], int] = int
+) -> None:
+    """Refuse to take a tensor apart into very many: each piece takes time and memory, also without values.
+
+    `pieces` says how many there may be of a tensor with so many rows.
+    """
     limit = run.limits.nodes
-    most = max((size for size in tensor.shape if isinstance(size, int)), default=0)
+    most = pieces(max((size for size in tensor.shape if isinstance(size, int)), default=0))
     if most > limit:
         notes = (f"the limit is {limit:,}", *run.engine.trail.notes())
         raise refuse(

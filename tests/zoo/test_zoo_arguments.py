@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,17 @@ from tests.zoo.parity import root_class
 SETTINGS: dict[str, dict[str, Any]] = {
     "alexnet": {"widths": [5, 25, 48, 33, 17]},
     "convnext": {"depths": [1, 1, 2, 1], "widths": [8, 20, 30, 50], "classes": 3},
+    "deepseek_v3": {
+        "vocab": 50,
+        "dim": 37,
+        "depth": 2,
+        "heads": 3,
+        "n_dense": 1,
+        "group": 5,
+        "n_groups": 3,
+        "n_chosen_groups": 2,
+        "expert_hidden": 7,
+    },
     "densenet": {"growth": 7, "depths": [2, 3, 1, 2], "base": 9, "classes": 3},
     "efficientnet": {"wider": 0.55, "deeper": 0.7},
     "gpt2": {"vocab": 50, "dim": 36, "depth": 3, "heads": 4},
@@ -47,3 +59,10 @@ def test_the_class_at_other_sizes_is_the_model_compiled_with_them(name: str) -> 
         model = root_class(compiler.compile(path))(**settings)
     found = {title: tuple(tensor.shape) for title, tensor in model.state_dict().items()}
     assert found == {title: row.shape for row in rows if row.persistent for title in row.names}
+
+
+@pytest.mark.parametrize("name", ["deepseek_v3", "phi3", "qwen3_moe"])
+def test_no_argument_says_again_what_others_say(name: str) -> None:
+    """What a class hands on, and the product of two of its arguments, is no argument of its own."""
+    source = compiler.compile(spec_of(name)).source
+    assert re.findall(r"\b(\w+_2|in_features|normalized_shape)\b", source) == []

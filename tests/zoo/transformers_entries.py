@@ -188,6 +188,25 @@ FULL_EXPERTS = {
     "": sizes(2048, 48, 32, 4, head_dim=128, moe_intermediate_size=768, **QWEN_EXPERTS),
     "qwen3_235b": sizes(4096, 94, 64, 4, head_dim=128, moe_intermediate_size=1536, **QWEN_EXPERTS),
 }
+SMALL_DEEPSEEK = {
+    **DECODER,
+    "num_hidden_layers": 3,
+    "num_key_value_heads": 4,
+    "q_lora_rank": 20,
+    "kv_lora_rank": 16,
+    "qk_nope_head_dim": 10,
+    "qk_rope_head_dim": 6,
+    "v_head_dim": 12,
+    "first_k_dense_replace": 1,
+    "n_routed_experts": 12,
+    "n_group": 4,
+    "num_experts_per_tok": 3,
+    "topk_group": 2,
+    "moe_intermediate_size": 24,
+    "experts_implementation": "eager",
+}
+KIMI = {"n_routed_experts": 384, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1}
+FULL_DEEPSEEK = {"": {}, "kimi_k2": sizes(7168, 61, 64, 64, vocab_size=163840, **KIMI)}
 
 ENTRIES = [
     entry(
@@ -336,6 +355,7 @@ ENTRIES = [
     ),
     entry("phi3", "Phi3", "ForCausalLM", {**DECODER, "sliding_window": 5}, text, FULL_PHI),
     entry("qwen3_moe", "Qwen3Moe", "ForCausalLM", SMALL_EXPERTS, text, FULL_EXPERTS),
+    entry("deepseek_v3", "DeepseekV3", "ForCausalLM", SMALL_DEEPSEEK, text, FULL_DEEPSEEK),
     entry("gpt_neox", "GPTNeoX", "ForCausalLM", SMALL_NEOX, text, FULL_NEOX),
     entry(
         "gpt_neox",

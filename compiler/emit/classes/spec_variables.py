@@ -24,18 +24,20 @@ class SpecVariables:
             return load_name(self.values.local(name))
         same = self._argument_like(name)
         if same is not None:
-            return load_name(self.values.local(same))
+            return load_name(same)
         given = self.values.group.variables
         given[name] = given.get(name) or self.chooser.fresh(self.values.local(name))
         return load_name(given[name])
 
     def _argument_like(self, name: str) -> str | None:
-        """Return an argument of the class that has the value of a variable of the spec in all runs."""
+        """Return an argument of the constructor that has the value of a variable of the spec in all runs."""
         states = self.values.states
         values = [self.values.runs.variable_in(state, name) for state in states]
         varied = any(value != values[0] for value in values)
-        found = [t for t in self.values.parameters if [state.values[t] for state in states] == values]
-        return found[0] if found and varied else None
+        own = {self.values.local(t): [state.values[t] for state in states] for t in self.values.parameters}
+        extras = self.values.group.extras.items()
+        rows = {**own, **{local: [known.get(state) for state in states] for local, known in extras}}
+        return next((local for local, row in rows.items() if varied and row == values), None)
 
     def note(self, body: Sequence[ast.stmt]) -> None:
         """Note the variables of the spec that the constructor reads: they are its arguments."""

@@ -57,3 +57,17 @@ def test_what_bounds_is_found_in_tensors_and_programs(block: str) -> None:
 def test_copies_in_a_block_in_place_are_counted() -> None:
     text = SPEC.replace("- Linear(heads)", '- {residual: [{repeat: heads, of: "Linear(8)"}]}')
     assert "heads" in Dependence(program(text)).counting
+
+
+def test_what_programs_count_to_is_found_in_blocks_that_are_handed_on() -> None:
+    blocks = """
+      Pick(times, chosen):
+        forward: |
+          for i in range(times):
+            x = x + topk(x, chosen)[0].sum(-1, keepdim=True)
+          return x
+      Hold(inner): [inner, ReLU]
+    """
+    text = SPEC.replace("rate: 0.5", "rate: 0.5, n: 2, k: 3").replace("blocks:", f"blocks:{blocks}")
+    text = text.replace("- Linear(heads)", "- Hold(Pick(n, chosen=k))\n      - Linear(heads)")
+    assert {"n", "k"} <= Dependence(program(text)).counting
