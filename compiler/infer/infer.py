@@ -54,8 +54,8 @@ class Inferred:
     """What each call of a program is one of, by the identity of its `ast` node."""
     plain_values: frozenset[int]
     """The buffers whose value is a number or a list of them, by the identity of their entry."""
-    other_inputs: tuple[Mapping[str, Tensor], ...] = ()
-    """Inputs of other sizes, at which conditions come out otherwise."""
+    others: tuple[tuple[Mapping[str, Tensor], int], ...] = ()
+    """Inputs of other sizes, and how many elements data choose there, at which conditions come out otherwise."""
 
     @property
     def modes(self) -> tuple[bool, ...]:
@@ -150,11 +150,14 @@ def _with_other_sizes(runs: Runs) -> Inferred:
     others = OtherSizes(sizes, runs.run, lambda: runs.engine.conditions)
     if sizes:
         others.explore(runs.engine.conditions)
-    return _inferred(runs, inputs, output, tuple(map(runs.samples, others.turning)))
+    return _inferred(runs, inputs, output, tuple(map(runs.sample, others.turning)))
 
 
 def _inferred(
-    runs: Runs, inputs: Mapping[str, Tensor], output: Any, other_inputs: tuple[Mapping[str, Tensor], ...] = ()
+    runs: Runs,
+    inputs: Mapping[str, Tensor],
+    output: Any,
+    others: tuple[tuple[Mapping[str, Tensor], int], ...] = (),
 ) -> Inferred:
     root = replace(finished(runs.engine, runs.root), output=output)
     engine = runs.engine
@@ -168,7 +171,7 @@ def _inferred(
         engine.asked_mode,
         MappingProxyType(engine.call_kinds),
         frozenset(engine.own_tensors.numbers),
-        other_inputs,
+        others,
     )
 
 
@@ -190,6 +193,10 @@ class Runs:
         """Return inputs without values."""
         with meta_device(self.engine.dtype):
             return sample_inputs(self.program, sizes)
+
+    def sample(self, sizes: Mapping[str, int]) -> tuple[dict[str, Tensor], int]:
+        """Return inputs without values, and the number that all sizes follow which data decide."""
+        return self.samples(sizes), sizes.get(CHOSEN, FIRST)
 
     def run(self, sizes: Mapping[str, Any]) -> Conditions:
         """Run the model at some sizes of the named dimensions; return what numbers decided."""

@@ -186,6 +186,22 @@ def test_what_needs_a_size_that_is_known(body: str) -> None:
     assert (problem.code, problem.span.text) == REFUSED[body]
 
 
+def test_a_block_that_runs_again_at_the_same_sizes_is_looked_at_again() -> None:
+    made = spec(
+        """
+        blocks:
+          Pick:
+            layers: {fc: Linear(8), other: Linear(8)}
+            forward: |
+              kept = x[x[:, 0] > 0]
+              return other(x) if kept.shape[0] < 3 else fc(x)
+        model: [Pick]
+        """,
+        HEAD.replace("batch", "4"),
+    )
+    assert len(made.plan.rows) == 4
+
+
 def test_a_number_that_stands_for_such_a_size_is_told() -> None:
     with pytest.raises(SpecError) as caught:
         program("return x[x > 0] + x[x < 0]")
@@ -198,5 +214,21 @@ def test_the_value_of_a_buffer_has_a_size_that_is_known() -> None:
 
 
 def test_on_several_devices() -> None:
-    made = spec(MIXTURE + "placement: [{gate: cpu}, {experts: meta}]\n".replace("meta", "cuda:1"), SEQUENCES)
-    assert made.source.count(".to(") > 0
+    made = spec(f"{textwrap.dedent(MIXTURE)}placement: [{{gate: cpu}}, {{experts: 'cuda:1'}}]\n", SEQUENCES)
+    assert "y.device" in made.source
+
+
+def test_values_move_on_the_way_where_nothing_is_chosen() -> None:
+    made = spec(
+        """
+        model:
+          layers: {fc: Linear(8), other: Linear(8)}
+          forward: |
+            kept = x[x[:, 0] > 0]
+            if kept.shape[0] < 1:
+              return other(x)
+            return fc(x)
+        placement: [{fc: cpu}, {other: "cuda:1"}]
+        """
+    )
+    assert "self.other(x.to(self.other.weight.device))" in made.source
