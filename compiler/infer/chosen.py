@@ -80,11 +80,22 @@ class ChosenSizes:
             return (self._places(arguments[0]) if as_tuple else self._table(arguments[0]),)
         if function is torch.where and len(arguments) == 1 and not keywords:
             return (self._places(arguments[0]),)
-        if function in SELECTED and not keywords:
-            return (torch.empty(self.size(arguments[1]), dtype=arguments[0].dtype),)
+        if function in SELECTED:
+            return self._selected(arguments[0], keywords.get("mask", *arguments[1:]))
         if function in (operator.getitem, Tensor.__getitem__):
             return self._item(arguments[0], arguments[1])
         return None
+
+    def _selected(self, tensor: Tensor, mask: Any = None) -> tuple[Tensor] | None:
+        """Return what a mask chooses of a tensor.
+
+        Raises:
+            RuntimeError: their shapes do not broadcast.
+        """
+        if not _is_mask(mask):
+            return None
+        torch.broadcast_shapes(tensor.shape, mask.shape)
+        return (torch.empty(self.size(mask), dtype=tensor.dtype),)
 
     def _table(self, mask: Tensor) -> Tensor:
         return torch.empty((self.size(mask), mask.ndim), dtype=torch.int64)
