@@ -94,7 +94,7 @@ class ChosenSizes:
         """
         if not _is_mask(mask):
             return None
-        torch.broadcast_shapes(tensor.shape, mask.shape)
+        torch.broadcast_shapes(tensor.shape, mask.shape)  # type: ignore[no-untyped-call]
         return (torch.empty(self.size(mask), dtype=tensor.dtype),)
 
     def _table(self, mask: Tensor) -> Tensor:
