@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from compiler.artifact import Artifact
 from compiler.infer.block_parameters import float_dtype
+from compiler.infer.chosen import AllChosen
 from compiler.infer.dtypes import default_dtype
 from compiler.infer.infer import sample_inputs
 from compiler.infer.on_meta import meta_device
@@ -270,14 +271,19 @@ def _watch(module: nn.Module, call: Call, flops: Callable[[], int], until: float
 class EitherWay(TorchFunctionMode):
     """Answers what a tensor without values cannot: the first time that a place of a call asks, yes, then no.
 
-    So a loop over data runs once, and a choice is taken. Shapes agree on every way: the compiler checked.
+    So a loop over data runs once, and a choice is taken. Shapes agree on every way: the compiler checked. Masks choose
+    everything.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: set[tuple[FrameType, object]] = set()
+        self.chosen = AllChosen()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = self.chosen.call(func, args, kwargs or {})
+        if found is not None:
+            return found[0]
         if func is not Tensor.__bool__:
             return func(*args, **(kwargs or {}))
         frame = sys._getframe(1)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from compiler.infer.chosen import CHOSEN
 from compiler.infer.context import Context
 from compiler.infer.dtypes import FLOAT
 from compiler.infer.interpreter import Interpreter
@@ -134,6 +135,8 @@ def open_size(
     """Return the refusal of a tensor whose size is another one at the sizes of this run."""
     where = ", ".join(f"{name} is {size}" for name, size in engine.changed.items())
     note = f"it is {sizes[1]} where {where}, and {sizes[0]} at another size"
+    if CHOSEN in engine.changed:
+        note = f"it may be {sizes[0]} or {sizes[1]}"
     return refuse("open-size", what, place, label=label, notes=(note, *engine.trail.notes()))
 
 

@@ -14,6 +14,7 @@ from compiler.catalogue.plugins import Registry
 from compiler.infer.build import Builder
 from compiler.infer.call_kinds import CallKinds
 from compiler.infer.call_stack import CallStack
+from compiler.infer.chosen import CHOSEN, FIRST, ChosenSizes
 from compiler.infer.conditions import Conditions, difference
 from compiler.program import Scope
 from spec_schema.limits import Limits
@@ -41,6 +42,8 @@ class Context:
     changed: Mapping[str, Any] = field(default_factory=dict)
     """The open dimensions that are not of their example size in the run at hand."""
     call_kinds: CallKinds = field(default_factory=CallKinds)
+    chosen: ChosenSizes = field(default_factory=ChosenSizes)
+    """The sizes that data decide in the run at hand."""
 
     def __post_init__(self) -> None:
         self.builder = Builder(self.limits, self.variables_of)
@@ -48,7 +51,8 @@ class Context:
     def begin(self, examples: Mapping[str, Any], sizes: Mapping[str, Any]) -> None:
         """Begin a run at some sizes of the open dimensions."""
         self.conditions = Conditions()
-        self.changed = {name: size for name, size in sizes.items() if size is not examples[name]}
+        self.changed = {name: size for name, size in sizes.items() if size is not examples.get(name, FIRST)}
+        self.chosen.begin(sizes.get(CHOSEN, FIRST))
 
     def note_condition(self, node: ast.AST, truth: bool, operands: Sequence[object]) -> None:
         """Note a condition that numbers decide."""

@@ -77,7 +77,7 @@ class Engine(Context):
     def key(self, state: State, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Hashable | None:
         """Return the key of a call, under which its outcome is remembered; None if an input is a layer."""
         try:
-            return (state, self.training, freeze(list(inputs)), freeze(dict(keywords)))
+            return (state, self.training, self.chosen.base, freeze(list(inputs)), freeze(dict(keywords)))
         except TypeError:
             return None
 
@@ -112,6 +112,9 @@ class Engine(Context):
             check_arguments(state.node.span, state.name, arguments, keywords)
         try:
             function = operation_named(state.name, self.plugins.operations)
+            chosen = self.chosen.call(function, arguments, keywords)
+            if chosen is not None:
+                return chosen[0]
             return call_watched(state.node.span, self.trail.notes, function, arguments, keywords)
         except TORCH_ERRORS as error:
             shapes = ", ".join(shape_text(tensor) for tensor in tensors_in(list(inputs)))

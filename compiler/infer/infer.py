@@ -14,6 +14,7 @@ from torch import Tensor
 from compiler.catalogue.plugins import Registry
 from compiler.infer.block_parameters import BlockParameters, check_extent, check_size, dtype_of
 from compiler.infer.call_kinds import CallOf
+from compiler.infer.chosen import CHOSEN, FIRST
 from compiler.infer.conditions import Conditions
 from compiler.infer.context import Context
 from compiler.infer.dtypes import dtypes_of
@@ -53,8 +54,8 @@ class Inferred:
     """What each call of a program is one of, by the identity of its `ast` node."""
     plain_values: frozenset[int]
     """The buffers whose value is a number or a list of them, by the identity of their entry."""
-    other_inputs: tuple[Mapping[str, Tensor], ...] = ()
-    """Inputs of other sizes, at which conditions come out otherwise."""
+    others: tuple[tuple[Mapping[str, Tensor], int], ...] = ()
+    """Inputs of other sizes, and how many elements data choose there, at which conditions come out otherwise."""
 
     @property
     def modes(self) -> tuple[bool, ...]:
@@ -86,8 +87,9 @@ def infer_shapes(program: ResolvedProgram, limits: Limits, dtype: torch.dtype = 
     try:
         runs.run(program.sizes)
     except SpecError as error:
+        error = SpecError(map(runs.engine.chosen.told, error.diagnostics))
         if not any(map(_shows_shape, error.diagnostics)):
-            raise
+            raise error from None
         raise _with_symbols(program, limits, dtype, error) from None
     return _with_other_sizes(runs)
 
@@ -133,8 +135,8 @@ def _with_symbols(
 
 def _named(symbolic: Diagnostic, example: Diagnostic) -> Diagnostic:
     """Take the headline of the example run where torch's own words hold its symbols, which mean nothing."""
-    unnamed = re.search(r"\bs\d+\b", symbolic.message)
-    return replace(symbolic, message=example.message) if unnamed else symbolic
+    unnamed = re.search(r"\b[su]\d+\b", symbolic.message)
+    return replace(symbolic, message=example.message, notes=example.notes) if unnamed else symbolic
 
 
 def _places(error: SpecError) -> list[tuple[str, str]]:
@@ -144,14 +146,18 @@ def _places(error: SpecError) -> list[tuple[str, str]]:
 def _with_other_sizes(runs: Runs) -> Inferred:
     """Return what was inferred, after runs at other sizes of the open dimensions."""
     inputs, output = runs.inputs, runs.output
-    others = OtherSizes(runs.program.sizes, runs.run, lambda: runs.engine.conditions)
-    if runs.program.sizes:
+    sizes = {**runs.program.sizes, **({CHOSEN: FIRST} if runs.engine.chosen.masks else {})}
+    others = OtherSizes(sizes, runs.run, lambda: runs.engine.conditions)
+    if sizes:
         others.explore(runs.engine.conditions)
-    return _inferred(runs, inputs, output, tuple(map(runs.samples, others.turning)))
+    return _inferred(runs, inputs, output, tuple(map(runs.sample, others.turning)))
 
 
 def _inferred(
-    runs: Runs, inputs: Mapping[str, Tensor], output: Any, other_inputs: tuple[Mapping[str, Tensor], ...] = ()
+    runs: Runs,
+    inputs: Mapping[str, Tensor],
+    output: Any,
+    others: tuple[tuple[Mapping[str, Tensor], int], ...] = (),
 ) -> Inferred:
     root = replace(finished(runs.engine, runs.root), output=output)
     engine = runs.engine
@@ -165,7 +171,7 @@ def _inferred(
         engine.asked_mode,
         MappingProxyType(engine.call_kinds),
         frozenset(engine.own_tensors.numbers),
-        other_inputs,
+        others,
     )
 
 
@@ -187,6 +193,10 @@ class Runs:
         """Return inputs without values."""
         with meta_device(self.engine.dtype):
             return sample_inputs(self.program, sizes)
+
+    def sample(self, sizes: Mapping[str, int]) -> tuple[dict[str, Tensor], int]:
+        """Return inputs without values, and the number that all sizes follow which data decide."""
+        return self.samples(sizes), sizes.get(CHOSEN, FIRST)
 
     def run(self, sizes: Mapping[str, Any]) -> Conditions:
         """Run the model at some sizes of the named dimensions; return what numbers decided."""

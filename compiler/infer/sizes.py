@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from compiler.infer.chosen import CHOSEN
 from compiler.infer.conditions import Conditions, Decided, Key
 from spec_schema.diagnostics import Diagnostic, SpecError
 
@@ -197,6 +198,8 @@ def _of(found: Diagnostic, dimensions: Sizes) -> Diagnostic:
     """Return the diagnostic of a size that depends on open dimensions, with their names."""
     if found.code != "open-size":
         return found
+    if CHOSEN in dimensions:
+        return _known_needed(found, f"{found.message} depends on how many elements data choose", found.notes)
     listed = " and ".join(f"`{name}`" for name in dimensions)
     variables = ", ".join(f"{name}: {size}" for name, size in dimensions.items())
     plural = "s" if len(dimensions) > 1 else ""
@@ -207,6 +210,12 @@ def _of(found: Diagnostic, dimensions: Sizes) -> Diagnostic:
     )
 
 
+def _known_needed(found: Diagnostic, message: str, notes: tuple[str, ...]) -> Diagnostic:
+    """Return the diagnostic of what needs a size that is known, and has one that data decide."""
+    help = "`where(mask, x, 0.0)` keeps the shape, and `nonzero_static(mask, size=8)` gives so many indices"
+    return replace(found, code="data-size", message=message, notes=notes, help=help)
+
+
 def _is_open_size(error: SpecError) -> bool:
     return error.diagnostics[0].code == "open-size"
 
@@ -214,6 +223,9 @@ def _is_open_size(error: SpecError) -> bool:
 def _fixed(name: str, example: int, failed: Attempt) -> Diagnostic:
     assert failed.error is not None
     found = failed.error.diagnostics[0]
+    if name == CHOSEN:
+        message = "a known size is needed here, and data decide it"
+        return _known_needed(found, message, (f"with another size: {found.message}", *found.notes))
     return Diagnostic(
         "fixed-dimension",
         f"`{name}` is an open dimension, and the model runs where it is {example} alone",
@@ -228,7 +240,9 @@ def _fixed(name: str, example: int, failed: Attempt) -> Diagnostic:
 def _at_other_size(example: Sizes, failed: Attempt) -> SpecError:
     """Return the error of a run at other sizes, with the sizes."""
     assert failed.error is not None
-    sizes = ", ".join(f"`{name}` is {size}" for name, size in failed.sizes.items() if size != example[name])
+    changed = {name: size for name, size in failed.sizes.items() if size != example[name]}
+    sizes = ", ".join(f"`{name}` is {size}" for name, size in changed.items() if name != CHOSEN)
+    sizes = sizes or "data choose another number of elements"
     return SpecError(
         replace(found, notes=(f"where {sizes}", *found.notes)) for found in failed.error.diagnostics
     )

@@ -1,7 +1,8 @@
 """Symbolic dimensions: the example sizes replaced by symbols of torch, which prove what they print.
 
 A size is shown as a name, or as a formula of names, where torch's own symbolic shapes derive it; where a model
-forces a symbol to its example size, the size is shown. Nothing is guessed.
+forces a symbol to its example size, the size is shown. Nothing is guessed. A size that data decide is a symbol that
+torch makes itself: `u0`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+
+from compiler.infer.chosen import chosen_sizes
 
 Symbols = Mapping[str, Any]
 """The symbolic size of each named dimension: a `torch.SymInt`."""
@@ -30,7 +33,16 @@ def symbolic_sizes(sizes: Mapping[str, int]) -> Iterator[Symbols]:
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 
-    environment = ShapeEnv(duck_shape=False, specialize_zero_one=True)
+    class Environment(ShapeEnv):
+        """Also answers for the sizes that data decide, with an example: a run over symbols takes one way."""
+
+        def create_unbacked_symint(self, *arguments: Any, **keywords: Any) -> torch.SymInt:
+            made: torch.SymInt = super().create_unbacked_symint(*arguments, **keywords)
+            self.set_real_tensor_prop_unbacked_vals(made.node.expr, next(chosen))
+            return made
+
+    chosen = chosen_sizes()
+    environment = Environment(duck_shape=False, specialize_zero_one=True)
     symbols: dict[str, Any] = {}
     names: dict[str, str] = {}
     for name, size in sizes.items():

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from compiler.catalogue.operation_table import FACTORIES
 from compiler.devices import AUTO
+from compiler.infer.chosen import FIRST
 from compiler.infer.combine import combine_values
 from compiler.infer.engine import called_by_name
 from compiler.infer.infer import Inferred
@@ -64,7 +65,8 @@ def find_transfers(inferred: Inferred, plan: Plan) -> Transfers:
     engine.groups = groups
     root = engine.locate(inferred.root, where)
     start = input_device(plan)
-    for given, training in product((inferred.inputs, *inferred.other_inputs), inferred.modes):
+    for (given, base), training in product(((inferred.inputs, FIRST), *inferred.others), inferred.modes):
+        engine.chosen.begin(base)
         inputs = {name: put(tensor, start) for name, tensor in given.items()}
         engine.training = training
         with meta_device(torch.float32):

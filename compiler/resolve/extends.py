@@ -28,7 +28,7 @@ def read_base(body: Body, reader: NodeReader) -> Call | None:
 def _layer(read: LayerNode) -> Call:
     if isinstance(read, Call) and read.kind in ("layer", "recipe"):
         return read
-    what = f"the {read.kind} `{read.target}`" if isinstance(read, Call) else "several layers"
+    what = f"the {read.kind} `{read.target}`" if isinstance(read, Call) else "not the call of one"
     raise not_extended(what, read.span)
 
 

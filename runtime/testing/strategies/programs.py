@@ -11,7 +11,7 @@ from runtime.testing.strategies.expressions import conditions_on_data, expressio
 from runtime.testing.strategies.extends import extend
 from runtime.testing.strategies.loops import LOOPS
 from runtime.testing.strategies.nested import inside
-from runtime.testing.strategies.tensors import STEPS, Draw, Flow, Width, pick, rarely
+from runtime.testing.strategies.tensors import IMAGE, STEPS, Draw, Flow, Width, pick, rarely
 from runtime.testing.strategies.writer import Writer
 
 OPTIONAL = ("context", "mask", "memory")
@@ -93,6 +93,23 @@ def halves(draw: Draw, writer: Writer) -> None:
     writer.line(f"{a}, {b} = {split.format(f'{layer}({writer.main})', flow.axis)}")
     writer.line(f"{writer.main} = cat([{b}, sigmoid({a})], dim={flow.axis})")
     writer.env[writer.main] = flow.wide(Width(writer.widths[layer], even=True))
+
+
+def chosen_rows(draw: Draw, writer: Writer) -> None:
+    """Compute with the rows that a mask chooses, whose number data decide."""
+    flow = writer.env[writer.main]
+    mask, rows = writer.local(draw), writer.local(draw)
+    writer.line(f"{mask} = {writer.main}.reshape({writer.main}.shape[0], -1).sum(dim=1) > 0")
+    writer.line(pick(draw, f"{rows}, = where({mask})", f"{rows} = nonzero({mask})[:, 0]"))
+    some = f"{writer.main}[{pick(draw, rows, mask)}]"
+    if flow.layout != IMAGE and flow.width.known and rarely(draw, 2):
+        some = f"{writer.project(draw, flow, flow.width)}({some})"
+    forms = (
+        "index_add({x}, 0, {rows}, {some})",
+        "{x} + {some}.sum(dim=0, keepdim=True)",
+        "{x} if {rows}.shape[0] > 1 else {x} * 2",
+    )
+    writer.line(f"{writer.main} = {pick(draw, *forms).format(x=writer.main, rows=rows, some=some)}")
 
 
 def data_branch(draw: Draw, writer: Writer) -> None:
@@ -216,6 +233,7 @@ KEEPING_STATEMENTS: tuple[Any, ...] = (
     keep,
     augment,
     pair,
+    chosen_rows,
     data_branch,
     static_branch,
     size_branch,
