@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +16,9 @@ from pytorch_lightning import Callback
 from torch import nn
 
 from compiler.artifact import Artifact
-from compiler.infer.calls import TORCH_ERRORS
-from compiler.infer.context import Context
-from compiler.infer.reasons import reason
 from compiler.training.monitor import LOSS, VALIDATION
-from compiler.training.objective import (
-    OUTPUT,
-    check_scalar,
-    objective_functions,
-    try_objective,
-)
-from compiler.training.section import Measure, Training, make_metric
+from compiler.training.section import Training
 from runtime.build import build
-from runtime.classes import emitted_module
 from runtime.files.header import FileError
 from runtime.placement import Devices, settle, target_devices
 from runtime.store import save
@@ -42,19 +31,16 @@ from runtime.training.checkpoints import (
     read_checkpoint,
 )
 from runtime.training.data import open_data
-from runtime.training.items import Batch
 from runtime.training.learner import Learner, Task
 from runtime.training.log import FILE, RunLog, Watch, quiet, rows_before
 from runtime.training.optimizers import make_optimizer
 from runtime.training.outcome import Interrupted, Trained
 from runtime.training.progress import Bar, EpochLines
 from runtime.training.schedule import follows_length, make_schedule
+from runtime.training.task import make_task, on_device
 from spec_schema.diagnostics import refuse
 from spec_schema.folders import Folders
 from spec_schema.limits import DEFAULT_LIMITS
-
-ACCELERATORS = {"cuda": "gpu"}
-"""Lightning's names of devices where they are not torch's."""
 
 
 @dataclass(eq=False)
@@ -153,42 +139,10 @@ class Fit:
         """Return the task, and the number of batches in an epoch."""
         training = self.training
         splits = open_data(self.artifact, training, Folders(self.folder, self.data_paths), self.data_limit)
-        batch = splits.train[splits.train.in_order()[: training.batch]]
-        context = self._rehearse(model, {name: tensor.to(device) for name, tensor in batch.items()})
-        objectives = [training.loss, *(measure.of for measure in training.metrics)]
-        scope = self.artifact.program.scope
-        source = ast.unparse(objective_functions(objectives, scope, context))
-        module = emitted_module(source, self.artifact)
-        functions: dict[str, Callable[..., Any]] = {o.title: getattr(module, o.title) for o in objectives}
         run = describe_run(self.artifact, self.seed, self.length)
-        inputs = tuple(entry.name for entry in self.artifact.program.model.inputs)
+        task = make_task(self.artifact, training, model, splits, device, self.seed, run)
         count = -(-len(splits.train) // training.batch)
-        return Task(model, inputs, training, functions, splits, self.seed, run), count
-
-    def _rehearse(self, model: nn.Module, batch: Batch) -> Context:
-        """Compute everything once on a real batch, so that what does not fit is found, and located, at the start."""
-        context, scope = self.artifact.inferred.context(), self.artifact.program.scope
-        model.eval()
-        with torch.no_grad():
-            values = {OUTPUT: self._output(model, batch), **batch}
-            loss = self.training.loss
-            check_scalar(loss, try_objective(context, loss, scope, values)[0])
-            for measure in self.training.metrics:
-                _try_metric(measure, try_objective(context, measure.of, scope, values), values)
-        model.train()
-        return context
-
-    def _output(self, model: nn.Module, batch: Batch) -> Any:
-        inputs = {entry.name: batch[entry.name] for entry in self.artifact.program.model.inputs}
-        try:
-            return model(*inputs.values())
-        except TORCH_ERRORS as error:
-            raise refuse(
-                "model-failed",
-                f"the model refuses a batch of the data: {reason(error)}",
-                self.training.data.span,
-                notes=tuple(f"`{n}` is {_form(tensor)}" for n, tensor in inputs.items()),
-            ) from None
+        return task, count
 
     def _learner(self, task: Task, all_steps: int) -> Learner:
         """Return the learner; `all_steps` are those of all epochs."""
@@ -219,8 +173,7 @@ class Fit:
         callbacks += [EpochLines(self.length)] if progress else []
         callbacks += [Bar()] if shown else []
         return L.Trainer(
-            accelerator=ACCELERATORS.get(device.type, device.type),
-            devices=1 if device.index is None else [device.index],
+            **on_device(device),
             precision=self.training.precision,
             max_epochs=epochs,
             accumulate_grad_batches=self.training.accumulate,
@@ -249,30 +202,6 @@ class Fit:
         if resume is None:
             return []
         return rows_before(self.own / FILE, read_checkpoint(Path(resume), self.allow_large)["global_step"])
-
-
-def _try_metric(measure: Measure, compared: list[Any], values: Any) -> None:
-    try:
-        metric = make_metric(measure.making)
-        device = compared[0].device if isinstance(compared[0], torch.Tensor) else None
-        metric.to(device).update(*compared)
-    except TORCH_ERRORS as error:
-        raise refuse(
-            "metric-failed",
-            f"`{measure.making.name}` refuses what it compares: {reason(error)}",
-            measure.making.span,
-            notes=tuple(
-                f"`{each}` is {_form(value)}"
-                for each, value in zip(measure.of.sources, compared, strict=True)
-            ),
-            help="say what it compares: `{metric: ..., of: [output, label]}`",
-        ) from None
-
-
-def _form(value: Any) -> str:
-    if not isinstance(value, torch.Tensor):
-        return f"a {type(value).__name__}"
-    return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
 
 
 @contextmanager
