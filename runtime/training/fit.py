@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import pytorch_lightning as L
 import torch
 from pytorch_lightning import Callback
+from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from compiler.artifact import Artifact
@@ -57,6 +58,10 @@ class Fit:
     allow_large: bool = False
     data_paths: tuple[Path, ...] = ()
     data_limit: int = DEFAULT_LIMITS.data_bytes
+    callbacks: tuple[Callback, ...] = ()
+    loggers: tuple[Logger, ...] = ()
+    loaders: Mapping[str, Any] | None = None
+    """Batches of each split, instead of the data of the spec."""
 
     def __post_init__(self) -> None:
         self.folder = Path(self.artifact.program.scope.file).parent
@@ -68,16 +73,20 @@ class Fit:
         self.length: int = length
         self.by_step = self.epochs is None and self.training.epochs is None
 
+    def learner(self) -> tuple[Learner, int]:
+        """Return the learner of a new model, and how many epochs it is trained for."""
+        model = build(self._on_one_device(), self.seed, None, self.folder, self.allow_large)
+        task, batches = self._task(model, next(model.parameters()).device)
+        steps = -(-batches // self.training.accumulate)
+        epochs = -(-self.length // steps) if self.by_step else self.length
+        return self._learner(task, epochs * steps), epochs
+
     def run(self, resume: str | Path | None, progress: bool) -> Trained:
         """Train, and save the model."""
-        settled = self._on_one_device()
         with torch.random.fork_rng(), quiet():
-            model = build(settled, self.seed, None, self.folder, self.allow_large)
+            learner, epochs = self.learner()
+            model, task = learner.model, learner.task
             device = next(model.parameters()).device
-            task, batches = self._task(model, device)
-            steps = -(-batches // self.training.accumulate)
-            epochs = -(-self.length // steps) if self.by_step else self.length
-            learner = self._learner(task, epochs * steps)
             if resume is not None:
                 self._check_resume(Path(resume), task)
             last = LastCheckpoint(self.own / "checkpoint.safetensors")
@@ -121,11 +130,9 @@ class Fit:
             self.average.restore(learner)
         if self.best is not None:
             self.best.restore(learner, self.allow_large)
-        if learner.task.splits.validation is not None and (
-            self.best is not None or LOSS not in learner.results
-        ):
+        if learner.task.has("validation") and (self.best is not None or LOSS not in learner.results):
             trainer.validate(learner, verbose=False)
-        if learner.task.splits.test is not None and "test_loss" not in learner.results:
+        if learner.task.has("test") and "test_loss" not in learner.results:
             trainer.test(learner, verbose=False)
 
     def _columns(self) -> list[str]:
@@ -138,11 +145,15 @@ class Fit:
     def _task(self, model: nn.Module, device: torch.device) -> tuple[Task, int]:
         """Return the task, and the number of batches in an epoch."""
         training = self.training
-        splits = open_data(self.artifact, training, Folders(self.folder, self.data_paths), self.data_limit)
+        splits = None
+        if self.loaders is None:
+            folders = Folders(self.folder, self.data_paths)
+            splits = open_data(self.artifact, training, folders, self.data_limit)
         run = describe_run(self.artifact, self.seed, self.length)
-        task = make_task(self.artifact, training, model, splits, device, self.seed, run)
-        count = -(-len(splits.train) // training.batch)
-        return task, count
+        task = make_task(self.artifact, training, model, splits, device, self.seed, run, self.loaders)
+        if splits is None:
+            return task, len(task.loaders["train"])
+        return task, -(-len(splits.train) // training.batch)
 
     def _learner(self, task: Task, all_steps: int) -> Learner:
         """Return the learner; `all_steps` are those of all epochs."""
@@ -170,6 +181,7 @@ class Fit:
     ) -> L.Trainer:
         shown, clip = progress and sys.stderr.isatty(), self.training.clip
         callbacks: list[Callback] = [Watch(learner.model, self.training.watch), *self._choosing(), last]
+        callbacks += self.callbacks
         callbacks += [EpochLines(self.length)] if progress else []
         callbacks += [Bar()] if shown else []
         return L.Trainer(
@@ -179,7 +191,7 @@ class Fit:
             accumulate_grad_batches=self.training.accumulate,
             gradient_clip_val=clip.largest if clip is not None else None,
             gradient_clip_algorithm=clip.by if clip is not None else None,
-            logger=RunLog(self.own, self._logged(resume)),
+            logger=[RunLog(self.own, self._logged(resume)), *self.loggers],
             callbacks=callbacks,
             plugins=[SafeCheckpoints(self.allow_large)],
             log_every_n_steps=1,

@@ -38,23 +38,38 @@ def make_task(
     artifact: Artifact,
     training: Training,
     model: nn.Module,
-    splits: Splits,
+    splits: Splits | None,
     device: torch.device,
     seed: int = 0,
     run: Mapping[str, Any] | None = None,
+    loaders: Mapping[str, Any] | None = None,
 ) -> Task:
-    """Return the task of a model on a device.
+    """Return the task of a model on a device, with `splits` of its data or with `loaders` of the caller.
 
     Raises:
         SpecError: the model, the loss or a metric refuses a batch of the data.
     """
-    batch = splits.train[splits.train.in_order()[: training.batch]]
+    if splits is None:
+        batch = _first_batch(loaders or {}, training)
+    else:
+        batch = splits.train[splits.train.in_order()[: training.batch]]
     context = _rehearse(artifact, training, model, {n: tensor.to(device) for n, tensor in batch.items()})
     objectives = [training.loss, *(measure.of for measure in training.metrics)]
     source = ast.unparse(objective_functions(objectives, artifact.program.scope, context))
     module = emitted_module(source, artifact)
     functions: dict[str, Callable[..., Any]] = {o.title: getattr(module, o.title) for o in objectives}
-    return Task(model, input_names(artifact), training, functions, splits, seed, run or {})
+    return Task(model, input_names(artifact), training, functions, splits, seed, run or {}, loaders or {})
+
+
+def _first_batch(loaders: Mapping[str, Any], training: Training) -> Batch:
+    """Return the first batch that is trained on. ValueError if the caller's loaders give none of the fields."""
+    unknown = loaders.keys() - {"train", "validation", "test"}
+    if unknown or "train" not in loaders:
+        raise ValueError(f"loaders are those of `train`, `validation` and `test`, not {sorted(loaders)}")
+    batch = next(iter(loaders["train"]))
+    if not isinstance(batch, Mapping) or not batch.keys() >= training.data.fields.keys():
+        raise ValueError(f"a batch is a mapping with the fields {', '.join(training.data.fields)}")
+    return batch
 
 
 def input_names(artifact: Artifact) -> tuple[str, ...]:
