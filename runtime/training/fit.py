@@ -167,6 +167,10 @@ class Fit:
     def _check_resume(self, path: Path, task: Task) -> None:
         state = read_checkpoint(path, self.allow_large)
         check_run(state, task.run, follows_length(self.training.schedule))
+        done = state["global_step"] if self.by_step else state["epoch"] + 1
+        if done > self.length:
+            unit = "steps" if self.by_step else "epochs"
+            raise FileError(f"the checkpoint is one after {done} {unit}, and the training has {self.length}")
 
     # Lightning.
 

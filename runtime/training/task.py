@@ -17,6 +17,7 @@ from compiler.training.objective import OUTPUT, check_scalar, objective_function
 from compiler.training.section import Measure, Training, make_metric
 from runtime.classes import emitted_module
 from runtime.training.data import Splits
+from runtime.training.fitting import with_remedies
 from runtime.training.items import Batch
 from runtime.training.learner import Task
 from spec_schema.diagnostics import refuse
@@ -84,7 +85,8 @@ def _rehearse(artifact: Artifact, training: Training, model: nn.Module, batch: B
     model.eval()
     with torch.no_grad():
         values = {OUTPUT: output_of(model, input_names(artifact), batch, training.data.span), **batch}
-        check_scalar(training.loss, try_objective(context, training.loss, scope, values)[0])
+        with with_remedies(training.loss, values):
+            check_scalar(training.loss, try_objective(context, training.loss, scope, values)[0])
         for measure in training.metrics:
             _try_metric(measure, try_objective(context, measure.of, scope, values))
     model.train(was_training)
