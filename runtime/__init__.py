@@ -3,11 +3,12 @@
 from runtime.build import build
 from runtime.checkpoint_mapping.loading import load_plan
 from runtime.checkpoint_mapping.saving import save_like
+from runtime.evaluate import evaluate, predict
 from runtime.files.header import FileError
 from runtime.initialise import initial_values
 from runtime.store import Mismatch, load, load_into, save
 from runtime.tensors import load_tensors, save_tensors
-from runtime.train import train
+from runtime.train import lightning_module, train
 from runtime.training.outcome import Interrupted, Trained
 
 __all__ = [
@@ -16,11 +17,14 @@ __all__ = [
     "Mismatch",
     "Trained",
     "build",
+    "evaluate",
     "initial_values",
+    "lightning_module",
     "load",
     "load_into",
     "load_plan",
     "load_tensors",
+    "predict",
     "save",
     "save_like",
     "save_tensors",

@@ -255,8 +255,11 @@ def load(
     plugins: Iterable[str | Plugin] = (),
     digest: str | None = None,
     allow_large: bool = False,
+    train: bool = False,
 ) -> nn.Module:
     """Return the model in a file. Nothing but the file is needed, and no code in it is run.
+
+    It is in evaluation mode, or in training mode with `train`.
 
     Each byte of the file is checked against the digest in it, and that against the `digest` that is expected. Buffers
     that are not saved are computed: what takes much memory or work is refused first, but with `allow_large`.
@@ -270,7 +273,7 @@ def load(
     """
     saved = read_saved(path, digest, allow_large=allow_large)
     _note_format(saved)
-    return saved.model(device, plugins, allow_large)
+    return saved.model(device, plugins, allow_large).train(train)
 
 
 def load_into(

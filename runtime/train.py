@@ -10,8 +10,9 @@ Lightning takes seconds to import, so that nothing here imports it before it is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from compiler.artifact import Artifact
 from compiler.extras import TRAIN
@@ -20,6 +21,10 @@ from runtime.placement import Devices
 from runtime.training.outcome import Trained
 from spec_schema.diagnostics import refuse
 from spec_schema.limits import DEFAULT_LIMITS
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Callback, LightningModule
+    from pytorch_lightning.loggers import Logger
 
 
 def train(
@@ -34,6 +39,9 @@ def train(
     allow_large: bool = False,
     data_paths: Iterable[str | Path] = (),
     data_limit: int = DEFAULT_LIMITS.data_bytes,
+    callbacks: Iterable[Callback] = (),
+    loggers: Iterable[Logger] = (),
+    loaders: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Train a model as its spec says, and save it as `NAME.safetensors` in the folder `out`.
 
@@ -43,6 +51,10 @@ def train(
     may not fit into memory. Data lie below the folder of the spec, or below one of `data_paths`; of their bytes no more
     than `data_limit` are read.
 
+    `callbacks` and `loggers` of Lightning come beside those of the training. `loaders` give the batches of `train`, and
+    maybe of `validation` and `test`, instead of the data that the spec names: each batch is a mapping with the fields
+    of the spec's data. Whether such a training is resumed exactly is up to them.
+
     Raises:
         SpecError: the spec has no `train` section, its data, loss, optimiser or metrics do not fit, or the extra
             `train` is not installed.
@@ -51,16 +63,61 @@ def train(
         Interrupted: Ctrl-C was pressed; the last checkpoint is whole.
         ValueError: there is no such `device`.
     """
-    training = _training_of(artifact)
+    training = training_of(artifact)
     check_installed(training)
     from runtime.training.fit import Fit
 
     paths = tuple(Path(path) for path in data_paths)
-    fit = Fit(artifact, training, seed, device, Path(out), epochs, allow_large, paths, data_limit)
+    fit = Fit(
+        artifact,
+        training,
+        seed,
+        device,
+        Path(out),
+        epochs,
+        allow_large,
+        paths,
+        data_limit,
+        tuple(callbacks),
+        tuple(loggers),
+        loaders,
+    )
     return fit.run(resume, progress)
 
 
-def _training_of(artifact: Artifact) -> Training:
+def lightning_module(
+    artifact: Artifact,
+    *,
+    seed: int = 0,
+    device: Devices = None,
+    epochs: int | None = None,
+    allow_large: bool = False,
+    data_paths: Iterable[str | Path] = (),
+    data_limit: int = DEFAULT_LIMITS.data_bytes,
+    loaders: Mapping[str, Any] | None = None,
+) -> LightningModule:
+    """Return a new model with its data, loss, metrics, optimizer and schedule, for a Trainer of the caller.
+
+    The arguments are those of `train`. How long it trains, on what, in which precision, with what clipping and
+    accumulation, and what is kept, is that Trainer's; the schedule has the length that the spec gives, or `epochs`.
+    `module.model` is the model, which `runtime.save` saves.
+
+    Raises:
+        SpecError, ValueError: as by `train`.
+    """
+    training = training_of(artifact)
+    check_installed(training)
+    from runtime.training.fit import Fit
+
+    paths = tuple(Path(path) for path in data_paths)
+    fit = Fit(
+        artifact, training, seed, device, Path(), epochs, allow_large, paths, data_limit, loaders=loaders
+    )
+    module, _ = fit.learner()
+    return module
+
+
+def training_of(artifact: Artifact) -> Training:
     """Return the `train` section of a spec, or refuse a spec without one."""
     if artifact.training is None:
         raise refuse(
@@ -72,8 +129,13 @@ def _training_of(artifact: Artifact) -> Training:
     return artifact.training
 
 
-def check_installed(training: Training) -> None:
-    """Refuse a `train` section, with the command that mends it, where what trains is not installed."""
+def check_installed(training: Training | None) -> None:
+    """Refuse to train, or to evaluate, with the command that mends it, where what does that is not installed."""
     problem = TRAIN.problem()
     if problem is not None:
-        raise refuse("missing-extra", problem, training.span, help=f"`{TRAIN.command}`")
+        raise refuse(
+            "missing-extra",
+            problem,
+            training.span if training is not None else None,
+            help=f"`{TRAIN.command}`",
+        )

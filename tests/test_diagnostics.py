@@ -20,7 +20,7 @@ CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 WITHOUT_EXAMPLE = frozenset(
     "bad-dataset data-broken data-lengths data-missing data-outside data-shape data-too-large metric-failed "
-    "missing-extra model-failed needs-values several-devices too-little-data training-failed".split()
+    "missing-extra model-failed needs-values not-by-row several-devices too-little-data training-failed".split()
 )
 """Codes whose cause is in the data, in a plugin or in what is installed, not in the text of a spec: tested beside what
 raises them."""

@@ -14,6 +14,7 @@ from compiler.cli.check import check
 from compiler.cli.console import facts, out
 from compiler.cli.devices import devices
 from compiler.cli.emit import emit
+from compiler.cli.evaluate import evaluate, predict
 from compiler.cli.explain import explain
 from compiler.cli.layers import layers
 from compiler.cli.load_plan import load_plan
@@ -71,7 +72,22 @@ app = typer.Typer(
     f"Blockprint's own ({DEBUG} shows the traceback).",
 )
 
-VERBS = (run, check, summary, emit, explain, params, load_plan, save, layers, test_layer, devices, bench)
+VERBS = (
+    run,
+    evaluate,
+    predict,
+    check,
+    summary,
+    emit,
+    explain,
+    params,
+    load_plan,
+    save,
+    layers,
+    test_layer,
+    devices,
+    bench,
+)
 
 for verb in VERBS:
     app.command()(verb)

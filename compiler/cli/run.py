@@ -107,6 +107,8 @@ def run(
     if subject.is_model:
         _refuse(training, "this is a saved model")
         model = subject.model(devices, allow_large)
+        if format is Format.text:
+            err().print("note: its inputs are random numbers; `predict` runs it on data", soft_wrap=True)
         print_forward(model, seed, format)
     elif (artifact := subject.artifact()).training is None:
         _refuse(training, "the spec has no `train` section")
@@ -174,12 +176,12 @@ def _train(artifact: Artifact, options: Mapping[str, Any], format: Format) -> Tr
         import pytorch_lightning  # noqa: F401 - takes seconds
 
     trained = train(artifact, **options)
-    print_trained(trained, format)
+    print_trained(trained, format, Path(artifact.program.scope.file).parent)
     return trained
 
 
-def print_trained(trained: Trained, format: Format) -> None:
-    """Print what came of a training, and what can be done next."""
+def print_trained(trained: Trained, format: Format, folder: Path) -> None:
+    """Print what came of a training, and what can be done next. `folder` is that of the spec."""
     metrics = {name: _plain(value) for name, value in trained.metrics.items()}
     files = {"path": str(trained.path), "digest": trained.digest}
     files |= {"checkpoint": str(trained.checkpoint), "log": str(trained.log)}
@@ -191,20 +193,17 @@ def print_trained(trained: Trained, format: Format) -> None:
         case Format.short:
             say(", ".join([str(trained.path), *(f"{name} {_number(v)}" for name, v in metrics.items())]))
         case Format.text:
-            _print_results(trained, metrics)
+            _print_results(trained, metrics, folder)
 
 
-def _print_results(trained: Trained, metrics: Mapping[str, Any]) -> None:
+def _print_results(trained: Trained, metrics: Mapping[str, Any], folder: Path) -> None:
     console = out()
-    results = table("result", "value", numbers=("value",))
-    for name, value in metrics.items():
-        results.add_row(name, _number(value))
     console.print()
-    console.print(results)
+    print_metrics(metrics)
     console.print()
     console.print(facts(_files(trained)))
     console.print()
-    console.print(facts(_next_steps(trained.path)))
+    console.print(facts(_next_steps(trained, folder)))
 
 
 def _files(trained: Trained) -> Iterator[tuple[str, str]]:
@@ -216,10 +215,20 @@ def _files(trained: Trained) -> Iterator[tuple[str, str]]:
     yield "checkpoint", f"{trained.checkpoint}: the state after the last epoch, for `--resume`"
 
 
-def _next_steps(path: Path) -> Iterator[tuple[str, str]]:
-    program = program_name()
+def print_metrics(metrics: Mapping[str, Any]) -> None:
+    """Print the results of a training or an evaluation as a table."""
+    results = table("result", "value", numbers=("value",))
+    for name, value in metrics.items():
+        results.add_row(name, _number(value))
+    out().print(results)
+
+
+def _next_steps(trained: Trained, folder: Path) -> Iterator[tuple[str, str]]:
+    program, path = program_name(), trained.path
     yield "look at it", f"{program} params {path}"
-    yield "run it", f"{program} run {path}"
+    if "test_loss" in trained.metrics:
+        yield "evaluate it", f"{program} evaluate {path} --data-path {folder}"
+    yield "predict", f"{program} predict {path} --input FILE -o predictions.npz"
     yield "use it", f'runtime.load("{path}") in Python'
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from compiler.catalogue.deferral import SIDE_INPUTS
-from compiler.catalogue.layers import CannotInfer, infer, reads_as_torch
+from compiler.catalogue.layers import CannotInfer, infer
 from compiler.infer.arguments import Given
 from compiler.infer.block_parameters import float_dtype, open_size
 from compiler.infer.calls import TORCH_ERRORS
@@ -23,6 +23,7 @@ from compiler.infer.one_dtype import OneDtypeInside
 from compiler.infer.reasons import needs_values, reason
 from compiler.infer.states import Leaf, State
 from compiler.infer.symbols import size_text
+from compiler.infer.torch_order import check_torch_order, torch_help
 from compiler.infer.values import Recipe, freeze, show, tensors_in
 from compiler.infer.watched import watched
 from compiler.program import Call
@@ -141,6 +142,7 @@ class Leaves:
                 if several
                 else None,
             ) from None
+        check_torch_order(state, sizes)
         nested = {
             name: self._nested(value, inputs, place, state.dtypes.settled)
             for name, value in state.values.items()
@@ -245,7 +247,7 @@ class Leaves:
             f"`{state.layer.name}` cannot be made: {reason(error)}",
             state.node.span,
             notes=(*notes, *self.engine.trail.notes()),
-            help=self._torch_order(state, sizes),
+            help=torch_help(state, sizes),
         )
 
     def _values_needed(self, what: str, error: Exception, place: Span, help: str) -> Diagnostic:
@@ -256,18 +258,6 @@ class Leaves:
             notes=(f"torch says: {reason(error)}", *self.engine.trail.notes()),
             help=help,
         )
-
-    def _torch_order(self, state: Leaf, sizes: Mapping[str, Any]) -> str | None:
-        """Return a help if the call seems to be copied from PyTorch, with its sizes."""
-        written = [a for a in state.node.arguments if a.name is None]
-        positional = list(state.values.values())[: len(written)]
-        keywords = dict(list(state.values.items())[len(written) :])
-        if not reads_as_torch(state.layer, positional, keywords, sizes):
-            return None
-        own = [*map(show, positional[len(sizes) :]), *(f"{k}={show(v)}" for k, v in keywords.items())]
-        short = f"{state.layer.name}({', '.join(own)})" if own else state.layer.name
-        names = " and ".join(f"`{name}`" for name in sizes)
-        return f"{names} {'follow' if len(sizes) > 1 else 'follows'} from the input: write `{short}`"
 
     def _wrong_inputs(
         self, state: Leaf, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span
@@ -312,7 +302,7 @@ class Leaves:
             label=f"gets {', '.join(map(show, inputs))}" if inputs else "",
             labels=self._declared(state.node, place),
             notes=self.engine.trail.notes(),
-            help=self._torch_order(state, state.inferred) or _side_sizes(state, inputs),
+            help=torch_help(state, state.inferred) or _side_sizes(state, inputs),
         )
 
     def _declared(self, node: Call, place: Span) -> tuple[Label, ...]:

@@ -211,7 +211,16 @@ def check_inputs(artifact: Artifact, training: Training, batch: Batch) -> None:
                 if entry.type.dimensions
                 else (),
                 notes=(f"the model takes {entry.type}",),
+                help=_conversion(tensor.dtype, expected.dtype),
             )
+
+
+def _conversion(found: torch.dtype, expected: torch.dtype) -> str | None:
+    """Return how an array becomes what the model takes, where its dtype alone is another one."""
+    if found == expected or found.is_floating_point != expected.is_floating_point:
+        return None
+    wanted, own = (str(each).removeprefix("torch.") for each in (expected, found))
+    return f"save it as {wanted}: `array.astype('{wanted}')`; or declare the input as {own}"
 
 
 def _size_fits(dimension: Any, size: int, names: dict[str, object]) -> bool:

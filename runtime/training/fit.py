@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +13,13 @@ from typing import Any
 import pytorch_lightning as L
 import torch
 from pytorch_lightning import Callback
+from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from compiler.artifact import Artifact
-from compiler.infer.calls import TORCH_ERRORS
-from compiler.infer.context import Context
-from compiler.infer.reasons import reason
 from compiler.training.monitor import LOSS, VALIDATION
-from compiler.training.objective import (
-    OUTPUT,
-    check_scalar,
-    objective_functions,
-    try_objective,
-)
-from compiler.training.section import Measure, Training, make_metric
+from compiler.training.section import Training
 from runtime.build import build
-from runtime.classes import emitted_module
 from runtime.files.header import FileError
 from runtime.placement import Devices, settle, target_devices
 from runtime.store import save
@@ -42,19 +32,16 @@ from runtime.training.checkpoints import (
     read_checkpoint,
 )
 from runtime.training.data import open_data
-from runtime.training.items import Batch
 from runtime.training.learner import Learner, Task
 from runtime.training.log import FILE, RunLog, Watch, quiet, rows_before
 from runtime.training.optimizers import make_optimizer
 from runtime.training.outcome import Interrupted, Trained
 from runtime.training.progress import Bar, EpochLines
 from runtime.training.schedule import follows_length, make_schedule
+from runtime.training.task import make_task, on_device
 from spec_schema.diagnostics import refuse
 from spec_schema.folders import Folders
 from spec_schema.limits import DEFAULT_LIMITS
-
-ACCELERATORS = {"cuda": "gpu"}
-"""Lightning's names of devices where they are not torch's."""
 
 
 @dataclass(eq=False)
@@ -71,6 +58,10 @@ class Fit:
     allow_large: bool = False
     data_paths: tuple[Path, ...] = ()
     data_limit: int = DEFAULT_LIMITS.data_bytes
+    callbacks: tuple[Callback, ...] = ()
+    loggers: tuple[Logger, ...] = ()
+    loaders: Mapping[str, Any] | None = None
+    """Batches of each split, instead of the data of the spec."""
 
     def __post_init__(self) -> None:
         self.folder = Path(self.artifact.program.scope.file).parent
@@ -82,16 +73,20 @@ class Fit:
         self.length: int = length
         self.by_step = self.epochs is None and self.training.epochs is None
 
+    def learner(self) -> tuple[Learner, int]:
+        """Return the learner of a new model, and how many epochs it is trained for."""
+        model = build(self._on_one_device(), self.seed, None, self.folder, self.allow_large)
+        task, batches = self._task(model, next(model.parameters()).device)
+        steps = -(-batches // self.training.accumulate)
+        epochs = -(-self.length // steps) if self.by_step else self.length
+        return self._learner(task, epochs * steps), epochs
+
     def run(self, resume: str | Path | None, progress: bool) -> Trained:
         """Train, and save the model."""
-        settled = self._on_one_device()
         with torch.random.fork_rng(), quiet():
-            model = build(settled, self.seed, None, self.folder, self.allow_large)
+            learner, epochs = self.learner()
+            model, task = learner.model, learner.task
             device = next(model.parameters()).device
-            task, batches = self._task(model, device)
-            steps = -(-batches // self.training.accumulate)
-            epochs = -(-self.length // steps) if self.by_step else self.length
-            learner = self._learner(task, epochs * steps)
             if resume is not None:
                 self._check_resume(Path(resume), task)
             last = LastCheckpoint(self.own / "checkpoint.safetensors")
@@ -135,11 +130,9 @@ class Fit:
             self.average.restore(learner)
         if self.best is not None:
             self.best.restore(learner, self.allow_large)
-        if learner.task.splits.validation is not None and (
-            self.best is not None or LOSS not in learner.results
-        ):
+        if learner.task.has("validation") and (self.best is not None or LOSS not in learner.results):
             trainer.validate(learner, verbose=False)
-        if learner.task.splits.test is not None and "test_loss" not in learner.results:
+        if learner.task.has("test") and "test_loss" not in learner.results:
             trainer.test(learner, verbose=False)
 
     def _columns(self) -> list[str]:
@@ -152,44 +145,15 @@ class Fit:
     def _task(self, model: nn.Module, device: torch.device) -> tuple[Task, int]:
         """Return the task, and the number of batches in an epoch."""
         training = self.training
-        folders = Folders(self.folder, self.data_paths)
-        splits = open_data(self.artifact, training, folders, self.data_limit, self.seed)
-        batch = splits.train[splits.train.in_order()[: training.batch]]
-        context = self._rehearse(model, {name: tensor.to(device) for name, tensor in batch.items()})
-        objectives = [training.loss, *(measure.of for measure in training.metrics)]
-        scope = self.artifact.program.scope
-        source = ast.unparse(objective_functions(objectives, scope, context))
-        module = emitted_module(source, self.artifact)
-        functions: dict[str, Callable[..., Any]] = {o.title: getattr(module, o.title) for o in objectives}
+        splits = None
+        if self.loaders is None:
+            folders = Folders(self.folder, self.data_paths)
+            splits = open_data(self.artifact, training, folders, self.data_limit, self.seed)
         run = describe_run(self.artifact, self.seed, self.length)
-        inputs = tuple(entry.name for entry in self.artifact.program.model.inputs)
-        count = -(-len(splits.train) // training.batch)
-        return Task(model, inputs, training, functions, splits, self.seed, run), count
-
-    def _rehearse(self, model: nn.Module, batch: Batch) -> Context:
-        """Compute everything once on a real batch, so that what does not fit is found, and located, at the start."""
-        context, scope = self.artifact.inferred.context(), self.artifact.program.scope
-        model.eval()
-        with torch.no_grad():
-            values = {OUTPUT: self._output(model, batch), **batch}
-            loss = self.training.loss
-            check_scalar(loss, try_objective(context, loss, scope, values)[0])
-            for measure in self.training.metrics:
-                _try_metric(measure, try_objective(context, measure.of, scope, values), values)
-        model.train()
-        return context
-
-    def _output(self, model: nn.Module, batch: Batch) -> Any:
-        inputs = {entry.name: batch[entry.name] for entry in self.artifact.program.model.inputs}
-        try:
-            return model(*inputs.values())
-        except TORCH_ERRORS as error:
-            raise refuse(
-                "model-failed",
-                f"the model refuses a batch of the data: {reason(error)}",
-                self.training.data.span,
-                notes=tuple(f"`{n}` is {_form(tensor)}" for n, tensor in inputs.items()),
-            ) from None
+        task = make_task(self.artifact, training, model, splits, device, self.seed, run, self.loaders)
+        if splits is None:
+            return task, len(task.loaders["train"])
+        return task, -(-len(splits.train) // training.batch)
 
     def _learner(self, task: Task, all_steps: int) -> Learner:
         """Return the learner; `all_steps` are those of all epochs."""
@@ -203,6 +167,10 @@ class Fit:
     def _check_resume(self, path: Path, task: Task) -> None:
         state = read_checkpoint(path, self.allow_large)
         check_run(state, task.run, follows_length(self.training.schedule))
+        done = state["global_step"] if self.by_step else state["epoch"] + 1
+        if done > self.length:
+            unit = "steps" if self.by_step else "epochs"
+            raise FileError(f"the checkpoint is one after {done} {unit}, and the training has {self.length}")
 
     # Lightning.
 
@@ -217,17 +185,17 @@ class Fit:
     ) -> L.Trainer:
         shown, clip = progress and sys.stderr.isatty(), self.training.clip
         callbacks: list[Callback] = [Watch(learner.model, self.training.watch), *self._choosing(), last]
+        callbacks += self.callbacks
         callbacks += [EpochLines(self.length)] if progress else []
         callbacks += [Bar()] if shown else []
         return L.Trainer(
-            accelerator=ACCELERATORS.get(device.type, device.type),
-            devices=1 if device.index is None else [device.index],
+            **on_device(device),
             precision=self.training.precision,
             max_epochs=epochs,
             accumulate_grad_batches=self.training.accumulate,
             gradient_clip_val=clip.largest if clip is not None else None,
             gradient_clip_algorithm=clip.by if clip is not None else None,
-            logger=RunLog(self.own, self._logged(resume)),
+            logger=[RunLog(self.own, self._logged(resume)), *self.loggers],
             callbacks=callbacks,
             plugins=[SafeCheckpoints(self.allow_large)],
             log_every_n_steps=1,
@@ -250,30 +218,6 @@ class Fit:
         if resume is None:
             return []
         return rows_before(self.own / FILE, read_checkpoint(Path(resume), self.allow_large)["global_step"])
-
-
-def _try_metric(measure: Measure, compared: list[Any], values: Any) -> None:
-    try:
-        metric = make_metric(measure.making)
-        device = compared[0].device if isinstance(compared[0], torch.Tensor) else None
-        metric.to(device).update(*compared)
-    except TORCH_ERRORS as error:
-        raise refuse(
-            "metric-failed",
-            f"`{measure.making.name}` refuses what it compares: {reason(error)}",
-            measure.making.span,
-            notes=tuple(
-                f"`{each}` is {_form(value)}"
-                for each, value in zip(measure.of.sources, compared, strict=True)
-            ),
-            help="say what it compares: `{metric: ..., of: [output, label]}`",
-        ) from None
-
-
-def _form(value: Any) -> str:
-    if not isinstance(value, torch.Tensor):
-        return f"a {type(value).__name__}"
-    return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
 
 
 @contextmanager

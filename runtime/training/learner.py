@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as L
@@ -42,21 +42,36 @@ class Task:
     training: Training
     functions: Mapping[str, Callable[..., Any]]
     """The loss, and what each metric compares, by the title of the objective."""
-    splits: Splits
+    splits: Splits | None
     seed: int
     run: Mapping[str, Any]
     """What checkpoints say of the training."""
+    loaders: Mapping[str, Any] = field(default_factory=dict)
+    """Batches of each split where the caller brings them; `splits` is None then."""
+
+    def items(self, split: str) -> Items | None:
+        """Return the items of a split, None where there are none."""
+        found: Items | None = getattr(self.splits, split, None)
+        return found
+
+    def has(self, split: str) -> bool:
+        """Return whether there is a split, of whomever."""
+        return split in self.loaders or self.items(split) is not None
 
     def compute(self, objective: Objective, output: Any, batch: Batch) -> Any:
         """Return the value of an objective."""
-        return self.functions[objective.title](output, *(batch[field] for field in objective.fields))
+        return self.functions[objective.title](output, *(batch[name] for name in objective.fields))
 
 
 class Learner(L.LightningModule):
     """A model with its task. The task is kept out of the modules, so that the model stays what it is."""
 
     def __init__(
-        self, task: Task, optimizer: Optimizer, schedule: Schedule | None, steps: int | None
+        self,
+        task: Task,
+        optimizer: Optimizer | None = None,
+        schedule: Schedule | None = None,
+        steps: int | None = None,
     ) -> None:
         super().__init__()
         self.model = task.model
@@ -82,21 +97,24 @@ class Learner(L.LightningModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         task = self.task
+        if task.splits is None:
+            loader: DataLoader[Batch] = task.loaders["train"]
+            return loader
         loading, batch = task.training.data.loading, task.training.batch
         epoch = self.epoch_under_way
         return training_batches(task.splits.train, batch, task.seed, epoch, loading, self._pinned())
 
     def val_dataloader(self) -> Any:
         """Return what is evaluated after each epoch: the validation split, or the test split where there is none."""
-        validation = self.task.splits.validation
-        return self.test_dataloader() if validation is None else self._batches(validation)
+        return self._batches("validation" if self.task.has("validation") else "test")
 
     def test_dataloader(self) -> Any:
-        test = self.task.splits.test
-        return [] if test is None else self._batches(test)
+        return self._batches("test")
 
-    def _batches(self, items: Items) -> Any:
-        training = self.task.training
+    def _batches(self, split: str) -> Any:
+        items, training = self.task.items(split), self.task.training
+        if items is None:
+            return self.task.loaders.get(split, [])
         return test_batches(items, training.batch, training.data.loading, self._pinned())
 
     def _pinned(self) -> bool:
@@ -162,11 +180,13 @@ class Learner(L.LightningModule):
 
     def _rates(self) -> dict[str, Any]:
         """Return the rate of the first group, and that of each where there are several."""
+        assert self.optimizer is not None
         rates = [group["lr"] for group in self.optimizer.param_groups]
         each = {f"lr/{number}": rate for number, rate in enumerate(rates)} if len(rates) > 1 else {}
         return {"lr": rates[0], **each}
 
     def configure_optimizers(self) -> Optimizer:
+        assert self.optimizer is not None  # there is none for an evaluation alone
         return self.optimizer
 
     # Evaluation.
@@ -174,7 +194,7 @@ class Learner(L.LightningModule):
     @property
     def prefix(self) -> str:
         """What the names of the results begin with, of what is evaluated now."""
-        return VALIDATION if self.task.splits.validation is not None and not self.trainer.testing else ""
+        return VALIDATION if self.task.has("validation") and not self.trainer.testing else ""
 
     @property
     def loss_name(self) -> str:

@@ -81,6 +81,7 @@ ADVICE = (
     ".*smaller than the logging interval.*",
     ".*in eval mode at the start of training.*",
     ".*treespec, LeafSpec.*",
+    ".*Total length of .* across ranks is zero.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*before .optimizer.step\\(\\)..*",
     ".*epoch parameter in .scheduler.step.*",

@@ -70,6 +70,18 @@ class Bar(TQDMProgressBar):
         return {} if loss is None else {"loss": f"{float(loss):.4f}"}
 
 
+class EvaluationBar(TQDMProgressBar):
+    """Lightning's bar of an evaluation, or of predictions, on standard error."""
+
+    def init_test_tqdm(self) -> Any:
+        return _bar()
+
+    init_predict_tqdm = init_test_tqdm
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        return {}
+
+
 def _bar() -> Any:
     layout = "{desc} {bar:" + str(WIDTH) + "} {n_fmt}/{total_fmt}  {remaining} left{postfix}"
     return Tqdm(bar_format=layout, dynamic_ncols=True, leave=False, file=sys.stderr, smoothing=0.1)

@@ -171,3 +171,17 @@ def test_two_names_stay_two() -> None:
     artifact = compiler.compile_text(HEAD + blocks + "model: ['B(1, 3)']\n")
     for model in (runtime.build(artifact), stand_alone(artifact)):
         assert torch.equal(model(torch.ones(2, 4)), torch.full((2, 4), 2 + 2 * 3.0))
+
+
+@pytest.mark.parametrize("name", ["f", "tensor", "ordered_dict", "nn", "torch", "rearrange", "any"])
+def test_a_model_may_bear_a_name_of_the_file(name: str) -> None:
+    text = f"""
+spec: 1
+name: {name}
+inputs: {{x: "float32[batch, 4]"}}
+model:
+  - body: [first: Linear(4), ReLU]
+  - head: rearrange('b c -> c b')
+"""
+    model = runtime.build(compiler.compile_text(text), device="cpu")
+    assert model(torch.ones(2, 4)).shape == (4, 2)

@@ -352,3 +352,27 @@ def test_a_bug_is_told_once(
     monkeypatch.setattr(check_command.Subject, "artifact", broken)
     assert guarded(lambda: check_command.check([spec]), debug=False) == Status.BUG
     assert capsys.readouterr().err.count("out of order") == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "size", "refused"),
+    [
+        ("Conv2d(3, 16, 3)", "3, 8, 8", True),
+        ("Conv2d(3, 16, kernel_size=3)", "3, 8, 8", False),
+        ("Conv2d(16, 3, 1)", "3, 8, 8", False),
+        ("Conv2d(3, 3)", "3, 8, 8", False),
+        ("Conv2d(out_channels=3, kernel_size=3, stride=3)", "3, 8, 8", False),
+        ("Conv2d(width, 3, 3)", "3, 8, 8", False),
+        ("LSTM(8, 2)", "4, 8", True),
+        ("LSTM(8)", "4, 8", False),
+    ],
+)
+def test_numbers_that_are_whole_in_both_orders_are_refused(call: str, size: str, refused: bool) -> None:
+    text = f'spec: 1\nvars: {{width: 3}}\ninputs: {{x: "float32[batch, {size}]"}}\nmodel:\n  - {call}\n'
+    try:
+        compiler.compile_text(text)
+        codes = []
+    except SpecError as error:
+        codes = [each.code for each in error.diagnostics]
+    assert (codes == ["inferred-argument"]) == refused, codes
+    assert refused or not set(codes) & {"inferred-argument"}

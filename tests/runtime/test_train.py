@@ -225,6 +225,13 @@ def test_a_finished_training_is_only_evaluated_when_resumed(folder: Path) -> Non
     assert again.metrics == {key: done.metrics[key] for key in ("test_loss", "accuracy")}
 
 
+def test_a_training_that_went_further_is_not_resumed(folder: Path) -> None:
+    artifact = compiled(folder)
+    done = trained(folder, artifact, epochs=3)
+    with pytest.raises(FileError, match="after 3 epochs, and the training has 2"):
+        trained(folder, artifact, epochs=2, resume=done.checkpoint)
+
+
 def test_only_a_checkpoint_of_the_same_training_is_resumed(folder: Path) -> None:
     done = trained(folder, compiled(folder), epochs=1)
     other = compiled(folder, TRAIN.replace("lr=0.02", "lr=0.03"))

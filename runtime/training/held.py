@@ -1,0 +1,87 @@
+"""The items that a model is evaluated on, or makes predictions of: its test split, or files that the caller names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from compiler.artifact import Artifact
+from compiler.training.section import Training
+from compiler.training.source import DataSource, FieldSource
+from runtime.training.data import open_data
+from runtime.training.items import Items
+from spec_schema.diagnostics import Diagnostic, SpecError, refuse
+from spec_schema.folders import Folders
+from spec_schema.source import SourceFile, Span
+
+ELSEWHERE = frozenset({"data-missing", "data-outside"})
+"""Codes of data that are not where they are looked for."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What `open_data` looks at of a training."""
+
+    data: DataSource
+    batch: int
+
+
+def split_items(artifact: Artifact, training: Training, folders: Folders, limit: int) -> Items:
+    """Return the test split of a model's own data.
+
+    Raises:
+        SpecError: there is none, or the data are not there, or not as the spec says.
+    """
+    try:
+        found = open_data(artifact, training, folders, limit).test
+    except SpecError as error:
+        raise SpecError([_with_way_out(each) for each in error.diagnostics]) from None
+    if found is None:
+        raise refuse(
+            "no-test-split",
+            "the data of the model have no test split",
+            training.data.span,
+            help="name other data with `--data FILE`",
+        )
+    return found
+
+
+def _with_way_out(problem: Diagnostic) -> Diagnostic:
+    """Return a problem; a saved model may lie far from its data."""
+    if problem.code not in ELSEWHERE:
+        return problem
+    way = "name the folder of the spec with `--data-path`, or other data with `--data`"
+    return replace(problem, help=way)
+
+
+def file_items(
+    artifact: Artifact, path: Path, fields: Mapping[str, FieldSource], limit: int, batch: int
+) -> Items:
+    """Return all rows of a file, with these fields.
+
+    Raises:
+        SpecError: the file is not there or broken, lacks an array, or does not fit the model.
+    """
+    place = named(str(path))
+    training = artifact.training
+    if training is not None:
+        source = replace(training.data, kind="file", path=path.name, making=None, context=None)
+        source = replace(source, test=None, validation=None, fields=fields, span=place)
+    else:
+        source = DataSource("file", path.name, None, fields, None, None, place)
+    wanted = cast(Training, _Wanted(source, batch))
+    return open_data(artifact, wanted, Folders(path.absolute().parent), limit).train
+
+
+def input_fields(artifact: Artifact, names: Iterable[str]) -> dict[str, FieldSource]:
+    """Return where a file has the inputs: in the arrays that the model's own data name, else under their own names."""
+    training = artifact.training
+    known = training.data.fields if training is not None else {}
+    return {name: known.get(name, FieldSource(name, named(name))) for name in names}
+
+
+def named(text: str) -> Span:
+    """Return the place of something that the caller names."""
+    return Span(SourceFile(text, text), 0, len(text))
