@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from compiler.training.source import FieldSource, Loading
 from runtime.random import Draws
-from spec_schema.diagnostics import SpecError, refuse
+from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 
 Batch: TypeAlias = Mapping[str, Tensor]
+Order: TypeAlias = Callable[[torch.Generator, Tensor], Tensor]
 
 
 class Items(Protocol):
@@ -74,7 +75,7 @@ class TableRows(_Numbered, Dataset[Batch]):
     def __init__(
         self,
         read: Callable[[Tensor], Batch],
-        order: Callable[[torch.Generator, Tensor], Tensor],
+        order: Order,
         chosen: Tensor,
     ) -> None:
         super().__init__(chosen)
@@ -91,19 +92,26 @@ class TableRows(_Numbered, Dataset[Batch]):
 
 
 class Samples(_Numbered, Dataset[Batch]):
-    """Samples of a map-style data set: `read` gives the fields of one."""
+    """Samples of a map-style data set: `read` gives the fields of one, `order` places of the split to draw next."""
 
     def __init__(
-        self, read: Callable[[int], Batch], fields: Mapping[str, FieldSource], chosen: Tensor
+        self,
+        read: Callable[[int], Batch],
+        fields: Mapping[str, FieldSource],
+        chosen: Tensor,
+        order: Order | None = None,
     ) -> None:
         super().__init__(chosen)
-        self.read, self.fields = read, fields
+        self.read, self.fields, self.order = read, fields, order
 
     def __getitem__(self, indices: Tensor) -> Batch:
         return collated(self.samples(indices), self.fields)
 
     def samples(self, indices: Tensor) -> list[Batch]:
         return [self.read(int(index)) for index in self.chosen[indices]]
+
+    def shuffled(self, generator: torch.Generator) -> Tensor:
+        return self.order(generator, self.chosen) if self.order else super().shuffled(generator)
 
 
 class Windows(Dataset[Batch]):
@@ -282,7 +290,7 @@ def _turns(order: Tensor) -> Tensor:
 class Failure:
     """What a worker hands over in place of a batch: an exception would lose its places on the way."""
 
-    error: SpecError
+    diagnostics: tuple[Diagnostic, ...]
 
 
 class _Batches(Dataset[Any]):
@@ -297,7 +305,7 @@ class _Batches(Dataset[Any]):
                 return dict(self.items.at(drawn.epoch, drawn.indices, drawn.turns))
             return dict(self.items[drawn.indices])
         except SpecError as error:
-            return Failure(error)
+            return Failure(error.diagnostics)
 
 
 class BatchLoader(DataLoader[Any]):
@@ -306,7 +314,7 @@ class BatchLoader(DataLoader[Any]):
     def __iter__(self) -> Any:
         for batch in super().__iter__():
             if isinstance(batch, Failure):
-                raise batch.error
+                raise SpecError(batch.diagnostics)
             yield batch
 
 

@@ -144,13 +144,25 @@ def _arrow(reading: Reading, files: list[Named]) -> Opened:
 
 
 def _table(reading: Reading, table: Any) -> Opened:
+    from runtime.training.columns import has_images
     from runtime.training.tables import values_of
 
     owner = f"`{reading.source.origin.path}`"
+    if any(each.name in reading.source.arrays and has_images(each.type) for each in table.schema):
+        return _table_images(reading, table)
     columns = table.whole(reading.source.arrays, reading.limit)
     if columns is None:
         return TableReader(reading, table, owner)
     return Arrays(reading, values_of(columns, reading.source.span), owner, False)
+
+
+def _table_images(reading: Reading, table: Any) -> Opened:
+    origin = reading.source.origin
+    named = Named(str(origin.path), origin.span)
+    _need_readers(named, "PIL")
+    from runtime.training.table_images import TableImages
+
+    return SampleReader(reading, TableImages(table, named, reading.limit), None, table.names)
 
 
 def _shards(reading: Reading, named: Named, names: list[str]) -> Opened:
@@ -166,7 +178,7 @@ def _shards(reading: Reading, named: Named, names: list[str]) -> Opened:
 def _saved(reading: Reading, named: Named) -> Opened:
     """Open a data set that `save_to_disk` wrote: a list of Arrow files."""
     state = named.inside(SAVED)
-    with open_bounded(state, reading.folders, min(reading.limit, LONGEST_STATE)) as file:
+    with open_bounded(state, reading.folders, LONGEST_STATE) as file:
         text = file.read(LONGEST_STATE)
     try:
         told = strict_json(text)

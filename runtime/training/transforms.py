@@ -32,7 +32,7 @@ class Transformation:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_function": None}
 
-    def __call__(self, sample: Batch, training: bool) -> Batch:
+    def __call__(self, sample: Batch, training: bool, item: int) -> Batch:
         """Return an item with the fields that the transform returns in place of those it had."""
         if self._function is None:
             self._function = getattr(emitted_module(self.source, self.artifact), TITLE)
@@ -41,7 +41,7 @@ class Transformation:
             with torch.no_grad():
                 changed = self._function(training, *values)
         except TORCH_ERRORS as error:
-            message = f"the transform failed: {reason(error)}"
+            message = f"the transform failed for item {item}: {reason(error)}"
             raise refuse("transform-failed", message, self.transform.place) from None
         return {**sample, **changed}
 
@@ -84,7 +84,7 @@ class Transformed(Dataset[Batch]):
             changed = []
             for sample, index, turn in zip(samples, indices.tolist(), turns.tolist(), strict=True):
                 generator.manual_seed(self.change.seed_of(epoch, index, turn))
-                changed.append(self.change(sample, self.training))
+                changed.append(self.change(sample, self.training, index))
         return changed
 
 
