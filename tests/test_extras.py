@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NAMES = {"PIL": "pillow"}
 """Packages that are not called as their modules are."""
-PACKAGES = {module: NAMES.get(module, module.replace("_", "-")) for extra in EXTRAS for module in extra.modules}
+PACKAGES = {
+    module: NAMES.get(module, module.replace("_", "-")) for extra in EXTRAS for module in extra.modules
+}
 DIGITS = "specs/digits.yaml"
 
 HIDE = "import sys\nfor name in {names!r}: sys.modules[name] = None\n"

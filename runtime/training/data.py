@@ -211,7 +211,18 @@ def check_inputs(artifact: Artifact, training: Training, batch: Batch) -> None:
                 if entry.type.dimensions
                 else (),
                 notes=(f"the model takes {entry.type}",),
+                help=_conversion(entry.name, expected.dtype) if tensor.dtype != expected.dtype else None,
             )
+
+
+CONVERSIONS = {torch.float32: "float", torch.float64: "double", torch.float16: "half", torch.int64: "long"}
+"""The methods of tensors that convert to a dtype."""
+
+
+def _conversion(field: str, dtype: torch.dtype) -> str | None:
+    """Return how a field gets another dtype."""
+    method = CONVERSIONS.get(dtype)
+    return f"convert it: `transform: \"{{'{field}': {field}.{method}()}}\"`" if method else None
 
 
 def _size_fits(dimension: Any, size: int, names: dict[str, object]) -> bool:

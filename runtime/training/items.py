@@ -250,7 +250,8 @@ class EpochOrder(Sampler[Drawn]):
     def __iter__(self) -> Iterator[Drawn]:
         epoch = self.epoch()
         generator = Draws(self.seed, f"order of epoch {epoch}").generator()
-        return iter(_cut(self.items.shuffled(generator), self.batch, epoch))
+        order = self.items.shuffled(generator)
+        return iter(_cut(order, self.batch, epoch, _turns(order)))
 
 
 def training_batches(
@@ -267,11 +268,11 @@ def training_batches(
 
 def test_batches(items: Items, batch: int, loading: Loading, pinned: bool) -> DataLoader[Batch]:
     """Return the batches of the test split, always in the same order."""
-    return _loader(items, _cut(items.in_order(), batch, 0), loading, pinned)
+    order = items.in_order()
+    return _loader(items, _cut(order, batch, 0, torch.zeros_like(order)), loading, pinned)
 
 
-def _cut(order: Tensor, batch: int, epoch: int) -> list[Drawn]:
-    turns = _turns(order)
+def _cut(order: Tensor, batch: int, epoch: int, turns: Tensor) -> list[Drawn]:
     places = range(0, len(order), batch)
     return [Drawn(epoch, order[at : at + batch], turns[at : at + batch]) for at in places]
 

@@ -152,7 +152,7 @@ def test_each_byte_of_a_table_is_looked_at(folder: Path) -> None:
             except SpecError as error:
                 codes.add(error.diagnostics[0].code)
         (folder / name).write_bytes(data)
-    assert {"data-broken", "unknown-array"} <= codes <= REFUSED
+    assert {"data-broken"} <= codes <= REFUSED
 
 
 @pytest.mark.parametrize(
@@ -250,8 +250,10 @@ def test_an_image_that_is_cut_off_is_refused_when_its_turn_comes(folder: Path) -
         path.unlink()
 
 
-def test_what_is_no_image(folder: Path) -> None:
-    (folder / "photos" / "dog" / "9.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n")
+@pytest.mark.parametrize("form", ["EPS", "TGA", "ICO"])
+def test_a_form_of_image_that_is_not_decoded(folder: Path, form: str) -> None:
+    """Pillow knows more of them; for some it calls a program."""
+    picture(1, 16, 16).save(folder / "photos" / "dog" / "9.png", format=form)
     assert refused(folder, PHOTOS, IMAGES).message == "`photos/dog/9.png` is no image"
 
 

@@ -177,3 +177,12 @@ def test_a_transform_that_hides_the_mode() -> None:
     with pytest.raises(SpecError) as caught:
         compiler.compile_text(text)
     assert [each.code for each in caught.value.diagnostics] == ["hidden-layer"]
+
+
+def test_the_way_out_of_a_wrong_dtype_is_one(folder: Path) -> None:
+    np.savez(folder / "t.npz", points=points().astype(float), kind=np.arange(12) % 2)
+    found = refused(folder, "file: t.npz, x: points, y: kind")
+    assert found.help == "convert it: `transform: \"{'x': x.float()}\"`"
+    way_out = found.help.removeprefix("convert it: `").removesuffix("`")
+    batch = everything(opened(folder, f"file: t.npz, x: points, y: kind, {way_out}"))
+    assert torch.equal(batch["x"], torch.from_numpy(points()))
