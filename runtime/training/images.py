@@ -100,13 +100,16 @@ def class_files(
     files: list[tuple[Named, Path]] = []
     labels: list[int] = []
     for number, name in enumerate(classes):
-        inside = named.inside(name)
-        for file in list_folder(inside, folders):
-            if file.lower().endswith(ENDINGS):
-                image = inside.inside(file)
-                files.append((image, find(image, folders)))
-                labels.append(number)
+        found = plain_files(named.inside(name), folders)
+        files += found
+        labels += [number] * len(found)
     return files, labels
+
+
+def plain_files(named: Named, folders: Folders) -> list[tuple[Named, Path]]:
+    """Return the images that lie in a folder itself."""
+    images = [named.inside(name) for name in list_folder(named, folders) if name.lower().endswith(ENDINGS)]
+    return [(image, find(image, folders)) for image in images]
 
 
 def listed_files(named: Named, folders: Folders, names: Sequence[str]) -> list[tuple[Named, Path]]:

@@ -201,25 +201,36 @@ def _images(reading: Reading, named: Named, names: list[str]) -> Opened:
 
     if images.METADATA in names:
         return _listed_images(reading, named)
-    # The classes are those of the training split: a folder of its own for another split has the same, or fewer.
     classes = images.class_folders(named, reading.folders)
+    if not classes:
+        return _plain_images(reading, named)
+    # The classes are those of the training split: a folder of its own for another split has the same, or fewer.
     known = reading.texts.setdefault(images.LABEL, {name: at for at, name in enumerate(classes)})
     new = next((name for name in classes if name not in known), None)
     if new is not None:
         raise named.inside(new).broken("is a class of which none is trained on")
     files, labels = images.class_files(named, reading.folders, classes)
-    if not files:
-        raise _nothing(
-            named, "a folder of images has one folder for each class, or a table `metadata.csv` beside them"
-        )
-    numbers = [known[classes[label]] for label in labels]
-    columns: dict[str, Any] = {
-        images.LABEL: torch.tensor(numbers),
-        images.FILE_NAME: [each.path for each, _ in files],
-    }
-    return SampleReader(
-        reading, images.ImageFolder(files, columns, reading.limit), None, (images.IMAGE, *columns)
+    return _image_folder(
+        reading, named, files, {images.LABEL: torch.tensor([known[classes[label]] for label in labels])}
     )
+
+
+def _plain_images(reading: Reading, named: Named) -> Opened:
+    """Open images without classes, of which a model makes predictions."""
+    from runtime.training import images
+
+    return _image_folder(reading, named, images.plain_files(named, reading.folders), {})
+
+
+def _image_folder(reading: Reading, named: Named, files: list[Any], columns: dict[str, Any]) -> Opened:
+    from runtime.training import images
+
+    if not files:
+        note = "a folder of images has one folder for each class, or a table `metadata.csv` beside them"
+        raise _nothing(named, note)
+    columns = {**columns, images.FILE_NAME: [each.path for each, _ in files]}
+    made = images.ImageFolder(files, columns, reading.limit)
+    return SampleReader(reading, made, None, (images.IMAGE, *columns))
 
 
 def _listed_images(reading: Reading, named: Named) -> Opened:
