@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 
 import compiler
 import compiler.extras
@@ -23,13 +21,11 @@ from tests.runtime.data.sources import (
     SPEC,
     compiled,
     opened,
-    picture,
     points,
     refused,
     table,
     write_all,
     write_csv,
-    write_images,
 )
 
 X_Y = "x: points, y: kind"
@@ -233,71 +229,6 @@ def test_shards_of_two_splits_are_not_mixed(folder: Path) -> None:
         refused(folder, f"folder: shards, {X_Y}").message
         == "`shards` holds shards of several splits: test, train"
     )
-
-
-# Images.
-
-
-def test_an_image_that_is_cut_off_is_refused_when_its_turn_comes(folder: Path) -> None:
-    noise = np.random.RandomState(0).randint(0, 255, (4, 5, 3), dtype=np.uint8)
-    for ending in ("png", "jpg"):
-        path = folder / "photos" / "dog" / f"3.{ending}"
-        Image.fromarray(noise).save(path)
-        path.write_bytes(path.read_bytes()[:-30])
-        found = refused(folder, PHOTOS, IMAGES)
-        assert found.code == "data-broken"
-        assert found.message.startswith(f"`photos/dog/3.{ending}` is an image that cannot be read: ")
-        path.unlink()
-
-
-@pytest.mark.parametrize("form", ["EPS", "TGA", "ICO"])
-def test_a_form_of_image_that_is_not_decoded(folder: Path, form: str) -> None:
-    """Pillow knows more of them; for some it calls a program."""
-    picture(1, 16, 16).save(folder / "photos" / "dog" / "9.png", format=form)
-    assert refused(folder, PHOTOS, IMAGES).message == "`photos/dog/9.png` is no image"
-
-
-def png_of(width: int, height: int) -> bytes:
-    """A file of some hundred bytes that announces so many pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
-
-    size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    packed = zlib.compress(b"\0" * 1000)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", size + b"\x08\2\0\0\0")
-        + chunk(b"IDAT", packed)
-        + chunk(b"IEND", b"")
-    )
-
-
-@pytest.mark.parametrize(("side", "limit"), [(2_000, 10_000), (10_000, 1 << 40), (40_000, 1 << 40)])
-def test_an_image_with_too_many_pixels_is_not_decoded(folder: Path, side: int, limit: int) -> None:
-    (folder / "photos" / "cat" / "z.png").write_bytes(png_of(side, side))
-    found = refused(folder, PHOTOS, IMAGES, limit)
-    assert found.code == "data-too-large"
-    assert "photos/cat/z.png" in found.message
-
-
-def test_images_of_different_sizes(folder: Path) -> None:
-    picture(1, 6, 7).save(folder / "photos" / "cat" / "z.png")
-    found = refused(folder, PHOTOS, IMAGES)
-    assert found.code == "data-ragged"
-    assert found.message == "`image` has the shape [3, 4, 5] in one item and [3, 6, 7] in another"
-
-
-def test_an_empty_folder_has_0_items(folder: Path) -> None:
-    (folder / "nothing").mkdir()
-    found = refused(folder, "folder: nothing, x: image, y: label", IMAGES)
-    assert (found.code, found.message) == ("too-little-data", "`nothing` has 0 items")
-
-
-def test_a_class_that_is_only_in_another_split(folder: Path) -> None:
-    write_images(folder / "test", ("cat", "yak"))
-    found = refused(folder, f"{PHOTOS}, test: {{folder: test}}", IMAGES)
-    assert found.message == "`test/yak` is a class of which none is trained on"
 
 
 # How much is read, and with what.
