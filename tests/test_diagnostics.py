@@ -19,8 +19,9 @@ EXAMPLES = [example for code in codes() for example in examples(code)]
 CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 WITHOUT_EXAMPLE = frozenset(
-    "bad-dataset data-broken data-lengths data-missing data-outside data-shape data-too-large metric-failed "
-    "missing-extra model-failed needs-values not-by-row several-devices too-little-data training-failed".split()
+    "bad-dataset bad-weights data-broken data-lengths data-missing data-nan data-outside data-ragged data-shape "
+    "data-too-large metric-failed missing-extra model-failed needs-values not-by-row several-devices "
+    "too-little-data training-failed transform-failed".split()
 )
 """Codes whose cause is in the data, in a plugin or in what is installed, not in the text of a spec: tested beside what
 raises them."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Union, cast
 
 from compiler.catalogue.binding import bind
 from compiler.catalogue.layer_types import REQUIRED, Argument, LayerType
@@ -270,6 +270,8 @@ def _argument(
     annotation = annotations.get(parameter.name, parameter.annotation)
     if parameter.name == table.nested:
         annotation = list[Any]
+    if _is_path(annotation):
+        annotation = Union[annotation, str]  # noqa: UP007 - of a value
     keyword_only = parameter.kind is inspect.Parameter.KEYWORD_ONLY
     return Argument(parameter.name, annotation, default, None, keyword_only)
 

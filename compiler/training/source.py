@@ -53,7 +53,7 @@ class Origin:
     span: Span
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Loading:
     """How batches are drawn and loaded."""
 

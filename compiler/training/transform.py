@@ -14,7 +14,7 @@ from compiler.resolve.programs import MODE
 from compiler.training.objective import function_module, name_problems
 from spec_schema.budget import Budget
 from spec_schema.diagnostics import Diagnostic, SpecError
-from spec_schema.grammar import Expression, Program, parse_value
+from spec_schema.grammar import Expression, Program, parse_expression, parse_program
 from spec_schema.reader import Scalar
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
@@ -46,7 +46,9 @@ def read_transform(scalar: Scalar, fields: Sequence[str], scope: Scope) -> Trans
     Raises:
         SpecError: a name means nothing, or what is returned is no mapping from fields.
     """
-    source = parse_value(scalar)
+    text = scalar.text.strip()
+    is_program = "\n" in text or text.startswith("return")
+    source = parse_program(scalar) if is_program else parse_expression(scalar)
     transform = Transform(source, tuple(fields))
     problems = name_problems(source, transform.reads, scope)
     problems += [problem for value in _returned(source) for problem in _return_problems(transform, value)]

@@ -14,6 +14,8 @@ from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import Span
 
 Values: TypeAlias = "np.ndarray[Any, Any]"
+BYTES = "bytes"
+"""What datasets calls the bytes of a file in a cell."""
 
 
 def column_values(column: Any, name: str, place: Span, start: int = 0) -> Values | Tensor:
@@ -23,8 +25,8 @@ def column_values(column: Any, name: str, place: Span, start: int = 0) -> Values
         SpecError: a row is empty, or has another length than the first; or no tensor holds such values.
     """
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(array, pa.ChunkedArray):  # of no chunks at all
-        array = pa.array([], array.type)
+    if not len(array):
+        return torch.empty(0)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if array.null_count:
@@ -64,8 +66,6 @@ def _length(array: Any, name: str, place: Span, start: int) -> int:
     if pa.types.is_fixed_size_list(array.type):
         return int(array.type.list_size)
     lengths = pc.list_value_length(array).to_numpy(zero_copy_only=False)
-    if not len(lengths):
-        return 0
     other = np.flatnonzero(lengths != lengths[0])
     if len(other):
         row = int(other[0])
@@ -76,3 +76,8 @@ def _length(array: Any, name: str, place: Span, start: int) -> int:
             notes=("rows are counted from 0",),
         )
     return int(lengths[0])
+
+
+def has_images(kind: Any) -> bool:
+    """Return whether a column holds files, in the form that datasets gives to images."""
+    return bool(pa.types.is_struct(kind)) and kind.get_field_index(BYTES) >= 0

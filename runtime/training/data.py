@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,41 @@ def open_data(
     splits = _transformed(artifact, source, splits, seed)
     check_inputs(artifact, training, splits.train[splits.train.in_order()[: training.batch]])
     return splits
+
+
+def open_other(
+    artifact: Artifact, training: Training, source: DataSource, origin: Origin, folders: Folders, limit: int
+) -> Items:
+    """Return all items of another place, with the fields of `source`, as those are that are held back.
+
+    `source` is that of the training, maybe with fewer fields. `folders` are those of the other place.
+
+    Raises:
+        SpecError: as `open_data`; or texts and classes are numbered as in the training, whose data are not there.
+    """
+    dtypes = {name: tensor.dtype for name, tensor in artifact.inferred.inputs.items()}
+    other = replace(source, origin=origin)
+    reading = Reading(other, folders, limit, dtypes)
+    opened = open_origin(reading, origin)
+    if reading.texts.keys() & {name for each in source.fields.values() for name in each.names}:
+        known = _numbers_of_training(artifact, training, limit)
+        opened = open_origin(replace(reading, texts=known), origin)
+    items = _whole(opened, origin)
+    if source.transform is not None:
+        change = make_transformation(artifact, source.transform, items, 0)
+        items = Transformed(items, change, source.fields, training=False)
+    batch = items[items.in_order()[: training.batch]]
+    check_inputs(artifact, replace(training, data=other), batch)
+    return items
+
+
+def _numbers_of_training(artifact: Artifact, training: Training, limit: int) -> dict[str, dict[str, int]]:
+    """Return the numbers that texts have in the data of a training."""
+    folders = Folders(Path(artifact.program.scope.file).parent)
+    dtypes = {name: tensor.dtype for name, tensor in artifact.inferred.inputs.items()}
+    reading = Reading(training.data, folders, limit, dtypes)
+    open_origin(reading, training.data.origin)
+    return reading.texts
 
 
 def _transformed(artifact: Artifact, source: DataSource, splits: Splits, seed: int) -> Splits:
@@ -211,16 +247,18 @@ def check_inputs(artifact: Artifact, training: Training, batch: Batch) -> None:
                 if entry.type.dimensions
                 else (),
                 notes=(f"the model takes {entry.type}",),
-                help=_conversion(tensor.dtype, expected.dtype),
+                help=_conversion(entry.name, expected.dtype) if tensor.dtype != expected.dtype else None,
             )
 
 
-def _conversion(found: torch.dtype, expected: torch.dtype) -> str | None:
-    """Return how an array becomes what the model takes, where its dtype alone is another one."""
-    if found == expected or found.is_floating_point != expected.is_floating_point:
-        return None
-    wanted, own = (str(each).removeprefix("torch.") for each in (expected, found))
-    return f"save it as {wanted}: `array.astype('{wanted}')`; or declare the input as {own}"
+CONVERSIONS = {torch.float32: "float", torch.float64: "double", torch.float16: "half", torch.int64: "long"}
+"""The methods of tensors that convert to a dtype."""
+
+
+def _conversion(field: str, dtype: torch.dtype) -> str | None:
+    """Return how a field gets another dtype."""
+    method = CONVERSIONS.get(dtype)
+    return f"convert it: `transform: \"{{'{field}': {field}.{method}()}}\"`" if method else None
 
 
 def _size_fits(dimension: Any, size: int, names: dict[str, object]) -> bool:

@@ -5,10 +5,11 @@ An image is decoded when it is asked for, so that the folder may hold more than 
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".ti
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What is decoded: none of the formats for which Pillow calls a program."""
 CHANNELS = 3
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, UnidentifiedImageError)
+BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, struct.error)
 """What Pillow's decoders raise."""
 
 
@@ -55,28 +56,41 @@ class ImageFolder:
     def _image(self, index: int) -> Tensor:
         named, path = self.files[index]
         try:
-            with open_file(path) as file, warnings.catch_warnings():
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                warnings.filterwarnings(
-                    "ignore", category=UserWarning
-                )  # of what a file says beside its pixels
-                with Image.open(file, formats=FORMATS) as image:
-                    if image.width * image.height * CHANNELS > self.limit:
-                        raise self._too_large(named, f"{image.width:,} × {image.height:,} pixels")
-                    pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise self._too_large(named, f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
+            with open_file(path) as file:
+                return decoded(file, named, self.limit)
         except NoFileError as error:
             raise named.broken(f"is {error}, and no ordinary file") from None
         except FileNotFoundError:
             raise named.missing() from None
-        except BROKEN as error:
-            why = "is none" if isinstance(error, UnidentifiedImageError) else f"cannot be read: {error}"
-            raise named.broken(f"is an image that {why}" if why != "is none" else "is no image") from None
-        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        except OSError as error:
+            raise named.broken(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
 
-    def _too_large(self, named: Named, size: str) -> SpecError:
-        return named.too_large(f"the image has {size}", self.limit, "make the image smaller")
+
+def decoded(file: BinaryIO, named: Named, limit: int) -> Tensor:
+    """Return an image as uint8[3, height, width].
+
+    Raises:
+        SpecError: it is none, is cut off, or has more pixels than may be decoded.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", category=UserWarning)  # of what a file says beside its pixels
+            with Image.open(file, formats=FORMATS) as image:
+                if image.width * image.height * CHANNELS > limit:
+                    raise _too_large(named, limit, f"{image.width:,} × {image.height:,} pixels")
+                pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_large(named, limit, f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
+    except UnidentifiedImageError:
+        raise named.broken("is no image") from None
+    except BROKEN as error:
+        raise named.broken(f"is an image that cannot be read: {error}") from None
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def _too_large(named: Named, limit: int, size: str) -> SpecError:
+    return named.too_large(f"the image has {size}", limit, "make the image smaller")
 
 
 def class_files(
@@ -86,13 +100,16 @@ def class_files(
     files: list[tuple[Named, Path]] = []
     labels: list[int] = []
     for number, name in enumerate(classes):
-        inside = named.inside(name)
-        for file in list_folder(inside, folders):
-            if file.lower().endswith(ENDINGS):
-                image = inside.inside(file)
-                files.append((image, find(image, folders)))
-                labels.append(number)
+        found = plain_files(named.inside(name), folders)
+        files += found
+        labels += [number] * len(found)
     return files, labels
+
+
+def plain_files(named: Named, folders: Folders) -> list[tuple[Named, Path]]:
+    """Return the images that lie in a folder itself."""
+    images = [named.inside(name) for name in list_folder(named, folders) if name.lower().endswith(ENDINGS)]
+    return [(image, find(image, folders)) for image in images]
 
 
 def listed_files(named: Named, folders: Folders, names: Sequence[str]) -> list[tuple[Named, Path]]:

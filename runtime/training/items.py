@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from compiler.training.source import FieldSource, Loading
 from runtime.random import Draws
-from spec_schema.diagnostics import SpecError, refuse
+from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 
 Batch: TypeAlias = Mapping[str, Tensor]
+Order: TypeAlias = Callable[[torch.Generator, Tensor], Tensor]
 
 
 class Items(Protocol):
@@ -74,7 +75,7 @@ class TableRows(_Numbered, Dataset[Batch]):
     def __init__(
         self,
         read: Callable[[Tensor], Batch],
-        order: Callable[[torch.Generator, Tensor], Tensor],
+        order: Order,
         chosen: Tensor,
     ) -> None:
         super().__init__(chosen)
@@ -91,19 +92,26 @@ class TableRows(_Numbered, Dataset[Batch]):
 
 
 class Samples(_Numbered, Dataset[Batch]):
-    """Samples of a map-style data set: `read` gives the fields of one."""
+    """Samples of a map-style data set: `read` gives the fields of one, `order` places of the split to draw next."""
 
     def __init__(
-        self, read: Callable[[int], Batch], fields: Mapping[str, FieldSource], chosen: Tensor
+        self,
+        read: Callable[[int], Batch],
+        fields: Mapping[str, FieldSource],
+        chosen: Tensor,
+        order: Order | None = None,
     ) -> None:
         super().__init__(chosen)
-        self.read, self.fields = read, fields
+        self.read, self.fields, self.order = read, fields, order
 
     def __getitem__(self, indices: Tensor) -> Batch:
         return collated(self.samples(indices), self.fields)
 
     def samples(self, indices: Tensor) -> list[Batch]:
         return [self.read(int(index)) for index in self.chosen[indices]]
+
+    def shuffled(self, generator: torch.Generator) -> Tensor:
+        return self.order(generator, self.chosen) if self.order else super().shuffled(generator)
 
 
 class Windows(Dataset[Batch]):
@@ -242,7 +250,8 @@ class EpochOrder(Sampler[Drawn]):
     def __iter__(self) -> Iterator[Drawn]:
         epoch = self.epoch()
         generator = Draws(self.seed, f"order of epoch {epoch}").generator()
-        return iter(_cut(self.items.shuffled(generator), self.batch, epoch))
+        order = self.items.shuffled(generator)
+        return iter(_cut(order, self.batch, epoch, _turns(order)))
 
 
 def training_batches(
@@ -259,11 +268,11 @@ def training_batches(
 
 def test_batches(items: Items, batch: int, loading: Loading, pinned: bool) -> DataLoader[Batch]:
     """Return the batches of the test split, always in the same order."""
-    return _loader(items, _cut(items.in_order(), batch, 0), loading, pinned)
+    order = items.in_order()
+    return _loader(items, _cut(order, batch, 0, torch.zeros_like(order)), loading, pinned)
 
 
-def _cut(order: Tensor, batch: int, epoch: int) -> list[Drawn]:
-    turns = _turns(order)
+def _cut(order: Tensor, batch: int, epoch: int, turns: Tensor) -> list[Drawn]:
     places = range(0, len(order), batch)
     return [Drawn(epoch, order[at : at + batch], turns[at : at + batch]) for at in places]
 
@@ -282,7 +291,7 @@ def _turns(order: Tensor) -> Tensor:
 class Failure:
     """What a worker hands over in place of a batch: an exception would lose its places on the way."""
 
-    error: SpecError
+    diagnostics: tuple[Diagnostic, ...]
 
 
 class _Batches(Dataset[Any]):
@@ -297,7 +306,7 @@ class _Batches(Dataset[Any]):
                 return dict(self.items.at(drawn.epoch, drawn.indices, drawn.turns))
             return dict(self.items[drawn.indices])
         except SpecError as error:
-            return Failure(error)
+            return Failure(error.diagnostics)
 
 
 class BatchLoader(DataLoader[Any]):
@@ -306,7 +315,7 @@ class BatchLoader(DataLoader[Any]):
     def __iter__(self) -> Any:
         for batch in super().__iter__():
             if isinstance(batch, Failure):
-                raise batch.error
+                raise SpecError(batch.diagnostics)
             yield batch
 
 

@@ -237,6 +237,8 @@ class SampleReader:
     def values(self, wanted: FieldSource) -> np.ndarray[Any, Any]:
         if self.making is None:
             check_names({"": wanted}, self.names, f"`{self.reading.source.origin.path}`")
+        if self.making is None and hasattr(self.dataset, "values"):
+            return one_in_a_row(self.dataset.values(wanted.array), wanted, len(self))
         values = [self._sample(index, (wanted.array,)).get(wanted.array) for index in range(len(self))]
         if any(value is None for value in values):
             raise SpecError([unknown_array(wanted.array, wanted.span, (), "a sample of the data set")])
@@ -249,7 +251,8 @@ class SampleReader:
             raise refuse("data-lengths", message, wanted.span) from None
 
     def items(self, chosen: Tensor) -> Items:
-        return Samples(self.read, self.reading.source.fields, chosen)
+        order = getattr(self.dataset, "shuffled", None) if self.making is None else None
+        return Samples(self.read, self.reading.source.fields, chosen, order)
 
     def read(self, index: int) -> Batch:
         """Return the fields of one item."""

@@ -144,13 +144,25 @@ def _arrow(reading: Reading, files: list[Named]) -> Opened:
 
 
 def _table(reading: Reading, table: Any) -> Opened:
+    from runtime.training.columns import has_images
     from runtime.training.tables import values_of
 
     owner = f"`{reading.source.origin.path}`"
+    if any(each.name in reading.source.arrays and has_images(each.type) for each in table.schema):
+        return _table_images(reading, table)
     columns = table.whole(reading.source.arrays, reading.limit)
     if columns is None:
         return TableReader(reading, table, owner)
     return Arrays(reading, values_of(columns, reading.source.span), owner, False)
+
+
+def _table_images(reading: Reading, table: Any) -> Opened:
+    origin = reading.source.origin
+    named = Named(str(origin.path), origin.span)
+    _need_readers(named, "PIL")
+    from runtime.training.table_images import TableImages
+
+    return SampleReader(reading, TableImages(table, named, reading.limit), None, table.names)
 
 
 def _shards(reading: Reading, named: Named, names: list[str]) -> Opened:
@@ -166,7 +178,7 @@ def _shards(reading: Reading, named: Named, names: list[str]) -> Opened:
 def _saved(reading: Reading, named: Named) -> Opened:
     """Open a data set that `save_to_disk` wrote: a list of Arrow files."""
     state = named.inside(SAVED)
-    with open_bounded(state, reading.folders, min(reading.limit, LONGEST_STATE)) as file:
+    with open_bounded(state, reading.folders, LONGEST_STATE) as file:
         text = file.read(LONGEST_STATE)
     try:
         told = strict_json(text)
@@ -189,25 +201,36 @@ def _images(reading: Reading, named: Named, names: list[str]) -> Opened:
 
     if images.METADATA in names:
         return _listed_images(reading, named)
-    # The classes are those of the training split: a folder of its own for another split has the same, or fewer.
     classes = images.class_folders(named, reading.folders)
+    if not classes:
+        return _plain_images(reading, named)
+    # The classes are those of the training split: a folder of its own for another split has the same, or fewer.
     known = reading.texts.setdefault(images.LABEL, {name: at for at, name in enumerate(classes)})
     new = next((name for name in classes if name not in known), None)
     if new is not None:
         raise named.inside(new).broken("is a class of which none is trained on")
     files, labels = images.class_files(named, reading.folders, classes)
-    if not files:
-        raise _nothing(
-            named, "a folder of images has one folder for each class, or a table `metadata.csv` beside them"
-        )
-    numbers = [known[classes[label]] for label in labels]
-    columns: dict[str, Any] = {
-        images.LABEL: torch.tensor(numbers),
-        images.FILE_NAME: [each.path for each, _ in files],
-    }
-    return SampleReader(
-        reading, images.ImageFolder(files, columns, reading.limit), None, (images.IMAGE, *columns)
+    return _image_folder(
+        reading, named, files, {images.LABEL: torch.tensor([known[classes[label]] for label in labels])}
     )
+
+
+def _plain_images(reading: Reading, named: Named) -> Opened:
+    """Open images without classes, of which a model makes predictions."""
+    from runtime.training import images
+
+    return _image_folder(reading, named, images.plain_files(named, reading.folders), {})
+
+
+def _image_folder(reading: Reading, named: Named, files: list[Any], columns: dict[str, Any]) -> Opened:
+    from runtime.training import images
+
+    if not files:
+        note = "a folder of images has one folder for each class, or a table `metadata.csv` beside them"
+        raise _nothing(named, note)
+    columns = {**columns, images.FILE_NAME: [each.path for each, _ in files]}
+    made = images.ImageFolder(files, columns, reading.limit)
+    return SampleReader(reading, made, None, (images.IMAGE, *columns))
 
 
 def _listed_images(reading: Reading, named: Named) -> Opened:

@@ -40,6 +40,7 @@ class LargeTable(Protocol):
     """A table that is read by rows."""
 
     names: tuple[str, ...]
+    schema: Any
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -108,11 +109,12 @@ class ParquetGroups:
                 for group in range(opened.metadata.num_row_groups):
                     self.groups.append((number, group))
                     self.starts.append(self.starts[-1] + opened.metadata.row_group(group).num_rows)
-        self.names = tuple(self.files[0].schema_arrow.names) if self.files else ()
+        self.schema = self.files[0].schema_arrow
+        self.names = tuple(self.schema.names)
         for named, opened in zip(self.named, self.files, strict=True):
             if tuple(opened.schema_arrow.names) != self.names:
                 raise named.broken(f"has other columns than `{self.named[0].path}`")
-        self._kept: OrderedDict[int, Any] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, tuple[str, ...]], Any] = OrderedDict()
 
     def __len__(self) -> int:
         return self.starts[-1]
@@ -148,14 +150,15 @@ class ParquetGroups:
         return {name: table.column(name) for name in wanted}
 
     def _group(self, number: int, names: list[str]) -> Any:
-        if number not in self._kept:
+        key = number, tuple(names)
+        if key not in self._kept:
             file, group = self.groups[number]
             with reading(self.named[file]):
-                self._kept[number] = self.files[file].read_row_group(group, columns=names, use_threads=False)
-        self._kept.move_to_end(number)
+                self._kept[key] = self.files[file].read_row_group(group, columns=names, use_threads=False)
+        self._kept.move_to_end(key)
         while len(self._kept) > KEPT_GROUPS:
             self._kept.popitem(last=False)
-        return self._kept[number]
+        return self._kept[key]
 
     def shuffled(self, generator: torch.Generator, chosen: Tensor) -> Tensor:
         """Return the places of `chosen` in a random order: of the groups, and of the rows of a few groups."""
@@ -184,6 +187,7 @@ class ArrowRows:
                 tables.append(table)
         with reading(files[0][0]):
             self.table = pa.concat_tables(tables)
+        self.schema = self.table.schema
         self.names = tuple(self.table.column_names)
 
     def __len__(self) -> int:

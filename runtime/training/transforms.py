@@ -32,23 +32,28 @@ class Transformation:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_function": None}
 
-    def __call__(self, sample: Batch, training: bool) -> Batch:
+    def __call__(self, sample: Batch, training: bool, item: int) -> Batch:
         """Return an item with the fields that the transform returns in place of those it had."""
         if self._function is None:
             self._function = getattr(emitted_module(self.source, self.artifact), TITLE)
-        values = (torch.as_tensor(sample[name]) for name in self.transform.fields)
+        values = given(self.transform, sample).values()
         try:
             with torch.no_grad():
                 changed = self._function(training, *values)
         except TORCH_ERRORS as error:
-            message = f"the transform failed: {reason(error)}"
+            message = f"the transform failed for item {item}: {reason(error)}"
             raise refuse("transform-failed", message, self.transform.place) from None
-        return {**sample, **changed}
+        return {**sample, **{name: value for name, value in changed.items() if name in sample}}
 
     def seed_of(self, epoch: int, item: int, turn: int) -> int:
         """Return the seed of what is drawn for an item."""
         key = f"transform:{self.seed}:{epoch}:{item}:{turn}".encode()
         return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> 1
+
+
+def given(transform: Transform, sample: Batch) -> dict[str, Tensor]:
+    """Return the fields that a transform gets: 0 for the targets, where a model only makes predictions."""
+    return {name: torch.as_tensor(sample.get(name, 0)) for name in transform.fields}
 
 
 class Transformed(Dataset[Batch]):
@@ -84,7 +89,7 @@ class Transformed(Dataset[Batch]):
             changed = []
             for sample, index, turn in zip(samples, indices.tolist(), turns.tolist(), strict=True):
                 generator.manual_seed(self.change.seed_of(epoch, index, turn))
-                changed.append(self.change(sample, self.training))
+                changed.append(self.change(sample, self.training, index))
         return changed
 
 
@@ -98,8 +103,7 @@ def make_transformation(artifact: Artifact, transform: Transform, items: Items, 
     (sample,) = items.samples(items.in_order()[:1])
     with torch.no_grad(), _own_numbers():
         for training in (True, False):
-            tensors = {name: torch.as_tensor(value) for name, value in sample.items()}
-            try_transform(context, transform, scope, training, tensors)
+            try_transform(context, transform, scope, training, given(transform, sample))
     source = ast.unparse(transform_function(transform, scope, context))
     return Transformation(artifact, transform, source, seed)
 

@@ -17,8 +17,12 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import save
 
 import compiler
 from compiler.artifact import Artifact
@@ -88,17 +92,76 @@ def broken(draw: Random, data: bytes) -> bytes:
     return bytes(changed)
 
 
+def csv(draw: Random) -> bytes:
+    """Return a table as text, with something in the cells that may be no number."""
+    cells = ["1", "2.5", "-0", "1e999", "nan", "", "é", '"a', 'a"b', "2020-01-01", "true", "\x1b[2J", "\0"]
+    head = draw.choice(["xs,ys", "xs,ys,xs", "xs", "", "\ufeffxs,ys", '"xs","ys"'])
+    few = draw.choice([cells[:2], cells])
+    rows = (
+        ",".join(draw.choices(few, k=draw.choice([2, 2, 2, 2, 3]))) for _ in range(draw.choice([0, 1, 8]))
+    )
+    return ("\n".join([head, *rows]) + "\n").encode()
+
+
+def table(draw: Random, kind: str) -> bytes:
+    """Return a table as Parquet, or as a stream of Arrow."""
+    values: list[Any] = [
+        *([1.0] * 8, [[1.0, 2.0, 3.0, 4.0]] * 8, [[1.0]] * 7 + [[]], [None] * 8, ["a"] * 8, [b"a"] * 8),
+        *(
+            [{"bytes": b"a"}] * 8,
+            [{"bytes": None}] * 8,
+            [{"a": 1}] * 8,
+            [[["a"]]] * 8,
+            [],
+            [float("nan")] * 8,
+        ),
+    ]
+    same = [each for each in values if len(each) == 8]
+    made = pa.table({"xs": draw.choice([values[1], *same]), "ys": draw.choice([values[1], *same])})
+    stream = io.BytesIO()
+    if kind == "parquet":
+        pq.write_table(made, stream, row_group_size=draw.choice([3, 8]))
+    else:
+        with pa.ipc.new_stream(stream, made.schema) as written:
+            written.write_table(made)
+    return stream.getvalue()
+
+
+def mapped(draw: Random, kind: str) -> bytes:
+    """Return an array of numpy, or tensors of safetensors."""
+    if kind == "npy":
+        stream = io.BytesIO()
+        np.save(stream, array(draw))
+        return stream.getvalue()
+    shapes = [draw.choice(SHAPES[:-1]) for _ in range(2)]
+    return save({name: np.zeros(shape, np.float32) for name, shape in zip(("xs", "ys"), shapes, strict=True)})
+
+
+def made(draw: Random, kind: str) -> bytes:
+    """Return the bytes of a file of some kind."""
+    match kind:
+        case "text":
+            return text(draw)
+        case "npz":
+            return broken(draw, archive(draw))
+        case "csv":
+            return broken(draw, csv(draw))
+        case "npy" | "safetensors":
+            return broken(draw, mapped(draw, kind))
+    return broken(draw, table(draw, kind))
+
+
 def text(draw: Random) -> bytes:
     """Return a text, or none."""
     pieces = ("to be ", "\r\n", "\x1b[2J", "\u2028", "\ufeff", "\0", "é", "\U0001f600")
     return broken(draw, "".join(draw.choices(pieces, k=draw.choice([0, 1, 30, 200]))).encode())
 
 
-def place(draw: Random, folder: Path, data: bytes) -> str:
+def place(draw: Random, folder: Path, data: bytes, ending: str) -> str:
     """Put a file, or something that is none, where a name leads; return the name."""
     own = folder / "own"
     own.mkdir()
-    name = draw.choice([name for name in NAMES if "/" not in name and name != ".."])[:200]
+    name = draw.choice([name for name in NAMES if "/" not in name and name != ".."])[:200] + ending
     kind = draw.choice(["file"] * 12 + ["outside", "link", "way out", "circle", "folder", "pipe", "none"])
     if kind in ("outside", "link"):
         (folder / name).write_bytes(data)
@@ -124,16 +187,17 @@ def place(draw: Random, folder: Path, data: bytes) -> str:
 def attempt(number: int, folder: Path) -> str:
     """Open the data of a number: return the code that refuses them, or `data`."""
     draw = Random(number)
-    kind = draw.choice(["file", "file", "text"])
-    data = broken(draw, archive(draw)) if kind == "file" else text(draw)
-    path = place(draw, folder, data)
+    kind = draw.choice(["npz"] * 4 + ["text"] * 3 + ["csv", "parquet", "arrow", "npy", "safetensors"] * 2)
+    data = made(draw, kind)
+    path = place(draw, folder, data, "" if kind in ("npz", "text") else f".{kind}")
     x, y = (draw.choice(NAMES) if draw.random() < 0.2 else name for name in ("xs", "ys"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            made = artifact(kind, path, x, y)
-            assert made.training is not None
-            open_data(made, made.training, Folders(folder / "own"), LIMIT)
+            model = artifact("text" if kind == "text" else "file", path, x, y)
+            assert model.training is not None
+            splits = open_data(model, model.training, Folders(folder / "own"), draw.choice([LIMIT, 200]))
+            splits.train[splits.train.in_order()]
         except SpecError as error:
             refused = error
         else:
