@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor
 from compiler.artifact import Artifact
 from compiler.resolve.values import free_names
 from compiler.training.section import Training
-from compiler.training.source import NEXT_CHARACTERS, DataSource, Origin
+from compiler.training.source import NEXT_CHARACTERS, DataSource, FieldSource, Origin
 from runtime.training.items import Batch, Items, Unshuffled, Weighted, Windows, class_weights
 from runtime.training.opened import Opened, Reading
 from runtime.training.places import Named, open_bounded
@@ -54,33 +55,34 @@ def open_data(
     reading = Reading(source, folders, limit, dtypes)
     splits = _text(reading) if source.kind == "text" else _rows(reading)
     splits = _transformed(artifact, source, splits, seed)
-    check_inputs(artifact, training, splits.train[splits.train.in_order()[: training.batch]])
+    check_inputs(artifact, source.fields, splits.train[splits.train.in_order()[: training.batch]])
     return splits
 
 
 def open_other(
-    artifact: Artifact, training: Training, source: DataSource, origin: Origin, folders: Folders, limit: int
+    artifact: Artifact, source: DataSource, origin: Origin, folders: Folders, limit: int, batch: int
 ) -> Items:
     """Return all items of another place, with the fields of `source`, as those are that are held back.
 
-    `source` is that of the training, maybe with fewer fields. `folders` are those of the other place.
+    `source` is that of the training, maybe with fewer fields. `folders` are those of the other place, and as many
+    items as in `batch` are held against what the model takes.
 
     Raises:
         SpecError: as `open_data`; or texts and classes are numbered as in the training, whose data are not there.
     """
     dtypes = {name: tensor.dtype for name, tensor in artifact.inferred.inputs.items()}
-    other = replace(source, origin=origin)
-    reading = Reading(other, folders, limit, dtypes)
+    reading = Reading(replace(source, origin=origin), folders, limit, dtypes)
     opened = open_origin(reading, origin)
-    if reading.texts.keys() & {name for each in source.fields.values() for name in each.names}:
-        known = _numbers_of_training(artifact, training, limit)
+    if artifact.training and reading.texts.keys() & {
+        n for each in source.fields.values() for n in each.names
+    }:
+        known = _numbers_of_training(artifact, artifact.training, limit)
         opened = open_origin(replace(reading, texts=known), origin)
     items = _whole(opened, origin)
     if source.transform is not None:
         change = make_transformation(artifact, source.transform, items, 0)
         items = Transformed(items, change, source.fields, training=False)
-    batch = items[items.in_order()[: training.batch]]
-    check_inputs(artifact, replace(training, data=other), batch)
+    check_inputs(artifact, source.fields, items[items.in_order()[:batch]])
     return items
 
 
@@ -227,12 +229,12 @@ def _as_known(text: str, known: dict[str, int], origin: Origin) -> Tensor:
 # What the model takes.
 
 
-def check_inputs(artifact: Artifact, training: Training, batch: Batch) -> None:
+def check_inputs(artifact: Artifact, fields: Mapping[str, FieldSource], batch: Batch) -> None:
     """Refuse a batch whose dtypes and shapes are not those of the model's inputs."""
     names: dict[str, object] = dict(artifact.program.scope.variables)
     for entry in artifact.program.inputs:
         tensor, expected = batch[entry.name], artifact.inferred.inputs[entry.name]
-        field = training.data.fields[entry.name]
+        field = fields[entry.name]
         fits = len(entry.type.dimensions) == tensor.ndim and all(
             _size_fits(dimension, size, names)
             for dimension, size in zip(entry.type.dimensions, tensor.shape, strict=True)
@@ -257,8 +259,11 @@ CONVERSIONS = {torch.float32: "float", torch.float64: "double", torch.float16: "
 
 def _conversion(field: str, dtype: torch.dtype) -> str | None:
     """Return how a field gets another dtype."""
-    method = CONVERSIONS.get(dtype)
-    return f"convert it: `transform: \"{{'{field}': {field}.{method}()}}\"`" if method else None
+    method, name = CONVERSIONS.get(dtype), str(dtype).removeprefix("torch.")
+    if method is None:
+        return None
+    program = f"{{'{field}': {field}.{method}()}}"
+    return f"convert it: `transform: \"{program}\"`, or save it so: `array.astype('{name}')`"
 
 
 def _size_fits(dimension: Any, size: int, names: dict[str, object]) -> bool:

@@ -28,7 +28,7 @@ def other(folder: Path, data: str, kind: str, path: str, names: str = "xy", spec
     assert training is not None
     fields = {name: field for name, field in training.data.fields.items() if name in names}
     source, origin = replace(training.data, fields=fields), Origin(kind, path, None, training.data.span)
-    return open_other(artifact, training, source, origin, Folders(folder / "other"), 10_000)
+    return open_other(artifact, source, origin, Folders(folder / "other"), 10_000, 4)
 
 
 @pytest.fixture
