@@ -1,4 +1,4 @@
-"""The entries of the zoo whose reference is written by hand, in `classic.py`."""
+"""The entries of the zoo whose reference is written by hand, in `classic.py` and `recent.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.zoo import classic
+from tests.zoo import classic, recent
 from tests.zoo.parity import Entry, tensors
 
 BATCH = 3
@@ -34,6 +34,11 @@ def whole(*rows: tuple[int, int]) -> tuple[Tensor, ...]:
     """Return sequences of whole numbers, each below a bound and of a length."""
     generator = torch.Generator().manual_seed(0)
     return tuple(torch.randint(0, below, (BATCH, time), generator=generator) for below, time in rows)
+
+
+def noisy() -> tuple[Tensor, ...]:
+    """Return images, and how often noise was added to each."""
+    return (*normal((3, 8, 8)), torch.tensor([0, 7, 999]))
 
 
 def entry(
@@ -80,4 +85,28 @@ ENTRIES: tuple[Entry, ...] = (
         stacks=2,
     ),
     entry("pointnet", classic.PointNet, partial(normal, (12, 3)), width=4, classes=5),
+    entry(
+        "mlp_mixer",
+        recent.MlpMixer,
+        partial(normal, (3, 32, 32)),
+        size=32,
+        patch=8,
+        dim=12,
+        depth=2,
+        token_hidden=10,
+        channel_hidden=20,
+        rate=0.1,
+        classes=5,
+    ),
+    entry(
+        "ddpm",
+        recent.DiffusionUNet,
+        noisy,
+        size=8,
+        width=8,
+        factors=(1, 2),
+        depth=1,
+        attended=4,
+        groups=4,
+    ),
 )

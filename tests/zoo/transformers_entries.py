@@ -207,6 +207,24 @@ SMALL_DEEPSEEK = {
 }
 KIMI = {"n_routed_experts": 384, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1}
 FULL_DEEPSEEK = {"": {}, "kimi_k2": sizes(7168, 61, 64, 64, vocab_size=163840, **KIMI)}
+SMALL_SEGFORMER = {
+    "num_encoder_blocks": 2,
+    "depths": [1, 2],
+    "hidden_sizes": [8, 12],
+    "num_attention_heads": [1, 3],
+    "sr_ratios": [2, 1],
+    "patch_sizes": [7, 3],
+    "strides": [4, 2],
+    "mlp_ratios": [4, 4],
+    "decoder_hidden_size": 20,
+    "drop_path_rate": 0.3,
+    "num_labels": 10,
+}
+FULL_SEGFORMER = {
+    "": {"num_labels": 150},
+    "b5": {"depths": [3, 6, 40, 3], "hidden_sizes": [64, 128, 320, 512]}
+    | {"decoder_hidden_size": 768, "num_labels": 150},
+}
 
 ENTRIES = [
     entry(
@@ -356,6 +374,7 @@ ENTRIES = [
     entry("phi3", "Phi3", "ForCausalLM", {**DECODER, "sliding_window": 5}, text, FULL_PHI),
     entry("qwen3_moe", "Qwen3Moe", "ForCausalLM", SMALL_EXPERTS, text, FULL_EXPERTS),
     entry("deepseek_v3", "DeepseekV3", "ForCausalLM", SMALL_DEEPSEEK, text, FULL_DEEPSEEK),
+    entry("segformer", "Segformer", "ForSemanticSegmentation", SMALL_SEGFORMER, image, FULL_SEGFORMER),
     entry("gpt_neox", "GPTNeoX", "ForCausalLM", SMALL_NEOX, text, FULL_NEOX),
     entry(
         "gpt_neox",

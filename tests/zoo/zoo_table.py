@@ -25,7 +25,7 @@ The tables are made by `PYTHONPATH=. python tests/zoo/zoo_table.py`.
 TABLES: dict[str, Sequence[Entry]] = {
     "torchvision": vision_entries.ENTRIES,
     "transformers": transformers_entries.ENTRIES,
-    "modules written by hand, in `tests/zoo/classic.py`": classic_entries.ENTRIES,
+    "modules written by hand, in `tests/zoo/classic.py` and `recent.py`": classic_entries.ENTRIES,
 }
 DOCUMENT = ROOT / "docs/zoo.md"
 COLUMNS = """
