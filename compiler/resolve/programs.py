@@ -297,6 +297,12 @@ class _Checker:
             return self._layer_type(node.id, node, ast.unparse(call))
         if node.id in PARAMETRISATIONS:
             return changes_a_layer(node.id, self.program.span(node))
+        if node.id in LIMITS:
+            message, help = (
+                f"`{node.id}` is no value by itself",
+                f"write what is asked of it: `{ast.unparse(call)}.max`",
+            )
+            return Diagnostic("unknown-operation", message, self.program.span(node), help=help)
         return self._nothing_named("unknown-operation", "there is no layer or operation", node)
 
     def _nothing_named(self, code: str, what: str, node: ast.Name) -> Diagnostic:
