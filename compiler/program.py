@@ -101,8 +101,17 @@ class Splice:
 
 
 @dataclass(frozen=True, eq=False)
+class Running:
+    """A value that goes from copy to copy: `first` in the first one, and `after` computed from the one before."""
+
+    name: str
+    first: ValueTree
+    after: ValueTree
+
+
+@dataclass(frozen=True, eq=False)
 class Repeat:
-    """Copies of `of`. `names` are bound to the items of `over` when that is a list."""
+    """Copies of `of`. `names` are bound to the items of `over` when that is a list, `index` to its number."""
 
     over: ValueTree
     names: tuple[str, ...]
@@ -110,6 +119,13 @@ class Repeat:
     label: NameTemplate | None
     span: Span
     scope: Scope = field(repr=False)
+    index: str = "index"
+    running: tuple[Running, ...] = ()
+
+    @property
+    def bound(self) -> set[str]:
+        """The names that each copy sees."""
+        return {self.index, *self.names, *(each.name for each in self.running)}
 
 
 @dataclass(frozen=True, eq=False)

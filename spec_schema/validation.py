@@ -259,6 +259,7 @@ _EXAMPLES = {
     "freeze": "freeze: [wte]",
     "placement": "placement: [{/: auto}]",
     "of": "of: Linear(10)",
+    "running": "running: {width: [8, 2 * width]}",
     "if": "if: depth > 2",
     "then": "then: ReLU",
     "splice": "splice: [Linear(10), ReLU]",

@@ -11,6 +11,7 @@ from compiler.catalogue.layers import bind, layer_type
 from compiler.catalogue.operation_table import FUNCTIONS, METHODS
 from compiler.infer.arguments import Given, evaluate_arguments, evaluate_value
 from compiler.infer.problems import block_argument_problems, check_no_recipes, layer_problem, not_a_layer
+from compiler.infer.running import run_on
 from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State
 from compiler.infer.values import Recipe, freeze, show
 from compiler.program import (
@@ -294,7 +295,7 @@ class Builder:
         )
 
     def bindings(self, node: Repeat, values: Values) -> list[dict[str, object]]:
-        """Return what is bound in each copy: `index`, and the names of `as`."""
+        """Return what is bound in each copy: its number, the names of `as`, and the running values."""
         over = evaluate_value(node.over, values, node.scope, self.limits)
         span = _place_of(node)
         if isinstance(over, bool) or not isinstance(over, int | list | tuple | range):
@@ -307,15 +308,20 @@ class Builder:
         if count > self.limits.modules:
             raise self._too_many(f"{count:,} copies", span)
         if isinstance(over, int) and node.names:
-            help = "the number of a copy is `index`"
+            help = f"the number of a copy is `{node.index}`"
             if len(node.names) == 1:
                 help += f"; under another name: `repeat: range({over})`"
             raise refuse(
                 "bad-repeat", "`as` names the items of a list, and this is a number", span, help=help
             )
-        if isinstance(over, int) or not node.names:
-            return [{"index": k} for k in range(count)]
-        return [{"index": k, **_bind_row(node, row, k)} for k, row in enumerate(over)]
+        rows: list[dict[str, object]] = [{node.index: k} for k in range(count)]
+        if not isinstance(over, int) and node.names:
+            rows = [{node.index: k, **_bind_row(node, row, k)} for k, row in enumerate(over)]
+        return run_on(node, rows, values, self.limits)[0] if node.running else rows
+
+    def behind(self, node: Repeat, values: Values) -> Values:
+        """Return the running values of a repeat behind its last copy."""
+        return run_on(node, self.bindings(node, values), values, self.limits)[1]
 
     def _choice(self, node: Choice, values: Values) -> State:
         chosen = node.then if self.decide(node, values) else node.otherwise

@@ -115,8 +115,11 @@ class Point:
         """Yield the lines that gave a name its value, as seen from here."""
         if name in self.bound:
             value, repeat = self.bound[name]
-            yield Origin(f"{name} = {show(value)}", place_of(repeat.over) or repeat.span)
-            yield from self.trace(repeat.over)
+            running = next((each for each in repeat.running if each.name == name), None)
+            source = repeat.over if running is None else (running.first, running.after)
+            yield Origin(f"{name} = {show(value)}", place_of(source) or repeat.span)
+            for each in sorted(free_names(source) - {each.name for each in repeat.running}):
+                yield from self.origins(each)
         else:
             yield from self.frame.origins(name)
 

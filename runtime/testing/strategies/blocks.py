@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.testing.strategies.draft import Argument, Contract, Draft, Scope, fresh, number
+from runtime.testing.strategies.draft import BOUND, Argument, Contract, Draft, Scope, fresh, number
 from runtime.testing.strategies.layers import Node
 from runtime.testing.strategies.nodes import sequence
 from runtime.testing.strategies.programs import forward_body
@@ -49,7 +49,7 @@ def _unique(name: str, draft: Draft) -> str:
 
 
 def _arguments(draw: Draw, draft: Draft) -> tuple[Argument, ...]:
-    taken = {"index", "size", "step", *(contract.name for contract in draft.contracts)}
+    taken = {*BOUND, *(contract.name for contract in draft.contracts)}
     kinds = pick(
         draw,
         ("number",),
