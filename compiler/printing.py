@@ -10,6 +10,7 @@ from compiler.artifact import Canonical
 from compiler.program import (
     Argument,
     Call,
+    CallBody,
     Choice,
     Definition,
     InitRule,
@@ -85,6 +86,8 @@ def _inside(definition: Definition) -> Iterator[str]:
         case ResidualBody(items=items, combine=combine):
             yield f"residual, combined by {_call(combine) if combine else '+'}"
             yield from _indented(_items(items))
+        case CallBody(call=call):
+            yield f"{call.kind} {_call(call)}"
         case body:
             yield from _items(body.items)
     yield from _rules(definition.rules)

@@ -232,6 +232,17 @@ class ParallelBody:
     combine: Call
 
 
+@dataclass(frozen=True, eq=False)
+class CallBody(SequenceBody):
+    """One call of a layer or a block, which the block is: it has no keys, no class and no instances of its own."""
+
+    @property
+    def call(self) -> Call:
+        (item,) = self.items
+        assert isinstance(item.node, Call)
+        return item.node
+
+
 BlockBody = ModuleBody | SequenceBody | ResidualBody | ParallelBody
 
 
@@ -362,6 +373,8 @@ class Scope:
     variables: dict[str, object] = field(default_factory=dict)
     variable_trees: dict[str, ValueTree] = field(default_factory=dict)
     """What each variable is written as, by a caller that gives it another value too."""
+    recipes: dict[str, ValueTree] = field(default_factory=dict)
+    """The variables that are layers, or lists with layers in them."""
     variable_spans: dict[str, Span] = field(default_factory=dict)
     blocks: dict[str, Definition] = field(default_factory=dict)
     block_names: dict[str, Span] = field(default_factory=dict)
@@ -369,6 +382,11 @@ class Scope:
     model: Definition | None = None
     deciding: set[str] = field(default_factory=set)
     """The names that the conditions of the spec's rules read, which are decided once."""
+
+    @property
+    def names(self) -> set[str]:
+        """The names of all variables."""
+        return {*self.variables, *self.recipes}
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, 
 from compiler.infer.values import Recipe, freeze, show
 from compiler.program import (
     Call,
+    CallBody,
     CallKind,
     Choice,
     Definition,
@@ -70,6 +71,8 @@ class Builder:
     """The variables that the blocks of a file see."""
     blocks: dict[Hashable, BlockState] = field(default_factory=dict)
     shared: dict[Hashable, State] = field(default_factory=dict)
+    files: dict[str, Values] = field(default_factory=dict)
+    """The values of the variables of each file that has layers among them."""
     depth: int = 0
     copies_deep: int = 1
     built: int = 0
@@ -139,7 +142,10 @@ class Builder:
             return self.share(key, lambda: Operation(node, node.target, given.positional, given.keywords))
         if node.kind == "block":
             definition = node.scope.blocks[node.target]
-            return self.instantiate(definition, self._bind_block(definition, node, given), node)
+            arguments = self._bind_block(definition, node, given)
+            if isinstance(definition.body, CallBody):
+                return self.build(definition.body.call, {**self.file_values(definition.scope), **arguments})
+            return self.instantiate(definition, arguments, node)
         return self._leaf(node, given)
 
     def share(self, key: Hashable, make: Callable[[], State]) -> State:
@@ -165,7 +171,7 @@ class Builder:
             if parameter.name not in arguments:
                 assert parameter.default is not None
                 arguments[parameter.name] = evaluate_value(
-                    parameter.default, self.variables_of(definition.scope), definition.scope, self.limits
+                    parameter.default, self.file_values(definition.scope), definition.scope, self.limits
                 )
         return {name: arguments[name] for name in names}
 
@@ -179,7 +185,7 @@ class Builder:
             raise refuse(
                 "block-depth", f"blocks are nested more than {self.limits.block_depth} deep", definition.span
             )
-        values: dict[str, object] = {**self.variables_of(definition.scope), **arguments}
+        values: dict[str, object] = {**self.file_values(definition.scope), **arguments}
         for name, value in definition.variables.items():
             values[name] = evaluate_value(value, values, definition.scope, self.limits)
         children, order = self._children(definition, values)
@@ -187,6 +193,17 @@ class Builder:
         self.depth -= 1
         self.blocks[key] = state
         return state
+
+    def file_values(self, scope: Scope) -> Values:
+        """Return the variables of a file, those that are layers among them."""
+        if not scope.recipes:
+            return self.variables_of(scope)
+        if scope.file not in self.files:
+            values = dict(self.variables_of(scope))
+            for name, tree in scope.recipes.items():
+                values[name] = evaluate_value(tree, values, scope, self.limits)
+            self.files[scope.file] = values
+        return self.files[scope.file]
 
     def _children(self, definition: Definition, values: Values) -> tuple[dict[str, State], Order]:
         body = definition.body

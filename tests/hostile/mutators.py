@@ -206,6 +206,21 @@ def rekey(draw: Random, parent: Any, key: Any) -> None:
         )
 
 
+def stand_in(draw: Random, parent: Any, key: Any) -> None:
+    """Put a call, or the name of another value, where a block or a variable has something else."""
+    names = [*map(str, parent)] if isinstance(parent, dict) else []
+    calls = [
+        "ReLU",
+        "Linear(3)",
+        "BatchNorm2d(eps=1e-3)",
+        "Linear",
+        "relu",
+        "[ReLU, Linear(n)]",
+        "ReLU() + 1",
+    ]
+    parent[key] = draw.choice([*calls, *(name.partition("(")[0] for name in names), draw.choice(WORDS)])
+
+
 def run_on(draw: Random, parent: Any, key: Any) -> None:
     """Let a repeat name its number, and carry values on: good ones, and ones that grow, fail or are none."""
     node = parent[key] if isinstance(parent[key], dict) and "repeat" in parent[key] else parent
@@ -318,6 +333,7 @@ OF_DOCUMENTS = (
         retype,
         rename,
         rekey,
+        stand_in,
         run_on,
         reorder,
         resize,

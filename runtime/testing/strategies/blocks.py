@@ -92,7 +92,7 @@ def _scope(draft: Draft, arguments: tuple[Argument, ...]) -> Scope:
         (*by_kind["number"], *numbers),
         (*by_kind["flag"], *(f for f in draft.flags if f not in hidden)),
         tuple(by_kind["text"]),
-        tuple(by_kind["recipe"]),
+        (*by_kind["recipe"], *draft.recipes),
         set(),
     )
 

@@ -51,6 +51,7 @@ class Draft:
     vars: dict[str, Any] = field(default_factory=dict)
     numbers: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
+    recipes: list[str] = field(default_factory=list)
     blocks: dict[str, Any] = field(default_factory=dict)
     contracts: list[Contract] = field(default_factory=list)
     marks: Any = field(default_factory=count)
