@@ -10,6 +10,7 @@ from compiler.artifact import Canonical
 from compiler.program import (
     Argument,
     Call,
+    CallBody,
     Choice,
     Definition,
     InitRule,
@@ -31,6 +32,7 @@ from compiler.program import (
     TensorEntry,
 )
 from compiler.program import Sequence as SequenceNode
+from compiler.resolve.copies import INDEX
 from compiler.resolve.values import text_of
 from spec_schema.canonical import to_yaml
 from spec_schema.grammar import Program
@@ -84,6 +86,8 @@ def _inside(definition: Definition) -> Iterator[str]:
         case ResidualBody(items=items, combine=combine):
             yield f"residual, combined by {_call(combine) if combine else '+'}"
             yield from _indented(_items(items))
+        case CallBody(call=call):
+            yield f"{call.kind} {_call(call)}"
         case body:
             yield from _items(body.items)
     yield from _rules(definition.rules)
@@ -135,6 +139,8 @@ def _node(start: str, node: LayerNode | Splice) -> Iterator[str]:
             yield from _indented(_items(node.items))
         case Repeat():
             over = text_of(node.over) + (f" as {', '.join(node.names)}" if node.names else "")
+            over += f", index {node.index}" if node.index != INDEX else ""
+            over += "".join(f", {r.name} from {text_of(r.first)} by {text_of(r.after)}" for r in node.running)
             label = f", named {_template(node.label)}" if node.label else ""
             yield f"{start}repeat {over}{label}"
             yield from _indented(_node("", node.of))

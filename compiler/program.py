@@ -105,8 +105,17 @@ class Splice:
 
 
 @dataclass(frozen=True, eq=False)
+class Running:
+    """A value that goes from copy to copy: `first` in the first one, and `after` computed from the one before."""
+
+    name: str
+    first: ValueTree
+    after: ValueTree
+
+
+@dataclass(frozen=True, eq=False)
 class Repeat:
-    """Copies of `of`. `names` are bound to the items of `over` when that is a list."""
+    """Copies of `of`. `names` are bound to the items of `over` when that is a list, `index` to its number."""
 
     over: ValueTree
     names: tuple[str, ...]
@@ -114,6 +123,13 @@ class Repeat:
     label: NameTemplate | None
     span: Span
     scope: Scope = field(repr=False)
+    index: str = "index"
+    running: tuple[Running, ...] = ()
+
+    @property
+    def bound(self) -> set[str]:
+        """The names that each copy sees."""
+        return {self.index, *self.names, *(each.name for each in self.running)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,6 +244,17 @@ class ResidualBody:
 class ParallelBody:
     branches: tuple[Item, ...]
     combine: Call
+
+
+@dataclass(frozen=True, eq=False)
+class CallBody(SequenceBody):
+    """One call of a layer or a block, which the block is: it has no keys, no class and no instances of its own."""
+
+    @property
+    def call(self) -> Call:
+        (item,) = self.items
+        assert isinstance(item.node, Call)
+        return item.node
 
 
 BlockBody = ModuleBody | SequenceBody | ResidualBody | ParallelBody
@@ -387,6 +414,8 @@ class Scope:
     variables: dict[str, object] = field(default_factory=dict)
     variable_trees: dict[str, ValueTree] = field(default_factory=dict)
     """What each variable is written as, by a caller that gives it another value too."""
+    recipes: dict[str, ValueTree] = field(default_factory=dict)
+    """The variables that are layers, or lists with layers in them."""
     variable_spans: dict[str, Span] = field(default_factory=dict)
     blocks: dict[str, Definition] = field(default_factory=dict)
     block_names: dict[str, Span] = field(default_factory=dict)
@@ -394,6 +423,11 @@ class Scope:
     model: Definition | None = None
     deciding: set[str] = field(default_factory=set)
     """The names that the conditions of the spec's rules read, which are decided once."""
+
+    @property
+    def names(self) -> set[str]:
+        """The names of all variables."""
+        return {*self.variables, *self.recipes}
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from spec_schema.reader import Entries, Items, Node, Scalar
 from spec_schema.records import (
     ExpressionText,
+    Identifier,
     ItemName,
     LayerKey,
     LayerText,
@@ -83,6 +84,8 @@ class Copies(Record):
 
     repeat: ExpressionText | list[Any]
     as_: Name | list[Name] | None = Field(None, alias="as")
+    index: Name | None = None
+    running: dict[Identifier, list[Any]] = Field(default_factory=dict)
 
 
 class Repeat(Copies):

@@ -261,6 +261,7 @@ _EXAMPLES = {
     "placement": "placement: [{/: auto}]",
     "parametrize": "parametrize: [{Linear.weight: spectral_norm}]",
     "of": "of: Linear(10)",
+    "running": "running: {width: [8, 2 * width]}",
     "if": "if: depth > 2",
     "then": "then: ReLU",
     "splice": "splice: [Linear(10), ReLU]",

@@ -22,6 +22,7 @@ from compiler.program import (
 )
 from compiler.program import Sequence as SequenceNode
 from compiler.resolve.calls import nodes_of, parts_of
+from compiler.resolve.copies import INDEX
 from compiler.resolve.values import expressions_of
 from spec_schema.grammar import Expression
 
@@ -76,8 +77,8 @@ def _roots(definition: Definition) -> Iterator[ast.AST]:
 
 
 def bound_by_copies(node: LayerNode | Splice) -> set[str]:
-    """Return the names that the repeats in a node bind to rows."""
-    own = set(node.names) if isinstance(node, Repeat) else set()
+    """Return the names that the repeats in a node bind, but for the usual one of the number of a copy."""
+    own = node.bound - {INDEX} if isinstance(node, Repeat) else set()
     return own.union(*map(bound_by_copies, parts_of(node)))
 
 

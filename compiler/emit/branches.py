@@ -45,7 +45,7 @@ class Branches:
         return False
 
     def _in_copies(self, node: Repeat, cases: Cases) -> bool:
-        if isinstance(node.of, Splice):
+        if isinstance(node.of, Splice) or node.running:
             return True
         if not _may(node.of):
             return False
@@ -77,7 +77,7 @@ def _may(node: LayerNode) -> bool:
         case SequenceNode():
             return is_named(node) or any(_may(item.node) for item in node.items)
         case Repeat():
-            return is_named(node) or isinstance(node.of, Splice) or _may(node.of)
+            return is_named(node) or isinstance(node.of, Splice) or bool(node.running) or _may(node.of)
         case Choice():
             return True
     return False

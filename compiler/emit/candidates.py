@@ -14,6 +14,7 @@ from compiler.emit.trees import copy_tree
 from compiler.infer.values import holds_recipe
 from compiler.program import LayerNode, Repeat, Splice, ValueTree
 from compiler.resolve.calls import nodes_of, parts_of
+from compiler.resolve.copies import INDEX
 from compiler.resolve.values import free_names
 from spec_schema.diagnostics import SpecError
 from spec_schema.evaluate import FUNCTIONS, evaluate
@@ -51,9 +52,13 @@ class Candidates:
         return [*self._names(), *self._written(), *self._items(), *self._of_copies()]
 
     def _names(self) -> Iterator[Candidate]:
-        for name, after in self.scope.chooser.left.items():
-            yield Candidate(load_name(name), {id(case): after.get(case.state) for case in self.cases})
+        chooser = self.scope.chooser
+        for name, after in chooser.left.items():
+            values = {id(case): after.get(case.state) for case in self.cases}
+            yield Candidate(load_name(name), values, name in chooser.stepped)
         stepped = {name for name, tree in self.scope.computed.items() if is_stepped(tree)}
+        running = (each for loop in chooser.loops for each in loop.node.running)
+        stepped |= {each.name for each in running if is_stepped(each.first) or is_stepped(each.after)}
         for name in sorted(self._visible_names(), key=lambda name: name in self.lifted):
             python = self.scope.expression_of_name(name)
             values = {id(case): case.values.get(name) for case in self.cases}
@@ -72,7 +77,8 @@ class Candidates:
     def _visible_names(self) -> list[str]:
         """Return the names that are visible, what is computed last first: it has what was corrected on the way."""
         computed = {name: -at for at, name in enumerate(self.scope.computed)}
-        return sorted(self.scope.visible - {"index"}, key=lambda name: (computed.get(name, 0), name))
+        counters = {INDEX, *(loop.node.index for loop in self.scope.chooser.loops)}
+        return sorted(self.scope.visible - counters, key=lambda name: (computed.get(name, 0), name))
 
     def _written(self) -> Iterator[Candidate]:
         readable = {*self.scope.visible, *self.scope.translator.literals, *FUNCTIONS}
@@ -140,10 +146,11 @@ class Candidates:
             if around not in copies:
                 copies[around] = _bindings(builder.bindings, node, case)
         rows = {id(case): row_of(case, copies[case.state, case.position[:-1]]) for case in self.cases}
-        renamed = {"index": at, **self._row_names(node, at)}
-        bound = {"index", *node.names}
+        renamed = {node.index: at, **self._row_names(node, at)}
+        bound = {node.index, *node.names}
         plain = isinstance(self.scope.expression(node.over), ast.Name | ast.Attribute | ast.Subscript)
-        readable = {*self._readable(), "index", *node.names} - {*(() if plain else node.names)}
+        readable = {*self._readable(), *bound} - {*(() if plain else node.names)}
+        readable -= {each.name for each in node.running}
         for expression in self._bound(node):
             if free_names(expression) & bound and free_names(expression) <= readable:
                 with self.scope.renaming(renamed):

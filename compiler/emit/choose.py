@@ -54,6 +54,8 @@ class Loop:
     starts: dict[str, ast.expr] = field(default_factory=dict)
     """The values that are set before the loop, of those that are carried from copy to copy."""
     carried: dict[str, Carried] = field(default_factory=dict)
+    renumbers: bool = True
+    """Whether its number, and those of the loops inside, have no names in the spec."""
     inner: dict[int, str] = field(default_factory=dict)
     """The variables of the loops inside, by the number of loops around each."""
 
@@ -108,6 +110,8 @@ class Chooser:
     """The loops around the position, outermost first."""
     left: dict[str, Mapping[BlockState, object]] = field(default_factory=dict)
     """What loops before have left in a name, in each instance."""
+    stepped: set[str] = field(default_factory=set)
+    """Those of these names whose values are computed by steps."""
 
     def choose(
         self,

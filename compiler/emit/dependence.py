@@ -176,6 +176,8 @@ def _all_nodes(nodes: Iterable[LayerNode | Splice]) -> Iterator[LayerNode | Spli
 
 
 def _links_of(node: LayerNode | Splice) -> Iterator[Link]:
+    for each in node.running if isinstance(node, Repeat) else ():
+        yield from ((each.name, each.first), (each.name, each.after))
     match node:
         case Repeat(names=()):
             yield None, node.over

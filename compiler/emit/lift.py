@@ -107,7 +107,9 @@ class Lifter:
         """The values that the presets of the spec give to its variables: of those that the model runs with."""
         document = self.program.document
         tables = document.table("presets") if document.has("presets") else {}
-        found = {name: self._preset(table) for name, table in tables.items() if isinstance(table, Entries)}
+        recipes = self.program.scope.recipes.keys()
+        written = {name: t for name, t in tables.items() if isinstance(t, Entries) and not recipes & t.keys()}
+        found = {name: self._preset(table) for name, table in written.items()}
         return {name: values for name, values in found.items() if self._runs_at(name, values)}
 
     def _preset(self, table: Entries) -> dict[str, Any]:

@@ -58,12 +58,16 @@ class ListWriter:
             else:
                 self._layer(node.of, node.label, inner)
             self._flush()
-        body += [assign(name, each.update) for name, each in head.loop.carried.items()]
+            body += [assign(name, each.update) for name, each in head.loop.carried.items()]
+            body += head.updates(body)
         target, over = head.written(body, is_statement=True)
         for name, start in head.loop.starts.items():
             self.scope.statement(assign(name, start))
+        for begin in head.starts():
+            self.scope.statement(begin)
         self.scope.statement(ast.For(target, over, body, []))
         self.scope.chooser.left |= {name: each.after for name, each in head.loop.carried.items()}
+        head.leave()
 
     def _condition(self, node: Choice, rows: Rows) -> None:
         self._flush()

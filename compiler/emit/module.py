@@ -18,6 +18,7 @@ from compiler.emit.runs import Run, Runs
 from compiler.infer.infer import Inferred
 from compiler.infer.values import Recipe
 from compiler.placement.transfers import Transfers
+from compiler.resolve.calls import meant
 from compiler.rules.plan import Plan
 from spec_schema.diagnostics import SpecError, refuse
 
@@ -67,7 +68,9 @@ def _origins(file: EmittedFile) -> dict[str, Origin]:
     found: dict[str, Origin] = {}
     for group in file.groups.values():
         given = group.states[0].arguments.items()
-        layers = {v.call.target: file.names.in_constructor(k) for k, v in given if isinstance(v, Recipe)}
+        layers = {
+            meant(v.call).target: file.names.in_constructor(k) for k, v in given if isinstance(v, Recipe)
+        }
         found[group.name] = Origin(group.definition.name, layers)
     return found
 

@@ -16,6 +16,7 @@ from compiler.emit.layer_emitter import Pairs
 from compiler.emit.operations import OperationEmitter
 from compiler.emit.rows import RowEmitter
 from compiler.emit.scope import ConstructorScope
+from compiler.emit.stand_ins import stand_in
 from compiler.emit.syntax import assign, call, dotted, load_name
 from compiler.infer.states import BlockState, Leaf, Operation
 from compiler.infer.values import holds_recipe
@@ -35,6 +36,8 @@ class NodeEmitter:
     def __init__(self, scope: ConstructorScope, operations: OperationEmitter) -> None:
         self.scope, self.file, self.operations = scope, scope.file, operations
         self.rows = RowEmitter(scope, self)
+        self.given: Mapping[str, ast.expr] = {}
+        """What the names in the arguments of the call at hand are written as, where it stands for another one."""
 
     def emit(self, node: LayerNode, pairs: Pairs) -> ast.expr:
         """Return the expression that makes the layer of a node, in every instance."""
@@ -54,6 +57,8 @@ class NodeEmitter:
 
     def _call(self, node: Call, pairs: Pairs) -> ast.expr:
         first = pairs[0][1]
+        meant = stand_in(node, self.scope, pairs[0][0].values)
+        node, self.given = meant.call, meant.renamed
         match first:
             case Leaf():
                 return self._leaf(node, pairs)
@@ -114,7 +119,12 @@ class NodeEmitter:
     ) -> ast.expr:
         if name in leaves[0].nested or _reads_recipe(value, cases):
             return self._value([leaf.values[name] for leaf in leaves], cases, name, leaves)
-        return self.scope.expression(value)
+        return self._written(value)
+
+    def _written(self, value: ValueTree) -> ast.expr:
+        """Return an argument of the call at hand."""
+        with self.scope.renaming(self.given):
+            return self.scope.expression(value)
 
     def _value(
         self, values: Sequence[Any], cases: Sequence[Case], name: str, leaves: Sequence[Leaf]
@@ -148,7 +158,7 @@ class NodeEmitter:
             name = argument.name or parameters[at]
             if holds_recipe(states[0].arguments[name]):
                 continue
-            expression = self.scope.expression(argument.value)
+            expression = self._written(argument.value)
             if argument.name is None and not keywords and len(args) == self._place(group, states[0], name):
                 args.append(expression)
             else:

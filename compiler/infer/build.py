@@ -11,11 +11,13 @@ from compiler.catalogue.layers import bind, layer_type
 from compiler.catalogue.operation_table import FUNCTIONS, METHODS
 from compiler.infer.arguments import Given, evaluate_arguments, evaluate_value
 from compiler.infer.problems import block_argument_problems, check_no_recipes, layer_problem, not_a_layer
+from compiler.infer.running import run_on
 from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State, type_name
 from compiler.infer.values import Recipe, freeze, show
 from compiler.program import (
     BASE,
     Call,
+    CallBody,
     CallKind,
     Choice,
     Definition,
@@ -71,6 +73,8 @@ class Builder:
     """The variables that the blocks of a file see."""
     blocks: dict[Hashable, BlockState] = field(default_factory=dict)
     shared: dict[Hashable, State] = field(default_factory=dict)
+    files: dict[str, Values] = field(default_factory=dict)
+    """The values of the variables of each file that has layers among them."""
     depth: int = 0
     copies_deep: int = 1
     built: int = 0
@@ -140,7 +144,10 @@ class Builder:
             return self.share(key, lambda: Operation(node, node.target, given.positional, given.keywords))
         if node.kind == "block":
             definition = node.scope.blocks[node.target]
-            return self.instantiate(definition, self._bind_block(definition, node, given), node)
+            arguments = self._bind_block(definition, node, given)
+            if isinstance(definition.body, CallBody):
+                return self.build(definition.body.call, {**self.file_values(definition.scope), **arguments})
+            return self.instantiate(definition, arguments, node)
         return self._leaf(node, given)
 
     def share(self, key: Hashable, make: Callable[[], State]) -> State:
@@ -166,7 +173,7 @@ class Builder:
             if parameter.name not in arguments:
                 assert parameter.default is not None
                 arguments[parameter.name] = evaluate_value(
-                    parameter.default, self.variables_of(definition.scope), definition.scope, self.limits
+                    parameter.default, self.file_values(definition.scope), definition.scope, self.limits
                 )
         return {name: arguments[name] for name in names}
 
@@ -180,7 +187,7 @@ class Builder:
             raise refuse(
                 "block-depth", f"blocks are nested more than {self.limits.block_depth} deep", definition.span
             )
-        values: dict[str, object] = {**self.variables_of(definition.scope), **arguments}
+        values: dict[str, object] = {**self.file_values(definition.scope), **arguments}
         for name, value in definition.variables.items():
             values[name] = evaluate_value(value, values, definition.scope, self.limits)
         children, order = self._children(definition, values)
@@ -188,6 +195,17 @@ class Builder:
         self.depth -= 1
         self.blocks[key] = state
         return state
+
+    def file_values(self, scope: Scope) -> Values:
+        """Return the variables of a file, those that are layers among them."""
+        if not scope.recipes:
+            return self.variables_of(scope)
+        if scope.file not in self.files:
+            values = dict(self.variables_of(scope))
+            for name, tree in scope.recipes.items():
+                values[name] = evaluate_value(tree, values, scope, self.limits)
+            self.files[scope.file] = values
+        return self.files[scope.file]
 
     def _children(self, definition: Definition, values: Values) -> tuple[dict[str, State], Order]:
         body = definition.body
@@ -298,7 +316,7 @@ class Builder:
         )
 
     def bindings(self, node: Repeat, values: Values) -> list[dict[str, object]]:
-        """Return what is bound in each copy: `index`, and the names of `as`."""
+        """Return what is bound in each copy: its number, the names of `as`, and the running values."""
         over = evaluate_value(node.over, values, node.scope, self.limits)
         span = _place_of(node)
         if isinstance(over, bool) or not isinstance(over, int | list | tuple | range):
@@ -311,15 +329,20 @@ class Builder:
         if count > self.limits.modules:
             raise self._too_many(f"{count:,} copies", span)
         if isinstance(over, int) and node.names:
-            help = "the number of a copy is `index`"
+            help = f"the number of a copy is `{node.index}`"
             if len(node.names) == 1:
                 help += f"; under another name: `repeat: range({over})`"
             raise refuse(
                 "bad-repeat", "`as` names the items of a list, and this is a number", span, help=help
             )
-        if isinstance(over, int) or not node.names:
-            return [{"index": k} for k in range(count)]
-        return [{"index": k, **_bind_row(node, row, k)} for k, row in enumerate(over)]
+        rows: list[dict[str, object]] = [{node.index: k} for k in range(count)]
+        if not isinstance(over, int) and node.names:
+            rows = [{node.index: k, **_bind_row(node, row, k)} for k, row in enumerate(over)]
+        return run_on(node, rows, values, self.limits)[0] if node.running else rows
+
+    def behind(self, node: Repeat, values: Values) -> Values:
+        """Return the running values of a repeat behind its last copy."""
+        return run_on(node, self.bindings(node, values), values, self.limits)[1]
 
     def _choice(self, node: Choice, values: Values) -> State:
         chosen = node.then if self.decide(node, values) else node.otherwise

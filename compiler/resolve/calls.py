@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from compiler.program import (
     Call,
+    CallBody,
     Choice,
     Definition,
     Inline,
@@ -30,6 +31,19 @@ def nodes_of(definition: Definition) -> list[LayerNode]:
             return [item.node for item in body.branches]
         case SequenceBody() | ResidualBody():
             return [item.node for item in body.items]
+
+
+def stands_for(call: Call) -> Call | None:
+    """Return the call that a block is which is no more than one, None for any other block or layer."""
+    body = call.scope.blocks[call.target].body if call.kind == "block" else None
+    return body.call if isinstance(body, CallBody) else None
+
+
+def meant(call: Call) -> Call:
+    """Return the call of the layer or block that is made where this one stands."""
+    while (inner := stands_for(call)) is not None:
+        call = inner
+    return call
 
 
 def parts_of(node: LayerNode | Splice) -> list[LayerNode | Splice]:

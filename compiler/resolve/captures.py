@@ -51,7 +51,9 @@ def node_names(node: LayerNode | Splice) -> set[str]:
             return _names_of_items(node.items)
         case Repeat():
             inner = node_names(node.of) | _names_of_label(node.label)
-            return free_names(node.over) | inner - {*node.names, "index"}
+            inner = inner.union(*(free_names(each.after) for each in node.running))
+            around = free_names(node.over).union(*(free_names(each.first) for each in node.running))
+            return around | inner - node.bound
         case Choice():
             otherwise = node_names(node.otherwise) if node.otherwise else set()
             return free_names(node.condition) | node_names(node.then) | otherwise

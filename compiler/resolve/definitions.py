@@ -9,8 +9,11 @@ from compiler.program import (
     BASE,
     BASE_CALL,
     BlockBody,
+    Call,
+    CallBody,
     Definition,
     Input,
+    Item,
     LayerNode,
     ModuleBody,
     Parameter,
@@ -69,13 +72,13 @@ class DefinitionReader:
         self.inputs = inputs
         self.problems: list[Diagnostic] = []
         own = {parameter.name for parameter in parameters}
-        self.reader = NodeReader(scope, set(scope.variables) | own, set(), self.problems, name, own)
+        self.reader = NodeReader(scope, scope.names | own, set(), self.problems, name, own)
 
     def read(self, body: BODY) -> Definition:
         """Return the definition of a body."""
         for parameter in self.parameters:
             if parameter.default is not None:
-                self.problems.extend(check_names(parameter.default, self.scope.variables, self.scope))
+                self.problems.extend(check_names(parameter.default, self.scope.names, self.scope))
         variables: dict[str, ValueTree] = {}
         rules = Rules()
         if isinstance(body, doc.Body):
@@ -99,6 +102,20 @@ class DefinitionReader:
         )
 
     def _content(self, body: BODY) -> BlockBody:
+        content = self._list(body)
+        match content:
+            case SequenceBody(items=[Item(node=Call(kind="layer" | "block"))] as items) if self._is_call(
+                body
+            ):
+                return CallBody(tuple(items), reuses=False)
+        return content
+
+    def _is_call(self, body: BODY) -> bool:
+        """Return whether the body of a block is one call and no list, so that the block is what is called."""
+        is_block = self.scope.block_names.get(self.name) == self.span
+        return is_block and isinstance(body, Scalar | form.LongCall)
+
+    def _list(self, body: BODY) -> BlockBody:
         if isinstance(body, form.Residual):
             return self.reader.residual_body(body)
         if isinstance(body, form.Parallel):

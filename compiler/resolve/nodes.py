@@ -24,17 +24,14 @@ from compiler.program import (
     Scope,
     SequenceBody,
     Splice,
-    ValueTree,
 )
 from compiler.program import Sequence as SequenceOf
 from compiler.resolve.borrow import Steps, borrows, split
 from compiler.resolve.captures import captured_names
+from compiler.resolve.copies import Copies, read_copies
 from compiler.resolve.layer_calls import CallReader
 from compiler.resolve.layer_names import TEMPLATE, check_layer_key, read_template
-from compiler.resolve.values import (
-    check_names,
-    read_value,
-)
+from compiler.resolve.values import check_names
 from spec_schema import layer_nodes as form
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.grammar import parse_expression
@@ -196,27 +193,32 @@ class NodeReader:
                 )
 
     def _repeat(self, node: form.Repeat) -> LayerNode:
-        over, names, inner = self._copies(node)
+        copies, inner = self._copies(node)
         of = inner.read(node.of)
         label = inner._template(node.name) if node.name else None
         if of is None:
             raise SpecError([])
-        return Repeat(over, names, of, label, node.span, self.scope)
+        return self._repeated(node, copies, of, label)
 
-    def _copies(self, node: form.Copies) -> tuple[ValueTree, tuple[str, ...], NodeReader]:
-        """Return what a repeat goes over, the names that it binds, and the reader of what it holds."""
-        over = read_value(node.source("repeat"))
-        names = self._bindings(node)
-        self.problems.extend(check_names(over, self.values, self.scope))
-        bound = {*names, "index"}
-        inner = replace(self, values=self.values | bound, own=self.own | bound, layers=set(), borrowing={})
-        return over, names, inner
+    def _repeated(
+        self, node: form.Copies, copies: Copies, of: LayerNode | Splice, label: NameTemplate | None
+    ) -> Repeat:
+        names, index, running = copies.names, copies.index, copies.running
+        return Repeat(copies.over, names, of, label, node.span, self.scope, index, running)
+
+    def _copies(self, node: form.Copies) -> tuple[Copies, NodeReader]:
+        """Return what a repeat goes over and binds, and the reader of what it holds."""
+        copies = read_copies(
+            node, lambda value, more: check_names(value, self.values.union(more), self.scope)
+        )
+        values, own = self.values | copies.bound, self.own | copies.bound
+        return copies, replace(self, values=values, own=own, layers=set(), borrowing={})
 
     def _spliced(self, node: form.SplicedRepeat | form.SplicedChoice) -> Repeat | Choice:
         if isinstance(node, form.SplicedRepeat):
-            over, names, inner = self._copies(node)
+            copies, inner = self._copies(node)
             inner.layers = set(self.layers)
-            return Repeat(over, names, inner._splice(node.splice), None, node.span, self.scope)
+            return self._repeated(node, copies, inner._splice(node.splice), None)
         condition = parse_expression(node.if_)
         self.problems.extend(check_names(condition, self.values, self.scope))
         otherwise = self._splice(node.else_) if node.else_ is not None else None
@@ -235,11 +237,6 @@ class NodeReader:
                     help=help,
                 )
         return Splice(items, node.span)
-
-    def _bindings(self, node: form.Copies) -> tuple[str, ...]:
-        if node.as_ is None:
-            return ()
-        return tuple(name.text for name in (node.as_ if isinstance(node.as_, list) else [node.as_]))
 
     def _residual(self, node: form.Residual) -> LayerNode:
         return self.inline(self.residual_body(node), "Residual", node.at("residual"))

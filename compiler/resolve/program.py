@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from compiler.catalogue.layers import layer_names
 from compiler.catalogue.plugins import Registry
 from compiler.load import Loaded
 from compiler.program import (
@@ -83,6 +84,7 @@ def _resolve_file(
     for path, imported in loaded.imports.items():
         _import(loaded, path, _resolve_file(imported, plugins, problems, done), scope, problems)
     readers = _declare(loaded, scope, problems)
+    _check_recipes(scope, problems)
     for name, reader in readers.items():
         body = loaded.document.blocks[reader[0]]
         scope.blocks[name] = reader[1].read(body)
@@ -94,6 +96,7 @@ def _resolve_file(
 def _variables(loaded: Loaded, scope: Scope, problems: list[Diagnostic]) -> None:
     written: Mapping[str, Node] = loaded.document.table("vars") if loaded.document.vars else {}
     failed: set[str] = set()
+    types = _types(loaded, scope)
     for name in loaded.document.vars:
         node: Node = loaded.overrides.get(name, written[name])
         scope.variable_spans[name] = (
@@ -105,6 +108,10 @@ def _variables(loaded: Loaded, scope: Scope, problems: list[Diagnostic]) -> None
             if free_names(tree) & failed:
                 failed.add(name)
                 continue  # what is wrong with it follows from what was reported
+            if free_names(tree) & (types | scope.recipes.keys()) - scope.variables.keys():
+                scope.recipes[name] = tree
+                del scope.variables[name]
+                continue
             found = check_names(tree, set(scope.variables) - {name}, scope)
             if found:
                 raise SpecError(found)
@@ -113,6 +120,27 @@ def _variables(loaded: Loaded, scope: Scope, problems: list[Diagnostic]) -> None
         except SpecError as error:
             problems.extend(error.diagnostics)
             failed.add(name)
+
+
+def _types(loaded: Loaded, scope: Scope) -> set[str]:
+    """Return the names of layers and blocks that a file may use, before its blocks are read."""
+    blocks = {key.partition("(")[0].strip() for key in loaded.document.blocks}
+    items = (item for taken in loaded.document.import_.values() for item in taken)
+    imported = {new.text for item in items for new in _news(item)}
+    return {*blocks, *imported, *scope.plugins.layers, *layer_names()}
+
+
+def _news(item: Scalar | dict[str, Scalar]) -> list[Scalar]:
+    """Return what a file calls the blocks that one item of an import takes."""
+    return [item] if isinstance(item, Scalar) else [*item.values()]
+
+
+def _check_recipes(scope: Scope, problems: list[Diagnostic]) -> None:
+    """Look up the names of the variables that are layers."""
+    above = set(scope.variables)
+    for name, tree in scope.recipes.items():
+        problems.extend(check_names(tree, above, scope))
+        above.add(name)
 
 
 def with_variables(program: ResolvedProgram, values: Mapping[str, object]) -> ResolvedProgram:

@@ -29,6 +29,7 @@ from compiler.program import (
     Splice,
     ValueTree,
 )
+from compiler.resolve.calls import stands_for
 from compiler.resolve.values import free_names, place_of, text_of
 from compiler.rules.dtype import own_dtype
 from compiler.rules.plan import Initialisation
@@ -116,8 +117,11 @@ class Point:
         """Yield the lines that gave a name its value, as seen from here."""
         if name in self.bound:
             value, repeat = self.bound[name]
-            yield Origin(f"{name} = {show(value)}", place_of(repeat.over) or repeat.span)
-            yield from self.trace(repeat.over)
+            running = next((each for each in repeat.running if each.name == name), None)
+            source = repeat.over if running is None else (running.first, running.after)
+            yield Origin(f"{name} = {show(value)}", place_of(source) or repeat.span)
+            for each in sorted(free_names(source) - {each.name for each in repeat.running}):
+                yield from self.origins(each)
         else:
             yield from self.frame.origins(name)
 
@@ -125,6 +129,16 @@ class Point:
         """Yield the lines that gave each name of an expression its value."""
         for name in sorted(free_names(value)):
             yield from self.origins(name)
+
+
+def _of_stand_in(call: Call, value: ValueTree, point: Point) -> Iterator[Origin]:
+    """Yield the lines that gave a value of the layer that a block is, over the arguments of the block's call."""
+    names = [parameter.name for parameter in call.scope.blocks[call.target].parameters]
+    for name in sorted(free_names(value) & {*names}):
+        argument = find_argument(call, names, name)
+        if argument is not None:
+            yield Origin(f"{name} of {call.target} = {text_of(argument.value)}", argument.span)
+            yield from point.trace(argument.value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +180,8 @@ class Provenance:
             yield Origin(f"{name} = {text_of(argument.value)}", argument.span)
             if call is leaf.node:  # else it is an argument of the block, written elsewhere
                 yield from point.trace(argument.value)
+            elif call is not None and stands_for(call) is leaf.node:
+                yield from _of_stand_in(call, argument.value, point)
 
     def names(self, initialisation: Initialisation) -> tuple[Origin, ...]:
         """Return the lines that the names of an initialiser come from; the layer's own names have none."""

@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 
 from compiler.infer.states import BlockState
-from compiler.program import InitRule, ModuleBody, ParametrizeRule, PlacementRule, Selecting, SelectorRule
+from compiler.program import (
+    CallBody,
+    InitRule,
+    ModuleBody,
+    ParametrizeRule,
+    PlacementRule,
+    Selecting,
+    SelectorRule,
+)
+from compiler.resolve.calls import meant
 from compiler.rules.items import bind
 from compiler.rules.table import RuleScope, Table
 from spec_schema.diagnostics import Diagnostic, SpecError
@@ -55,11 +64,13 @@ def _inside(scope: RuleScope, table: Table) -> str:
     return f"there are {len(names):,}: {shown}" if names else "there are none"
 
 
-def _keys(table: Table) -> dict[str, str]:
-    """Return the keys of layers by the names that programs call them by."""
+def _keys(scope: RuleScope, table: Table) -> dict[str, str]:
+    """Return the keys of layers by the names that programs call them by, and their types by blocks that are one."""
     states = {module.state for module in table.modules}
     bodies = [state.definition.body for state in states if isinstance(state, BlockState)]
-    return {a: key for body in bodies if isinstance(body, ModuleBody) for key, a in body.aliases.items()}
+    found = {a: key for body in bodies if isinstance(body, ModuleBody) for key, a in body.aliases.items()}
+    blocks = scope.state.definition.scope.blocks.items()
+    return found | {name: meant(d.body.call).target for name, d in blocks if isinstance(d.body, CallBody)}
 
 
 def nearest_selector(text: str, scope: RuleScope, table: Table) -> tuple[str, int] | None:
@@ -72,7 +83,7 @@ def nearest_selector(text: str, scope: RuleScope, table: Table) -> tuple[str, in
     paths = [row.steps[depth:] for row in table.below(scope.steps)]
     known = {word for path in paths for step in path for word in (step.name, step.kind) if word}
     components = PART_OF_NAME.sub(r".[\1]", text.removeprefix("/")).split(".")
-    keys = _keys(table)
+    keys = _keys(scope, table)
     mended = [
         c if c in known or set(c) & set("*?[{") else keys.get(c) or did_you_mean(c, known) or c
         for c in components

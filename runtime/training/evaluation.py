@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from compiler.artifact import Artifact
 from compiler.training.section import Training
+from compiler.training.source import Loading
 from runtime.training.data import Splits
 from runtime.training.held import file_items, input_fields, named, split_items
 from runtime.training.items import Batch, Items, test_batches
@@ -118,7 +119,7 @@ def _joined(name: str, parts: list[Tensor], files: Sequence[Path]) -> Tensor:
 
 
 def _in_order(items: Items, batch: int) -> DataLoader[Batch]:
-    return test_batches(items, batch)
+    return test_batches(items, batch, Loading(), pinned=False)
 
 
 def _device(model: nn.Module, place: Span) -> torch.device:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 from compiler.artifact import Artifact
 from compiler.training.section import Training
-from compiler.training.source import DataSource, FieldSource
-from runtime.training.data import open_data
+from compiler.training.source import DataSource, FieldSource, Origin
+from runtime.training.data import open_data, open_other
 from runtime.training.items import Items
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.folders import Folders
@@ -18,14 +17,6 @@ from spec_schema.source import SourceFile, Span
 
 ELSEWHERE = frozenset({"data-missing", "data-outside"})
 """Codes of data that are not where they are looked for."""
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What `open_data` looks at of a training."""
-
-    data: DataSource
-    batch: int
 
 
 def split_items(artifact: Artifact, training: Training, folders: Folders, limit: int) -> Items:
@@ -64,15 +55,13 @@ def file_items(
     Raises:
         SpecError: the file is not there or broken, lacks an array, or does not fit the model.
     """
-    place = named(str(path))
+    origin = Origin("file", path.name, None, named(str(path)))
     training = artifact.training
     if training is not None:
-        source = replace(training.data, kind="file", path=path.name, making=None, context=None)
-        source = replace(source, test=None, validation=None, fields=fields, span=place)
+        source = replace(training.data, fields=fields)
     else:
-        source = DataSource("file", path.name, None, fields, None, None, place)
-    wanted = cast(Training, _Wanted(source, batch))
-    return open_data(artifact, wanted, Folders(path.absolute().parent), limit).train
+        source = DataSource(origin, fields, context=None, test=None)
+    return open_other(artifact, source, origin, Folders(path.absolute().parent), limit, batch)
 
 
 def input_fields(artifact: Artifact, names: Iterable[str]) -> dict[str, FieldSource]:

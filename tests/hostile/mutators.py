@@ -206,6 +206,34 @@ def rekey(draw: Random, parent: Any, key: Any) -> None:
         )
 
 
+def stand_in(draw: Random, parent: Any, key: Any) -> None:
+    """Put a call, or the name of another value, where a block or a variable has something else."""
+    names = [*map(str, parent)] if isinstance(parent, dict) else []
+    calls = [
+        "ReLU",
+        "Linear(3)",
+        "BatchNorm2d(eps=1e-3)",
+        "Linear",
+        "relu",
+        "[ReLU, Linear(n)]",
+        "ReLU() + 1",
+    ]
+    parent[key] = draw.choice([*calls, *(name.partition("(")[0] for name in names), draw.choice(WORDS)])
+
+
+def run_on(draw: Random, parent: Any, key: Any) -> None:
+    """Let a repeat name its number, and carry values on: good ones, and ones that grow, fail or are none."""
+    node = parent[key] if isinstance(parent[key], dict) and "repeat" in parent[key] else parent
+    if isinstance(node, dict) and "repeat" in node:
+        after = draw.choice(
+            ["n * n", "n + 1", "[n, n]", "n[0]", "1 / index", "ReLU", "n", draw.choice(WORDS)]
+        )
+        pair = draw.choice([[2, after], [after, 2], [2], [[1], after], draw.choice(VALUES)])
+        node["running"] = draw.choice([{"n": pair}, {"index": pair}, {"n": pair, "m": ["n", "m"]}, pair])
+        if draw.random() < 0.5:
+            node["index"] = draw.choice(["n", "at", "index", *WORDS])
+
+
 def reorder(draw: Random, parent: Any, key: Any) -> None:
     items = list(parent.items()) if isinstance(parent, dict) else list(parent)
     draw.shuffle(items)
@@ -306,6 +334,8 @@ OF_DOCUMENTS = (
         retype,
         rename,
         rekey,
+        stand_in,
+        run_on,
         reorder,
         resize,
         deepen,

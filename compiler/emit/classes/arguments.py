@@ -53,6 +53,6 @@ def _default(values: ClassValues, name: str) -> ast.expr | None:
     if default is None:
         return None
     values.runs.check_literal(default, values.definition)
-    if any(is_type(each, scope) for each in free_names(default)):
+    if any(is_type(each, scope) or each in scope.recipes for each in free_names(default)):
         return literal(values.states[0].values[name])  # who leaves it out is of another class
     return Translator(values.names, scope.variables, {}).translate(default.tree)

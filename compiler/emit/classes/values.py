@@ -101,6 +101,8 @@ class ClassValues:
         first = self.states[0].values
         own_names = {*self.states[0].arguments, *self.definition.variables, *self.lifted}
         of_the_file = {k: v for k, v in self.definition.scope.variables.items() if k not in own_names}
+        recipes = self.definition.scope.recipes.keys() - own_names
+        own_names |= {name for name in recipes if name in first}
         return {**of_the_file, **{name: first[name] for name in own_names - self.plain.keys()}}
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.testing.strategies.draft import Argument, Contract, Draft, Scope, fresh, number
+from runtime.testing.strategies.draft import BOUND, Argument, Contract, Draft, Scope, fresh, number
 from runtime.testing.strategies.extends import base
 from runtime.testing.strategies.layers import Node
 from runtime.testing.strategies.nodes import sequence
@@ -52,7 +52,7 @@ def _unique(name: str, draft: Draft) -> str:
 
 
 def _arguments(draw: Draw, draft: Draft) -> tuple[Argument, ...]:
-    taken = {"index", "size", "step", *(contract.name for contract in draft.contracts)}
+    taken = {*BOUND, *(contract.name for contract in draft.contracts)}
     kinds = pick(
         draw,
         ("number",),
@@ -95,7 +95,7 @@ def _scope(draft: Draft, arguments: tuple[Argument, ...]) -> Scope:
         (*by_kind["number"], *numbers),
         (*by_kind["flag"], *(f for f in draft.flags if f not in hidden)),
         tuple(by_kind["text"]),
-        tuple(by_kind["recipe"]),
+        (*by_kind["recipe"], *draft.recipes),
         set(),
     )
 

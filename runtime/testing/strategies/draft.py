@@ -9,6 +9,8 @@ from typing import Any
 
 from runtime.testing.strategies.tensors import Draw, Flow, Width, pick, rarely
 
+BOUND = ("index", "turn", "size", "step", "grown")
+"""The names that repeats bind."""
 KEYS = ("1x1", "block-0", "_fc", "3x3-a")
 """Keys of layers as published checkpoints have them."""
 HIDING = ("index", "self", "torch", "nn", "F", "math", "fx", "Tensor", "OrderedDict", "str", "object", "args")
@@ -49,6 +51,7 @@ class Draft:
     vars: dict[str, Any] = field(default_factory=dict)
     numbers: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
+    recipes: list[str] = field(default_factory=list)
     blocks: dict[str, Any] = field(default_factory=dict)
     contracts: list[Contract] = field(default_factory=list)
     marks: Any = field(default_factory=count)
@@ -71,10 +74,16 @@ class Scope:
     recipes: tuple[str, ...] = ()
     taken: set[str] = field(default_factory=set)
 
-    def within(self, names: Iterable[str]) -> Scope:
-        """Return the scope inside a repeat that binds `index` and more numbers."""
-        numbers = (*names, *(n for n in self.numbers if "index" not in n), "(index + 1)")
+    def within(self, names: Iterable[str], index: str = "index") -> Scope:
+        """Return the scope inside a repeat that binds the number of the copy and more numbers."""
+        numbers = (*names, *(n for n in self.numbers if index not in n), f"({index} + 1)")
         return Scope(self.draft, numbers, self.flags, self.texts, self.recipes, set(self.taken))
+
+
+def seen_inside(flow: Flow, draft: Draft) -> Flow:
+    """Return the flow as a repeat sees it: names in its width may be those that the repeat binds."""
+    hidden = any(name in flow.width.text for name in BOUND)
+    return flow.wide(draft.unknown()) if hidden else flow
 
 
 def fresh(draw: Draw, taken: set[str], wanted: Iterable[str]) -> str:

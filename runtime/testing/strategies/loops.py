@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.testing.strategies.draft import condition, number
+from runtime.testing.strategies.draft import condition, number, seen_inside
 from runtime.testing.strategies.expressions import conditions_on_data, kept
 from runtime.testing.strategies.layers import Node, count
 from runtime.testing.strategies.nodes import node
@@ -15,7 +15,7 @@ from runtime.testing.strategies.writer import Writer
 def _copies(draw: Draw, writer: Writer, flow: Flow, least: int = 0) -> str:
     """Add a repeat of a layer that keeps the form."""
     inner = writer.scope.within(())
-    seen = flow.wide(writer.scope.draft.unknown()) if "index" in flow.width.text else flow
+    seen = seen_inside(flow, writer.scope.draft)
     of, _ = node(draw, inner, seen, writer.depth, keep=True)
     made: Node = {"repeat": count(draw, writer.scope, least), "of": of}
     if rarely(draw, 4):

@@ -15,6 +15,7 @@ from runtime.testing.strategies.draft import (
     joined,
     key_of,
     number,
+    seen_inside,
     total,
     width,
 )
@@ -107,7 +108,7 @@ def splice(draw: Draw, scope: Scope, row: Row, flow: Flow, depth: int) -> Node:
             made["else"], _ = sequence(draw, scope, flow, depth, keep=True, row=inner)
         return made
     inner = Row(taken=row.taken, spliced="again" if row.spliced in ("repeat", "again") else "repeat")
-    seen = flow.wide(scope.draft.unknown()) if "index" in flow.width.text else flow
+    seen = seen_inside(flow, scope.draft)
     items, _ = sequence(draw, scope.within(()), seen, depth, keep=True, row=inner)
     return {"repeat": count(draw, scope), "splice": items}
 
@@ -168,16 +169,26 @@ def repeat(draw: Draw, scope: Scope, flow: Flow, depth: int, keep: bool) -> tupl
     if rarely(draw, 3):
         over = pick(draw, [2, 3], [1], [[1, 2], [3, 4]], [[2, 1], [2, 1], [4, 1]])
         names = ["size", "step"][: 2 if isinstance(over[0], list) else 1]
-    hidden = any(name in flow.width.text for name in ("index", "size", "step"))
-    seen = flow.wide(scope.draft.unknown()) if hidden else flow
-    of, _ = sequence(draw, scope.within(names), seen, depth, keep=True)
+    index = "turn" if rarely(draw, 4) else "index"
+    more = running(draw, scope, index, names) if rarely(draw, 4) else {}
+    inner = scope.within([*names, *more], index)
+    of, _ = sequence(draw, inner, seen_inside(flow, scope.draft), depth, keep=True)
     made = {"repeat": over, "of": of[0] if len(of) == 1 and not _is_named(of[0]) else of}
     if names:
         made["as"] = names[0] if len(names) == 1 else names
+    made |= {"index": index} if index != "index" else {}
+    made |= {"running": more} if more else {}
     if rarely(draw, 4):
         stem = fresh(draw, scope.draft.taken, ("copy", "layer", "unit"))
-        made["name"] = stem + str(pick(draw, "{index}", "{index + 1}", "{2 * index}"))
+        made["name"] = f"{stem}{{{pick(draw, '{0}', '{0} + 1', '2 * {0}').format(index)}}}"
     return made, flow
+
+
+def running(draw: Draw, scope: Scope, index: str, names: list[str]) -> dict[str, list[Node]]:
+    """Draw values that go from copy to copy."""
+    after = str(pick(draw, "grown + 1", "2 * grown", "grown + {0}", "max(grown, {0} + 1)"))
+    values: dict[str, list[Node]] = {"grown": [number(draw, scope), after.format(index)]}
+    return values | ({"step": [2, "max(grown, step)"]} if "step" not in names and rarely(draw, 3) else {})
 
 
 def widths(draw: Draw, scope: Scope, flow: Flow) -> tuple[Node, Flow]:

@@ -36,7 +36,7 @@ def bare_specs(draw: Draw, dtype: str | None = None, least: int = 0, variables: 
     """Draw a spec without rules, whose blocks nest at least so deep if they can, with so many variables or more."""
     draft = Draft(new_block)
     settings = _settings(draw, draft, variables)
-    scope = Scope(draft, tuple(draft.numbers), tuple(draft.flags))
+    scope = Scope(draft, tuple(draft.numbers), tuple(draft.flags), recipes=tuple(draft.recipes))
     inputs: dict[str, str] = {}
     depth = max(pick(draw, 2, 0, 1, 3), least)
     shape = program_model if rarely(draw, 2) else row_model
@@ -98,6 +98,9 @@ def _settings(draw: Draw, draft: Draft, least: int) -> dict[str, Any]:
     if rarely(draw):
         variables["deep"] = pick(draw, True, False)
         draft.flags.append("deep")
+    if rarely(draw, 3):
+        variables["act_layer"] = pick(draw, "ReLU", "GELU(approximate='tanh')", "LeakyReLU(0.5)", "PReLU")
+        draft.recipes.append("act_layer")
     presets = {}
     if draft.numbers and rarely(draw):
         presets = {"tiny": {draft.numbers[0]: pick(draw, 1, 2)}}
