@@ -10,6 +10,7 @@ from operator import attrgetter
 from compiler.catalogue.layers import bind, layer_type
 from compiler.catalogue.operation_table import FUNCTIONS, METHODS
 from compiler.infer.arguments import Given, evaluate_arguments, evaluate_value
+from compiler.infer.handed_on import handing_on
 from compiler.infer.problems import block_argument_problems, check_no_recipes, layer_problem, not_a_layer
 from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State
 from compiler.infer.values import Recipe, freeze, show
@@ -182,7 +183,8 @@ class Builder:
         for name, value in definition.variables.items():
             values[name] = evaluate_value(value, values, definition.scope, self.limits)
         children, order = self._children(definition, values)
-        state = BlockState(definition, arguments, values, children, order)
+        handing = handing_on(definition, children.values())
+        state = BlockState(handing, arguments, values, children, order)
         self.depth -= 1
         self.blocks[key] = state
         return state

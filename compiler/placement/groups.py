@@ -72,8 +72,8 @@ ClassKey = tuple[Definition, Hashable, Hashable]
 def group_key(state: BlockState) -> ClassKey:
     """Return the key of the class of an instance.
 
-    A list that runs a layer again is written out layer by layer, so that one of another length is another class, and
-    so is what has one of another length inside.
+    A list that runs a layer again, or hands several inputs on, is written out layer by layer, so that one of another
+    length is another class, and so is what has one of another length inside.
     """
     recipes = tuple((k, form_of(v)) for k, v in state.arguments.items() if holds_recipe(v))
     return (state.definition, recipes, _written_out(state))
@@ -87,7 +87,9 @@ def _written_out(state: BlockState) -> Hashable:
     """Return the items of the lists in a block that run a layer again, those of blocks inside among them."""
     if state not in _lists:
         body = state.definition.body
-        again = isinstance(body, SequenceBody | ResidualBody) and reuses(body.items)
+        again = isinstance(body, SequenceBody | ResidualBody) and (
+            reuses(body.items) or len(state.definition.inputs) > 1
+        )
         own = tuple(name for name, _ in state.order) if again else ()
         inside = {(each.definition, _written_out(each)) for each in _blocks_below(state)}
         _lists[state] = own, frozenset(pair for pair in inside if pair[1] != NOTHING)
