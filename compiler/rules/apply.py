@@ -310,15 +310,17 @@ class RuleApplier:
                 *scope.rules.placement,
             ]
             for rule in rules:
-                if rule not in self.used and rule not in seen and not _is_everything(rule):
+                if rule not in self.used and rule not in seen and not _may_match_nothing(rule):
                     check_time(rule.span)
                     seen.add(rule)
                     self.problems.append(unused_rule(rule, scope, self.table))
 
 
-def _is_everything(rule: InitRule | SelectorRule | PlacementRule) -> bool:
-    """Return whether a rule is a placement of the whole model, which may be one without parameters."""
-    return isinstance(rule, PlacementRule) and rule.selector.anchored and not rule.selector.components
+def _may_match_nothing(rule: InitRule | SelectorRule | PlacementRule) -> bool:
+    """Return whether a rule came along with a block, or is a placement of the whole model, which may be without tensors."""
+    if not isinstance(rule, PlacementRule):
+        return rule.imported
+    return rule.selector.anchored and not rule.selector.components
 
 
 def _with_init(row: TensorRow) -> str:
