@@ -11,6 +11,7 @@ from compiler.catalogue.layers import bind, layer_type
 from compiler.catalogue.operation_table import FUNCTIONS, METHODS
 from compiler.infer.arguments import Given, evaluate_arguments, evaluate_value
 from compiler.infer.handed_on import handing_on
+from compiler.infer.nesting import Nesting
 from compiler.infer.problems import block_argument_problems, check_no_recipes, layer_problem, not_a_layer
 from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State
 from compiler.infer.values import Recipe, freeze, show
@@ -70,9 +71,12 @@ class Builder:
     """The variables that the blocks of a file see."""
     blocks: dict[Hashable, BlockState] = field(default_factory=dict)
     shared: dict[Hashable, State] = field(default_factory=dict)
-    depth: int = 0
+    nesting: Nesting = field(init=False)
     copies_deep: int = 1
     built: int = 0
+
+    def __post_init__(self) -> None:
+        self.nesting = Nesting(self.limits)
 
     def build(self, node: LayerNode, values: Values) -> State:
         """Return the state of a node under the compile-time values of its block."""
@@ -174,20 +178,18 @@ class Builder:
         key = (definition, freeze(dict(arguments)))
         if key in self.blocks:
             return self.blocks[key]
-        self.depth += 1
-        if self.depth > self.limits.block_depth:
-            raise refuse(
-                "block-depth", f"blocks are nested more than {self.limits.block_depth} deep", definition.span
-            )
+        with self.nesting.inside(definition, key, arguments, node):
+            state = self._instantiated(definition, arguments)
+        self.blocks[key] = state
+        return state
+
+    def _instantiated(self, definition: Definition, arguments: Values) -> BlockState:
         values: dict[str, object] = {**self.variables_of(definition.scope), **arguments}
         for name, value in definition.variables.items():
             values[name] = evaluate_value(value, values, definition.scope, self.limits)
         children, order = self._children(definition, values)
         handing = handing_on(definition, children.values())
-        state = BlockState(handing, arguments, values, children, order)
-        self.depth -= 1
-        self.blocks[key] = state
-        return state
+        return BlockState(handing, arguments, values, children, order)
 
     def _children(self, definition: Definition, values: Values) -> tuple[dict[str, State], Order]:
         body = definition.body

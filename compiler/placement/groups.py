@@ -107,17 +107,34 @@ def class_groups(*roots: BlockState) -> dict[Hashable, ClassGroup]:
     return order
 
 
+def has_recursion(groups: dict[Hashable, ClassGroup]) -> bool:
+    """Return whether a class makes instances of itself, or of one that comes after it."""
+    places = {key: at for at, key in enumerate(groups)}
+    return any(
+        places[group_key(child)] >= places[key]
+        for key, group in groups.items()
+        for state in group.states
+        for child in _blocks_below(state)
+    )
+
+
 def instances(root: BlockState) -> Iterator[BlockState]:
     """Yield each distinct block instance of a model once."""
     return _walk(root, set())
 
 
-def _visit(key: Hashable, groups: dict[Hashable, ClassGroup], order: dict[Hashable, ClassGroup]) -> None:
-    if key in order:
+def _visit(
+    key: Hashable,
+    groups: dict[Hashable, ClassGroup],
+    order: dict[Hashable, ClassGroup],
+    around: frozenset[Hashable] = frozenset(),
+) -> None:
+    """Put a class into the order behind those that it uses, but for those that use it again."""
+    if key in order or key in around:
         return
     for state in groups[key].states:
         for child in _blocks_below(state):
-            _visit(group_key(child), groups, order)
+            _visit(group_key(child), groups, order, around | {key})
     order[key] = groups[key]
 
 

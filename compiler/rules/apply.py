@@ -317,7 +317,7 @@ class RuleApplier:
 
 
 def _may_match_nothing(rule: InitRule | SelectorRule | PlacementRule) -> bool:
-    """Return whether a rule came along with a block, or is a placement of the whole model, which may be without tensors."""
+    """Return whether a rule came along with a block, or is a placement of the whole model."""
     if not isinstance(rule, PlacementRule):
         return rule.imported
     return rule.selector.anchored and not rule.selector.components

@@ -52,4 +52,14 @@ def hand_on(draw: Random, parent: Any, key: Any) -> None:
     )
 
 
-OF_NESTING = (reach_inside, hand_on)
+def recur(draw: Random, parent: Any, key: Any) -> None:
+    """Let a block contain itself: until an argument ends it, or without end."""
+    title, _, rest = str(key).partition("(")
+    name = re.split(r"[,=)]", rest)[0].strip() or "n"
+    test = draw.choice([f"{name} > 0", f"{name} != 0", "True", f"{name}", "1 == 2", "index > 0"])
+    call = f"{title}({name} {draw.choice(['- 1', '- 2', '+ 1', '// 2', '', '* 1.5'])})"
+    again = draw.choice([{"if": test, "then": call}, {"repeat": name, "of": call}, {"residual": [call]}])
+    parent[key] = draw.choice([[parent[key], again], [again], [again, again]])
+
+
+OF_NESTING = (reach_inside, hand_on, recur)

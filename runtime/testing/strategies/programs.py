@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from runtime.testing.strategies.draft import Scope, atom, condition
 from runtime.testing.strategies.expressions import conditions_on_data, expression, kept
 from runtime.testing.strategies.loops import LOOPS
-from runtime.testing.strategies.nested import inside
+from runtime.testing.strategies.nested import inside, recursive
 from runtime.testing.strategies.tensors import STEPS, Draw, Flow, Width, pick, rarely
 from runtime.testing.strategies.writer import Writer
 
@@ -199,6 +199,7 @@ KEEPING_STATEMENTS: tuple[Any, ...] = (
     ternary,
     early_return,
     inside,
+    recursive,
     *LOOPS,
 )
 STATEMENTS = (assign, *KEEPING_STATEMENTS, halves, join)
