@@ -270,6 +270,8 @@ class SelectorRule:
     """Whether it stands under an `if`."""
     condition: Expression | None = None
     """What each instance of the block decides; None where it holds in all."""
+    imported: bool = False
+    """Whether it came along with an imported block, and so may match nothing in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,6 +281,7 @@ class InitRule:
     span: Span
     conditional: bool = False
     condition: Expression | None = None
+    imported: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -421,6 +424,10 @@ class Scope:
     block_names: dict[str, Span] = field(default_factory=dict)
     plugins: Registry = field(default_factory=Registry)
     model: Definition | None = None
+    rules: Rules | None = None
+    """Those of a file that is imported, which come along with its blocks."""
+    imported: dict[Definition, Definition] = field(default_factory=dict)
+    """The blocks of the file as others import them."""
     deciding: set[str] = field(default_factory=set)
     """The names that the conditions of the spec's rules read, which are decided once."""
 

@@ -74,8 +74,8 @@ def _columns(name: str, value: Tensor) -> Iterator[tuple[str, Any]]:
 
 def _parquet(file: BinaryIO, values: Mapping[str, Tensor]) -> None:
     try:
-        import pyarrow  # type: ignore[import-untyped]
-        import pyarrow.parquet  # type: ignore[import-untyped]
+        import pyarrow
+        import pyarrow.parquet
     except ModuleNotFoundError:
         way = "`pip install pyarrow`, or write a .csv file"
         raise refuse(

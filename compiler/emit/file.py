@@ -67,6 +67,18 @@ class EmittedFile:
         for group in (self.root, *(each for each in self.groups.values() if each is not self.root)):
             group.name = self.names.unique(group.definition.name)
 
+    @property
+    def brought(self) -> int:
+        """How many arguments classes have that no block of the spec has."""
+        return sum(len(group.extras) + len(group.variables) for group in self.groups.values())
+
+    def once_more(self) -> EmittedFile:
+        """Return the file with nothing written yet, whose classes have the arguments that these came to have."""
+        file = EmittedFile(self.runs, self.moves)
+        for key, group in file.groups.items():
+            group.extras, group.variables = self.groups[key].extras, self.groups[key].variables
+        return file
+
     # Classes of instances.
 
     def group_of(self, states: Sequence[BlockState], node: Call | Inline) -> ClassGroup:

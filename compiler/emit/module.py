@@ -17,6 +17,7 @@ from compiler.emit.rules import rules_key
 from compiler.emit.runs import Run, Runs
 from compiler.infer.infer import Inferred
 from compiler.infer.values import Recipe
+from compiler.placement.groups import has_recursion
 from compiler.placement.transfers import Transfers
 from compiler.resolve.calls import meant
 from compiler.rules.plan import Plan
@@ -36,10 +37,24 @@ def emit_file(file: EmittedFile, until: str = LAST) -> ast.Module:
         SpecError: a class cannot be written.
         UnliftableError: it would not be that of the model in all runs.
     """
-    code = run_passes(_code(file), _origins(file), until)
+    code = _code(file)
+    if has_recursion(file.groups):
+        file, code = _until_settled(file, code)
+    code = run_passes(code, _origins(file), until)
     file.names.read(code)
     body = [*_docstring(file), *file.names.imports(), *rounding(code), *code.body]
     return ast.fix_missing_locations(ast.Module(body, []))
+
+
+def _until_settled(file: EmittedFile, code: ast.Module) -> tuple[EmittedFile, ast.Module]:
+    """Write a file again until each class is made with all of its arguments: one that makes instances of itself may
+    come to need another argument after that.
+    """
+    before = -1
+    while before != (before := file.brought):
+        file = file.once_more()
+        code = _code(file)
+    return file, code
 
 
 def _code(file: EmittedFile) -> ast.Module:

@@ -9,7 +9,7 @@ from compiler.emit.keys import as_attributes
 from compiler.emit.syntax import assign, call, load_name
 from compiler.emit.trees import copy_tree
 from compiler.placement.groups import ClassGroup, group_key
-from compiler.placement.transfers import Follow, Move, Slot, Transfers, position
+from compiler.placement.transfers import Follow, Move, Slot, Transfers, layer_input, position
 
 RELAY = "Relay"
 """The name of the class of layers in a row that are on several devices."""
@@ -47,9 +47,9 @@ class ClassTransfers:
             return made
         return self._moved(Slot(self.key, "value", position(node)), made)
 
-    def layer(self, at: int, made: ast.expr) -> ast.expr:
-        """Return the input of a layer with its move; `at` is the place of the layer in the running order."""
-        return self._moved(Slot(self.key, "layer", at), made)
+    def layer(self, at: int, made: ast.expr, number: int = 0) -> ast.expr:
+        """Return an input of a layer with its move; `at` is the place of the layer in the running order."""
+        return self._moved(Slot(self.key, "layer", layer_input(at, number)), made)
 
     def results(self, made: Sequence[ast.expr]) -> list[ast.expr]:
         """Return the values that are combined, each with its move."""

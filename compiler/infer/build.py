@@ -10,6 +10,8 @@ from operator import attrgetter
 from compiler.catalogue.layers import bind, layer_type
 from compiler.catalogue.operation_table import FUNCTIONS, METHODS
 from compiler.infer.arguments import Given, evaluate_arguments, evaluate_value
+from compiler.infer.handed_on import handing_on
+from compiler.infer.nesting import Nesting
 from compiler.infer.problems import block_argument_problems, check_no_recipes, layer_problem, not_a_layer
 from compiler.infer.running import run_on
 from compiler.infer.states import BlockState, Chain, Identity, Leaf, Operation, State, type_name
@@ -75,9 +77,12 @@ class Builder:
     shared: dict[Hashable, State] = field(default_factory=dict)
     files: dict[str, Values] = field(default_factory=dict)
     """The values of the variables of each file that has layers among them."""
-    depth: int = 0
+    nesting: Nesting = field(init=False)
     copies_deep: int = 1
     built: int = 0
+
+    def __post_init__(self) -> None:
+        self.nesting = Nesting(self.limits)
 
     def build(self, node: LayerNode, values: Values) -> State:
         """Return the state of a node under the compile-time values of its block."""
@@ -182,19 +187,18 @@ class Builder:
         key = (definition, freeze(dict(arguments)))
         if key in self.blocks:
             return self.blocks[key]
-        self.depth += 1
-        if self.depth > self.limits.block_depth:
-            raise refuse(
-                "block-depth", f"blocks are nested more than {self.limits.block_depth} deep", definition.span
-            )
+        with self.nesting.inside(definition, key, arguments, node):
+            state = self._instantiated(definition, arguments)
+        self.blocks[key] = state
+        return state
+
+    def _instantiated(self, definition: Definition, arguments: Values) -> BlockState:
         values: dict[str, object] = {**self.file_values(definition.scope), **arguments}
         for name, value in definition.variables.items():
             values[name] = evaluate_value(value, values, definition.scope, self.limits)
         children, order = self._children(definition, values)
-        state = BlockState(definition, arguments, values, children, order)
-        self.depth -= 1
-        self.blocks[key] = state
-        return state
+        handing = handing_on(definition, children.values())
+        return BlockState(handing, arguments, values, children, order)
 
     def file_values(self, scope: Scope) -> Values:
         """Return the variables of a file, those that are layers among them."""

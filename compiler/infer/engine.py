@@ -201,7 +201,8 @@ class Engine(Context):
         self, state: BlockState, bound: Mapping[str, Any], cells: dict[str, ModuleReference], place: Span
     ) -> tuple[Any, frozenset[str]]:
         body = state.definition.body
-        first = next(iter(bound.values()), None)
+        given = list(bound.values())
+        first = next(iter(given), None)
         everything = frozenset(cells)
         match body:
             case ModuleBody(program=Program() as program):
@@ -209,11 +210,11 @@ class Engine(Context):
                 return result_of(program, run), frozenset(run.reached)
             case ModuleBody():
                 order = [(name, body.layer_spans[name]) for name in cells]
-                return self._in_order(order, first, cells), everything
+                return self._in_order(order, given, cells), everything
             case SequenceBody():
-                return self._in_order(_places(state), first, cells), everything
+                return self._in_order(_places(state), given, cells), everything
             case ResidualBody():
-                inner = self._in_order(_places(state), first, cells)
+                inner = self._in_order(_places(state), given, cells)
                 return combine_values(self, body.combine, [first, inner], state, place), everything
             case ParallelBody():
                 results = [
@@ -223,11 +224,12 @@ class Engine(Context):
                 return combine_values(self, body.combine, results, state, place), everything
 
     def _in_order(
-        self, order: Sequence[tuple[str, Span]], value: Any, cells: Mapping[str, ModuleReference]
+        self, order: Sequence[tuple[str, Span]], given: list[Any], cells: Mapping[str, ModuleReference]
     ) -> Any:
+        """Run layers one after the other; the first one gets all inputs."""
         for name, place in order:
-            value = cells[name].call([value], {}, place, name)
-        return value
+            given = [cells[name].call(given, {}, place, name)]
+        return given[0]
 
     def interpreter(
         self,
@@ -258,6 +260,7 @@ class Engine(Context):
                 f"`{definition.name}` takes {_inputs(len(names))}, and gets {len(inputs)}",
                 place,
                 labels=(Label(definition.span, "the block"),),
+                notes=_handed_on(definition),
             )
         bound = dict(zip(names, inputs, strict=False))
         bound.update(keywords)
@@ -303,6 +306,16 @@ def freeze_or_id(inputs: Mapping[str, object]) -> Hashable:
         return freeze(dict(inputs))
     except TypeError:
         return id(inputs)
+
+
+def _handed_on(definition: Definition) -> tuple[str, ...]:
+    """Return where the inputs of a block go that no program takes."""
+    body = definition.body
+    if isinstance(body, ModuleBody) and body.program is not None:
+        return ()
+    if isinstance(body, ResidualBody | ParallelBody):
+        return ("branches and residuals take one input; a `forward` program may take several",)
+    return ("without a `forward` program, the inputs of a block are those of its first layer",)
 
 
 def _inputs(count: int) -> str:

@@ -35,7 +35,7 @@ from compiler.placement.groups import ClassGroup, class_groups, group_key
 from compiler.placement.places import Places, places
 from compiler.placement.programs import PlacedInterpreter
 from compiler.placement.routes import Router, text_of
-from compiler.placement.transfers import Follow, Slot, Transfers
+from compiler.placement.transfers import Follow, Slot, Transfers, layer_input
 from compiler.program import BASE, BASE_CALL, Item, ModuleBody, ParallelBody, ResidualBody, SequenceBody
 from compiler.resolve.nodes import reuses
 from compiler.rules.plan import Plan
@@ -188,17 +188,18 @@ class PlacedEngine(Router):
         self, state: BlockState, bound: Mapping[str, Any], cells: dict[str, ModuleReference], place: Span
     ) -> Any:
         body = state.definition.body
-        first = next(iter(bound.values()), None)
+        given = list(bound.values())
+        first = next(iter(given), None)
         match body:
             case ModuleBody(program=Program() as program):
                 return result_of(program, self.interpreter(program, state, bound, cells))
             case ModuleBody():
                 order = [(name, body.layer_spans[name]) for name in cells]
-                return self._one_by_one(state, order, first, cells)
+                return self._one_by_one(state, order, given, cells)
             case SequenceBody():
-                return self._sequence(state, body.items, first, cells, place)
+                return self._sequence(state, body.items, given, cells, place)
             case ResidualBody():
-                inner = self._sequence(state, body.items, first, cells, place)
+                inner = self._sequence(state, body.items, given, cells, place)
                 return self._combined(state, [first, inner], place)
             case ParallelBody():
                 results = [
@@ -211,28 +212,34 @@ class PlacedEngine(Router):
         self,
         state: BlockState,
         items: Sequence[Item],
-        value: Any,
+        given: list[Any],
         cells: dict[str, ModuleReference],
         place: Span,
     ) -> Any:
         """Run a list, which is emitted layer by layer or as a row of layers."""
-        if reuses(items) or self.groups[group_key(state)].written_out:
+        if reuses(items) or len(given) > 1 or self.groups[group_key(state)].written_out:
             order = [(name, item.node.span) for name, item in state.order]
-            return self._one_by_one(state, order, value, cells)
-        return self.relay(state.definition, list(cells.items()), value, place)
+            return self._one_by_one(state, order, given, cells)
+        return self.relay(state.definition, list(cells.items()), given[0], place)
 
     def _one_by_one(
         self,
         state: BlockState,
         order: Sequence[tuple[str, Span]],
-        value: Any,
+        given: list[Any],
         cells: Mapping[str, ModuleReference],
     ) -> Any:
         for at, (name, place) in enumerate(order):
-            value = cells[name].call([self._to_layer(state, at, cells[name], value, place)], {}, place, name)
-        return value
+            sent = [
+                self._to_layer(state, layer_input(at, number), cells[name], value, place)
+                for number, value in enumerate(given)
+            ]
+            given = [cells[name].call(sent, {}, place, name)]
+        return given[0]
 
-    def _to_layer(self, state: BlockState, at: int, cell: ModuleReference, value: Any, place: Span) -> Any:
+    def _to_layer(
+        self, state: BlockState, at: Hashable, cell: ModuleReference, value: Any, place: Span
+    ) -> Any:
         target = self.target(cell.state, value) or place_of(value)
         if target is None:
             return value

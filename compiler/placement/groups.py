@@ -72,8 +72,8 @@ ClassKey = tuple[Definition, Hashable, Hashable]
 def group_key(state: BlockState) -> ClassKey:
     """Return the key of the class of an instance.
 
-    A list that runs a layer again is written out layer by layer, so that one of another length is another class, and
-    so is what has one of another length inside.
+    A list that runs a layer again, or hands several inputs on, is written out layer by layer, so that one of another
+    length is another class, and so is what has one of another length inside.
     """
     recipes = tuple((k, form_of(v)) for k, v in state.arguments.items() if holds_recipe(v))
     return (state.definition, recipes, _written_out(state))
@@ -87,7 +87,9 @@ def _written_out(state: BlockState) -> Hashable:
     """Return the items of the lists in a block that run a layer again, those of blocks inside among them."""
     if state not in _lists:
         body = state.definition.body
-        again = isinstance(body, SequenceBody | ResidualBody) and reuses(body.items)
+        again = isinstance(body, SequenceBody | ResidualBody) and (
+            reuses(body.items) or len(state.definition.inputs) > 1
+        )
         own = tuple(name for name, _ in state.order) if again else ()
         inside = {(each.definition, _written_out(each)) for each in _blocks_below(state)}
         _lists[state] = own, frozenset(pair for pair in inside if pair[1] != NOTHING)
@@ -105,17 +107,34 @@ def class_groups(*roots: BlockState) -> dict[Hashable, ClassGroup]:
     return order
 
 
+def has_recursion(groups: dict[Hashable, ClassGroup]) -> bool:
+    """Return whether a class makes instances of itself, or of one that comes after it."""
+    places = {key: at for at, key in enumerate(groups)}
+    return any(
+        places[group_key(child)] >= places[key]
+        for key, group in groups.items()
+        for state in group.states
+        for child in _blocks_below(state)
+    )
+
+
 def instances(root: BlockState) -> Iterator[BlockState]:
     """Yield each distinct block instance of a model once."""
     return _walk(root, set())
 
 
-def _visit(key: Hashable, groups: dict[Hashable, ClassGroup], order: dict[Hashable, ClassGroup]) -> None:
-    if key in order:
+def _visit(
+    key: Hashable,
+    groups: dict[Hashable, ClassGroup],
+    order: dict[Hashable, ClassGroup],
+    around: frozenset[Hashable] = frozenset(),
+) -> None:
+    """Put a class into the order behind those that it uses, but for those that use it again."""
+    if key in order or key in around:
         return
     for state in groups[key].states:
         for child in _blocks_below(state):
-            _visit(group_key(child), groups, order)
+            _visit(group_key(child), groups, order, around | {key})
     order[key] = groups[key]
 
 

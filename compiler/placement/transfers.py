@@ -112,6 +112,11 @@ class Transfers:
                 )
 
 
+def layer_input(at: int, number: int) -> Hashable:
+    """Return the place of an input of a layer: that of the layer in the running order, and the number of the input."""
+    return (at, number) if number else at
+
+
 def position(node: ast.AST) -> tuple[int, int, int, int]:
     """Return what tells an expression from the others of its program: it stays when one is built anew."""
     first = getattr(node, "lineno", 0), getattr(node, "col_offset", 0)

@@ -58,17 +58,22 @@ def parts_of(node: LayerNode | Splice) -> list[LayerNode | Splice]:
     return []
 
 
-def calls_of(definition: Definition) -> Iterator[Call]:
-    """Yield every call in a layer position of a block, also those inside of other nodes."""
+def calls_of(definition: Definition, always: bool = False) -> Iterator[Call]:
+    """Yield every call in a layer position of a block, also those inside of other nodes.
+
+    With `always` those alone that are made whatever the arguments of the block are.
+    """
     for node in nodes_of(definition):
-        yield from _calls_in(node)
+        yield from _calls_in(node, always)
 
 
-def _calls_in(node: LayerNode | Splice) -> Iterator[Call]:
+def _calls_in(node: LayerNode | Splice, always: bool) -> Iterator[Call]:
     match node:
+        case Choice() | Repeat() if always:
+            return
         case Call():
             yield node
         case Inline():
-            yield from calls_of(node.definition)
+            yield from calls_of(node.definition, always)
     for part in parts_of(node):
-        yield from _calls_in(part)
+        yield from _calls_in(part, always)

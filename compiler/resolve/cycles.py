@@ -1,4 +1,4 @@
-"""Blocks that contain themselves."""
+"""Blocks that contain themselves, whatever their arguments are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from spec_schema.diagnostics import Diagnostic, refuse
 
 
 def cycles(scope: Scope) -> list[Diagnostic]:
-    """Return a diagnostic for each block that contains itself."""
+    """Return a diagnostic for each block that always contains itself: under no condition, and in no repeat."""
     state: dict[int, str] = {}
     problems: list[Diagnostic] = []
     for definition in scope.blocks.values():
@@ -36,7 +36,7 @@ def _visit(
         return
     if len(trail) > 32:
         raise refuse("block-depth", "blocks are nested more than 32 deep", definition.span)
-    for call in calls_of(definition):
+    for call in calls_of(definition, always=True):
         if call.kind == "block":
             _visit(call.scope.blocks[call.target], (*trail, definition), state, problems)
     state.setdefault(id(definition), "done")

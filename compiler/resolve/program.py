@@ -18,8 +18,10 @@ from compiler.program import (
 from compiler.resolve.bare_names import bare_names
 from compiler.resolve.cycles import cycles
 from compiler.resolve.definitions import DefinitionReader, default_inputs
+from compiler.resolve.imported_rules import with_rules_of_file
 from compiler.resolve.model import read_model
 from compiler.resolve.model_inputs import read_inputs, size_of
+from compiler.resolve.rules import read_rules
 from compiler.resolve.signatures import read_signature
 from compiler.resolve.values import check_names, free_names, read_value
 from spec_schema.clock import stage
@@ -82,7 +84,10 @@ def _resolve_file(
     done[loaded.path] = scope
     _variables(loaded, scope, problems)
     for path, imported in loaded.imports.items():
-        _import(loaded, path, _resolve_file(imported, plugins, problems, done), scope, problems)
+        source = _resolve_file(imported, plugins, problems, done)
+        if source.rules is None:
+            source.rules = read_rules(imported.document, source, problems)
+        _import(loaded, path, source, scope, problems)
     readers = _declare(loaded, scope, problems)
     _check_recipes(scope, problems)
     for name, reader in readers.items():
@@ -196,7 +201,7 @@ def _import(loaded: Loaded, path: str, source: Scope, scope: Scope, problems: li
                     )
                 )
                 continue
-            scope.blocks[new.text] = source.blocks[wanted]
+            scope.blocks[new.text] = with_rules_of_file(source.blocks[wanted], source)
             scope.block_names[new.text] = place
 
 

@@ -344,14 +344,16 @@ class RuleApplier:
                 *scope.rules.parametrize,
             ]
             for rule in rules:
-                if rule not in self.used and rule not in seen and not _is_everything(rule):
+                if rule not in self.used and rule not in seen and not _may_match_nothing(rule):
                     check_time(rule.span)
                     seen.add(rule)
                     self.problems.append(unused_rule(rule, scope, self.table))
 
 
-def _is_everything(rule: Selecting) -> bool:
-    """Return whether a rule is a placement of the whole model, which may be one without parameters."""
+def _may_match_nothing(rule: Selecting) -> bool:
+    """Return whether a rule came along with a block, or is a placement of the whole model."""
+    if isinstance(rule, InitRule | SelectorRule):
+        return rule.imported
     return isinstance(rule, PlacementRule) and rule.selector.anchored and not rule.selector.components
 
 

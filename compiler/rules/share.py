@@ -40,12 +40,15 @@ class _Sharing:
         check_time(rule.span)
         for selector in rule.selectors:
             found = self._targets(scope, selector)
+            if not found and selector.imported:
+                return
             if not found and selector not in self.used:
                 self.problems.append(unused_selector(selector, scope, self.table))
                 matched = False
             targets.extend((place, selector) for place in found)
         emptied = any(selector in self.used for selector in rule.selectors)
-        if not matched or (emptied and len(targets) < 2):
+        imported = all(selector.imported for selector in rule.selectors)
+        if not matched or ((emptied or imported) and len(targets) < 2):
             return
         if len(targets) < 2:
             what = f"`{targets[0][0].name}` is shared with nothing" if targets else "nothing is shared here"

@@ -36,4 +36,30 @@ def reach_inside(draw: Random, parent: Any, key: Any) -> None:
         parent[key] = f"pair{draw.choice(WAYS)}(x)"
 
 
-OF_NESTING = (reach_inside,)
+def hand_on(draw: Random, parent: Any, key: Any) -> None:
+    """Put a block without a program around a layer, or give a call more inputs."""
+    value = parent[key]
+    if isinstance(value, str) and "(" in value and draw.random() < 0.5:
+        parent[key] = value.replace(
+            "(x)", draw.choice(["(x, x)", "(x, x, x)", "()", "(x, memory=x)", "(*x)"])
+        )
+        return
+    first = draw.choice(
+        [value, "Bilinear(3)", "MultiheadAttention(num_heads=1)", "LSTM(2)", "Pair", "Identity"]
+    )
+    parent[key] = draw.choice(
+        [[first], {"layers": {"a": first}}, {"layers": {"a": [first], "b": value}}, first]
+    )
+
+
+def recur(draw: Random, parent: Any, key: Any) -> None:
+    """Let a block contain itself: until an argument ends it, or without end."""
+    title, _, rest = str(key).partition("(")
+    name = re.split(r"[,=)]", rest)[0].strip() or "n"
+    test = draw.choice([f"{name} > 0", f"{name} != 0", "True", f"{name}", "1 == 2", "index > 0"])
+    call = f"{title}({name} {draw.choice(['- 1', '- 2', '+ 1', '// 2', '', '* 1.5'])})"
+    again = draw.choice([{"if": test, "then": call}, {"repeat": name, "of": call}, {"residual": [call]}])
+    parent[key] = draw.choice([[parent[key], again], [again], [again, again]])
+
+
+OF_NESTING = (reach_inside, hand_on, recur)

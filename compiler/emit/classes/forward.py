@@ -66,7 +66,7 @@ class ForwardEmitter:
 
     def _is_written_out(self, items: Sequence[Item]) -> bool:
         """Say whether `forward` calls the layers of a list one by one."""
-        return reuses(items) or self.moves.has("layer")
+        return reuses(items) or self.moves.has("layer") or len(self.definition.inputs) > 1
 
     def _sequence(self, items: Sequence[Item]) -> list[ast.stmt]:
         if not self._is_written_out(items):
@@ -84,9 +84,15 @@ class ForwardEmitter:
 
     def _in_order(self, layers: Sequence[ast.expr]) -> list[ast.stmt]:
         flow = self._flow().id
-        calls = [call(layer, self.moves.layer(at, load_name(flow))) for at, layer in enumerate(layers)]
+        calls = [call(layer, *self._given(at)) for at, layer in enumerate(layers)]
         statements: list[ast.stmt] = [assign(flow, each) for each in calls[:-1]]
         return [*statements, ast.Return(calls[-1] if calls else load_name(flow))]
+
+    def _given(self, at: int) -> list[ast.expr]:
+        """Return what a layer in a row is given: the value that flows, or if it is the first, all inputs."""
+        names = [self.translation.local(entry.name) for entry in self.definition.inputs]
+        taken = names if at == 0 else names[:1]
+        return [self.moves.layer(at, load_name(name), number) for number, name in enumerate(taken)]
 
     def _residual(self, body: ResidualBody) -> list[ast.stmt]:
         start = self._flow()
@@ -102,7 +108,7 @@ class ForwardEmitter:
     # Inputs.
 
     def _flow(self) -> ast.Name:
-        """Return the one input of a block that is written without a program."""
+        """Return the input of a block that is written without a program, or the first if it hands on several."""
         return load_name(self.translation.local(self.definition.inputs[0].name))
 
     def _inputs(self) -> list[tuple[str, ast.expr | None, ast.expr | None]]:

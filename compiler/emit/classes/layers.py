@@ -119,10 +119,14 @@ class ClassLayers:
 
     def _sequence(self, items: Sequence[Item]) -> Made:
         base, keywords = self.containers.sequential(self.values.definition)
+        listed = len(self.values.definition.inputs) > 1
+        if listed:  # the `forward` of `nn.Sequential` takes one input
+            base, keywords = self.containers.nn("ModuleList"), {}
         self.scope.sink = statements = []
         pairs: Pairs = [(case, case.state) for case in self.cases]
         if self.nodes.rows.is_plain(items, pairs):
-            statements.append(super_init(self.nodes.rows.arguments(items, pairs), keywords))
+            made = self.nodes.rows.arguments(items, pairs)
+            statements.append(super_init([ast.List(made, ast.Load())] if listed else made, keywords))
         else:
             statements.append(super_init([], keywords))
             self.nodes.rows.fill(load_name("self"), items, pairs)

@@ -1,4 +1,4 @@
-"""Say of the attributes of a class what a type checker cannot see: a registered buffer is a tensor."""
+"""Say of attributes what a type checker cannot see: a buffer is a tensor, and what is one layer or another a module."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ HIDING = RESERVED | set(dir(builtins))
 """Names that mean something else where a class is read: a buffer that is called so has no annotation."""
 
 
-def annotate_buffers(tree: ast.Module) -> ast.Module:
-    """Annotate the buffers that the methods of a class read: `inv_freq: Tensor`."""
+def annotate_attributes(tree: ast.Module) -> ast.Module:
+    """Annotate the buffers that the methods of a class read, `inv_freq: Tensor`, and layers of one class or another."""
     for cls in tree.body:
         if isinstance(cls, ast.ClassDef):
+            _Annotated(_of_several_classes(cls)).visit(cls)
             buffers = _buffers(cls)
             nodes = ast.walk(cls) if buffers else ()
             read = {node.attr for node in nodes if is_own(node)}
@@ -36,3 +37,30 @@ def _registers(function: ast.expr) -> bool:
 
 def _annotated(name: str) -> ast.stmt:
     return ast.AnnAssign(ast.Name(name, ast.Store()), ast.Name("Tensor", ast.Load()), None, 1)
+
+
+def _of_several_classes(cls: ast.ClassDef) -> set[str]:
+    """Return the attributes that statements set to layers of different classes."""
+    made: dict[str, set[str]] = {}
+    for node in ast.walk(cls):
+        match node:
+            case ast.Assign(targets=[ast.Attribute(attr=name) as target], value=ast.Call(func=kind)) if (
+                is_own(target)
+            ):
+                made.setdefault(name, set()).add(ast.unparse(kind))
+    return {name for name, kinds in made.items() if len(kinds) > 1}
+
+
+class _Annotated(ast.NodeTransformer):
+    """Annotates the first assignment of each attribute: `self.inner: nn.Module = ...`."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+
+    def visit_Assign(self, node: ast.Assign) -> ast.stmt:
+        (target, *_) = node.targets
+        if not (is_own(target) and target.attr in self.names and isinstance(node.value, ast.Call)):
+            return node
+        self.names.remove(target.attr)
+        module = ast.Attribute(ast.Name("nn", ast.Load()), "Module", ast.Load())
+        return ast.AnnAssign(target, module, node.value, 0)

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from compiler.emit.passes.attributes import annotate_buffers
+from compiler.emit.passes.attributes import annotate_attributes
 from compiler.emit.passes.constants import fold_constants
 from compiler.emit.passes.containers import choose_containers
 from compiler.emit.passes.defaults import drop_defaults
@@ -60,7 +60,11 @@ PASSES = (
     Pass("filled", _over(fill_in_place), "lists of named layers filled where they stand, by no other name"),
     Pass("members", _over(name_members), "attributes for layers inside of layers whose class is known"),
     Pass("containers", _over(choose_containers), "`nn.ModuleList` where a program takes layers one by one"),
-    Pass("attributes", _over(annotate_buffers), "annotations of buffers that methods read"),
+    Pass(
+        "attributes",
+        _over(annotate_attributes),
+        "annotations of buffers that are read, and of layers of two classes",
+    ),
     Pass("lists", _over(annotate_lists), "annotations of lists that programs begin with nothing in them"),
     Pass(
         "typed",

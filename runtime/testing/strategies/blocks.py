@@ -37,6 +37,8 @@ def new_block(draw: Draw, draft: Draft, layout: str, depth: int) -> Contract:
         body = sequence_body(draw, scope, start, depth, wanted, wanted is None)
         if isinstance(body, list) and rarely(draw, 6):
             body = {"extends": base(draw, start), "layers": _as_layers(draw, body)}
+        else:
+            optional = handed_on(body, draft)
     contract = Contract(name, layout, arguments, takes, gives, keeps, optional)
     draft.blocks[_signature(contract)] = body
     draft.contracts.append(contract)
@@ -114,6 +116,24 @@ def sequence_body(draw: Draw, scope: Scope, flow: Flow, depth: int, wanted: Widt
     if rarely(draw, 3):
         return {"layers": _as_layers(draw, items), **_variables(draw, scope)}
     return items
+
+
+def handed_on(body: Node, draft: Draft) -> tuple[str, ...]:
+    """Return the optional inputs that a block without a program has of its first layer, where that is a block."""
+    first = body
+    while isinstance(first, list | dict):
+        if isinstance(first, list):
+            first = first[0]
+        elif "layers" in first:
+            first = next(iter(first["layers"].values()))
+        elif _is_named(first):
+            (first,) = first.values()
+        else:
+            return ()
+        if isinstance(first, list):
+            return ()  # a list in a list takes one input
+    called = str(first).partition("(")[0]
+    return next((c.optional for c in draft.contracts if c.name == called), ())
 
 
 def _is_named(made: Node) -> bool:

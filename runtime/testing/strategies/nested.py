@@ -1,4 +1,4 @@
-"""Layers inside of layers, which a program calls one by one, and whose parameters it reads."""
+"""Layers inside of layers, which a program calls one by one, and blocks inside of themselves."""
 
 from __future__ import annotations
 
@@ -28,6 +28,26 @@ def inside(draw: Draw, writer: Writer) -> None:
     _calls(draw, writer, x, owner, paths)
     if rarely(draw, 2):
         writer.line(f"{x} = {owner}({x})")
+
+
+def recursive(draw: Draw, writer: Writer) -> None:
+    """Call a block that contains itself as often as its argument says."""
+    flow, x, draft = writer.env[writer.main], writer.main, writer.scope.draft
+    inside, seen = Scope(draft, ("n",)), flow.wide(draft.unknown())
+    first, last = keeping(draw, inside, seen), keeping(draw, inside, seen)
+    name = _unused(draft, "Nest")
+    again: Node = {"if": "n > 0", "then": f"{name}(n - 1)", "else": last}
+    if rarely(draw, 2):
+        again = {"repeat": "min(n, 1)", "of": f"{name}(n - 1)"}
+    row = {"layers": {"first": first, "inner": again}, "forward": "return inner(first(x))\n"}
+    draft.blocks[f"{name}(n)"] = pick(draw, row, [first, again])
+    writer.line(f"{x} = {writer.add(draw, f'{name}({pick(draw, 1, 2, 3, 0)})')}({x})")
+
+
+def _unused(draft: Draft, stem: str) -> str:
+    name = next(f"{stem}{at}" for at in range(1, 99) if f"{stem}{at}" not in draft.taken)
+    draft.taken.add(name)
+    return name
 
 
 def draw_names(draw: Draw) -> tuple[str, str]:
@@ -62,8 +82,7 @@ def _parallel(draw: Draw, scope: Scope, flow: Flow, first: str, second: str) -> 
 def _block(draw: Draw, scope: Scope, flow: Flow, first: str, second: str) -> tuple[Node, tuple[str, str]]:
     draft: Draft = scope.draft
     one, two = _pair(draw, Scope(draft), flow.wide(draft.unknown()))
-    name = next(name for name in map("Pair{}".format, range(1, 99)) if name not in draft.taken)
-    draft.taken.add(name)
+    name = _unused(draft, "Pair")
     body: dict[str, Any] = {"layers": {first: one, second: two}, "forward": f"return {second}({first}(x))\n"}
     draft.blocks[name] = body
     return name, (f".{first}", f".{second}")

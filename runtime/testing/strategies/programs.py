@@ -10,7 +10,7 @@ from runtime.testing.strategies.draft import Scope, atom, condition
 from runtime.testing.strategies.expressions import conditions_on_data, expression, kept
 from runtime.testing.strategies.extends import extend
 from runtime.testing.strategies.loops import LOOPS
-from runtime.testing.strategies.nested import inside
+from runtime.testing.strategies.nested import inside, recursive
 from runtime.testing.strategies.tensors import IMAGE, STEPS, Draw, Flow, Width, pick, rarely
 from runtime.testing.strategies.writer import Writer
 
@@ -241,6 +241,7 @@ KEEPING_STATEMENTS: tuple[Any, ...] = (
     early_return,
     inside,
     update,
+    recursive,
     *LOOPS,
 )
 STATEMENTS = (assign, *KEEPING_STATEMENTS, halves, join)

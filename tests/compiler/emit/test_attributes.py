@@ -7,7 +7,7 @@ import ast
 import pytest
 
 import compiler
-from compiler.emit.passes.attributes import annotate_buffers
+from compiler.emit.passes.attributes import annotate_attributes
 
 CLASS = """
 class Rotary(nn.Module):
@@ -24,7 +24,7 @@ class Rotary(nn.Module):
 
 
 def annotated(doc: str) -> list[str]:
-    (cls,) = annotate_buffers(ast.parse(CLASS.format(doc=doc))).body
+    (cls,) = annotate_attributes(ast.parse(CLASS.format(doc=doc))).body
     assert isinstance(cls, ast.ClassDef)
     return [ast.unparse(statement) for statement in cls.body if not isinstance(statement, ast.FunctionDef)]
 
