@@ -131,13 +131,19 @@ def test_words_of_other_languages(word: str, python: str) -> None:
         )
 
 
-@pytest.mark.parametrize("call", ["weight_norm(Conv1d(3, 3))", "utils.spectral_norm(Linear(3))"])
-def test_what_changes_a_layer_is_written_in_a_plugin(call: str) -> None:
+@pytest.mark.parametrize(
+    ("call", "way"),
+    [
+        ("weight_norm(Conv1d(3, 3))", "`parametrize: [{Linear.weight: weight_norm}]`"),
+        ("utils.spectral_norm(Linear(3))", "`parametrize: [{Linear.weight: spectral_norm}]`"),
+        ("orthogonal(Linear(3))", "in a plugin"),
+    ],
+)
+def test_what_changes_a_layer_is_a_rule_or_written_in_a_plugin(call: str, way: str) -> None:
     problem = refused(f"  - {call}")
     name = call.partition("(")[0].removeprefix("utils.")
     assert problem.message == f"`{name}` changes a layer, and is none"
-    assert problem.help
-    assert "plugin" in problem.help
+    assert way in (problem.help or "")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +152,7 @@ def test_what_changes_a_layer_is_written_in_a_plugin(call: str) -> None:
 def test_what_changes_a_layer_in_a_program(body: str) -> None:
     problem = refused(program(body))
     assert problem.message == "`weight_norm` changes a layer, and is none"
-    assert "plugin" in (problem.help or "")
+    assert "parametrize" in (problem.help or "")
 
 
 @pytest.mark.parametrize(
