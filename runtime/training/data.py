@@ -60,12 +60,19 @@ def open_data(
 
 
 def open_other(
-    artifact: Artifact, source: DataSource, origin: Origin, folders: Folders, limit: int, batch: int
+    artifact: Artifact,
+    source: DataSource,
+    origin: Origin,
+    folders: Folders,
+    limit: int,
+    batch: int,
+    own: Folders | None = None,
 ) -> Items:
     """Return all items of another place, with the fields of `source`, as those are that are held back.
 
     `source` is that of the training, maybe with fewer fields. `folders` are those of the other place, and as many
-    items as in `batch` are held against what the model takes.
+    items as in `batch` are held against what the model takes. The data of the training, from which texts and classes
+    have their numbers, lie in `own`, or else beside the spec.
 
     Raises:
         SpecError: as `open_data`; or texts and classes are numbered as in the training, whose data are not there.
@@ -76,7 +83,7 @@ def open_other(
     if artifact.training and reading.texts.keys() & {
         n for each in source.fields.values() for n in each.names
     }:
-        known = _numbers_of_training(artifact, artifact.training, limit)
+        known = _numbers_of_training(artifact, artifact.training, limit, own)
         opened = open_origin(replace(reading, texts=known), origin)
     items = _whole(opened, origin)
     if source.transform is not None:
@@ -86,9 +93,11 @@ def open_other(
     return items
 
 
-def _numbers_of_training(artifact: Artifact, training: Training, limit: int) -> dict[str, dict[str, int]]:
+def _numbers_of_training(
+    artifact: Artifact, training: Training, limit: int, own: Folders | None
+) -> dict[str, dict[str, int]]:
     """Return the numbers that texts have in the data of a training."""
-    folders = Folders(Path(artifact.program.scope.file).parent)
+    folders = own or Folders(Path(artifact.program.scope.file).parent)
     dtypes = {name: tensor.dtype for name, tensor in artifact.inferred.inputs.items()}
     reading = Reading(training.data, folders, limit, dtypes)
     open_origin(reading, training.data.origin)
