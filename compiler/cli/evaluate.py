@@ -26,13 +26,16 @@ Model = Annotated[
 Data = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", show_default=False, help="Other data: all rows of this file, not the test split."
+        metavar="FILE", show_default=False, help="Other data: all of this file or folder, not the test split."
     ),
 ]
 Inputs = Annotated[
     list[Path],
     typer.Option(
-        "--input", metavar="FILE", show_default=False, help="What to predict. May be given several times."
+        "--input",
+        metavar="FILE",
+        show_default=False,
+        help="What to predict: a file or folder. May be given several times.",
     ),
 ]
 Output = Annotated[
@@ -68,7 +71,7 @@ def evaluate(
     The loss and the metrics are those of the `train` section of its spec.
     """
     loaded = _model(model, device, plugin, expect_digest, allow_large)
-    if data is not None:
+    if data is not None and not data.is_dir():
         check_file(data)
     with status("loading the trainer"):
         from runtime.evaluate import evaluate as score
@@ -103,7 +106,8 @@ def predict(
     except ValueError as error:
         raise UsageProblem(str(error)) from None
     for path in input:
-        check_file(path)
+        if not path.is_dir():  # a folder holds images, or the parts of a table
+            check_file(path)
         check_target(output, path)
     loaded = _model(model, device, plugin, expect_digest, allow_large)
     with status("loading the trainer"):

@@ -21,16 +21,6 @@ class DenseLayer(nn.Module):
         return torch.cat([x, y], dim=1)
 
 
-class DenseBlock(nn.Sequential):
-    def __init__(self, depth: int, *, num_features: int, growth: int, bottleneck: int) -> None:
-        super().__init__()
-        for index in range(depth):
-            self.add_module(
-                f"denselayer{index + 1}",
-                DenseLayer(num_features=num_features + index * growth, growth=growth, bottleneck=bottleneck),
-            )
-
-
 class Transition(nn.Sequential):
     def __init__(self, width: int, *, num_features: int) -> None:
         super().__init__()
@@ -50,31 +40,29 @@ class DenseNet(nn.Module):
         classes: int = 1000,
     ) -> None:
         super().__init__()
-        width1 = (base + depths[0] * growth) // 2
-        width2 = (width1 + depths[1] * growth) // 2
-        width3 = (width2 + depths[2] * growth) // 2
         self.features = nn.Sequential()
         self.features.add_module("conv0", nn.Conv2d(3, base, 7, stride=2, padding=3, bias=False))
         self.features.add_module("norm0", nn.BatchNorm2d(base))
         self.features.add_module("relu0", nn.ReLU())
         self.features.add_module("pool0", nn.MaxPool2d(3, stride=2, padding=1))
-        self.features.add_module(
-            "denseblock1", DenseBlock(depths[0], num_features=base, growth=growth, bottleneck=bottleneck)
-        )
-        self.features.add_module("transition1", Transition(width1, num_features=base + depths[0] * growth))
-        self.features.add_module(
-            "denseblock2", DenseBlock(depths[1], num_features=width1, growth=growth, bottleneck=bottleneck)
-        )
-        self.features.add_module("transition2", Transition(width2, num_features=width1 + depths[1] * growth))
-        self.features.add_module(
-            "denseblock3", DenseBlock(depths[2], num_features=width2, growth=growth, bottleneck=bottleneck)
-        )
-        self.features.add_module("transition3", Transition(width3, num_features=width2 + depths[2] * growth))
-        self.features.add_module(
-            "denseblock4", DenseBlock(depths[3], num_features=width3, growth=growth, bottleneck=bottleneck)
-        )
-        self.features.add_module("norm5", nn.BatchNorm2d(width3 + depths[3] * growth))
-        self.classifier = nn.Linear(width3 + depths[3] * growth, classes)
+        channels = 2 * base
+        for stage, depth in enumerate(depths):
+            if stage > 0:
+                self.features.add_module(
+                    f"transition{stage}", Transition(channels // 2, num_features=channels)
+                )
+            layers = nn.Sequential()
+            for index in range(depth):
+                layers.add_module(
+                    f"denselayer{index + 1}",
+                    DenseLayer(
+                        num_features=channels // 2 + index * growth, growth=growth, bottleneck=bottleneck
+                    ),
+                )
+            self.features.add_module(f"denseblock{stage + 1}", layers)
+            channels = channels // 2 + depth * growth
+        self.features.add_module("norm5", nn.BatchNorm2d(channels))
+        self.classifier = nn.Linear(channels, classes)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -103,40 +103,6 @@ class Inverted(nn.Module):
         return x
 
 
-class Stage(nn.Sequential):
-    def __init__(
-        self,
-        before: int,
-        width: int,
-        expansion: int,
-        kernel: int,
-        stride: int,
-        copies: int,
-        first: int,
-        total: int,
-        *,
-        eps: float,
-        momentum: float,
-        drop_path: float,
-    ) -> None:
-        super().__init__(
-            *[
-                Inverted(
-                    narrow,
-                    expansion * narrow,
-                    width,
-                    kernel,
-                    stride if index == 0 else 1,
-                    narrow // 4,
-                    drop_path * (first + index) / total,
-                    eps=eps,
-                    momentum=momentum,
-                )
-                for index, narrow in enumerate([before] + [width] * (copies - 1))
-            ]
-        )
-
-
 class EfficientNet(nn.Module):
     def __init__(
         self,
@@ -163,26 +129,30 @@ class EfficientNet(nn.Module):
         widths = [make_divisible(wider * c, 8) for c in channels]
         copies = [math.ceil(deeper * depth) for depth in depths]
         self.classes = classes
-        self.features = nn.Sequential(
-            ConvNorm(widths[0], 3, 2, in_channels=3, eps=eps, momentum=momentum),
-            *[
-                Stage(
-                    widths[index],
-                    widths[index + 1],
-                    expansion,
-                    kernel,
-                    stride,
-                    copies[index],
-                    sum(copies[:index]),
-                    sum(copies),
-                    eps=eps,
-                    momentum=momentum,
-                    drop_path=drop_path,
+        features: list[nn.Module] = [ConvNorm(widths[0], 3, 2, in_channels=3, eps=eps, momentum=momentum)]
+        first = 0
+        for stage, (expansion, kernel, stride) in enumerate(stages):
+            layers: list[nn.Module] = []
+            narrow = widths[stage]
+            for index in range(copies[stage]):
+                layers.append(
+                    Inverted(
+                        narrow,
+                        expansion * narrow,
+                        widths[stage + 1],
+                        kernel,
+                        stride if index == 0 else 1,
+                        narrow // 4,
+                        drop_path * (first + index) / sum(copies),
+                        eps=eps,
+                        momentum=momentum,
+                    )
                 )
-                for index, (expansion, kernel, stride) in enumerate(stages)
-            ],
-            ConvNorm(4 * widths[-1], in_channels=widths[-1], eps=eps, momentum=momentum),
-        )
+                narrow = widths[stage + 1]
+            features.append(nn.Sequential(*layers))
+            first = first + copies[stage]
+        features.append(ConvNorm(4 * widths[-1], in_channels=widths[-1], eps=eps, momentum=momentum))
+        self.features = nn.Sequential(*features)
         self.classifier = nn.Sequential(nn.Dropout(drop), nn.Linear(4 * widths[-1], classes))
         self.reset_parameters()
 

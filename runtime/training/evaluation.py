@@ -54,11 +54,11 @@ def evaluated(
 ) -> dict[str, Any]:
     """Return the results of a model on its test split, or on a file; see `runtime.evaluate`."""
     training = replace(training, batch=batch or training.batch)
+    own = Folders(Path(artifact.program.scope.file).parent, paths)
     if data is None:
-        folder = Path(artifact.program.scope.file).parent
-        items = split_items(artifact, training, Folders(folder, paths), limit)
+        items = split_items(artifact, training, own, limit)
     else:
-        items = file_items(artifact, data, training.data.fields, limit, training.batch)
+        items = file_items(artifact, data, training.data.fields, limit, training.batch, own)
     device = _device(model, training.data.span)
     with quiet():
         task = make_task(artifact, training, model, Splits(items, items), device)

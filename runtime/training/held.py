@@ -48,20 +48,31 @@ def _with_way_out(problem: Diagnostic) -> Diagnostic:
 
 
 def file_items(
-    artifact: Artifact, path: Path, fields: Mapping[str, FieldSource], limit: int, batch: int
+    artifact: Artifact,
+    path: Path,
+    fields: Mapping[str, FieldSource],
+    limit: int,
+    batch: int,
+    own: Folders | None = None,
 ) -> Items:
-    """Return all rows of a file, with these fields.
+    """Return all rows of a file or folder, with these fields. `own` are the folders of the model's own data.
 
     Raises:
         SpecError: the file is not there or broken, lacks an array, or does not fit the model.
     """
-    origin = Origin("file", path.name, None, named(str(path)))
+    place = named(str(path))
+    whole = path.absolute()
+    origin = Origin("folder" if path.is_dir() else "file", whole.name, None, place)
     training = artifact.training
-    if training is not None:
-        source = replace(training.data, fields=fields)
-    else:
-        source = DataSource(origin, fields, context=None, test=None)
-    return open_other(artifact, source, origin, Folders(path.absolute().parent), limit, batch)
+    source = (
+        DataSource(origin, fields, None, None) if training is None else replace(training.data, fields=fields)
+    )
+    try:
+        return open_other(artifact, source, origin, Folders(whole.parent), limit, batch, own)
+    except SpecError as error:
+        raise SpecError(
+            [_with_way_out(each) if each.span != place else each for each in error.diagnostics]
+        ) from None
 
 
 def input_fields(artifact: Artifact, names: Iterable[str]) -> dict[str, FieldSource]:

@@ -52,8 +52,11 @@ def _end(body: list[ast.stmt], at: int) -> int | None:
                     return None if name in names_in(*body[end + 1 :]) else end
             case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=filled)))) if filled == name:
                 pass
-            case ast.For() | ast.If() | ast.Assign(targets=[ast.Name()]) | ast.AnnAssign(target=ast.Name()):
+            case ast.For() | ast.If():
                 pass
+            case ast.Assign(targets=[ast.Name()]) | ast.AnnAssign(target=ast.Name()):
+                if name in names_in(body[end]):
+                    return None
             case _:
                 return None
     return None
