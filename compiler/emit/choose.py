@@ -9,6 +9,7 @@ from itertools import combinations, pairwise
 from typing import Any
 
 from compiler.emit.literals import literal
+from compiler.emit.sums import sum_of
 from compiler.emit.syntax import index as item_of
 from compiler.emit.syntax import load_name
 from compiler.emit.trees import copy_tree, names_in
@@ -220,7 +221,9 @@ class Chooser:
                 continue
             one, two = (self._known(ways[way], candidates) for way in (True, False))
             if one is not None and two is not None:
-                return ast.IfExp(copy_tree(candidate.python), one, two)
+                switch = copy_tree(candidate.python)
+                turned = (_truth(one), _truth(two)) == (False, True)
+                return ast.UnaryOp(ast.Not(), switch) if turned else ast.IfExp(switch, one, two)
         return None
 
     def _sum(self, pairs: Pairs, candidates: Sequence[Candidate]) -> ast.expr | None:
@@ -229,7 +232,7 @@ class Chooser:
             return None
         known = {tuple(_plain(c.values.get(id(case))) for _, case in pairs): c for c in reversed(candidates)}
         rows = {row: c for row, c in known.items() if all(type(value) is int for value in row)}
-        return _sum_of(tuple(value for value, _ in pairs), rows)
+        return sum_of(tuple(value for value, _ in pairs), {row: c.python for row, c in rows.items()})
 
     def _product(self, pairs: Pairs, candidates: Sequence[Candidate]) -> ast.expr | None:
         """Return `heads * head_dim`, where it is the size at several values of both."""
@@ -363,29 +366,6 @@ def _factor(pairs: Pairs, candidate: Candidate) -> int | None:
         factors.add(value // of)
     factor = factors.pop()
     return factor if not factors and 1 < factor <= LARGEST_FACTOR else None
-
-
-Row = tuple[Any, ...]
-"""A value in each case."""
-
-
-def _sum_of(wanted: Row, rows: Mapping[Row, Candidate]) -> ast.expr | None:
-    """Return the sum or product of two candidates, or the sum of one and a product, that is the wanted value."""
-    products = {
-        tuple(a * b for a, b in zip(one, two, strict=True)): ast.BinOp(x.python, ast.Mult(), y.python)
-        for (one, x), (two, y) in combinations(rows.items(), 2)
-    }
-    doubles = {
-        tuple(2 * a for a in row): ast.BinOp(ast.Constant(2), ast.Mult(), c.python) for row, c in rows.items()
-    }
-    terms: dict[Row, ast.expr] = {**products, **doubles, **{row: c.python for row, c in rows.items()}}
-    if wanted in products:
-        return copy_tree(products[wanted])  # type: ignore[no-any-return]
-    for row, candidate in rows.items():
-        rest = tuple(a - b for a, b in zip(wanted, row, strict=True))
-        if rest in terms:
-            return ast.BinOp(copy_tree(candidate.python), ast.Add(), copy_tree(terms[rest]))
-    return None
 
 
 def _differs_by_position(pairs: Pairs, depth: int) -> bool:
