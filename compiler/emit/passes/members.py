@@ -17,11 +17,13 @@ PARAMETER = "nn.Parameter"
 
 
 def name_members(tree: ast.Module) -> ast.Module:
-    """Write attributes for `get_submodule` and `get_parameter` where the class of the layer is known."""
+    """Write attributes for what a `forward` gets by `get_submodule` and `get_parameter`, where the class is known."""
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     made = {each.name: _attributes(each) for each in classes if ast.unparse(each.bases[0]) == "nn.Module"}
     for cls in classes:
-        _Named(cls.name, made).visit(cls)
+        for method in cls.body:
+            if isinstance(method, ast.FunctionDef) and method.name == "forward":
+                _Named(cls.name, made).visit(method)
     return tree
 
 
