@@ -53,7 +53,8 @@ def _reserved(name: str, place: Span, holder: str) -> list[Diagnostic]:
     if name in UNSAFE_ATTRIBUTES:
         message = f"`{name}` reaches other attributes by a text, and the source has no attribute of that name"
         return [Diagnostic("reserved-name", message, place, help=f"name it `{name}_layer`")]
-    if name in OF_CONTAINERS.get(holder, ()) or name in MODULE_ATTRIBUTES or name in private_attributes():
+    private = name.startswith("_") and name in private_attributes()
+    if private or name in OF_CONTAINERS.get(holder, ()) or name in MODULE_ATTRIBUTES:
         owner = holder if name in OF_CONTAINERS.get(holder, ()) else "Module"
         return [
             Diagnostic(

@@ -22,7 +22,7 @@ blocks:
   Cross(dim):
     layers: {q: Linear(dim), kv: Linear(dim)}
     forward(x, memory, scale=1, other=dim): return q(x) @ kv(memory).mT * scale
-  One: Cross(8)
+  One: ["Cross(8)"]
   Two(of): [of, Linear(3)]
   Three(dim):
     layers: {attn: One, out: Linear(dim)}
@@ -31,7 +31,7 @@ blocks:
     - repeat: 2
       of: Linear(5)
     - Softmax(dim=-1)
-  Attention: MultiheadAttention(num_heads=2, batch_first=True)
+  Attention: ["MultiheadAttention(num_heads=2, batch_first=True)"]
 model:
   layers: {a: One, b: Two(Cross(6)), c: Three(2), d: Long, e: Attention}
   forward: |

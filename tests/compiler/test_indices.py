@@ -107,7 +107,7 @@ def test_a_row_inside_a_layer_of_torch() -> None:
 spec: 1
 inputs: {x: "float32[batch, time, 8]"}
 model:
-  - encoder: {layer: TransformerEncoder, encoder_layer: "${TransformerEncoderLayer(8, 2)}", num_layers: 3,
+  - encoder: {layer: TransformerEncoder, encoder_layer: "${TransformerEncoderLayer(2, 8)}", num_layers: 3,
       enable_nested_tensor: false}
 """
     assert frozen("layers[-1].norm1.bias", text) == ["encoder.layers.2.norm1.bias"]

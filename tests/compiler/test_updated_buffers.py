@@ -194,7 +194,7 @@ def test_what_is_updated_is_saved_and_loaded(tmp_path: Path) -> None:
     model = runtime.build(compiler.compile_text(CODEBOOK))
     model(torch.randn(6, 4))
     runtime.save(model, tmp_path / "model.safetensors")
-    loaded = runtime.load(tmp_path / "model.safetensors")
+    loaded = runtime.load(tmp_path / "model.safetensors", train=True)
     x = torch.randn(6, 4)
     assert torch.equal(loaded(x), model(x))
     torch.testing.assert_close(dict(loaded.state_dict()), dict(model.state_dict()), rtol=0, atol=0)

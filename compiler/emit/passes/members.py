@@ -5,9 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 
-from torch import nn
-
-from compiler.emit.sites import is_optional, is_typed
 from compiler.emit.trees import is_own
 
 Made = Mapping[str, Mapping[str, str | None]]
@@ -79,5 +76,14 @@ def _has(made: Made, cls: str, name: str, getter: str, is_last: bool) -> bool:
     if cls in made:
         kind = made[cls].get(name)
         return kind is not None and (kind == PARAMETER) == asks_parameter
-    layer = getattr(nn, cls.removeprefix("nn."), None)
-    return asks_parameter and layer is not None and is_typed(layer, name) and not is_optional(layer, name)
+    return asks_parameter and _has_parameter(cls.removeprefix("nn."), name)
+
+
+def _has_parameter(layer_name: str, name: str) -> bool:
+    """Return whether a type checker knows a parameter of a layer of torch."""
+    from torch import nn  # not above: the names of passes are listed without torch
+
+    from compiler.emit.sites import is_optional, is_typed
+
+    layer = getattr(nn, layer_name, None)
+    return layer is not None and is_typed(layer, name) and not is_optional(layer, name)
