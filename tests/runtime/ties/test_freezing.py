@@ -75,7 +75,7 @@ def loaded(model: nn.Module) -> nn.Module:
 
 def saved(model: nn.Module, folder: Path) -> nn.Module:
     runtime.save(model, folder / "model.safetensors")
-    return runtime.load(folder / "model.safetensors", device="cpu")
+    return runtime.load(folder / "model.safetensors", device="cpu", train=True)
 
 
 def refilled(model: nn.Module) -> nn.Module:
