@@ -14,6 +14,7 @@ from compiler import Artifact
 from runtime.testing.comparison import same
 from runtime.testing.strategies.specs import Document, specs
 from spec_schema.canonical import to_yaml
+from spec_schema.keys import called
 from tests.properties.comparison import state
 
 UNRELATED = "unrelated"
@@ -70,8 +71,9 @@ def _any_order(body: Any) -> bool:
     if not isinstance(body, dict) or not any(key.partition("(")[0] == "forward" for key in body):
         return False
     layers = body.get("layers", {})
+    names = set(map(called, layers))
     return not any(
-        item in layers
+        item in names
         for made in layers.values()
         if isinstance(made, list)
         for item in made

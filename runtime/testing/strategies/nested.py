@@ -16,7 +16,8 @@ def inside(draw: Draw, writer: Writer) -> None:
     """Call the layers inside of a new one: `x = pair.left(x)`, `x = rows[0](x)`, or in a loop over copies of it."""
     flow, x = writer.env[writer.main], writer.main
     first, second = draw_names(draw)
-    made, paths = pick(draw, _listed, _parallel, _block)(draw, writer.scope, flow, first, second)
+    forms = (_listed, _parallel, _block) if writer.depth else (_listed, _parallel)
+    made, paths = pick(draw, *forms)(draw, writer.scope, flow, first, second)
     owner = writer.add(draw, made)
     if rarely(draw, 3):
         writer.layers[owner] = {"repeat": pick(draw, 1, 2), "of": made}
@@ -31,7 +32,9 @@ def inside(draw: Draw, writer: Writer) -> None:
 
 
 def recursive(draw: Draw, writer: Writer) -> None:
-    """Call a block that contains itself as often as its argument says."""
+    """Call a block that contains itself as often as its argument says; none where no blocks are wanted."""
+    if not writer.depth:
+        return
     flow, x, draft = writer.env[writer.main], writer.main, writer.scope.draft
     inside, seen = Scope(draft, ("n",)), flow.wide(draft.unknown())
     first, last = keeping(draw, inside, seen), keeping(draw, inside, seen)
