@@ -137,3 +137,26 @@ def test_what_an_extended_layer_has_not_is_refused(attribute: str) -> None:
             """,
             IMAGE,
         )
+
+
+# Lists that run a layer of the block around them.
+
+
+@pytest.mark.parametrize(
+    ("body", "keys"),
+    [
+        ("[fc, ReLU, LayerNorm]", "fc body.2"),
+        ("[LayerNorm, fc, Linear(4), last: Linear(4), fc, Linear(4)]", "fc body.0 body.2 body.last body.5"),
+        ("[LayerNorm, Linear(4), fc]", "fc body.0 body.1"),
+    ],
+)
+def test_items_behind_a_borrowed_layer_are_named_by_their_positions(body: str, keys: str) -> None:
+    made = spec(
+        f"""
+        model:
+          layers: {{1x1 as fc: Linear(4), body: {body}}}
+          forward: return fc(body(x))
+        """
+    )
+    names = keys.replace("fc", "1x1").split()
+    assert_is_alone(made, " ".join(f"{name}.{tensor}" for name in names for tensor in ("weight", "bias")))
