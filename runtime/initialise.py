@@ -99,7 +99,7 @@ class FirstValues:
             return self._stored(row, row.stands_for)
         owner, entry = row.source.owner, row.source.entry
         if row.copied is not None:
-            return self(self.artifact.plan.by_name[row.copied.name]).to(row.dtype)
+            return self(self.artifact.plan.plain.by_name[row.copied.name]).to(row.dtype)
         if isinstance(owner, BlockState) and entry is not None and entry.value is not None:
             return self._computed(row)
         if row.initialisation is not None:

@@ -155,8 +155,10 @@ def _single(plan: Plan, row: PlanRow) -> Copy:
 
 
 def _is_whole(plan: Plan, target: Steps, source: Steps) -> bool:
-    """Return whether all that a layer saves is copied from another one, which saves the same."""
+    """Return whether all that a layer saves is copied from another one, which saves the same, and as it is."""
     table = plan.table
+    if any(each.plain.steps[: len(part)] == part for each in plan.parametrized for part in (target, source)):
+        return False
     if target not in table.inside or source not in table.inside:
         return False
     theirs = {_inner(row, source): row for row in table.below(source) if row.persistent}

@@ -125,6 +125,8 @@ class NamedListWriter(ListWriter):
         self.scope, self.layer_emitter, self.shares, self.list = scope, layer_emitter, Shares(scope), target
         self.again = 0
         """Items so far that run a layer again: they have positions, and add nothing."""
+        self.given: str | None = None
+        """The name of the item that is written: a number where the list runs layers of the block in front of it."""
 
     def write(self, shares: Iterable[Share]) -> ast.expr:
         """Add the layers, and return what they are added to."""
@@ -134,6 +136,7 @@ class NamedListWriter(ListWriter):
     def _items(self, shares: Iterable[Share]) -> None:
         for share in shares:
             self.again += isinstance(share.item.node, Reuse)
+            self.given = share.item.name
             super()._items([share])
 
     def _layer(self, node: LayerNode, label: NameTemplate | None, rows: Rows) -> None:
@@ -153,7 +156,7 @@ class NamedListWriter(ListWriter):
     def _key(self, names: set[str]) -> ast.expr | None:
         """Return the name of a layer; None for the number that `append` gives it."""
         name = names.pop() if len(names) == 1 else "0"
-        if not name.isdigit():
+        if not name.isdigit() or name == self.given:
             return ast.Constant(name)
         if not self.again:
             return None

@@ -17,14 +17,14 @@ from compiler.emit.syntax import assign, call, inherited, load_name, own
 from compiler.emit.transfers import ClassTransfers
 from compiler.emit.trees import copy_tree, names_in, stored_names
 from compiler.emit.updates import add_statement, no_grad
-from compiler.infer.call_kinds import CallOf
+from compiler.infer.call_kinds import CallOf, PartOf
 from compiler.program import BASE_CALL
 from compiler.resolve.programs import MODE, NAMESPACES
 from compiler.resolve.updates import Updates, is_update
 from spec_schema.evaluate import FUNCTIONS
 from spec_schema.names import unused
 
-GETTERS = {
+GETTERS: dict[CallOf, str] = {
     "part": "get_submodule",
     "parameter": "get_parameter",
     "buffer": "get_buffer",
@@ -139,14 +139,20 @@ class ProgramTranslator(Translator):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         """Return what a layer inside a layer has, by the methods of torch that say of which kind it is."""
-        getter = GETTERS.get(self.call_kinds.get(id(node), "layer"))
+        key = self._key(node)
+        getter = GETTERS.get(self.call_kinds.get(id(node), "layer") if key is None else "part")
         if getter is None:
             made: ast.expr = super().generic_visit(node)  # type: ignore[assignment]
             return made
-        path, value = node.attr, node.value
-        while isinstance(value, ast.Attribute) and self.call_kinds.get(id(value)) == "part":
-            path, value = f"{value.attr}.{path}", value.value
+        path, value = key or node.attr, node.value
+        while isinstance(value, ast.Attribute) and (outer := self._key(value)) is not None:
+            path, value = f"{outer}.{path}", value.value
         return ast.Call(ast.Attribute(self.visit(value), getter, ast.Load()), [ast.Constant(path)], [])
+
+    def _key(self, node: ast.Attribute) -> str | None:
+        """Return the key of a layer inside a layer, None for anything else."""
+        kind = self.call_kinds.get(id(node))
+        return kind.key if isinstance(kind, PartOf) else node.attr if kind == "part" else None
 
     def _limits(self, function: ast.expr) -> ast.expr | None:
         """Return `torch.finfo`, None for anything else that is called."""

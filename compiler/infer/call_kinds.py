@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import dataclass
 from typing import Literal
 
 from spec_schema.diagnostics import refuse
 from spec_schema.grammar import Source
 
-MemberOf = Literal["part", "parameter", "buffer", "state_inside"]
+
+@dataclass(frozen=True)
+class PartOf:
+    """A layer inside a layer, which programs call otherwise than by its key."""
+
+    key: str
+
+
+MemberOf = Literal["part", "parameter", "buffer", "state_inside"] | PartOf
 CallOf = Literal["number", "operation", "stacking", "layer", "block", "state"] | MemberOf
 """A function of numbers, an operation, one of einops over a list of tensors, a layer, or a layer that is a block.
 
@@ -48,10 +57,14 @@ class CallKinds(dict[int, CallOf]):
         if either is None:
             written = node.func if isinstance(node, ast.Call) else node
             called = ast.unparse(written)
-            message = f"`{called}` is {_CALLED[kind]} here, and {_CALLED[before]} where this runs otherwise"
+            message = f"`{called}` is {_called(kind)} here, and {_called(before)} where this runs otherwise"
             help = "write one for each of them, with names that differ"
             raise refuse("not-callable", message, source.span(written), help=help)
         self[id(node)] = either
+
+
+def _called(kind: CallOf) -> str:
+    return f"the layer `{kind.key}`" if isinstance(kind, PartOf) else _CALLED[kind]
 
 
 def of_either(one: CallOf, other: CallOf) -> CallOf | None:

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from compiler.infer.call_kinds import MemberOf
+from compiler.infer.call_kinds import MemberOf, PartOf
 from compiler.infer.call_stack import CallStack
 from compiler.infer.states import BlockState, Chain, Leaf, State, item_place, part_named
-from compiler.program import BASE_CALL, Definition, ModuleBody, ResidualBody, SequenceBody
+from compiler.program import BASE, BASE_CALL, Definition, ModuleBody, ResidualBody, SequenceBody
 from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
@@ -62,7 +62,9 @@ class ModuleReference:
     @property
     def path(self) -> str:
         """Its name, behind those of the layers that it is taken from: `h.0`."""
-        return self.name if self.owner is None else f"{self.owner.path}.{self.name}"
+        if self.owner is None:
+            return self.name
+        return f"{self.owner.path}.{self.name}" if self.name != BASE else self.owner.path
 
     @property
     def written(self) -> str:
@@ -165,18 +167,28 @@ class ModuleReference:
         state = self.state
         if isinstance(state, Leaf):
             return self._tensor_of_leaf(state, name, place)
-        child = part_named(state, name)
-        if child is not None:
-            return self._part(name, child, of_row=False)
+        key = self._key(name)
+        child = part_named(state, key) if key is not None else None
+        if key is not None and child is not None:
+            return self._part(key, child, of_row=False)
         if isinstance(state, BlockState):
             self.state = state = self.engine.with_tensors(state, self.path, place)
             if name in state.tensors:
                 return state.tensors[name]
+            if BASE in state.children:
+                return self._part(BASE, state.children[BASE], of_row=False).member(name, place)
         raise self._no_member(name, place)
+
+    def _key(self, name: str) -> str | None:
+        """Return the key of the layer that programs call by a name. What a block extends is no layer in it."""
+        body = self.state.definition.body if isinstance(self.state, BlockState) else None
+        if not isinstance(body, ModuleBody):
+            return name
+        return next((key for key in body.layers if key != BASE and body.called(key) == name), None)
 
     def _no_member(self, name: str, place: Span) -> SpecError:
         state = self.state
-        inside = [*state.children, *state.tensors] if isinstance(state, BlockState) else []
+        inside = [*_called(state), *state.tensors] if isinstance(state, BlockState) else []
         inside += state.names if isinstance(state, Chain) else []
         near = did_you_mean(name, inside)
         return refuse(
@@ -194,7 +206,10 @@ class ModuleReference:
                 return "parameter" if name in dict(module.named_parameters()) else "buffer"
             case BlockState(definition=Definition(body=ModuleBody(tensors=tensors))) if name in tensors:
                 return tensors[name].kind
-        return "part"
+        key = self._key(name)
+        if key is None:
+            return self._inside[BASE].kind_of(name)
+        return "part" if key == name else PartOf(key)
 
     def _tensor_of_leaf(self, state: Leaf, name: str, place: Span) -> Tensor:
         state = state if state.module is not None else self._shaped(state, place)
@@ -237,6 +252,12 @@ class ModuleReference:
             states = dict(zip(state.names, state.states, strict=True)) | after
             self.state = Chain(state.node, state.names, tuple(states.values()))
         return self.state
+
+
+def _called(state: BlockState) -> list[str]:
+    """Return what programs call the layers of a block."""
+    body = state.definition.body
+    return [body.called(key) if isinstance(body, ModuleBody) else key for key in state.children]
 
 
 class BaseReference(ModuleReference):

@@ -35,8 +35,9 @@ def split(items: Sequence[Item]) -> tuple[tuple[Item, ...], Steps] | None:
         if item.is_spread or item.label is not None:
             return None
         if not isinstance(item.node, Reuse):
+            moved = None if position == len(own) else str(position)
             steps.append(len(own))
-            own.append(Item(item.name or str(position), item.node, item.span))
+            own.append(Item(item.name or moved, item.node, item.span))
             continue
         places = [at for at, each in enumerate(own) if each.name == item.node.name]
         steps.append(places[0] if places else item.node.name)
