@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -121,6 +122,31 @@ def swin() -> nn.Module:
     return made
 
 
+def regnet(squeezed: float | None = 0.25) -> nn.Module:
+    family = torchvision().models.regnet
+    stages = family.BlockParams([1, 2], [16, 24], [8, 8], [1.0, 1.0], [2, 2], squeezed)
+    made: nn.Module = family.RegNet(stages, num_classes=10, stem_width=12)
+    return made
+
+
+def full_regnet(name: str) -> nn.Module:
+    """Return a model whose widths torchvision computes with tensors: on the CPU, wherever its layers are made."""
+    sizes = torchvision().models.regnet.BlockParams
+    compute = sizes.from_init_params
+
+    def on_the_cpu(**settings: Any) -> Any:
+        with torch.device("cpu"):
+            return compute(**settings)
+
+    with patch.object(sizes, "from_init_params", on_the_cpu):
+        return model(name)
+
+
+def regnets(kind: str, *sizes: str) -> dict[str, Callable[[], nn.Module]]:
+    made = {f"{kind}_{size}": partial(full_regnet, f"regnet_{kind}_{size}") for size in sizes}
+    return {"" if preset == "y_400mf" else preset: make for preset, make in made.items()}
+
+
 SIZES = {"": "resnet50", "resnet101": "resnet101", "resnet152": "resnet152"}
 BASIC = {"resnet18": "resnet18", "resnet34": "resnet34"}
 
@@ -178,6 +204,15 @@ ENTRIES: tuple[Entry, ...] = (
         {"": "efficientnet_b0", **{f"b{size}": f"efficientnet_b{size}" for size in range(1, 8)}},
     ),
     entry("swin", swin, {"": "swin_t", "small": "swin_s", "base": "swin_b"}, size=(76, 44)),
+    Entry("regnet", regnet, partial(images, 32, 32), call, regnets("y", "400mf", "1_6gf", "16gf", "128gf")),
+    Entry(
+        "regnet",
+        partial(regnet, None),
+        partial(images, 32, 32),
+        call,
+        regnets("x", "400mf", "8gf", "32gf"),
+        settings={"squeezed": 0},
+    ),
     Entry(
         "googlenet",
         partial(narrowed, "googlenet", 8, init_weights=False),
