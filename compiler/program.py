@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
+from compiler.catalogue.parametrization_table import ParametrizationType
 from compiler.catalogue.plugins import Registry
 from spec_schema.document import Document
 from spec_schema.evaluate import evaluate
@@ -306,11 +307,12 @@ class PlacementRule:
 
 @dataclass(frozen=True, eq=False)
 class ParametrizeRule:
-    """A parametrisation of torch, such as `spectral_norm(n_power_iterations=2)`, for parameters of layers."""
+    """A parametrisation, such as `spectral_norm(n_power_iterations=2)`, for parameters of layers."""
 
     selector: Selector
     value: Expression
     span: Span
+    type: ParametrizationType
     conditional: bool = False
     condition: Expression | None = None
 

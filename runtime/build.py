@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from compiler.artifact import Artifact
-from compiler.infer.on_meta import only_meta
 from compiler.other_devices import bytes_per_device
 from compiler.rules.plan import PlanRow
+from compiler.rules.without_values import constructed_on_meta
 from runtime.classes import ARTIFACT, root_class
 from runtime.devices import memory_of
 from runtime.freezing import keep_statistics
@@ -66,7 +66,7 @@ def assemble(artifact: Artifact, values: Values) -> nn.Module:
     """Return a model, settled on devices, whose tensors are what `values` gives for each row of the plan."""
     there = target_devices(artifact.plan)
     cls = root_class(artifact)
-    with only_meta():
+    with constructed_on_meta():
         model = cls()
     for row in artifact.plan.rows:
         place(model, row, values(row).to(there[row.device]).contiguous())

@@ -29,6 +29,7 @@ from compiler.infer.infer import sample_inputs
 from compiler.infer.on_meta import meta_device
 from compiler.infer.symbols import shape_text, symbolic_sizes
 from compiler.rules.plan import PlanRow
+from compiler.rules.without_values import answered_on_meta
 from runtime.classes import root_class
 from runtime.samples import in_order
 
@@ -110,7 +111,7 @@ def summarise(artifact: Artifact) -> Summary:
     """Return the summary of a compiled spec."""
     rows = artifact.plan.rows
     parameters = [row for row in rows if row.kind == "parameter"]
-    with meta_device(torch.float32):
+    with meta_device(torch.float32), answered_on_meta():
         model = root_class(artifact)()
     return Summary(
         _node(model, "", _counts(rows), _calls(artifact)),
@@ -239,7 +240,8 @@ def _record(
     artifact: Artifact, inputs: Mapping[str, Tensor], flops: Callable[[], int], until: float | None = None
 ) -> dict[str, Call]:
     """Return the calls of each module by all of its paths. TimeoutError after `until`."""
-    model = root_class(artifact)().eval()
+    with answered_on_meta():
+        model = root_class(artifact)().eval()
     by_module: dict[nn.Module, Call] = {}
     paths = list(model.named_modules(remove_duplicate=False))
     for _, module in paths:

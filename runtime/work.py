@@ -17,11 +17,11 @@ from compiler.infer.on_meta import meta_device
 from compiler.infer.states import BlockState
 from compiler.rules.dry_run import check_initialisation
 from compiler.rules.initialisation import computes_with_checkpoint
-from compiler.rules.plan import Initialisation, PlanRow
+from compiler.rules.plan import Initialisation, Parametrized, PlanRow
 from runtime.checkpoint_mapping.loading import CheckpointValues
 from runtime.cost import Cost
 from runtime.memory import MEMORY_SHARE, available_memory
-from runtime.parametrized import is_made
+from runtime.parametrized import is_made, steps
 from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import Span
 
@@ -39,10 +39,14 @@ class Work:
     row: PlanRow
     steps: int
     bytes: int
+    found: Parametrized | None = None
+    """What is made of them, where that is the work."""
 
     @property
     def place(self) -> Span | None:
         """Where it says how they are made."""
+        if self.found is not None:
+            return self.found.by.rule.value.place
         entry, initialisation = self.row.source.entry, self.row.initialisation
         if initialisation is not None:
             return initialisation.expression.place
@@ -65,7 +69,9 @@ def check_work(
     if allow_large:
         return
     estimate = _Estimate(artifact, checkpoints)
-    found = [work for work in map(estimate.work, _drawn(rows)) if work.steps]
+    rows = list(rows)
+    every = [*map(estimate.work, _drawn(rows)), *_taken_apart(rows)]
+    found = [work for work in every if work.steps]
     if not found:
         return
     total, most = sum(work.steps for work in found), max(found, key=lambda work: work.steps)
@@ -86,6 +92,12 @@ def _drawn(rows: Iterable[PlanRow]) -> list[PlanRow]:
     """Return the rows whose values are drawn: a parametrised parameter is, and what stands for it is made of that."""
     made = [row.stands_for.plain if row.stands_for and is_made(row) else row for row in rows]
     return list({id(row): row for row in made}.values())
+
+
+def _taken_apart(rows: Iterable[PlanRow]) -> list[Work]:
+    """Return the work of making what stands for parameters of their values."""
+    made = {row.stands_for.plain.name: row.stands_for for row in rows if row.stands_for and is_made(row)}
+    return [Work(found.plain, steps(found), 0, found) for found in made.values()]
 
 
 def _too_much_work(total: int, most: Work) -> SpecError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Set
 
-from compiler.catalogue.parametrization_table import PARAMETRIZATION_ARGUMENTS
+from compiler.catalogue.parametrization_table import PARAMETRIZATIONS, ParametrizationType
 from compiler.program import ParametrizeRule, Scope
 from compiler.resolve.values import check_names
 from spec_schema.diagnostics import Diagnostic, refuse
@@ -25,31 +25,34 @@ def parametrize_rule(key: Scalar, value: Node) -> ParametrizeRule:
     expression = parse_expression(value)
     tree = expression.tree
     function = tree.func if isinstance(tree, ast.Call) else tree
-    if not isinstance(function, ast.Name) or function.id not in PARAMETRIZATION_ARGUMENTS:
+    if not isinstance(function, ast.Name) or function.id not in PARAMETRIZATIONS:
         raise _unknown(expression, function)
+    kind = PARAMETRIZATIONS[function.id]
     if isinstance(tree, ast.Call):
-        _check_call(expression, tree, function.id)
-    return ParametrizeRule(read_selector(key), expression, key.span)
+        _check_call(expression, tree, kind)
+    return ParametrizeRule(read_selector(key), expression, key.span, kind)
 
 
 def _unknown(expression: Expression, function: ast.AST) -> Exception:
     text = ast.unparse(function)
-    near = did_you_mean(text.rpartition(".")[2], PARAMETRIZATION_ARGUMENTS)
+    near = did_you_mean(text.rpartition(".")[2], PARAMETRIZATIONS)
     return refuse(
         "unknown-parametrization",
         f"there is no parametrisation `{text}`",
         expression.span(function),
-        notes=() if near else (f"parametrisations: {', '.join(PARAMETRIZATION_ARGUMENTS)}",),
+        notes=() if near else (f"parametrisations: {', '.join(PARAMETRIZATIONS)}",),
         help=f"did you mean `{near}`?" if near else None,
     )
 
 
-def _check_call(expression: Expression, call: ast.Call, name: str) -> None:
-    known = PARAMETRIZATION_ARGUMENTS[name]
-    if len(call.args) > len(known):
-        message = f"`{name}` takes at most {len(known)} argument{'' if len(known) == 1 else 's'}"
-        raise refuse("too-many-arguments", message, expression.span(call.args[len(known)]))
-    seen = set(known[: len(call.args)])
+def _check_call(expression: Expression, call: ast.Call, kind: ParametrizationType) -> None:
+    name, known = kind.name, [each.name for each in kind.arguments]
+    places = [each.name for each in kind.positional]
+    if len(call.args) > len(places):
+        without = "" if len(places) == len(known) else " without a name"
+        message = f"`{name}` takes at most {len(places)} argument{'' if len(places) == 1 else 's'}{without}"
+        raise refuse("too-many-arguments", message, expression.span(call.args[len(places)]))
+    seen = set(places[: len(call.args)])
     for keyword in call.keywords:
         word = str(keyword.arg)
         place = expression.span(keyword).part(0, len(word))

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from compiler.catalogue.layers import layer_names
 from compiler.catalogue.operation_table import CONSTANTS
-from compiler.catalogue.parametrization_table import PARAMETRIZATION_ARGUMENTS
+from compiler.catalogue.parametrization_table import PARAMETRIZATIONS
 from compiler.program import Argument, Scope, ValueTree
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, refuse
@@ -173,7 +173,7 @@ def unknown_type(name: str, expression: Expression, node: ast.AST, scope: Scope)
 
 def changes_a_layer(name: str, place: Span) -> Diagnostic:
     """Return the diagnostic for a parametrisation of torch where a layer or an operation is expected."""
-    known = name in PARAMETRIZATION_ARGUMENTS
+    known = name in PARAMETRIZATIONS
     help = (
         f"a rule says which weights: `parametrize: [{{Linear.weight: {name}}}]`"
         if known

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from compiler.catalogue.parametrization_table import PARAMETRIZATION_ARGUMENTS
+from compiler.catalogue.parametrization_table import PARAMETRIZATIONS
 from compiler.program import ParametrizeRule
 from spec_schema.selectors import Step
 
@@ -46,6 +46,6 @@ class Parametrization:
 
 def parametrize(function: str, module: nn.Module, name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """Call a function of the table."""
-    assert function in PARAMETRIZATION_ARGUMENTS
+    assert function in PARAMETRIZATIONS
     made: nn.Module = getattr(parametrizations, function)(module, name=name, **arguments)
     return made

@@ -8,18 +8,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList
 
-from compiler.catalogue.parametrization_table import PARAMETRIZATION_ARGUMENTS
+from compiler.catalogue.annotations import accepted, describe, fits_argument
 from compiler.infer.calls import TORCH_ERRORS
-from compiler.infer.on_meta import only_meta
 from compiler.infer.reasons import reason
 from compiler.infer.values import show
 from compiler.program import ParametrizeRule
 from compiler.rules.parametrization import Parametrization, Stored, parametrize
 from compiler.rules.share import Group
 from compiler.rules.table import RuleScope, Table, TensorRow
+from compiler.rules.without_values import constructed_on_meta
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.evaluate import evaluate
@@ -27,6 +28,7 @@ from spec_schema.selectors import Step
 
 MOST = {"n_power_iterations": 100}
 """Arguments that are a number of steps of each forward, with the largest that they may be."""
+HALVES = (torch.float16, torch.bfloat16)
 WEIGHT = "weight"
 """What a selector of a layer means."""
 
@@ -79,7 +81,7 @@ class Parametrizer:
             self.problems.extend([] if known else [problem])
             return
         assert row.module is not None
-        name, function = row.steps[-1].name, _function(rule)
+        name, function = row.steps[-1].name, rule.type.name
         try:
             stored = self._stored(row.module, name, function, arguments)
         except TORCH_ERRORS as error:
@@ -93,7 +95,7 @@ class Parametrizer:
     ) -> tuple[Stored, ...]:
         key = (module, name, function, *sorted(arguments.items()))
         if key not in self.made:
-            with only_meta():
+            with constructed_on_meta():
                 changed = parametrize(function, copy.deepcopy(module), name, arguments)
             self.made[key] = tuple(_tensors(changed, name))
         return self.made[key]
@@ -102,25 +104,26 @@ class Parametrizer:
         call = rule.value.tree
         if not isinstance(call, ast.Call):
             return {}
-        names = PARAMETRIZATION_ARGUMENTS[_function(rule)]
+        names = [each.name for each in rule.type.positional]
         written = [*zip(names, call.args, strict=False), *((str(k.arg), k.value) for k in call.keywords)]
         try:
-            return {name: self._number(rule, name, value) for name, value in written}
+            return {name: self._argument(rule, name, value) for name, value in written}
         except SpecError as error:
             self.problems.extend(error.diagnostics)
             return None
 
-    def _number(self, rule: ParametrizeRule, name: str, written: ast.expr) -> float | None:
-        """Return the value of an argument, which is a number or `None`."""
+    def _argument(self, rule: ParametrizeRule, name: str, written: ast.expr) -> object:
+        """Return the value of an argument."""
         value, place = evaluate(rule.value.part(written), self.scope.state.values), rule.value.span(written)
-        if value is not None and type(value) not in (int, float):
-            message = f"`{name}` of `{_function(rule)}` is a number, and not {show(value)}"
+        argument = rule.type.argument(name)
+        if not fits_argument(value, argument):
+            takes = describe(accepted(argument))
+            message = f"`{name}` of `{rule.type.name}` takes {takes}, and not {show(value)}"
             raise refuse("argument-type", message, place)
-        assert isinstance(value, int | float | None)
         limit = MOST.get(name)
         if limit is not None and isinstance(value, int | float) and value > limit:
             note = f"the limit is {limit}: each takes steps of its own"
-            message = f"`{name}` of `{_function(rule)}` is {value:,}"
+            message = f"`{name}` of `{rule.type.name}` is {value:,}"
             raise refuse("costly-argument", message, place, notes=(note,))
         return value
 
@@ -147,13 +150,6 @@ def _of_layers(group: Group) -> bool:
     """Return whether whole layers are shared: their tensors are called alike, and each rule names none of them."""
     selectors = [each.selector for rule in group.rules for each in rule.selectors]
     return not any(selector.names(row.steps) for row in group.rows for selector in selectors)
-
-
-def _function(rule: ParametrizeRule) -> str:
-    call = rule.value.tree
-    function = call.func if isinstance(call, ast.Call) else call
-    assert isinstance(function, ast.Name)
-    return function.id
 
 
 def _tensors(module: nn.Module, name: str) -> list[Stored]:
@@ -195,4 +191,8 @@ def _unfit(row: TensorRow, rule: ParametrizeRule) -> Diagnostic | None:
         message = f"`{row.name}` is kept by its layer under another name too"
         help = "a cell, such as `LSTMCell`, can be parametrised"
         return Diagnostic("bad-parametrization", message, rule.span, help=help)
+    if rule.type.name == "orthogonal" and row.tensor.dtype in HALVES:
+        message = f"`{row.name}` is in {str(row.tensor.dtype).removeprefix('torch.')}"
+        note = "torch makes orthogonal matrices in float32 and float64"
+        return Diagnostic("bad-parametrization", message, rule.value.place, notes=(note,))
     return None

@@ -88,6 +88,7 @@ SELECTORS = _listed(r"""
 PARAMETRISED = _listed(r"""
     weight_norm | spectral_norm | weight_norm(N) | weight_norm(dim=N) | spectral_norm(N) | spectral_norm(eps=N) |
     spectral_norm(n_power_iterations=N, dim=N) | orthogonal | weight_norm(dim=None) | weight_norm('weight') | N |
+    orthogonal('cayley') | orthogonal('N', use_trivialization=N) | orthogonal(None, True) |
     weight_norm(spectral_norm) | weight_norm(dim=E)
 """)
 

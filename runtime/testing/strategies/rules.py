@@ -17,6 +17,7 @@ import compiler
 from compiler.artifact import Artifact
 from compiler.infer.states import BlockState
 from compiler.rules.items import bind
+from compiler.rules.parametrize import HALVES
 from compiler.rules.plan import Plan
 from compiler.rules.table import TensorRow
 from runtime.testing.strategies.copying import copy_rule
@@ -29,6 +30,14 @@ from spec_schema.selectors import Step, parse_selector
 Steps = tuple[Step, ...]
 PARAMETRISED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 """Layers whose weights are parametrised."""
+PARAMETRISATIONS = (
+    "weight_norm",
+    "spectral_norm",
+    "weight_norm(dim=None)",
+    "spectral_norm(2)",
+    "orthogonal",
+    "orthogonal('cayley', use_trivialization=False)",
+)
 
 
 @dataclass
@@ -87,7 +96,9 @@ def _parametrized(draw: Draw, document: dict[str, Any], plan: Plan) -> bool:
     text = pick(draw, f"/{dotted}", dotted, f"{path[-2].kind}.weight", path[-2].kind, "/")
     if text == "/" and any(isinstance(row.module, nn.RNNBase) for row in plan.table.tensors):
         text = f"/{dotted}"
-    made = pick(draw, "weight_norm", "spectral_norm", "weight_norm(dim=None)", "spectral_norm(2)")
+    made = pick(draw, *PARAMETRISATIONS)
+    if made.startswith("orthogonal") and any(row.tensor.dtype in HALVES for row in plan.table.tensors):
+        made = "weight_norm"
     document["parametrize"] = [{text: made}]
     return True
 
