@@ -28,7 +28,7 @@ MARKS = (
     "*args",
     "strict=False",
     " 1 * ",
-    "\bgroups=1,",
+    " groups=1,",
 )
 
 
