@@ -15,6 +15,7 @@ from compiler.emit.passes.table import LAST, run_passes
 from compiler.emit.rounding import rounding
 from compiler.emit.rules import rules_key
 from compiler.emit.runs import Run, Runs
+from compiler.emit.stored import read_stored
 from compiler.infer.infer import Inferred
 from compiler.infer.values import Recipe
 from compiler.placement.groups import has_recursion
@@ -41,6 +42,7 @@ def emit_file(file: EmittedFile, until: str = LAST) -> ast.Module:
     if has_recursion(file.groups):
         file, code = _until_settled(file, code)
     code = run_passes(code, _origins(file), until)
+    code = read_stored(code, {each.by.name for run in file.runs.all for each in run.plan.parametrized})
     file.names.read(code)
     body = [*_docstring(file), *file.names.imports(), *rounding(code), *code.body]
     return ast.fix_missing_locations(ast.Module(body, []))

@@ -160,3 +160,26 @@ def test_items_behind_a_borrowed_layer_are_named_by_their_positions(body: str, k
     )
     names = keys.replace("fc", "1x1").split()
     assert_is_alone(made, " ".join(f"{name}.{tensor}" for name in names for tensor in ("weight", "bias")))
+
+
+# Parametrised weights, read from outside.
+
+
+def test_a_parametrised_weight_is_read_inside_a_layer() -> None:
+    made = spec(
+        """
+        blocks:
+          Wide(width): {extends: Linear(width), layers: {act: ReLU}}
+          Unit: {layers: {0n as n: Wide(4)}, forward: "return n(x)"}
+        model:
+          layers: {u: Unit, v: Unit, rows: [Linear(4), ReLU]}
+          forward: |
+            return v(u(x)) @ v.n.weight + rows[0](x) @ rows[0].weight
+        init: [v: copy('u')]
+        parametrize: [v: weight_norm, rows: weight_norm]
+        """
+    )
+    stored = "bias {0}.parametrizations.weight.original0 {0}.parametrizations.weight.original1"
+    keys = f"u.0n.weight u.0n.bias v.0n.{stored.format('v.0n')} rows.0.{stored.format('rows.0')}"
+    assert_is_alone(made, keys)
+    stand_alone(made).reset_parameters()  # type: ignore[operator]
