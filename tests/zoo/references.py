@@ -17,7 +17,7 @@ from types import ModuleType
 import torch
 
 FOLDER = Path(sys.prefix) / "reference"
-HIDDEN = ("torchvision", "timm", "PIL")
+HIDDEN = ("torchvision", "timm")
 OPERATORS = """
     nms qnms deform_conv2d _deform_conv2d_backward qroi_align roi_align _roi_align_backward roi_pool
     _roi_pool_backward ps_roi_align _ps_roi_align_backward ps_roi_pool _ps_roi_pool_backward
