@@ -60,9 +60,9 @@ def refused(text: str) -> str:
     return f"{found.code}: {found.message}"
 
 
-def of_torch(name: str) -> bool:
-    """Return whether `nn.Module` has a public attribute from torch: transformers adds some of its own."""
-    source = getattr(getattr(nn.Module, name, None), "__module__", "torch")
+def of_torch(name: str, holder: type[nn.Module] = nn.Module) -> bool:
+    """Return whether a class has a public attribute from torch: transformers adds some of its own to `nn.Module`."""
+    source = getattr(getattr(holder, name, None), "__module__", "torch")
     return not name.startswith("_") and source.startswith("torch")
 
 
@@ -70,8 +70,8 @@ def test_attributes_of_modules_and_containers_are_those_of_torch() -> None:
     of_module = {name for name in dir(nn.Module()) if of_torch(name)}
     assert of_module <= MODULE_ATTRIBUTES
     for holder, names in OF_CONTAINERS.items():
-        own = {name for name in dir(getattr(nn, holder)()) if not name.startswith("_")} - MODULE_ATTRIBUTES
-        assert own == names
+        cls = getattr(nn, holder)
+        assert {name for name in dir(cls()) if of_torch(name, cls)} - MODULE_ATTRIBUTES == names
 
 
 @pytest.mark.parametrize(

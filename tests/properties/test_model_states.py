@@ -427,7 +427,7 @@ class Models(RuleBasedStateMachine):
             return
         self.slow += 1
         values, _, digest = self.files[slot]
-        model = runtime.load(self.path(slot), device="cpu", digest=digest)
+        model = runtime.load(self.path(slot), device="cpu", digest=digest, train=True)
         self.add(model, copied(values), self.case.frozen)
         self.subjects[-1].values |= self.subjects[-1].computed
         if over:

@@ -49,4 +49,4 @@ def _saved_and_loaded(model: nn.Module) -> nn.Module:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         runtime.save(model, path)
-        return runtime.load(path)
+        return runtime.load(path, train=True)
