@@ -28,6 +28,8 @@ class Pool:
 
     built: dict[Law, list[Tensor]] = field(default_factory=dict)
     alone: dict[Law, list[Tensor]] = field(default_factory=dict)
+    models: int = 0
+    """How many models there were: each has a seed of its own, or the values of a sample would depend on each other."""
 
     def add(self, law: Law, built: Tensor, alone: Tensor) -> None:
         """Add the values of one tensor, as they are built, and as an emitted file has them."""
