@@ -151,8 +151,13 @@ def _check_attribute(node: ast.Attribute) -> None:
 def _is_layer(node: ast.Attribute) -> bool:
     """Return whether an attribute that begins with `_` can be a layer alone: `self._fc`, or one inside of a layer."""
     owner: ast.expr = node
-    while isinstance(owner, ast.Attribute | ast.Subscript):
-        owner = owner.value
+    while isinstance(owner, ast.Attribute | ast.Subscript | ast.Call):
+        if not isinstance(owner, ast.Call):
+            owner = owner.value
+        elif _takes_layer(owner):
+            owner = owner.args[0]
+        else:
+            break
     is_own = isinstance(owner, ast.Name) and owner.id == "self"
     return is_own and is_key(node.attr) and node.attr not in private_attributes()
 

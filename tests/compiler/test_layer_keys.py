@@ -182,5 +182,6 @@ model:
 )
 def test_the_verifier_lets_no_other_attribute_pass(written: str) -> None:
     verify(ast.parse('x = getattr(self, "1x1")(self._fc(self.a[0]._fc))'))
+    verify(ast.parse('x = getattr(self.a, "1x1")._fc.weight'))
     with pytest.raises(VerificationError):
         verify(ast.parse(f"x = {written}"))
