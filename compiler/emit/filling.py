@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeGuard
 
+from compiler.emit.names import RESERVED
 from compiler.emit.syntax import assign, call, load_name, own
 from compiler.emit.trees import Replaced, copy_tree
 
@@ -90,10 +91,10 @@ def _head(loop: ast.For) -> str:
 def with_tensor(named: Named, path: ast.expr, local: str) -> list[ast.stmt]:
     """Return the statements over the tensor of a name: bound first if they read it more than once."""
     reached = call(own("get_parameter" if named.is_parameter else "get_buffer"), path)
-    reads = [n for s in named.body for n in ast.walk(s) if isinstance(n, ast.Name) and n.id == TENSOR]
-    if len(reads) == 1:
+    names = [n.id for s in named.body for n in ast.walk(s) if isinstance(n, ast.Name)]
+    if names.count(TENSOR) == 1:
         return [Replaced(TENSOR, reached).visit(copy_tree(each)) for each in named.body]
-    name = local if local.isidentifier() else TENSOR
+    name = local if local.isidentifier() and local not in {*RESERVED, *names} else TENSOR
     return [
         assign(name, reached),
         *(Replaced(TENSOR, load_name(name)).visit(copy_tree(each)) for each in named.body),

@@ -348,3 +348,17 @@ model: [B(3)]
 """)
     assert resets(artifact) == {"B": "nn.init.normal_(self.fc.weight, std=1 / self.reset_parameters_)"}
     compare(artifact, Pool())
+
+
+@pytest.mark.parametrize("name", ["nn", "torch", "u"])
+def test_a_tensor_may_be_called_as_what_fills_it_is(name: str) -> None:
+    artifact = compiler.compile_text(f"""
+spec: 1
+inputs: {{x: "float[batch, 3]"}}
+model:
+  buffers: {{{name}: {{tensor: "float64[400]", init: "mixture([0.5, uniform(1, 2)], [0.5, normal])"}}}}
+  forward: return x + {name}.sum()
+""")
+    pool = Pool()
+    compare(artifact, pool)
+    pool.check()

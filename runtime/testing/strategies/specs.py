@@ -15,6 +15,7 @@ from runtime.testing.strategies.draft import Draft, Scope, fresh
 from runtime.testing.strategies.models import VOCABULARY, program_model, row_model
 from runtime.testing.strategies.rules import add_rules
 from runtime.testing.strategies.tensors import Draw, pick, rarely
+from spec_schema.keys import called
 
 Document = dict[str, Any]
 
@@ -64,7 +65,8 @@ PART = "precise"
 def _part_of_another_dtype(draw: Draw, document: Document, wanted: str | None) -> None:
     """Let an item of a list compute in another dtype, between conversions."""
     model = document["model"]
-    places = [at for at, made in enumerate(model) if _stands_alone(made)]
+    names = {called(key) for made in model if isinstance(made, dict) for key in made}
+    places = [at for at, made in enumerate(model) if _stands_alone(made) and str(made) not in names]
     if not places:
         return
     at, other, own = pick(draw, *places), "float32" if wanted else "float64", wanted or "float32"
