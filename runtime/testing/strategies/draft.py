@@ -88,17 +88,21 @@ def seen_inside(flow: Flow, draft: Draft) -> Flow:
 
 def fresh(draw: Draw, taken: set[str], wanted: Iterable[str]) -> str:
     """Draw a name that is not taken, and take it."""
-    stem = pick(draw, *HIDING) if rarely(draw, 16) else pick(draw, *wanted)
+    return _numbered(taken, str(pick(draw, *HIDING) if rarely(draw, 16) else pick(draw, *wanted)))
+
+
+def _numbered(taken: set[str], stem: str) -> str:
+    """Return a name that is not taken, and take it."""
     name, number = stem, 2
     while name in taken:
         name, number = f"{stem}{number}", number + 1
     taken.add(name)
-    return str(name)
+    return name
 
 
 def key_of(draw: Draw, taken: set[str], name: str) -> str:
     """Draw the key of a layer of this name, as it is written: now and then one that is no name."""
-    return f"{fresh(draw, taken, KEYS)} as {name}" if rarely(draw, 6) else name
+    return f"{_numbered(taken, str(pick(draw, *KEYS)))} as {name}" if rarely(draw, 6) else name
 
 
 def atom(draw: Draw, scope: Scope) -> str:
