@@ -18,7 +18,7 @@ def keep_statistics(model: nn.Module, plan: Plan) -> None:
     The emitted class does so in its own `train`, which a call of a part's `train` does not reach.
     """
     blocks = {row.name for row in plan.table.modules if isinstance(row.state, BlockState)}
-    for name in plan.frozen_modules:
+    for name in filter(None, plan.frozen_modules):  # that of the model itself has such a method
         module = model.get_submodule(name)
         stays = stay_in_evaluation_alone if name in blocks else stay_in_evaluation
         setattr(module, TRAIN, MethodOverride(stays, module))
