@@ -169,9 +169,8 @@ def static_branch(draw: Draw, writer: Writer) -> None:
 
 def size_branch(draw: Draw, writer: Writer) -> None:
     """Draw an `if` or a choice that the size of an open dimension decides: other batches go another way."""
-    flow = writer.env[writer.main]
     test = f"{writer.main}.shape[0] {pick(draw, '>', '<', '==', '>=')} {draw(st.integers(1, 6))}"
-    one, two = (kept(draw, writer, writer.main, flow) for _ in range(2))
+    one, two = _two_ways(draw, writer)
     if rarely(draw, 3):
         writer.line(f"{writer.main} = {one} if {test} else {two}")
         return
@@ -183,9 +182,18 @@ def size_branch(draw: Draw, writer: Writer) -> None:
         writer.line(f"{writer.main} = {two}")
 
 
+def _two_ways(draw: Draw, writer: Writer) -> tuple[str, str]:
+    """Draw two values that keep the form; what is first called for one of them is not called for what follows."""
+    flow, before = writer.env[writer.main], dict(writer.called)
+    one = kept(draw, writer, writer.main, flow)
+    writer.called = dict(before)
+    two = kept(draw, writer, writer.main, flow)
+    writer.called = before
+    return one, two
+
+
 def ternary(draw: Draw, writer: Writer) -> None:
-    flow = writer.env[writer.main]
-    one, two = (kept(draw, writer, writer.main, flow) for _ in range(2))
+    one, two = _two_ways(draw, writer)
     writer.line(f"{writer.main} = {one} if {condition(draw, writer.scope)} else {two}")
 
 
