@@ -27,20 +27,10 @@ from runtime.training.learner import Learner
 from runtime.training.outcome import Interrupted, Trained
 from spec_schema.diagnostics import SpecError
 from spec_schema.folders import Folders
+from tests.runtime.points import TINY, write_points
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SPEC = """
-spec: 1
-name: tiny
-inputs: {x: "float32[batch, 6]"}
-model:
-  - first: Linear(16)
-  - norm: BatchNorm1d
-  - ReLU
-  - Dropout(0.25)
-  - last: Linear(3)
-"""
 TRAIN = """
 train:
   data: {file: data.npz, x: points, label: classes, test: 0.25}
@@ -54,15 +44,12 @@ train:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    draws = np.random.RandomState(7)
-    points = draws.normal(size=(48, 6)).astype(np.float32)
-    classes = (points @ draws.normal(size=(6, 3))).argmax(1)
-    np.savez(tmp_path / "data.npz", points=points, classes=classes)
+    write_points(tmp_path, 48)
     return tmp_path
 
 
 def compiled(
-    folder: Path, train_section: str = TRAIN, spec: str = SPEC, **options: object
+    folder: Path, train_section: str = TRAIN, spec: str = TINY, **options: object
 ) -> compiler.Artifact:
     path = folder / "spec.yaml"
     path.write_text(spec + train_section)
@@ -264,7 +251,7 @@ def test_steps_end_a_training_and_a_checkpoint_is_of_whole_epochs(folder: Path) 
 
 
 def test_what_is_frozen_or_shared_stays_so(folder: Path) -> None:
-    spec = SPEC.replace(
+    spec = TINY.replace(
         "  - last: Linear(3)", "  - middle: Linear(16)\n  - again: Linear(16)\n  - last: Linear(3)"
     )
     rules = "share: {both: [middle, again]}\nfreeze: [norm, first.bias]\n"

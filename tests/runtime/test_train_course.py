@@ -19,19 +19,13 @@ from runtime.training.data import Splits, open_data
 from runtime.training.items import noise_seed, training_batches
 from runtime.training.outcome import Trained
 from spec_schema.folders import Folders
+from tests.runtime.points import TINY, write_points
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SPEC = """
-spec: 1
-name: tiny
-inputs: {x: "float32[batch, 6]"}
-model:
-  - first: Linear(16)
-  - norm: BatchNorm1d
-  - ReLU
-  - Dropout(0.25)
-  - last: Linear(3)
+SPEC = (
+    TINY
+    + """
 train:
   data: {file: data.npz, x: points, label: classes, test: 0.2, validation: 0.2}
   loss: cross_entropy(output, label)
@@ -40,14 +34,13 @@ train:
   epochs: 4
   metrics: {accuracy: "Accuracy(task='multiclass', num_classes=3)"}
 """
+)
 STOP = "  monitor: validation_accuracy\n  early_stopping: {patience: 2}\n"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    draws = np.random.RandomState(7)
-    points = draws.normal(size=(60, 6)).astype(np.float32)
-    np.savez(tmp_path / "data.npz", points=points, classes=(points @ draws.normal(size=(6, 3))).argmax(1))
+    write_points(tmp_path, 60)
     return tmp_path
 
 

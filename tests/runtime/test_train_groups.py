@@ -3,7 +3,6 @@
 import csv
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,6 +15,7 @@ from runtime.training.data import open_data
 from runtime.training.items import noise_seed, training_batches
 from runtime.training.outcome import Trained
 from spec_schema.folders import Folders
+from tests.runtime.points import write_points
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -44,9 +44,7 @@ train:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    draws = np.random.RandomState(7)
-    points = draws.normal(size=(48, 6)).astype(np.float32)
-    np.savez(tmp_path / "data.npz", points=points, classes=(points @ draws.normal(size=(6, 3))).argmax(1))
+    write_points(tmp_path, 48)
     return tmp_path
 
 
