@@ -205,3 +205,21 @@ def test_the_emitted_class_alone_keeps_them_from_the_start() -> None:
     model = root_class(artifact(SPEC))()
     assert model.training
     assert changed_by(model, step) == set(values(model)) - KEPT
+
+
+def test_a_model_whose_own_state_is_frozen_is_put_to_training_where_nothing_else_holds_it() -> None:
+    made = compiler.compile_text("""
+spec: 1
+inputs: {x: "float[batch, 3]"}
+model:
+  buffers: {mean: {tensor: "float[3]", init: zeros, updated: true}}
+  layers: {drop: Dropout(0.5)}
+  forward: |
+    if training:
+      mean = lerp(mean, x.mean(dim=0), 0.5)
+    return drop(x - mean)
+freeze: [mean]
+""")
+    model = runtime.build(made, device="cpu").train()
+    assert not changed_by(model, lambda m: m(torch.randn(4, 3)))
+    assert model.get_submodule("drop").training
