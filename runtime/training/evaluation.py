@@ -22,7 +22,7 @@ from runtime.training.items import Batch, Items, test_batches
 from runtime.training.learner import Learner
 from runtime.training.log import quiet
 from runtime.training.progress import EvaluationBar
-from runtime.training.task import input_names, make_task, on_device, output_of
+from runtime.training.task import input_names, make_task, on_device, output_of, several_devices
 from spec_schema.diagnostics import refuse
 from spec_schema.folders import Folders
 from spec_schema.source import Span
@@ -123,17 +123,11 @@ def _in_order(items: Items, batch: int) -> DataLoader[Batch]:
 
 
 def _device(model: nn.Module, place: Span) -> torch.device:
-    """Return the device of a model, or refuse one on several: the trainer would put it all on one of them."""
+    """Return the device of a model, or refuse one on several."""
     tensors = [*model.parameters(), *model.buffers()]
     devices = list(dict.fromkeys(tensor.device for tensor in tensors)) or [torch.device("cpu")]
     if len(devices) > 1:
-        listed = " and ".join(map(str, devices))
-        raise refuse(
-            "several-devices",
-            f"a model is evaluated on one device, and this one is on {listed}",
-            place,
-            help=f"choose one with `--device`, such as `--device {devices[0]}`",
-        )
+        raise several_devices([str(device) for device in devices], "evaluated", place)
     return devices[0]
 
 

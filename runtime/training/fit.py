@@ -38,8 +38,7 @@ from runtime.training.optimizers import make_optimizer
 from runtime.training.outcome import Interrupted, Trained
 from runtime.training.progress import Bar, EpochLines
 from runtime.training.schedule import follows_length, make_schedule
-from runtime.training.task import make_task, on_device
-from spec_schema.diagnostics import refuse
+from runtime.training.task import make_task, on_device, several_devices
 from spec_schema.folders import Folders
 from spec_schema.limits import DEFAULT_LIMITS
 
@@ -111,17 +110,11 @@ class Fit:
         )
 
     def _on_one_device(self) -> Artifact:
-        """Return the model on its device, or refuse one on several: the trainer would put it all on one of them."""
+        """Return the model on its device, or refuse one on several."""
         settled = settle(self.artifact, self.device, self.allow_large)
         names = [str(device) for device in dict.fromkeys(target_devices(settled.plan).values())]
         if len(names) > 1:
-            raise refuse(
-                "several-devices",
-                f"a model is trained on one device, and this one is on {' and '.join(names)}",
-                self.training.data.span,
-                label="trained here",
-                help=f"choose one with `--device`, such as `--device {names[0]}`",
-            )
+            raise several_devices(names, "trained", self.training.data.span, "trained here")
         return settled
 
     def _finish(self, trainer: L.Trainer, learner: Learner) -> None:

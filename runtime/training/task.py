@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,11 +20,22 @@ from runtime.training.data import Splits
 from runtime.training.fitting import with_remedies
 from runtime.training.items import Batch
 from runtime.training.learner import Task
-from spec_schema.diagnostics import refuse
+from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import Span
 
 ACCELERATORS = {"cuda": "gpu"}
 """Lightning's names of devices where they are not torch's."""
+
+
+def several_devices(names: Sequence[str], verb: str, place: Span, label: str = "") -> SpecError:
+    """Return the refusal of a model on several devices: the trainer would put it all on one of them."""
+    return refuse(
+        "several-devices",
+        f"a model is {verb} on one device, and this one is on {' and '.join(names)}",
+        place,
+        label=label,
+        help=f"choose one with `--device`, such as `--device {names[0]}`",
+    )
 
 
 def on_device(device: torch.device) -> dict[str, Any]:
