@@ -9,7 +9,7 @@ from compiler.artifact import Artifact
 from compiler.devices import AUTO, device_problem
 from compiler.pipeline import emit, verify
 from compiler.pipeline import place as check
-from compiler.program import PlacementRule
+from compiler.rule_records import PlacementRule
 from compiler.rules.placement import Site, Sites, site_problems, sites
 from compiler.rules.plan import Decision, Plan, PlanRow
 from compiler.rules.table import RuleScope

@@ -13,27 +13,23 @@ from compiler.program import (
     CallBody,
     Choice,
     Definition,
-    InitRule,
     Inline,
     Item,
     LayerNode,
     ModuleBody,
     NameTemplate,
     ParallelBody,
-    PlacementRule,
     Repeat,
     ResidualBody,
     ResolvedProgram,
     Reuse,
-    Rules,
-    SelectorRule,
-    ShareGroup,
     Splice,
     TensorEntry,
 )
 from compiler.program import Sequence as SequenceNode
 from compiler.resolve.copies import INDEX
 from compiler.resolve.values import text_of
+from compiler.rule_records import InitRule, PlacementRule, Rules, SelectorRule, ShareGroup
 from spec_schema.canonical import to_yaml
 from spec_schema.grammar import Program
 

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("spec_schema", "compiler", "runtime")
 ORDER = (
     *("compiler.extras", "compiler.catalogue", "compiler.plugins", "compiler.devices"),
-    *("compiler.load", "compiler.program", "compiler.resolve", "compiler.infer", "compiler.rules"),
+    *("compiler.load", "compiler.rule_records", "compiler.program"),
+    *("compiler.resolve", "compiler.infer", "compiler.rules"),
     *("compiler.placement", "compiler.emit", "compiler.verify"),
     *("compiler.training", "compiler.artifact", "compiler.checkpoint_mapping"),
     *("compiler.printing", "compiler.pipeline"),

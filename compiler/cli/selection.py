@@ -52,7 +52,7 @@ def select(artifact: Artifact, text: str | None) -> list[PlanRow]:
         raise _problem(text, error) from None
     if rows or selector.text == EVERYTHING:
         return rows
-    from compiler.program import Rules
+    from compiler.rule_records import Rules
     from compiler.rules.table import RuleScope
     from compiler.rules.unused import nearest_selector
 

@@ -13,7 +13,7 @@ from compiler.catalogue.padding import padding_row
 from compiler.emit.readings import Readings
 from compiler.emit.sites import is_optional, is_typed
 from compiler.emit.spots import Spot
-from compiler.program import InitRule
+from compiler.rule_records import InitRule
 from compiler.rules.layer_values import layer_value
 from compiler.rules.plan import Plan
 from compiler.rules.table import RuleScope, TensorRow

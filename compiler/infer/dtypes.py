@@ -15,7 +15,8 @@ import torch
 from spec_schema.selectors import Reached, Step
 
 if TYPE_CHECKING:
-    from compiler.program import PlacementRule, ResolvedProgram
+    from compiler.program import ResolvedProgram
+    from compiler.rule_records import PlacementRule
 
 FLOAT = torch.float32
 """Of what no rule names, and of what a program or a formula makes without a dtype."""

@@ -17,7 +17,6 @@ from compiler.program import (
     LayerNode,
     ModuleBody,
     Parameter,
-    Rules,
     Scope,
     SequenceBody,
     TensorEntry,
@@ -33,6 +32,7 @@ from compiler.resolve.programs import ProgramNames, check_program
 from compiler.resolve.rules import read_rules
 from compiler.resolve.signatures import read_signature
 from compiler.resolve.values import check_names, read_value
+from compiler.rule_records import Rules
 from spec_schema import document as doc
 from spec_schema import layer_nodes as form
 from spec_schema.diagnostics import Diagnostic, Label, SpecError

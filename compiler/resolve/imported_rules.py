@@ -10,8 +10,9 @@ import ast
 from collections.abc import Mapping
 from dataclasses import replace
 
-from compiler.program import Definition, InitRule, Rules, Scope, SelectorRule, ShareGroup
+from compiler.program import Definition, Scope
 from compiler.resolve.values import free_names
+from compiler.rule_records import InitRule, Rules, SelectorRule, ShareGroup
 from spec_schema.grammar import Expression
 from spec_schema.selectors import Selector
 

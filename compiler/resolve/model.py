@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from compiler.load import Loaded
-from compiler.program import Definition, Input, ModuleBody, Rules, Scope
+from compiler.program import Definition, Input, ModuleBody, Scope
 from compiler.resolve.definitions import DefinitionReader
 from compiler.resolve.rules import read_rules
+from compiler.rule_records import Rules
 from spec_schema.diagnostics import Diagnostic
 from spec_schema.document import Document
 

@@ -20,7 +20,6 @@ from compiler.program import (
     Repeat,
     ResidualBody,
     Reuse,
-    Rules,
     Scope,
     SequenceBody,
     Splice,
@@ -32,6 +31,7 @@ from compiler.resolve.copies import Copies, read_copies
 from compiler.resolve.layer_calls import CallReader
 from compiler.resolve.layer_names import TEMPLATE, check_layer_key, read_template
 from compiler.resolve.values import check_names
+from compiler.rule_records import Rules
 from spec_schema import layer_nodes as form
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.grammar import parse_expression

@@ -6,8 +6,9 @@ import ast
 from collections.abc import Set
 
 from compiler.catalogue.parametrization_table import PARAMETRIZATIONS, ParametrizationType
-from compiler.program import ParametrizeRule, Scope
+from compiler.program import Scope
 from compiler.resolve.values import check_names
+from compiler.rule_records import ParametrizeRule
 from spec_schema.diagnostics import Diagnostic, refuse
 from spec_schema.grammar import Expression, parse_expression
 from spec_schema.reader import Node, Scalar

@@ -8,10 +8,11 @@ from functools import partial
 from typing import TypeVar
 
 from compiler.devices import device_problem
-from compiler.program import InitRule, ParametrizeRule, PlacementRule, Rules, Scope, SelectorRule, ShareGroup
+from compiler.program import Scope
 from compiler.resolve.checkpoint_form import read_long_form
 from compiler.resolve.parametrize import check_arguments, parametrize_rule
 from compiler.resolve.values import check_names, free_names
+from compiler.rule_records import InitRule, ParametrizeRule, PlacementRule, Rules, SelectorRule, ShareGroup
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.document import Document
 from spec_schema.grammar import Expression, parse_expression

@@ -8,7 +8,7 @@ from typing import Any
 
 from compiler.infer.infer import Inferred
 from compiler.infer.states import BlockState, Leaf
-from compiler.program import InitRule, PlacementRule, Selecting, SelectorRule, ShareGroup
+from compiler.rule_records import InitRule, PlacementRule, Selecting, SelectorRule, ShareGroup
 from compiler.rules.agreement import differing_names, disagreements, frozen_in_part
 from compiler.rules.copied import Copying, Wish, copied_name, copies
 from compiler.rules.defaults import default_rules

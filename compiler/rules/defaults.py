@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from compiler.program import InitRule
+from compiler.rule_records import InitRule
 from spec_schema.grammar import parse_expression
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.reader import Entries, Items, Scalar, read_file

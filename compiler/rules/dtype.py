@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler.infer.dtypes import named_dtype
 from compiler.infer.states import BlockState
-from compiler.program import PlacementRule
+from compiler.rule_records import PlacementRule
 from compiler.rules.items import bind
 from compiler.rules.lookup import Lookup
 from compiler.rules.plan import Decision

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from compiler.infer.states import BlockState, updated_in
-from compiler.program import ModuleBody, SelectorRule
+from compiler.program import ModuleBody
 from compiler.resolve.updates import updates_of
+from compiler.rule_records import SelectorRule
 from compiler.rules.table import ModuleRow
 from spec_schema.diagnostics import Diagnostic, Label
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from compiler.catalogue.parametrization_table import PARAMETRIZATIONS
-from compiler.program import ParametrizeRule
+from compiler.rule_records import ParametrizeRule
 from spec_schema.selectors import Step
 
 

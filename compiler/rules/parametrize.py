@@ -16,7 +16,7 @@ from compiler.catalogue.annotations import accepted, describe, fits_argument
 from compiler.infer.calls import TORCH_ERRORS
 from compiler.infer.reasons import reason
 from compiler.infer.values import show
-from compiler.program import ParametrizeRule
+from compiler.rule_records import ParametrizeRule
 from compiler.rules.parametrization import Parametrization, Stored, parametrize
 from compiler.rules.share import Group
 from compiler.rules.table import RuleScope, Table, TensorRow

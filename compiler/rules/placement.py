@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from compiler.devices import AUTO, device_name
-from compiler.program import PlacementRule
+from compiler.rule_records import PlacementRule
 from compiler.rules.items import bind
 from compiler.rules.lookup import Lookup
 from compiler.rules.plan import Decision

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from compiler.program import SelectorRule, ShareGroup
+from compiler.rule_records import SelectorRule, ShareGroup
 from compiler.rules.equivalence import difference
 from compiler.rules.plan import Tie
 from compiler.rules.table import ModuleRow, RuleScope, Table, TableRow, TensorRow

@@ -21,7 +21,8 @@ from compiler.infer.states import (
     step_to,
     used_children,
 )
-from compiler.program import BASE, InitRule, ModuleBody, ParametrizeRule, Rules, SelectorRule, TensorEntry
+from compiler.program import BASE, ModuleBody, TensorEntry
+from compiler.rule_records import InitRule, ParametrizeRule, Rules, SelectorRule
 from compiler.rules.lookup import Lookup
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import refuse

@@ -5,16 +5,9 @@ from __future__ import annotations
 import re
 
 from compiler.infer.states import BlockState
-from compiler.program import (
-    CallBody,
-    InitRule,
-    ModuleBody,
-    ParametrizeRule,
-    PlacementRule,
-    Selecting,
-    SelectorRule,
-)
+from compiler.program import CallBody, ModuleBody
 from compiler.resolve.calls import meant
+from compiler.rule_records import InitRule, ParametrizeRule, PlacementRule, Selecting, SelectorRule
 from compiler.rules.items import bind
 from compiler.rules.table import RuleScope, Table
 from spec_schema.diagnostics import Diagnostic, SpecError

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compiler.infer.states import Chain
-from compiler.program import Repeat, Rules, Scope, SelectorRule
+from compiler.program import Repeat, Scope
 from compiler.resolve.values import free_names
+from compiler.rule_records import Rules, SelectorRule
 from compiler.rules.items import bind, takes_nothing
 from compiler.rules.plan import Decision, Plan, PlanRow
 from compiler.rules.table import RuleScope

@@ -11,7 +11,8 @@ from compiler.extras import TRAIN
 from compiler.infer.dtypes import default_dtype
 from compiler.infer.infer import Inferred
 from compiler.infer.on_meta import meta_device
-from compiler.program import Rules, Scope, SelectorRule
+from compiler.program import Scope
+from compiler.rule_records import Rules, SelectorRule
 from compiler.rules.items import bind, takes_nothing
 from compiler.rules.plan import Plan
 from compiler.rules.table import RuleScope

@@ -19,7 +19,7 @@ from compiler.catalogue.operation_table import COSTLY, FUNCTIONS, MOST_TENSORS
 from compiler.catalogue.operations import Excess, excess, signature
 from compiler.infer import infer
 from compiler.infer.on_meta import meta_device
-from compiler.program import PlacementRule
+from compiler.rule_records import PlacementRule
 from compiler.rules.placement import sites
 from spec_schema.clock import Clock
 from spec_schema.selectors import parse_selector
