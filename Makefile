@@ -11,11 +11,12 @@ CORPUS := tests/hostile/corpus
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format types check hostile fuzz clean
+.PHONY: help install run test properties lint format types check hostile fuzz clean
 
 help:
 	@echo "make run      train specs/digits.yaml and save the model"
 	@echo "make test     lint, types and all tests"
+	@echo "make properties  property tests with 500 examples each; make test draws 200"
 	@echo "make lint     ruff: rules and format"
 	@echo "make format   let ruff mend what it can"
 	@echo "make types    mypy, strict"
@@ -30,6 +31,9 @@ run: $(READY)
 
 test: check $(REFERENCE) $(TOOLS)
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+properties: $(READY)
+	HYPOTHESIS_PROFILE=full $(BIN)/python -m pytest -n auto --dist worksteal tests/properties
 
 check: lint types
 

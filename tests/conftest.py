@@ -1,12 +1,14 @@
-"""How many examples Hypothesis draws: HYPOTHESIS_PROFILE=quick, ci (the default) or long.
+"""How many examples Hypothesis draws: HYPOTHESIS_PROFILE=quick, ci (the default), full or long.
 
-The examples of `ci` are the same in each run, so that a change is judged by itself; `quick` and `long` go on looking,
-and a failure prints the blob that repeats it. Hypothesis draws constants that it finds in the modules of a project
-which are imported by then, so that examples differ with the code and with the tests that ran before: `ci` draws none.
+The examples of `ci` and `full` are the same in each run, so that a change is judged by itself; `quick` and `long` go
+on looking, and a failure prints the blob that repeats it. Hypothesis draws constants that it finds in the modules of a
+project which are imported by then, so that examples differ with the code and with the tests that ran before: `ci` and
+`full` draw none.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -16,21 +18,22 @@ from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 from hypothesis.internal.constants_ast import Constants
 
+REPEATED = ("ci", "full")
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 """A whole spec takes more draws, and more time, than Hypothesis expects of an example."""
 
-for name, examples in (("quick", 50), ("ci", 500), ("long", 20_000)):
+for name, examples in (("quick", 50), ("ci", 200), ("full", 500), ("long", 20_000)):
     settings.register_profile(
         name,
         max_examples=examples,
-        derandomize=name == "ci",
+        derandomize=name in REPEATED,
         deadline=None,
         print_blob=True,
         suppress_health_check=SLOW,
     )
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci")
 settings.load_profile(PROFILE)
-if PROFILE == "ci":
+if PROFILE in REPEATED:
     assert callable(providers._get_local_constants)
     providers._get_local_constants = Constants
 
@@ -49,6 +52,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         megabytes, large = max(each["largest"] for each in measured)
         terminalreporter.write_line(f"slowest mutant: {seconds:.2f} s of CPU, {slow}")
         terminalreporter.write_line(f"largest mutant: {megabytes} MB, {large}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _left_alone() -> Iterator[None]:
+    """Let the garbage collector pass over what earlier modules left: libraries leave so much that a pass takes seconds."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")

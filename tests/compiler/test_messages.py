@@ -136,10 +136,10 @@ def test_words_of_other_languages(word: str, python: str) -> None:
     [
         ("weight_norm(Conv1d(3, 3))", "`parametrize: [{Linear.weight: weight_norm}]`"),
         ("utils.spectral_norm(Linear(3))", "`parametrize: [{Linear.weight: spectral_norm}]`"),
-        ("orthogonal(Linear(3))", "in a plugin"),
+        ("orthogonal(Linear(3))", "`parametrize: [{Linear.weight: orthogonal}]`"),
     ],
 )
-def test_what_changes_a_layer_is_a_rule_or_written_in_a_plugin(call: str, way: str) -> None:
+def test_what_changes_a_layer_is_a_rule(call: str, way: str) -> None:
     problem = refused(f"  - {call}")
     name = call.partition("(")[0].removeprefix("utils.")
     assert problem.message == f"`{name}` changes a layer, and is none"

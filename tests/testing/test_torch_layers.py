@@ -24,7 +24,7 @@ from runtime.testing.torch_layers.table import HINTS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-EXAMPLES = {"quick": 2, "ci": 3, "long": 200}[os.environ.get("HYPOTHESIS_PROFILE", "ci")]
+EXAMPLES = {"quick": 2, "ci": 3, "full": 10, "long": 200}[os.environ.get("HYPOTHESIS_PROFILE", "ci")]
 GRAPHS = ("export", "compile")
 """Properties that take long, tried on one example where few are tried."""
 

@@ -98,7 +98,7 @@ def _scope(draft: Draft, arguments: tuple[Argument, ...]) -> Scope:
         (*by_kind["flag"], *(f for f in draft.flags if f not in hidden)),
         tuple(by_kind["text"]),
         (*by_kind["recipe"], *draft.recipes),
-        set(),
+        hidden,
     )
 
 
