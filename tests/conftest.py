@@ -56,7 +56,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _left_alone() -> Iterator[None]:
-    """Let the garbage collector pass over what earlier modules left: libraries leave so much that a pass takes seconds."""
+    """Let the garbage collector not go over what earlier modules left: so much that a pass takes seconds."""
     yield
     gc.collect()
     gc.freeze()
