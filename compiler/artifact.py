@@ -123,7 +123,8 @@ def key_of(text: str, plugins: tuple[Plugin, ...], limits: Limits, devices: Mapp
 
 def _members(plugins: tuple[Plugin, ...]) -> Iterator[Any]:
     for plugin in plugins:
-        yield from (each.cls for each in (*plugin.layers.values(), *plugin.parametrizations.values()))
+        yield from (layer.cls for layer in plugin.layers.values())
+        yield from (each.cls for each in plugin.parametrizations.values())
         for part in (plugin.operations, plugin.initializers, plugin.datasets):
             yield from part.values()
 

@@ -256,6 +256,7 @@ class Registry:
 
 def plugin_modules(plugins: Registry) -> set[str]:
     """Return the modules that what emitted files import from plugins comes from."""
-    layers = (each.cls for each in (*plugins.layers.values(), *plugins.parametrizations.values()))
-    callables: list[Any] = [*plugins.operations.values(), *plugins.initializers.values(), *layers]
+    layers = (each.cls for each in plugins.layers.values())
+    stored = (each.cls for each in plugins.parametrizations.values())
+    callables: list[Any] = [*plugins.operations.values(), *plugins.initializers.values(), *layers, *stored]
     return {import_name(each) for each in callables}
