@@ -124,6 +124,7 @@ def key_of(text: str, plugins: tuple[Plugin, ...], limits: Limits, devices: Mapp
 def _members(plugins: tuple[Plugin, ...]) -> Iterator[Any]:
     for plugin in plugins:
         yield from (layer.cls for layer in plugin.layers.values())
+        yield from (each.cls for each in plugin.parametrizations.values())
         for part in (plugin.operations, plugin.initializers, plugin.datasets):
             yield from part.values()
 

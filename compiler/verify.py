@@ -13,7 +13,7 @@ from typing import Any
 from compiler.catalogue.initializer_table import INITIALIZER_ARGUMENTS
 from compiler.catalogue.layers import layer_names
 from compiler.catalogue.operation_table import CONSTANTS, DTYPE_LIMITS, FUNCTIONS, METHODS
-from compiler.catalogue.parametrization_table import PARAMETRIZATIONS, PATH
+from compiler.catalogue.parametrization_table import PARAMETRIZATIONS, PATH, REGISTER
 from compiler.catalogue.unsafe import UNSAFE_ATTRIBUTES, private_attributes
 from spec_schema.keys import is_attribute, is_key
 from spec_schema.shown import ShownError
@@ -200,7 +200,7 @@ def members() -> frozenset[str]:
     found |= {f"torch.Tensor.{method}" for method in METHODS}
     found |= {f"torch.nn.{layer}" for layer in (*layer_names(), *CONTAINERS.split())}
     found |= {f"torch.nn.init.{name}_" for name in INITIALIZER_ARGUMENTS}
-    found |= {f"{PATH}.{name}" for name in PARAMETRIZATIONS}
+    found |= {REGISTER, *(f"{PATH}.{name}" for name in PARAMETRIZATIONS)}
     found |= {f"math.{name}" for name in vars(math) if not name.startswith("_")}
     parts = [full.split(".") for full in found]
     return frozenset(".".join(part[:length]) for part in parts for length in range(1, len(part) + 1))

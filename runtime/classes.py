@@ -186,7 +186,9 @@ def _imported(tree: ast.Module, plugins: Registry) -> Iterator[tuple[str, str, A
     known: dict[tuple[str, str], Any] = {
         (import_name(each), title): each for title, each in plugins.operations.items()
     }
-    known |= {(import_name(each.cls), each.cls.__name__): each.cls for each in plugins.layers.values()}
+    classes: list[Any] = [each.cls for each in plugins.layers.values()]
+    classes += [each.cls for each in plugins.parametrizations.values()]
+    known |= {(import_name(cls), cls.__name__): cls for cls in classes}
     known |= {(import_name(each), each.__name__): each for each in plugins.initializers.values()}
     for node in (each for each in tree.body if isinstance(each, ast.ImportFrom)):
         for alias in node.names:

@@ -7,9 +7,12 @@ import math
 
 from torch import Tensor, nn
 
+from compiler.infer.calls import TORCH_ERRORS
+from compiler.rules.parametrization import refused
 from compiler.rules.plan import Parametrized, PlanRow
 from runtime.constructor_values import seeded
 from runtime.random import Draws
+from spec_schema.diagnostics import SpecError
 
 ELEMENTS_AT_ONCE = 20
 
@@ -27,18 +30,25 @@ def steps(found: Parametrized) -> int:
 
     `orthogonal` factorises square matrices, whose blocks a processor goes through many elements at a time.
     """
-    if found.by.function != "orthogonal":
+    if found.by.type.name != "orthogonal":
         return 0
     *batch, rows, columns = found.plain.shape
     return math.prod(batch) * max(rows, columns) ** 3 // ELEMENTS_AT_ONCE
 
 
 def stored_tensors(found: Parametrized, value: Tensor, seed: int) -> dict[str, Tensor]:
-    """Return what a layer stores for a value of its parameter, by the path from the layer."""
+    """Return what a layer stores for a value of its parameter, by the path from the layer.
+
+    Raises:
+        SpecError: the class of a plugin refuses the value.
+    """
     module = copy.deepcopy(found.plain.source.module)
     assert module is not None
     module._parameters[found.by.name] = nn.Parameter(value)
-    with seeded(Draws(seed, found.plain.name)):
-        found.by.apply(module)
+    try:
+        with seeded(Draws(seed, found.plain.name)):
+            found.by.apply(module)
+    except TORCH_ERRORS as error:
+        raise SpecError([refused(found.by.rule, found.plain.name, error)]) from error
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     return {name: tensor.detach() for name, tensor in tensors.items() if not tensor.is_meta}

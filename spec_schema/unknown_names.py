@@ -1,9 +1,9 @@
-"""The diagnostics of names in expressions that have no compile-time value."""
+"""The diagnostics of names in expressions: those without a compile-time value, and arguments that nothing takes."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from spec_schema.diagnostics import Diagnostic
 from spec_schema.grammar import Source
@@ -45,3 +45,15 @@ def no_python_word(name: str, place: Span) -> Diagnostic:
     """Return the diagnostic of a `true` or `null` in an expression, which is written as in Python."""
     help = f"expressions are written as in Python: `{PYTHON_WORDS[name.lower()]}`"
     return Diagnostic("unknown-name", f"there is no value named `{name}` here", place, help=help)
+
+
+def unknown_argument(what: str, name: str, known: Collection[str], place: Span) -> Diagnostic:
+    """Return the diagnostic of a keyword that is no argument of what is called, written in its quotes."""
+    near = did_you_mean(name, known)
+    return Diagnostic(
+        "unknown-argument",
+        f"{what} has no argument `{name}`",
+        place,
+        notes=() if near else (f"arguments: {', '.join(known) or 'none'}",),
+        help=f"did you mean `{near}`?" if near else None,
+    )

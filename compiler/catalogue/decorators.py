@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from compiler.catalogue.hints import Hints
 
-Kind = Literal["layer", "operation", "initializer", "dataset"]
+Kind = Literal["layer", "operation", "initializer", "dataset", "parametrization"]
 
 _MARK = "__blockprint__"
 _LONGEST_NAME = 64
@@ -86,6 +86,18 @@ def dataset(target: Any = None, /) -> Any:
     return _decorator(partial(Registration, "dataset"), target, _check_dataset)
 
 
+@overload
+def parametrization(target: T, /) -> T: ...
+@overload
+def parametrization(target: str | None = None, /) -> Callable[[T], T]: ...
+def parametrization(target: Any = None, /) -> Any:
+    """Register an ``nn.Module`` whose ``forward`` makes a parameter of what is stored for it.
+
+    Its first argument is the parameter itself, which a spec leaves out, if it is annotated as a ``Tensor``.
+    """
+    return _decorator(partial(Registration, "parametrization"), target, _check_parametrization)
+
+
 def _decorator(
     registered: Callable[[str], Registration], target: Any, check: Callable[[Any, Registration], None]
 ) -> Any:
@@ -116,7 +128,7 @@ def registration_of(cls: Any) -> Registration:
 
     _check_module(cls, f"{called(cls)} is no subclass of torch.nn.Module")
     name: str = cls.__name__
-    _check_layer_name(name)
+    _check_class_name("layer", name)
     if name in layer_names():
         raise TypeError(
             f"{name} has the name of a layer of torch: give it another one, as in @layer('My{name}')"
@@ -137,7 +149,7 @@ def _is_asked_for(parameter: inspect.Parameter) -> bool:
 def _check_layer(cls: Any, registration: Registration) -> None:
     name = registration.name
     _check_module(cls, f"@layer is for subclasses of torch.nn.Module, and {called(cls)} is none")
-    _check_layer_name(name)
+    _check_class_name("layer", name)
     from compiler.catalogue.layers import signature_of
 
     parameters = signature_of(cls).parameters
@@ -155,8 +167,25 @@ def _check_module(cls: Any, message: str) -> None:
         raise TypeError(message)
 
 
-def _check_layer_name(name: str) -> None:
-    _check_name("layer", name, r"[A-Z][A-Za-z0-9_]*", "begin with an upper-case letter")
+def _check_parametrization(cls: Any, registration: Registration) -> None:
+    from torch import nn
+
+    from compiler.catalogue.layers import signature_of
+
+    name = registration.name
+    _check_module(cls, f"@parametrization is for subclasses of torch.nn.Module, and {called(cls)} is none")
+    _check_class_name("parametrization", name)
+    if cls.forward is nn.Module.forward:
+        raise TypeError(f"parametrization {name}: {called(cls)} has no forward")
+    given = list(signature_of(cls).parameters.values())
+    _check_annotations(f"parametrization {name}", given)
+    unnamed = next((each.name for each in given if each.kind is each.POSITIONAL_ONLY), None)
+    if unnamed is not None:
+        raise TypeError(f"parametrization {name}: {unnamed!r} is given by its name: write no `/` behind it")
+
+
+def _check_class_name(kind: Kind, name: str) -> None:
+    _check_name(kind, name, r"[A-Z][A-Za-z0-9_]*", "begin with an upper-case letter")
 
 
 def _check_rule(name: str, argument: str, rule: str) -> None:

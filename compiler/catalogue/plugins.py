@@ -1,4 +1,4 @@
-"""Layers, operations, initialisers and data sets that users add.
+"""Layers, operations, initialisers, data sets and parametrisations that users add.
 
 ``load_plugin`` collects what decorators have marked in one module, and a layer that the caller names. Nothing is
 registered globally, so two compilations with different plugins do not meet, and loading is always the caller's act:
@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 from compiler.catalogue.decorators import Kind, Registration, mark_of, registration_of
 from compiler.catalogue.layer_types import LayerType
+from compiler.catalogue.parametrization_table import ParametrizationType, describe_parametrization
 from compiler.catalogue.plugin_files import PluginError, PluginFile, files_of, import_name, load_file
 from spec_schema.suggest import did_you_mean
 
@@ -32,6 +33,7 @@ class Plugin:
     operations: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     initializers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     datasets: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    parametrizations: Mapping[str, ParametrizationType] = field(default_factory=dict)
 
     def __reduce__(self) -> tuple[Callable[..., "Plugin"], tuple[object, ...]]:
         """What is registered is found again by its name in its module."""
@@ -41,6 +43,7 @@ class Plugin:
             dict(self.operations),
             dict(self.initializers),
             dict(self.datasets),
+            {name: each.cls for name, each in self.parametrizations.items()},
         ]
         return _plugin, (files_of(member for part in parts for member in part.values()), self.name, *parts)
 
@@ -58,7 +61,7 @@ def load_plugin(reference: str) -> Plugin:
         return load_layer(place, name)[0]
     module = _load_module(place)
     plugin = _registered(module, place)
-    if not any((plugin.layers, plugin.operations, plugin.initializers, plugin.datasets)):
+    if plugin == Plugin(plugin.name):
         classes = list(_module_classes(module))
         more = f", or name a layer of it: {place}:{classes[0]}" if classes else ""
         raise PluginError(f"the plugin {place} registers nothing: use @layer, @operation, ... in it{more}")
@@ -98,16 +101,17 @@ def plugin_of_layer(cls: type) -> Plugin:
 
 def _registered(module: ModuleType, reference: str) -> Plugin:
     """Return what is marked in a module."""
-    found: dict[Kind, dict[str, Any]] = {"layer": {}, "operation": {}, "initializer": {}, "dataset": {}}
+    found: dict[Kind, dict[str, Any]] = {kind: {} for kind in get_args(Kind)}
     for member in vars(module).values():
         registration = mark_of(member)
         if registration is not None:
             _collect(found[registration.kind], registration, member, reference)
-    layers = {
-        each: _layer_type(each, cls, _source(module, reference)) for each, cls in found["layer"].items()
+    source, name = _source(module, reference), _name_of(module, reference)
+    layers = {each: _layer_type(each, cls, source) for each, cls in found["layer"].items()}
+    stored = {
+        each: describe_parametrization(cls, each, source) for each, cls in found["parametrization"].items()
     }
-    name = _name_of(module, reference)
-    return Plugin(name, layers, found["operation"], found["initializer"], found["dataset"])
+    return Plugin(name, layers, found["operation"], found["initializer"], found["dataset"], stored)
 
 
 def _member(module: ModuleType, place: str, name: str, plugin: Plugin) -> Any:
@@ -149,11 +153,17 @@ def _plugin(
     files: tuple[PluginFile, ...],
     name: str,
     layers: Mapping[str, type],
-    *more: Mapping[str, Callable[..., Any]],
+    operations: Mapping[str, Callable[..., Any]],
+    initializers: Mapping[str, Callable[..., Any]],
+    datasets: Mapping[str, Callable[..., Any]],
+    parametrizations: Mapping[str, type[Any]],
 ) -> Plugin:
     """Return a plugin from a pickle, which loads its files before what they register."""
     found = {each: _layer_type(each, cls, _source_of(cls)) for each, cls in layers.items()}
-    return Plugin(name, found, *more)
+    stored = {
+        each: describe_parametrization(cls, each, _source_of(cls)) for each, cls in parametrizations.items()
+    }
+    return Plugin(name, found, operations, initializers, datasets, stored)
 
 
 def _name_of(module: ModuleType, reference: str) -> str:
@@ -210,6 +220,7 @@ class Registry:
     operations: dict[str, Callable[..., Any]] = field(default_factory=dict)
     initializers: dict[str, Callable[..., Any]] = field(default_factory=dict)
     datasets: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    parametrizations: dict[str, ParametrizationType] = field(default_factory=dict)
 
     def add(self, plugin: Plugin) -> None:
         """Add a plugin; PluginError, and no change, where it takes a name that is taken."""
@@ -221,6 +232,7 @@ class Registry:
         self.operations.update(plugin.operations)
         self.initializers.update(plugin.initializers)
         self.datasets.update(plugin.datasets)
+        self.parametrizations.update(plugin.parametrizations)
 
     def _refuse_taken_names(self, plugin: Plugin) -> None:
         """A plugin never changes what a name of torch, or of another plugin, means."""
@@ -233,6 +245,7 @@ class Registry:
             ("operation", plugin.operations, self.operations, frozenset(FUNCTIONS)),
             ("initializer", plugin.initializers, self.initializers, frozenset(INITIALIZER_ARGUMENTS)),
             ("dataset", plugin.datasets, self.datasets, frozenset()),
+            ("parametrization", plugin.parametrizations, self.parametrizations, frozenset()),
         ]
         for kind, new, registered, built_in in taken:
             for name in new:
@@ -242,7 +255,8 @@ class Registry:
 
 
 def plugin_modules(plugins: Registry) -> set[str]:
-    """Return the modules that the layers, operations and initialisers of plugins come from."""
-    layers = (layer.cls for layer in plugins.layers.values())
-    callables: list[Any] = [*plugins.operations.values(), *plugins.initializers.values(), *layers]
+    """Return the modules that what emitted files import from plugins comes from."""
+    layers = (each.cls for each in plugins.layers.values())
+    stored = (each.cls for each in plugins.parametrizations.values())
+    callables: list[Any] = [*plugins.operations.values(), *plugins.initializers.values(), *layers, *stored]
     return {import_name(each) for each in callables}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from compiler.catalogue.layers import LayerType
+from compiler.catalogue.parametrization_table import ParametrizationType
 from compiler.catalogue.plugin_files import import_name
 from compiler.catalogue.plugins import Registry
 from compiler.emit.bound import bound_names, called_names, layer_names
@@ -59,6 +61,7 @@ class EmittedFile:
                 *self.plugins.operations,
                 *(each.__name__ for each in self.plugins.initializers.values()),
                 *(e.cls.__name__ for e in self.plugins.layers.values()),
+                *(e.cls.__name__ for e in self.plugins.parametrizations.values() if e.cls is not None),
             ]
         )
         definitions = [group.definition for group in self.groups.values()]
@@ -107,6 +110,11 @@ class EmittedFile:
         if layer.source == "torch.nn":
             return dotted(self.nn(layer.name))
         return load_name(self.names.plugin(layer.cls.__name__, import_name(layer.cls)))
+
+    def parametrization(self, found: ParametrizationType) -> ast.expr:
+        """Return the expression for the class of a plugin's parametrisation."""
+        cls: Any = found.cls
+        return load_name(self.names.plugin(cls.__name__, import_name(cls)))
 
     def plugin_operation(self, name: str) -> ast.expr:
         return load_name(self.names.plugin(name, import_name(self.plugins.operations[name])))

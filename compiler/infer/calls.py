@@ -23,6 +23,7 @@ from spec_schema.grammar import Source
 from spec_schema.limits import Limits
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
+from spec_schema.unknown_names import unknown_argument
 
 TORCH_ERRORS = (
     RuntimeError,
@@ -163,14 +164,7 @@ def check_signature(source: Source, node: ast.Call, problem: CallProblem | None,
             span,
             help="a program makes new values and changes none",
         )
-    near = did_you_mean(problem.keyword or "", problem.candidates)
-    raise refuse(
-        "unknown-argument",
-        f"{what} has no argument `{problem.keyword}`",
-        span,
-        notes=() if near else (f"arguments: {', '.join(problem.candidates)}",),
-        help=f"did you mean `{near}`?" if near else None,
-    )
+    raise SpecError([unknown_argument(what, problem.keyword or "", problem.candidates, span)])
 
 
 def attempt(

@@ -12,6 +12,7 @@ from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.grammar import Expression, Source, parse_expression
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
+from spec_schema.unknown_names import unknown_argument
 
 
 def layer_problem(layer: LayerType, problem: Problem, node: Call, given: Given) -> Diagnostic:
@@ -19,7 +20,7 @@ def layer_problem(layer: LayerType, problem: Problem, node: Call, given: Given) 
     place = _place(problem, node, given)
     match problem.kind:
         case "unknown-argument":
-            return _unknown_argument(layer.name, str(problem.keyword), problem.names, place)
+            return unknown_argument(f"`{layer.name}`", str(problem.keyword), problem.names, place)
         case "missing-argument":
             return Diagnostic(
                 "missing-argument",
@@ -78,17 +79,6 @@ def _place(problem: Problem, node: Call, given: Given) -> Span:
     return argument.name_span if keyword and argument.name_span else argument.span
 
 
-def _unknown_argument(owner: str, name: str, names: tuple[str, ...], place: Span) -> Diagnostic:
-    near = did_you_mean(name, names)
-    return Diagnostic(
-        "unknown-argument",
-        f"`{owner}` has no argument `{name}`",
-        place,
-        notes=(f"arguments: {', '.join(names) or 'none'}",) if not near else (),
-        help=f"did you mean `{near}`?" if near else None,
-    )
-
-
 def _inferred(layer: LayerType, problem: Problem, given: Given, place: Span) -> Diagnostic:
     names = _list(problem.names)
     read_as = f", so `{show(problem.value)}` was read as `{problem.argument}`" if problem.argument else ""
@@ -144,8 +134,8 @@ def block_argument_problems(definition: Definition, node: Call, given: Given) ->
     for keyword in given.keywords:
         place = given.places[keyword].name_span or given.places[keyword].span
         if keyword not in names:
-            problem = _unknown_argument(definition.name, keyword, tuple(names), place.part(0, len(keyword)))
-            problems.append(problem)
+            place = place.part(0, len(keyword))
+            problems.append(unknown_argument(f"`{definition.name}`", keyword, names, place))
         elif names.index(keyword) < len(given.positional):
             problems.append(Diagnostic("duplicate-argument", f"`{keyword}` is given twice", place))
     missing = [

@@ -63,6 +63,10 @@ def _argument(text: str) -> str:
     return f"{name}: {found}" if name else found
 
 
+def _bare(text: str) -> str:
+    return re.sub(r"^torch\.(?:Size\((.*)\))?", r"\1", text)
+
+
 _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"padded input size per channel: \((.*?)\)\. Kernel size: \((.*?)\)",
      lambda m: f"the kernel, {m[2]}, is larger than its padded input, {m[1]}"),
@@ -72,6 +76,8 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
      lambda m: f"it takes {_dtypes(m[1])}, and gets {m[2]}"),
     (r"Dimension out of range \(expected to be in range of \[(-?\d+), (-?\d+)\], but got (-?\d+)\)",
      lambda m: f"there is no dimension {m[3]}: they go from {m[1]} to {m[2]}"),
+    (r"may not change the (\w+) of the tensor.*?unparametrized \w+: (.*?)\nparametrized \w+: (.*)",
+     lambda m: f"it changes the {m[1]} from {_bare(m[2])} to {_bare(m[3])}"),
     (r"while processing \S+ pattern.*\n ?(.*)",
      lambda m: m[1][:1].lower() + m[1][1:].rstrip(". ")),
     (r"argument '(\w+)' (?:\(position \d+\) )?must be (\w+), not (\w+)",

@@ -1,4 +1,4 @@
-"""The rules of `parametrize`: a selector, and a call of a parametrisation of torch."""
+"""The rules of `parametrize`: a selector, and a call of a parametrisation of torch or of a plugin."""
 
 from __future__ import annotations
 
@@ -9,39 +9,40 @@ from compiler.catalogue.parametrization_table import PARAMETRIZATIONS, Parametri
 from compiler.program import Scope
 from compiler.resolve.values import check_names
 from compiler.rule_records import ParametrizeRule
-from spec_schema.diagnostics import Diagnostic, refuse
+from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.grammar import Expression, parse_expression
 from spec_schema.reader import Node, Scalar
 from spec_schema.selectors import read_selector
 from spec_schema.suggest import did_you_mean
+from spec_schema.unknown_names import unknown_argument
 
 
-def parametrize_rule(key: Scalar, value: Node) -> ParametrizeRule:
+def parametrize_rule(key: Scalar, value: Node, scope: Scope) -> ParametrizeRule:
     """Read `selector: spectral_norm(n_power_iterations=2)`.
 
     Raises:
-        SpecError: there is no such parametrisation, or it takes no such argument.
+        SpecError: there is no such parametrisation, or it takes other arguments.
     """
     assert isinstance(value, Scalar)
     expression = parse_expression(value)
     tree = expression.tree
     function = tree.func if isinstance(tree, ast.Call) else tree
-    if not isinstance(function, ast.Name) or function.id not in PARAMETRIZATIONS:
-        raise _unknown(expression, function)
-    kind = PARAMETRIZATIONS[function.id]
-    if isinstance(tree, ast.Call):
-        _check_call(expression, tree, kind)
+    known = {**PARAMETRIZATIONS, **scope.plugins.parametrizations}
+    if not isinstance(function, ast.Name) or function.id not in known:
+        raise _unknown(expression, function, tuple(known))
+    kind = known[function.id]
+    _check_call(expression, tree if isinstance(tree, ast.Call) else ast.Call(function, [], []), kind)
     return ParametrizeRule(read_selector(key), expression, key.span, kind)
 
 
-def _unknown(expression: Expression, function: ast.AST) -> Exception:
+def _unknown(expression: Expression, function: ast.AST, known: tuple[str, ...]) -> Exception:
     text = ast.unparse(function)
-    near = did_you_mean(text.rpartition(".")[2], PARAMETRIZATIONS)
+    near = did_you_mean(text.rpartition(".")[2], known)
     return refuse(
         "unknown-parametrization",
         f"there is no parametrisation `{text}`",
         expression.span(function),
-        notes=() if near else (f"parametrisations: {', '.join(PARAMETRIZATIONS)}",),
+        notes=() if near else (f"parametrisations: {', '.join(known)}",),
         help=f"did you mean `{near}`?" if near else None,
     )
 
@@ -58,17 +59,15 @@ def _check_call(expression: Expression, call: ast.Call, kind: ParametrizationTyp
         word = str(keyword.arg)
         place = expression.span(keyword).part(0, len(word))
         if word not in known:
-            near = did_you_mean(word, known)
-            raise refuse(
-                "unknown-argument",
-                f"`{name}` has no argument `{word}`",
-                place,
-                notes=() if near else (f"arguments: {', '.join(known)}",),
-                help=f"did you mean `{near}`?" if near else None,
-            )
+            raise SpecError([unknown_argument(f"`{name}`", word, known, place)])
         if word in seen:
             raise refuse("duplicate-argument", f"`{word}` is given twice", place)
         seen.add(word)
+    missing = [each for each in kind.required if each not in seen]
+    if missing:
+        help = f"write `{name}({', '.join(f'{each}=...' for each in missing)})`"
+        message = f"`{name}` needs {' and '.join(f'`{each}`' for each in missing)}"
+        raise refuse("missing-argument", message, expression.place, help=help)
 
 
 def check_arguments(rule: ParametrizeRule, names: Set[str], scope: Scope) -> list[Diagnostic]:

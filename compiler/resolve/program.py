@@ -31,7 +31,7 @@ from spec_schema.grammar import Expression
 from spec_schema.reader import Node, Scalar
 from spec_schema.suggest import did_you_mean
 
-REGISTERED = frozenset({"unknown-layer", "unknown-operation"})
+REGISTERED = frozenset({"unknown-layer", "unknown-operation", "unknown-parametrization"})
 """Names that mean nothing here may be those of a plugin: while a required one is missing they are not reported."""
 
 

@@ -73,7 +73,7 @@ def _parametrizations(bearer: RuleBearer, read: _Reader) -> list[ParametrizeRule
     if not isinstance(bearer, Document):
         return []
     pairs = [(each, *pair) for each in read.items("parametrize") for pair in each.pairs()]
-    rules = [read.rule(each, partial(parametrize_rule, key, value)) for each, key, value in pairs]
+    rules = [read.rule(each, partial(parametrize_rule, key, value, read.scope)) for each, key, value in pairs]
     for rule in _found(rules):
         read.problems.extend(check_arguments(rule, read.names, read.scope))
     return rules

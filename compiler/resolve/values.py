@@ -167,15 +167,26 @@ def unknown_type(name: str, expression: Expression, node: ast.AST, scope: Scope)
         "unknown-layer",
         f"there is no layer or block `{name}`",
         expression.span(node),
-        help=_ELSEWHERE.get(name) or (f"did you mean `{near}`?" if near else _LISTS),
+        help=_stored_by(name, scope)
+        or _ELSEWHERE.get(name)
+        or (f"did you mean `{near}`?" if near else _LISTS),
     )
+
+
+def _stored_by(name: str, scope: Scope) -> str | None:
+    """Return how a parametrisation of a plugin is used, None if the name is none."""
+    return _ruled(name) if name in scope.plugins.parametrizations else None
+
+
+def _ruled(name: str) -> str:
+    return f"a rule says which weights: `parametrize: [{{Linear.weight: {name}}}]`"
 
 
 def changes_a_layer(name: str, place: Span) -> Diagnostic:
     """Return the diagnostic for a parametrisation of torch where a layer or an operation is expected."""
     known = name in PARAMETRIZATIONS
     help = (
-        f"a rule says which weights: `parametrize: [{{Linear.weight: {name}}}]`"
+        _ruled(name)
         if known
         else f"write a layer that applies `{name}` in its constructor, in a plugin, and name that layer here"
     )

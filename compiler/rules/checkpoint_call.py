@@ -14,6 +14,7 @@ from spec_schema.grammar import Source
 from spec_schema.renaming import Pattern, Template, parse_pattern, parse_template
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
+from spec_schema.unknown_names import unknown_argument
 
 ARGUMENTS = ("path", "prefix", "rename", "transpose", "split", "stack", "skip")
 LARGEST_RANK = 8
@@ -287,13 +288,8 @@ def bind_arguments(
 
 
 def _wrong_keyword(source: Source, keyword: ast.keyword, twice: bool) -> SpecError:
-    name = keyword.arg or ""
-    near = did_you_mean(name, ARGUMENTS)
-    place = source.span(keyword)
-    return refuse(
-        "checkpoint-argument" if twice else "unknown-argument",
-        f"`{name}` is given twice" if twice else f"`checkpoint` has no argument `{name}`",
-        place.part(0, len(name)) if place.text.startswith(name) else place,
-        notes=() if near or twice else (f"arguments: {', '.join(ARGUMENTS)}",),
-        help=f"did you mean `{near}`?" if near and not twice else None,
-    )
+    name, place = keyword.arg or "", source.span(keyword)
+    place = place.part(0, len(name)) if place.text.startswith(name) else place
+    if twice:
+        return refuse("checkpoint-argument", f"`{name}` is given twice", place)
+    return SpecError([unknown_argument("`checkpoint`", name, ARGUMENTS, place)])

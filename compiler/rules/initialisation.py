@@ -29,6 +29,7 @@ from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.evaluate import FUNCTIONS, Evaluator
 from spec_schema.grammar import Expression
 from spec_schema.suggest import did_you_mean
+from spec_schema.unknown_names import unknown_argument
 
 MIXTURE = "mixture"
 CHECKPOINT = "checkpoint"
@@ -252,15 +253,9 @@ class InitEvaluator(Evaluator):
         bound = {**dict(zip(names, arguments, strict=False)), **keywords}
         unknown = next((key for key in bound if key not in names), None)
         if unknown is not None:
-            near = did_you_mean(unknown, names)
             keyword = next(each for each in call.keywords if each.arg == unknown)
-            raise refuse(
-                "unknown-argument",
-                f"`{name}` has no argument `{unknown}`",
-                self.source.span(keyword).part(0, len(unknown)),
-                notes=() if near else self._takes(names),
-                help=f"did you mean `{near}`?" if near else None,
-            )
+            place = self.source.span(keyword).part(0, len(unknown))
+            raise SpecError([unknown_argument(f"`{name}`", unknown, names, place)])
         problem = argument_problem(name, bound)
         if problem:
             message = f"`{name}` refuses this: {problem.removeprefix(f'{name}: ')}"

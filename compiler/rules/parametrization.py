@@ -8,9 +8,13 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
+from torch.nn.utils.parametrize import register_parametrization
 
-from compiler.catalogue.parametrization_table import PARAMETRIZATIONS
+from compiler.catalogue.parametrization_table import PARAMETRIZATIONS, ParametrizationType
+from compiler.infer.reasons import reason
+from compiler.infer.values import freeze
 from compiler.rule_records import ParametrizeRule
+from spec_schema.diagnostics import Diagnostic
 from spec_schema.selectors import Step
 
 
@@ -21,13 +25,15 @@ class Stored:
     path: tuple[Step, ...]
     tensor: Tensor
     kind: str
+    is_own: bool = False
+    """Whether it is state of the parametrisation, and nothing that the parameter was taken apart into."""
 
 
 @dataclass(frozen=True, eq=False)
 class Parametrization:
     """What stands in the place of one parameter, by which rule."""
 
-    function: str
+    type: ParametrizationType
     arguments: Mapping[str, Any]
     name: str
     """The name of the parameter in its layer."""
@@ -37,15 +43,26 @@ class Parametrization:
     @property
     def key(self) -> tuple[object, ...]:
         """Equal for parametrisations that are alike."""
-        return (self.function, self.name, *sorted(self.arguments.items()))
+        return (self.type.name, self.name, freeze(sorted(self.arguments.items())))
 
     def apply(self, module: nn.Module) -> nn.Module:
-        """Let the layer store its parameter as torch's function has it."""
-        return parametrize(self.function, module, self.name, self.arguments)
+        """Let the layer store its parameter as the parametrisation has it."""
+        return parametrize(self.type, module, self.name, self.arguments)
 
 
-def parametrize(function: str, module: nn.Module, name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Call a function of the table."""
-    assert function in PARAMETRIZATIONS
-    made: nn.Module = getattr(parametrizations, function)(module, name=name, **arguments)
-    return made
+def parametrize(
+    found: ParametrizationType, module: nn.Module, name: str, arguments: Mapping[str, Any]
+) -> nn.Module:
+    """Call a function of the table, or register an instance of the class of a plugin."""
+    if found.cls is None:
+        assert found.name in PARAMETRIZATIONS
+        made: nn.Module = getattr(parametrizations, found.name)(module, name=name, **arguments)
+        return made
+    weight = (module.get_parameter(name),) if found.takes_weight else ()
+    return register_parametrization(module, name, found.cls(*weight, **arguments))
+
+
+def refused(rule: ParametrizeRule, name: str, error: Exception) -> Diagnostic:
+    """Return the diagnostic of a parametrisation that torch, or its own class, does not let stand for a parameter."""
+    message = f"`{rule.type.name}` cannot stand for `{name}`: {reason(error)}"
+    return Diagnostic("bad-parametrization", message, rule.value.place)

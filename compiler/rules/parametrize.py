@@ -14,10 +14,10 @@ from torch.nn.utils.parametrize import ParametrizationList
 
 from compiler.catalogue.annotations import accepted, describe, fits_argument
 from compiler.infer.calls import TORCH_ERRORS
-from compiler.infer.reasons import reason
-from compiler.infer.values import show
+from compiler.infer.values import freeze, show
+from compiler.infer.watched import watched
 from compiler.rule_records import ParametrizeRule
-from compiler.rules.parametrization import Parametrization, Stored, parametrize
+from compiler.rules.parametrization import Parametrization, Stored, parametrize, refused
 from compiler.rules.share import Group
 from compiler.rules.table import RuleScope, Table, TensorRow
 from compiler.rules.without_values import constructed_on_meta
@@ -81,22 +81,21 @@ class Parametrizer:
             self.problems.extend([] if known else [problem])
             return
         assert row.module is not None
-        name, function = row.steps[-1].name, rule.type.name
+        name = row.steps[-1].name
         try:
-            stored = self._stored(row.module, name, function, arguments)
+            stored = self._stored(row.module, name, rule, arguments)
         except TORCH_ERRORS as error:
-            message = f"`{function}` cannot stand for `{row.name}`: {reason(error)}"
-            self.problems.append(Diagnostic("bad-parametrization", message, rule.value.place))
+            self.problems.append(refused(rule, row.name, error))
             return
-        found[row.name] = Parametrization(function, arguments, name, rule, stored)
+        found[row.name] = Parametrization(rule.type, arguments, name, rule, stored)
 
     def _stored(
-        self, module: nn.Module, name: str, function: str, arguments: Mapping[str, Any]
+        self, module: nn.Module, name: str, rule: ParametrizeRule, arguments: Mapping[str, Any]
     ) -> tuple[Stored, ...]:
-        key = (module, name, function, *sorted(arguments.items()))
+        key = (module, name, rule.type.name, freeze(sorted(arguments.items())))
         if key not in self.made:
-            with constructed_on_meta():
-                changed = parametrize(function, copy.deepcopy(module), name, arguments)
+            with constructed_on_meta(), watched(rule.value.place, tuple):
+                changed = parametrize(rule.type, copy.deepcopy(module), name, arguments)
             self.made[key] = tuple(_tensors(changed, name))
         return self.made[key]
 
@@ -120,7 +119,7 @@ class Parametrizer:
             takes = describe(accepted(argument))
             message = f"`{name}` of `{rule.type.name}` takes {takes}, and not {show(value)}"
             raise refuse("argument-type", message, place)
-        limit = MOST.get(name)
+        limit = MOST.get(name) if rule.type.cls is None else None
         if limit is not None and isinstance(value, int | float) and value > limit:
             note = f"the limit is {limit}: each takes steps of its own"
             message = f"`{name}` of `{rule.type.name}` is {value:,}"
@@ -158,14 +157,24 @@ def _tensors(module: nn.Module, name: str) -> list[Stored]:
     held = module.get_submodule(f"parametrizations.{name}")
     found: list[Stored] = []
     for path, part in held.named_modules():
-        inner = (Step(path, type(part).__name__),) if path else ()
+        inner = _steps(held, path)
         for kind, tensors in (("parameter", part._parameters), ("buffer", part._buffers)):
-            found += [
-                Stored((*around, *inner, Step(each)), tensor, kind)
-                for each, tensor in tensors.items()
-                if tensor is not None
-            ]
+            for each, tensor in tensors.items():
+                if tensor is not None:
+                    found.append(Stored((*around, *inner, Step(each)), tensor, kind, bool(path)))
+        unsaved = min(part._non_persistent_buffers_set, default=None)
+        if unsaved is not None:
+            raise ValueError(f"its buffer `{unsaved}` is not saved: register it without `persistent=False`")
     return found
+
+
+def _steps(held: nn.Module, path: str) -> tuple[Step, ...]:
+    """Return the way to a module inside of what is held."""
+    steps: list[Step] = []
+    for name in path.split(".") if path else ():
+        held = held.get_submodule(name)
+        steps.append(Step(name, type(held).__name__))
+    return tuple(steps)
 
 
 def _double(row: TensorRow, rule: ParametrizeRule, before: ParametrizeRule) -> Diagnostic:

@@ -38,14 +38,15 @@ def _standing_for(row: PlanRow, by: Parametrization) -> Iterator[PlanRow]:
     for stored in by.stored:
         steps = (*row.steps[:-1], *stored.path)
         names = tuple(_name(name, stored) for name in row.names)
-        shape, _ = meta(stored.tensor)
+        shape, dtype = meta(stored.tensor)
         source = replace(row.source, steps=steps, name=names[0], tensor=stored.tensor, kind=stored.kind)
         yield replace(
             row,
             names=names,
             kind=stored.kind,
             shape=shape,
-            trainable=row.trainable and stored.kind == "parameter",
+            dtype=dtype,
+            trainable=row.trainable and stored.kind == "parameter" and _learns(stored),
             initialisation=row.initialisation if read else None,
             steps=steps,
             source=source,
@@ -53,6 +54,11 @@ def _standing_for(row: PlanRow, by: Parametrization) -> Iterator[PlanRow]:
             zero_rows=(),
             stands_for=Parametrized(plain, by, stored),
         )
+
+
+def _learns(stored: Stored) -> bool:
+    """Return whether a parameter is trained where its layer is."""
+    return stored.tensor.requires_grad or not stored.is_own
 
 
 def _name(name: str, stored: Stored) -> str:

@@ -103,7 +103,7 @@ class ClassEmitter:
         return ties + (freeze_statements(state, self.file.plan) if self.values.is_root else [])
 
     def _parametrized(self) -> list[ast.stmt]:
-        return parametrize_statements(self.group.states[0], self.file.plan) if self.values.is_root else []
+        return parametrize_statements(self.file, self.group.states[0]) if self.values.is_root else []
 
     def _doc(self) -> str | None:
         """Return the docstring: that of the block, and in the root what its weights are to be loaded from."""

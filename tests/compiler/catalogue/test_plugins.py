@@ -11,7 +11,14 @@ import torch
 from torch import nn
 
 from compiler import plugins as public
-from compiler.catalogue.decorators import Registration, dataset, initializer, layer, operation
+from compiler.catalogue.decorators import (
+    Registration,
+    dataset,
+    initializer,
+    layer,
+    operation,
+    parametrization,
+)
 from compiler.catalogue.layers import infer, positional
 from compiler.catalogue.plugins import PluginError, Registry, load_plugin
 
@@ -226,6 +233,7 @@ def test_decorators_return_what_they_mark() -> None:
 def test_the_public_module_has_the_decorators() -> None:
     assert (public.layer, public.operation) == (layer, operation)
     assert (public.initializer, public.dataset) == (initializer, dataset)
+    assert public.parametrization is parametrization
 
 
 def one(kind: str, name: str) -> str:
