@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 
 from torch import nn
 
@@ -14,9 +15,13 @@ from compiler.placement.groups import group_key
 
 
 def reset_method(
-    values: ClassValues, first_values: FirstValues, conditions: Mapping[str, ast.expr]
+    values: ClassValues, first_values: FirstValues, conditions: Mapping[str, ast.expr], inherits: bool = False
 ) -> ast.FunctionDef | None:
-    """Return the method, if the class has any values to give; `conditions` say which layers some instances have."""
+    """Return the method, if the class has any values to give.
+
+    `conditions` say which layers some instances have, and `inherits` whether it derives from a class of the file that
+    has the method.
+    """
     holder = Holder(
         group_key(values.states[0]),
         values.states,
@@ -29,15 +34,31 @@ def reset_method(
     body = first_values.body(holder)
     if body and values.base is not None:
         body = after_base(values, values.base, body)
+    if body and inherits:
+        body = _after_block(values, body)
     return function(RESET, parameters([]), body, ast.Constant(None)) if body else None
 
 
-def is_called_by_base(base: nn.Module | None, reset: ast.FunctionDef) -> bool:
-    """Return whether the constructor of the layer that a class extends calls the method, and leaves nothing to do."""
-    if base is None or not (type(base).__module__.startswith("torch.nn.") and hasattr(base, RESET)):
-        return False
+def is_called_by_base(base: nn.Module | None, reset: ast.FunctionDef, inherits: bool = False) -> bool:
+    """Return whether the constructor of what a class extends calls the method, and leaves nothing to do."""
+    of_torch = base is not None and type(base).__module__.startswith("torch.nn.") and hasattr(base, RESET)
     last = reset.body[-1]
-    return not (isinstance(last, ast.If) and isinstance(last.test, ast.Call))
+    return (inherits or of_torch) and not (isinstance(last, ast.If) and isinstance(last.test, ast.Call))
+
+
+def _after_block(values: ClassValues, body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """Return the statements behind those of the block that the model is.
+
+    The constructor of that calls the method before the model has values of its own: what reads them waits.
+    """
+    kept = {*values.stored.values()}
+    at_once = list(takewhile(lambda each: not _read(each) & kept, body))
+    late = body[len(at_once) :]
+    first = ast.Expr(call(inherited(RESET)))
+    if not late:
+        return [first, *at_once]
+    sign = ast.Constant(next(iter(values.stored.values())))
+    return [first, *at_once, ast.If(call("hasattr", load_name("self"), sign), [*late], [])]
 
 
 def after_base(values: ClassValues, base: nn.Module, body: Sequence[ast.stmt]) -> list[ast.stmt]:
