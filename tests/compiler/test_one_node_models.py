@@ -268,3 +268,17 @@ def test_what_is_wrong_is_told_at_its_place(text: str, code: str, place: int) ->
         compiler.compile_text(text)
     found = [(each.code, each.span.line) for each in caught.value.diagnostics if each.span]
     assert found == [(code, place)]
+
+
+def test_a_block_that_extends_a_layer_may_be_the_model() -> None:
+    """The constructor of that layer calls the method before anything else is there."""
+    more = """
+vars: {std: 0.25}
+blocks: {Both: {extends: BatchNorm1d, layers: {norm: Linear(4)}}}
+init: [{norm.weight: constant(std)}, {/bias: copy('norm.bias')}, {/norm.bias: ones}]
+"""
+    artifact = compiler.compile_text(spec("Both", more))
+    for each in (runtime.build(artifact, seed=0, device="cpu"), class_of(artifact.source, "Whole")()):
+        assert isinstance(each, nn.BatchNorm1d)
+        assert (each.get_parameter("norm.weight") == 0.25).all()
+        assert (each.bias == 1).all()

@@ -11,6 +11,7 @@ from torch import nn
 from compiler.emit.classes.values import ClassValues
 from compiler.emit.initialise import FirstValues, Holder
 from compiler.emit.syntax import RESET, call, function, inherited, load_name, own, parameters
+from compiler.infer.states import BlockState, node_of
 from compiler.placement.groups import group_key
 
 
@@ -33,8 +34,8 @@ def reset_method(
     )
     body = first_values.body(holder)
     if body and values.base is not None:
-        body = after_base(values, values.base, body)
-    if body and inherits:
+        body = after_base(values, values.base, body, inherits)
+    elif body and inherits:
         body = _after_block(values, body)
     return function(RESET, parameters([]), body, ast.Constant(None)) if body else None
 
@@ -61,12 +62,14 @@ def _after_block(values: ClassValues, body: Sequence[ast.stmt]) -> list[ast.stmt
     return [first, *at_once, ast.If(call("hasattr", load_name("self"), sign), [*late], [])]
 
 
-def after_base(values: ClassValues, base: nn.Module, body: Sequence[ast.stmt]) -> list[ast.stmt]:
+def after_base(
+    values: ClassValues, base: nn.Module, body: Sequence[ast.stmt], inherits: bool = False
+) -> list[ast.stmt]:
     """Return the statements behind those of the layer that a class extends.
 
     Its constructor may call the method before there is anything else, and on the meta device: what needs more waits.
     """
-    first = [ast.Expr(call(inherited(RESET)))] if hasattr(base, RESET) else []
+    first = [ast.Expr(call(inherited(RESET)))] if inherits or hasattr(base, RESET) else []
     tensors = [name for name, _ in (*base.named_parameters(), *base.named_buffers()) if "." not in name]
     early = [each for each in body if _is_at_once(each, tensors)]
     late = [each for each in body if each not in early]
@@ -81,10 +84,13 @@ def after_base(values: ClassValues, base: nn.Module, body: Sequence[ast.stmt]) -
 
 def _own_attributes(values: ClassValues) -> Iterator[str]:
     """Yield the attributes that all instances have beside those of the layer that the class extends."""
-    yield from values.states[0].tensors
+    if values.definition.is_node:  # made behind all that is inside
+        yield from values.stored.values()
+    states = [each for each in map(node_of, values.states) if isinstance(each, BlockState)]
+    yield from states[0].tensors if states else ()
     yield from values.stored.values()
-    for name in filter(None, values.states[0].children):
-        if all(name in state.used for state in values.states):
+    for name in filter(None, states[0].children) if states else ():
+        if all(name in state.used for state in states):
             yield name
 
 

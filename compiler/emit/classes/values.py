@@ -80,8 +80,8 @@ class ClassValues:
 
     @cached_property
     def base(self) -> nn.Module | None:
-        """The layer that the block extends."""
-        base = base_of(self.states[0])
+        """The layer that the block extends, or the one that the model is."""
+        base = base_of(self.states[0]) or base_of(node_of(self.states[0]))
         return base.module if base is not None else None
 
     # What an expression makes of a name.
