@@ -277,6 +277,13 @@ class Definition:
     def is_root(self) -> bool:
         return self is self.scope.model
 
+    @property
+    def is_node(self) -> bool:
+        """Whether it is a model that is one node, which has no key in it: `model: Decoder(width)`."""
+        body = self.body
+        alone = isinstance(body, ModuleBody) and {*body.layers} == {BASE} and body.program is None
+        return alone and self.is_root and not body.tensors
+
 
 @dataclass(eq=False)
 class Scope:

@@ -13,6 +13,7 @@ from compiler.infer.states import Leaf
 from compiler.rules.table import TensorRow
 from runtime.random import Draws
 from spec_schema.diagnostics import refuse
+from spec_schema.selectors import path_of
 
 
 @contextmanager
@@ -37,8 +38,8 @@ class ConstructorValues:
             SpecError: the constructor made another tensor when the shapes of the model were inferred.
         """
         depth = len(row.torch_steps) - 1  # the steps inside the layer, its own left out
-        path = ".".join(step.name for step in row.steps[:-depth])
-        inner = ".".join(step.name for step in row.steps[-depth:])
+        path = path_of(row.steps[:-depth])
+        inner = path_of(row.steps[-depth:])
         if path not in self.made:
             with seeded(Draws(self.seed, path)):
                 self.made[path] = _construct(leaf)

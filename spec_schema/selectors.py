@@ -26,6 +26,16 @@ class Step(NamedTuple):
     """The type name of the layer that the module extends."""
 
 
+def names_of(steps: Iterable[Step]) -> tuple[str, ...]:
+    """Return the names of the components of a path. A model that is one node has no name for that node."""
+    return tuple(step.name for step in steps if step.name)
+
+
+def path_of(steps: Iterable[Step]) -> str:
+    """Return a path as a state dict has it: `h.0.weight`."""
+    return ".".join(names_of(steps))
+
+
 Component = re.Pattern[str] | Written | Index | Chosen | None
 Pattern = tuple[Component, ...]
 """The components of a selector; `None` stands for `**`."""
@@ -136,13 +146,20 @@ class Reached(dict[Step, "Reached"]):
         for place in self.places - {len(self.pattern)}:
             part = self.pattern[place]
             assert not isinstance(part, Written | Index)  # a selector is bound before it is used
-            if part is None:
+            if part is None or not name:  # a step without a name may go unsaid
                 yield place
-            elif isinstance(part, Chosen):
+            if isinstance(part, Chosen):
                 if part.has(at):
                     yield place + 1
-            elif any(part.fullmatch(each) for each in filter(None, (name, kind, base))):
+            elif part is not None and _fits(part, name, (kind, base)):
                 yield place + 1
+
+
+def _fits(part: re.Pattern[str], name: str, kinds: tuple[str, str]) -> bool:
+    """Return whether a component names a step. `*` stands for a name, which the one node of a model has not."""
+    if not name:
+        return not part.fullmatch("") and any(part.fullmatch(kind) for kind in filter(None, kinds))
+    return any(part.fullmatch(each) for each in filter(None, (name, *kinds)))
 
 
 def _with_stars(pattern: Pattern, places: Iterable[int]) -> frozenset[int]:

@@ -15,6 +15,7 @@ from compiler.rules.dry_run import DrySource
 from compiler.rules.initialisation import InitEvaluator, reads_checkpoint
 from compiler.rules.plan import Initialisation, PlanRow
 from spec_schema.grammar import Expression
+from spec_schema.selectors import names_of
 
 
 class _Noting(DrySource):
@@ -44,7 +45,7 @@ def checkpoint_uses(artifact: Artifact) -> list[Use]:
         )  # what a call says does not depend on the tensor
         if key not in known:
             known[key] = _calls(row, found, registered)
-        scope = "".join(f"{step[0]}." for step in found.scope)
+        scope = "".join(f"{name}." for name in names_of(found.scope))
         uses += [Use(row, surgery, scope) for surgery in known[key]]
     return uses
 

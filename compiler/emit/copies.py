@@ -16,7 +16,7 @@ from compiler.infer.states import BlockState, item_place, part_named
 from compiler.program import Definition
 from compiler.rules.plan import Plan, PlanRow, Tie
 from compiler.rules.table import ModuleRow, TensorRow
-from spec_schema.selectors import Step
+from spec_schema.selectors import Step, names_of, path_of
 
 Steps = tuple[Step, ...]
 
@@ -40,7 +40,7 @@ class Copy:
         """What the statement says in the block that copies."""
         depth = len(self.scope)
         return (
-            *(tuple(s.name for s in each[depth:]) for each in (self.target, self.source)),
+            *(names_of(each[depth:]) for each in (self.target, self.source)),
             self.rows is None,
         )
 
@@ -175,7 +175,7 @@ def _becomes(plan: Plan, target: TensorRow, source: TensorRow) -> bool:
 
 
 def _inner(row: TensorRow, part: Steps) -> tuple[str, ...]:
-    return tuple(step.name for step in row.steps[len(part) :])
+    return names_of(row.steps[len(part) :])
 
 
 # Statements.
@@ -238,11 +238,11 @@ def _statement(state: BlockState, copy: Copy, tie: Tie, has_attribute: Callable[
 def _module(state: BlockState, steps: Steps, has_attribute: Callable[[str], bool]) -> ast.expr:
     if has_attribute(steps[0].name) and (len(steps) == 1 or _is_item(steps)):
         return path(state, steps)
-    return call(own("get_submodule"), ast.Constant(".".join(step.name for step in steps)))
+    return call(own("get_submodule"), ast.Constant(path_of(steps)))
 
 
 def _tensor(steps: Steps, row: TensorRow, has_attribute: Callable[[str], bool]) -> ast.expr:
-    names = [step.name for step in steps]
+    names = names_of(steps)
     if len(names) == 1 and row.kind == "parameter":
         return own(names[0])
     if (

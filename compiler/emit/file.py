@@ -39,6 +39,8 @@ class EmittedFile:
     names: Globals = field(default_factory=Globals)
     functions: list[ast.stmt] = field(default_factory=list)
     """The functions that make computed buffers."""
+    resetting: set[str] = field(default_factory=set)
+    """The classes that give first values."""
     _relay: str | None = None
     _converting: str | None = None
 

@@ -25,13 +25,14 @@ from compiler.emit.sites import Differs, Site, Values, attribute_site, is_option
 from compiler.emit.spots import Spot, blocks_around, by_class, is_drawn_by_layer, present, spots
 from compiler.emit.syntax import call, dotted, index, load_name, own
 from compiler.emit.trees import copy_tree
-from compiler.infer.states import BlockState, Leaf
+from compiler.infer.states import BlockState, Leaf, node_of
 from compiler.infer.values import holds_recipe
 from compiler.placement.groups import group_key
 from compiler.program import ModuleBody, ResidualBody, SequenceBody
 from compiler.rules.plan import Plan
 from compiler.rules.table import RuleScope
 from spec_schema.keys import is_attribute
+from spec_schema.selectors import path_of
 
 MODULE = "module"
 
@@ -228,9 +229,7 @@ class FirstValues:
         if spot.row.steps[-1].name == "weight":
             inside = Site(load_name(TENSOR), None, load_name(TENSOR))
         body = self._written(spot, inside, Values(here, inside, is_own, kept), self.names)
-        return Named(
-            ".".join(step.name for step in spot.row.steps[start:]), spot.row.kind == "parameter", body
-        )
+        return Named(path_of(spot.row.steps[start:]), spot.row.kind == "parameter", body)
 
     def _written(self, spot: Spot, site: Site, values: Values, names: Globals) -> list[ast.stmt]:
         reading = self.readings.of(spot.plan)
@@ -246,7 +245,7 @@ class FirstValues:
         rules = TypeRules(plan, found, self.readings, self.copies.places)
         scopes: dict[Hashable, list[RuleScope]] = {}
         for scope in plan.table.scopes:
-            if scope.rules.init:
+            if scope.rules.init and not _is_layer(scope.state):
                 scopes.setdefault(group_key(scope.state), []).append(scope)
         return {key: list(self._writable(rules.loops(here), here)) for key, here in scopes.items()}
 
@@ -350,6 +349,12 @@ def _guard(spot: Spot, site: Site, missing: Sequence[BlockState], holder: Holder
     if len(tests) > 1:
         return ast.BoolOp(ast.And(), tests)
     return tests[0] if tests else None
+
+
+def _is_layer(state: BlockState) -> bool:
+    """Return whether a block is one layer that has no others inside: no loop goes over its modules."""
+    node = node_of(state)
+    return isinstance(node, Leaf) and node.module is not None and not [*node.module.children()]
 
 
 def _has_program(state: BlockState) -> bool:

@@ -56,22 +56,32 @@ class NodeEmitter:
     # Calls.
 
     def _call(self, node: Call, pairs: Pairs) -> ast.expr:
-        first = pairs[0][1]
-        meant = stand_in(node, self.scope, pairs[0][0].values)
-        node, self.given = meant.call, meant.renamed
-        match first:
+        node = self._meant(node, pairs)
+        match pairs[0][1]:
             case Leaf():
                 return self._leaf(node, pairs)
             case BlockState():
                 return self._block(node, pairs)
             case Operation():
                 return self._operation(node, pairs)
-        raise AssertionError(first)
+            case other:
+                raise AssertionError(other)
+
+    def _meant(self, node: Call, pairs: Pairs) -> Call:
+        """Return the call that is written for one, and note what the names in its arguments are written as."""
+        meant = stand_in(node, self.scope, pairs[0][0].values)
+        self.given = meant.renamed
+        return meant.call
 
     def base(self, node: LayerNode, pairs: Pairs) -> tuple[str, ast.Call, ast.expr | None]:
-        """Return the class of a layer that is extended, the call that makes it, and what converts it to its dtype."""
+        """Return the class of what is extended, the call that makes it, and what converts it to its dtype."""
         assert isinstance(node, Call)
         leaves = [state for _, state in pairs if isinstance(state, Leaf)]
+        if not leaves:
+            made = self._call(node, pairs)
+            assert isinstance(made, ast.Call)
+            return ast.unparse(made.func), made, None
+        node = self._meant(node, pairs)
         made, itself = self._made(node, pairs), load_name("self")
         converted = self._converted(itself, leaves, [case for case, _ in pairs])
         return ast.unparse(made.func), made, None if converted is itself else converted

@@ -14,7 +14,7 @@ from compiler.emit.syntax import call, load_name, own
 from compiler.infer.states import BlockState
 from compiler.rules.parametrize import WEIGHT
 from compiler.rules.plan import Parametrized
-from spec_schema.selectors import Step
+from spec_schema.selectors import Step, path_of
 
 
 def parametrize_statements(file: EmittedFile, root: BlockState) -> list[ast.stmt]:
@@ -79,4 +79,4 @@ def _is_counted(steps: Sequence[Step]) -> bool:
 
 
 def _dotted(steps: Sequence[Step]) -> str:
-    return ".".join(step.name for step in steps)
+    return path_of(steps)

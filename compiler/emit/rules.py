@@ -8,11 +8,11 @@ from dataclasses import replace
 from itertools import accumulate, islice
 
 from compiler.emit.syntax import as_store, call, dotted, function, index, load_name, own, parameters
-from compiler.infer.states import BlockState, State, item_place, part_named
+from compiler.infer.states import BlockState, State, item_place, node_of, part_named
 from compiler.placement.groups import ClassGroup
 from compiler.program import Definition
 from compiler.rules.plan import Plan, Tie
-from spec_schema.selectors import Step
+from spec_schema.selectors import Step, names_of
 
 MANY = 4
 """More frozen parts than this are gone over in one loop instead of a statement each."""
@@ -96,11 +96,11 @@ def rules_key(plan: Plan) -> Hashable:
 
 
 def _names(steps: Sequence[Step]) -> tuple[str, ...]:
-    return tuple(step.name for step in steps)
+    return names_of(steps)
 
 
-def _places(tie: Tie) -> tuple[list[str], list[str]]:
-    return [step.name for step in tie.owner], [step.name for step in tie.alias]
+def _places(tie: Tie) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return names_of(tie.owner), names_of(tie.alias)
 
 
 def _from_root(tie: Tie) -> Tie:
@@ -146,7 +146,9 @@ def path(state: State, steps: Sequence[Step], replaced: dict[int, ast.expr] | No
     node: ast.expr = load_name("self")
     current: State | None = state
     for at, (name, *_) in enumerate(steps):
-        if name.isdigit():
+        if not name:  # the one node that the model is
+            pass
+        elif name.isdigit():
             node = index(node, (replaced or {}).get(at) or item_place(current, name))
         else:
             node = ast.Attribute(node, name, ast.Load())
@@ -186,7 +188,7 @@ def train_method(group: ClassGroup, names: Sequence[str]) -> list[ast.stmt]:
         body.append(_for_each(layers, evaluate))
     else:
         for row in rows:
-            target = path(state, [Step(part) for part in row])
+            target = path(node_of(state), [Step(part) for part in row])
             body.append(ast.Expr(call(ast.Attribute(target, "eval", ast.Load()))))
     body.extend(_blocks_in_evaluation(state, blocks))
     body.append(ast.Return(load_name("self")))
@@ -196,7 +198,7 @@ def train_method(group: ClassGroup, names: Sequence[str]) -> list[ast.stmt]:
 
 def is_block(root: BlockState, name: str) -> bool:
     """Return whether a module of the model is a block of the spec."""
-    state: State | None = root
+    state: State | None = node_of(root) if name else root
     for part in name.split(".") if name else ():
         state = part_named(state, part)
     return isinstance(state, BlockState)
@@ -207,7 +209,7 @@ def _blocks_in_evaluation(root: BlockState, names: Sequence[str]) -> list[ast.st
         module = call(own("get_submodule"), load_name("name"))
         return [_for_each(names, _in_evaluation(module))]
     paths = [[Step(part) for part in name.split(".")] if name else [] for name in names]
-    return [_in_evaluation(path(root, steps)) for steps in paths]
+    return [_in_evaluation(path(node_of(root), steps)) for steps in paths]
 
 
 def _in_evaluation(module: ast.expr) -> ast.stmt:

@@ -13,6 +13,7 @@ from compiler.emit.literals import literal
 from compiler.emit.spots import Spot
 from compiler.emit.syntax import call, index, load_name, own
 from compiler.emit.trees import copy_tree
+from spec_schema.selectors import names_of, path_of
 
 
 class Differs(Exception):
@@ -113,7 +114,7 @@ class Values:
 
 def by_name(spot: Spot, start: int, name: ast.expr | None = None) -> ast.expr:
     """Return `self.get_parameter("block.0.weight")`; the name begins behind so many steps."""
-    path = name or ast.Constant(".".join(step.name for step in spot.row.steps[start:]))
+    path = name or ast.Constant(path_of(spot.row.steps[start:]))
     method = "get_parameter" if spot.row.kind == "parameter" else "get_buffer"
     return call(own(method), path)
 
@@ -139,10 +140,10 @@ def _base_site(spot: Spot) -> Site | None:
 
 def named_site(spot: Spot, start: int) -> Site:
     """Return how a class reaches any tensor inside of it, by its name."""
-    names = [step.name for step in spot.row.steps[start:]]
+    names = names_of(spot.row.steps[start:])
     weight = None
     if isinstance(getattr(spot.row.module, "weight", None), Tensor):
-        weight = call(own("get_parameter"), ast.Constant(".".join([*names[:-1], "weight"])))
+        weight = call(own("get_parameter"), ast.Constant(".".join((*names[:-1], "weight"))))
     return Site(by_name(spot, start), None, weight)
 
 

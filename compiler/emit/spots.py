@@ -15,7 +15,7 @@ from compiler.rules.initialisation import draws, reads_checkpoint
 from compiler.rules.plan import Initialisation, Plan, PlanRow
 from compiler.rules.table import ModuleRow, TensorRow
 from spec_schema.grammar import Expression
-from spec_schema.selectors import Step
+from spec_schema.selectors import Step, names_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +141,7 @@ def present(
 
 
 def _inner(row: TensorRow, block: ModuleRow) -> tuple[str, ...]:
-    return tuple(step.name for step in row.steps[len(block.steps) :])
+    return names_of(row.steps[len(block.steps) :])
 
 
 def by_class(found: list[Spot]) -> dict[object, dict[tuple[str, ...], list[Spot]]]:

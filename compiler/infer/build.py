@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
+from types import UnionType
 
 from compiler.catalogue.layers import bind, layer_type
 from compiler.catalogue.operation_table import FUNCTIONS, METHODS
@@ -214,19 +215,20 @@ class Builder:
     def _children(self, definition: Definition, values: Values) -> tuple[dict[str, State], Order]:
         body = definition.body
         if isinstance(body, ModuleBody):
-            return self._layers(body, values), ()
+            return self._layers(body, values, Leaf | BlockState if definition.is_node else Leaf), ()
         if isinstance(body, ParallelBody):
             named = [(item.name or str(at), item) for at, item in enumerate(body.branches)]
             return {name: self.build(item.node, values) for name, item in named}, tuple(named)
         return self.items(body.items, values)
 
-    def _layers(self, body: ModuleBody, values: Values) -> dict[str, State]:
+    def _layers(self, body: ModuleBody, values: Values, bases: UnionType | type[Leaf]) -> dict[str, State]:
+        """Return the states of layers; `bases` are those that the block may be, or extend."""
         children: dict[str, State] = {}
         problems: list[Diagnostic] = []
         for name, node in body.layers.items():
             try:
                 children[name] = self.build(node, values)
-                if name == BASE and not isinstance(children[name], Leaf):
+                if name == BASE and not isinstance(children[name], bases):
                     raise not_extended(f"`{type_name(children[name])}`", node.span)
             except SpecError as error:
                 problems.extend(error.diagnostics)

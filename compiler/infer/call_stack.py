@@ -50,7 +50,7 @@ class CallStack:
         if not blocks or blocks[-1][0] == 0:
             return ()
         number, state, place = blocks[-1]
-        path = ".".join(frame.name for frame in self.frames[1 : number + 1])
+        path = ".".join(frame.name for frame in self.frames[1 : number + 1] if frame.name) or "the model"
         article = "an" if state.definition.name[0] in "AEIOU" else "a"
         return (f"in {path}, {article} {instance(state)} from line {place.line}",)
 

@@ -153,7 +153,7 @@ class Engine(Context):
         return self._canonical(state, after), output
 
     def _cell(self, name: str, child: State, bound: Mapping[str, Any]) -> ModuleReference:
-        if name != BASE:
+        if name != BASE or isinstance(child, BlockState):
             return ModuleReference(self, name, child)
         return BaseReference(self, child, list(bound.values()))
 

@@ -9,7 +9,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 
 from compiler.infer.dtypes import Dtypes
-from compiler.infer.states import BlockState, Chain, Leaf, State, places, row_items, step_to
+from compiler.infer.states import BlockState, Chain, Leaf, State, is_node, places, row_items, step_to
 from compiler.program import BASE
 from spec_schema.clock import check_time
 from spec_schema.source import Span
@@ -43,7 +43,7 @@ class DtypeGiver:
         place_of = places(row_items(state))
 
         def child(name: str, inner: State) -> State:
-            if name == BASE:
+            if name == BASE and not is_node(state):
                 return self.state(inner, dtypes)
             return self.state(inner, dtypes.inside([step_to(name, inner, next(place_of))]))
 

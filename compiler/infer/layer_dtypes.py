@@ -15,7 +15,7 @@ from compiler.infer.dtypes import Dtypes
 from compiler.infer.states import Leaf, places, row_length
 from compiler.infer.values import tensors_in
 from spec_schema.diagnostics import Label, SpecError, refuse
-from spec_schema.selectors import Step
+from spec_schema.selectors import Step, path_of
 
 Steps = tuple[Step, ...]
 
@@ -45,8 +45,7 @@ def convert(module: nn.Module, dtype: torch.dtype) -> bool:
 def in_two_dtypes(state: Leaf, one: tuple[Steps, Dtypes], other: tuple[Steps, Dtypes]) -> SpecError:
     """Return the refusal of a layer whose tensors rules give two dtypes."""
     parts = " and ".join(
-        f"`{'.'.join(name for name, *_ in steps)}` in {str(dtypes.dtype).removeprefix('torch.')}"
-        for steps, dtypes in (one, other)
+        f"`{path_of(steps)}` in {str(dtypes.dtype).removeprefix('torch.')}" for steps, dtypes in (one, other)
     )
     first, second = one[1].rule, other[1].rule
     rule = max((r for r in (first, second) if r is not None), key=lambda r: r.span.start)

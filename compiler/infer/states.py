@@ -174,6 +174,16 @@ def base_of(state: State) -> Leaf | None:
     return base if isinstance(base, Leaf) else None
 
 
+def is_node(state: State) -> bool:
+    """Return whether it is a model that is one node: its own state has that of the node inside."""
+    return isinstance(state, BlockState) and state.definition.is_node
+
+
+def node_of(state: State) -> State:
+    """Return the node that a model is, the state itself where it is none."""
+    return state.children[BASE] if isinstance(state, BlockState) and is_node(state) else state
+
+
 def step_to(name: str, state: State, place: Place | None) -> Step:
     """Return the step to a layer, by its name and its types: a block that extends a layer is of both."""
     base = base_of(state)

@@ -30,7 +30,7 @@ from compiler.infer.module_references import ModuleReference
 from compiler.infer.on_meta import meta_device
 from compiler.infer.placed import Placed, map_tensors, place_of, placed_in, put
 from compiler.infer.statements import result_of
-from compiler.infer.states import BlockState, Chain, Leaf, Operation, State, base_of, updated_in
+from compiler.infer.states import BlockState, Chain, Leaf, Operation, State, base_of, is_node, updated_in
 from compiler.placement.groups import ClassGroup, class_groups, group_key
 from compiler.placement.places import Places, places
 from compiler.placement.programs import PlacedInterpreter
@@ -139,8 +139,9 @@ class PlacedEngine(Router):
                 )
             case BlockState():
                 own = {*state.tensors, *state.children}
+                extends = BASE in state.children and not state.definition.is_node
                 children = {
-                    n: self.locate(each, where.part(n) if n != BASE else where.without(own))
+                    n: self.locate(each, where.without(own) if extends and n == BASE else where.part(n))
                     for n, each in state.children.items()
                 }
                 tensors: dict[str, Tensor] = {}
@@ -243,7 +244,8 @@ class PlacedEngine(Router):
         target = self.target(cell.state, value) or place_of(value)
         if target is None:
             return value
-        layer = "self" if cell.state is base_of(state) else text_of(state, (cell.name,))
+        is_self = cell.state is base_of(state) or is_node(state)
+        layer = "self" if is_self else text_of(state, (cell.name,))
         follows = [Follow(True, f"{layer}{suffix}") for suffix in self.suffixes(cell)]
         if self.tells(cell.state):
             follows.append(Follow(True, layer, layer=True))

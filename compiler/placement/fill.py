@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from compiler.devices import AUTO
 from compiler.rules.plan import Plan
 from compiler.rules.table import TensorRow
+from spec_schema.selectors import names_of
 
 Path = tuple[str, ...]
 Room = tuple[str, float]
@@ -110,4 +111,4 @@ def _merge(atoms: dict[Path, Atom], earlier: Atom, later: Atom) -> None:
 def holder(row: TensorRow) -> Path:
     """Return the path of the layer of the catalogue, or of the block, that a tensor belongs to."""
     inner = 1 if row.module is None else len(row.torch_steps) - 1
-    return tuple(step[0] for step in row.steps[: len(row.steps) - inner])
+    return names_of(row.steps[: len(row.steps) - inner])

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from compiler.load import Loaded
-from compiler.program import Definition, Input, ModuleBody, Scope
-from compiler.resolve.definitions import DefinitionReader
+from compiler.program import BASE, Call, Definition, Input, Item, ModuleBody, Scope, SequenceBody
+from compiler.resolve.definitions import BODY, DefinitionReader
 from compiler.resolve.rules import read_rules
 from compiler.rule_records import Rules
 from spec_schema.diagnostics import Diagnostic
 from spec_schema.document import Document
+from spec_schema.layer_nodes import LongCall
+from spec_schema.reader import Scalar
 
 
 def read_model(loaded: Loaded, scope: Scope, problems: list[Diagnostic]) -> Definition | None:
@@ -24,13 +26,23 @@ def read_model(loaded: Loaded, scope: Scope, problems: list[Diagnostic]) -> Defi
     names = tuple(Input(name, None, text.span) for name, text in document.inputs.items())
     title = f"{loaded.title}Model" if loaded.title in scope.block_names else loaded.title
     reader = DefinitionReader(title, (), scope, document.at("model"), names)
-    block = reader.read(document.model)
+    block = _as_node(reader.read(document.model), document.model)
     problems.extend(reader.problems)
     rules = _rules(block, document, scope, problems)
     problems.extend(_input_problems(block, names))
     doc = document.doc.text if document.doc else block.doc
     scope.model = replace(block, parameters=(), rules=rules, scope=scope, span=document.at("model"), doc=doc)
     return scope.model
+
+
+def _as_node(block: Definition, written: BODY) -> Definition:
+    """Return a model that is written as one call as the node itself, which has no key in it."""
+    match block.body:
+        case SequenceBody(items=[Item(node=Call(kind="layer" | "block" | "recipe") as node)]) if isinstance(
+            written, Scalar | LongCall
+        ):
+            return replace(block, body=ModuleBody({BASE: node}, {BASE: node.span}, {}, None))
+    return block
 
 
 def _missing_key(document: Document) -> Diagnostic | None:
@@ -71,7 +83,7 @@ def _input_problems(model: Definition, inputs: tuple[Input, ...]) -> list[Diagno
             for entry in model.inputs
             if entry.name not in declared
         ]
-    if len(inputs) < 2:
+    if len(inputs) < 2 or (isinstance(model.body, ModuleBody) and BASE in model.body.layers):
         return []
     return [
         Diagnostic(

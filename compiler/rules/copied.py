@@ -16,7 +16,7 @@ from compiler.rules.plan import Copied, PlanRow
 from compiler.rules.table import RuleScope, Table, TableRow, TensorRow
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.grammar import Expression
-from spec_schema.selectors import Selector, Step, parse_selector
+from spec_schema.selectors import Selector, Step, names_of, parse_selector, path_of
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
@@ -112,7 +112,7 @@ class Copying:
         inner = wish.row.steps[len(wish.scope) :]
         count = next((n for n in range(len(inner)) if _ends(wish.selector, inner[:n])), len(inner))
         part = self._part(wish)
-        name = ".".join([each for each in (part.name, *(step.name for step in inner[count:])) if each])
+        name = ".".join(filter(None, (part.name, *names_of(inner[count:]))))
         source = self.table.by_name.get(name)
         if source is None:
             raise self._no_tensor(wish, part, name)
@@ -135,7 +135,7 @@ class Copying:
         found = [row for row in inside if selector.names(row.steps[len(scope) :])]
         if len(found) == 1:
             return found[0]
-        names = [".".join(step.name for step in row.steps[len(scope) :]) for row in found or inside]
+        names = [path_of(row.steps[len(scope) :]) for row in found or inside]
         near = None if found else did_you_mean(text, names)
         raise refuse(
             "copy-source",

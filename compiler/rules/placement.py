@@ -13,6 +13,7 @@ from compiler.rules.plan import Decision
 from compiler.rules.table import Table, TensorRow
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, Label
+from spec_schema.selectors import path_of
 from spec_schema.source import Span
 
 
@@ -109,7 +110,7 @@ def _torn_layers(table: Table, found: Sites) -> list[Diagnostic]:
     for row in table.tensors:
         if row.module is None:
             continue
-        layer = ".".join(step[0] for step in row.steps[: len(row.steps) - len(row.torch_steps) + 1])
+        layer = path_of(row.steps[: len(row.steps) - len(row.torch_steps) + 1])
         first = layers.setdefault(layer, row)
         if found[first.name].device != found[row.name].device and layer not in torn:
             torn.add(layer)

@@ -12,7 +12,7 @@ from compiler.rules.table import ModuleRow, RuleScope, Table, TableRow, TensorRo
 from compiler.rules.unused import unused_selector
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, Label
-from spec_schema.selectors import Step
+from spec_schema.selectors import Step, names_of
 
 
 @dataclass(eq=False)
@@ -103,8 +103,8 @@ class _Sharing:
             return list(zip(one, two, strict=True))
         relative_one = {row.steps[len(first.steps) :]: row for row in one}
         relative_two = {row.steps[len(second.steps) :]: row for row in two}
-        names_one = [tuple(step[0] for step in steps) for steps in relative_one]
-        names_two = [tuple(step[0] for step in steps) for steps in relative_two]
+        names_one = [names_of(steps) for steps in relative_one]
+        names_two = [names_of(steps) for steps in relative_two]
         if names_one != names_two:
             odd = next((n for n in [*names_one, *names_two] if (n in names_one) != (n in names_two)), ())
             self.problems.append(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from compiler.rules.initialisation import reads_checkpoint
 from compiler.rules.parametrization import Parametrization, Stored
 from compiler.rules.plan import Decision, Parametrized, PlanRow, meta
-from spec_schema.selectors import Step
+from spec_schema.selectors import Step, names_of
 
 Steps = tuple[Step, ...]
 
@@ -63,7 +63,7 @@ def _learns(stored: Stored) -> bool:
 
 def _name(name: str, stored: Stored) -> str:
     around, _, _ = name.rpartition(".")
-    return ".".join([around, *(step.name for step in stored.path)])
+    return ".".join(filter(None, (around, *names_of(stored.path))))
 
 
 def parametrized_in(rows: Iterable[PlanRow]) -> tuple[Parametrized, ...]:

@@ -15,6 +15,8 @@ from compiler.infer.states import (
     Leaf,
     State,
     base_of,
+    is_node,
+    joined,
     places,
     row_items,
     row_length,
@@ -138,7 +140,7 @@ class Table:
 
 def root_scope(table: Table, root: BlockState) -> RuleScope:
     """Return the scope of the model, which holds the rules of the spec."""
-    return next((scope for scope in table.scopes if not scope.steps), RuleScope((), Rules(), root))
+    return next((scope for scope in table.scopes if scope.state is root), RuleScope((), Rules(), root))
 
 
 def expand(root: BlockState, limits: Limits) -> Table:
@@ -229,7 +231,7 @@ class _Expansion:
             scope = RuleScope(at.steps, rules, state)
             self.scopes.append(scope)
             at = TableRow(at.steps, at.name, (scope, *at.scopes))
-        layer = state if isinstance(state, Leaf) else base_of(state)
+        layer = state if isinstance(state, Leaf) else _base(state)
         module = layer.module if layer is not None else None
         row = ModuleRow(at.steps, at.name, at.scopes, state, module, row_items(state))
         self.modules.append(row)
@@ -243,7 +245,7 @@ class _Expansion:
         self._note(at, before)
 
     def _block(self, state: BlockState, at: ModuleRow) -> None:
-        body, base = state.definition.body, base_of(state)
+        body, base = state.definition.body, _base(state)
         before = len(self.tensors)
         part = self._part_of(base, base.module) if base is not None and base.module is not None else None
         if base is not None and part is not None:
@@ -266,7 +268,8 @@ class _Expansion:
         if base is not None and part is not None:
             self.tensors[before:] = sorted(self.tensors[before:], key=lambda row: row.kind == "buffer")
             self._parts(part, base, at, at)
-        self._children(((name, child) for name, child in used_children(state) if name != BASE), at)
+        own = [(name, child) for name, child in used_children(state) if name != BASE or base is None]
+        self._children(own, at)
 
     def _part_of(self, leaf: Leaf, module: nn.Module) -> Part:
         if leaf not in self.layers:
@@ -317,8 +320,13 @@ class _Expansion:
         self.inside[at.steps] = modules, tensors
 
 
+def _base(state: State) -> Leaf | None:
+    """Return the layer that a block extends. That of a model which is one node is a module of its own here."""
+    return None if is_node(state) else base_of(state)
+
+
 def _inside(around: TableRow, step: Step) -> TableRow:
-    name = f"{around.name}.{step[0]}" if around.name else step[0]
+    name = joined(around.name, step.name)
     return TableRow((*around.steps, step), name, around.scopes)
 
 

@@ -11,7 +11,7 @@ from compiler.rule_records import InitRule, ParametrizeRule, PlacementRule, Sele
 from compiler.rules.items import bind
 from compiler.rules.table import RuleScope, Table
 from spec_schema.diagnostics import Diagnostic, SpecError
-from spec_schema.selectors import parse_selector
+from spec_schema.selectors import parse_selector, path_of
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 
@@ -52,7 +52,7 @@ def _unused(message: str, text: str, span: Span, scope: RuleScope, table: Table)
 def _inside(scope: RuleScope, table: Table) -> str:
     """Return a note of the parameters that can be matched."""
     depth = len(scope.steps)
-    names = [".".join(step.name for step in row.steps[depth:]) for row in table.below(scope.steps)]
+    names = [path_of(row.steps[depth:]) for row in table.below(scope.steps)]
     shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
     return f"there are {len(names):,}: {shown}" if names else "there are none"
 

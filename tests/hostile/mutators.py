@@ -221,6 +221,22 @@ def stand_in(draw: Random, parent: Any, key: Any) -> None:
     parent[key] = draw.choice([*calls, *(name.partition("(")[0] for name in names), draw.choice(WORDS)])
 
 
+def alone(draw: Random, parent: Any, key: Any) -> None:
+    """Make the model one call: of a block, of a layer, or of what is none."""
+    if isinstance(parent, dict) and "model" in parent:
+        blocks = parent.get("blocks")
+        names = [*map(str, blocks)] if isinstance(blocks, dict) else []
+        calls = [
+            "Linear(3)",
+            "BatchNorm1d",
+            "relu",
+            "Sequential",
+            "MultiheadAttention(4, 2)",
+            draw.choice(WORDS),
+        ]
+        parent["model"] = draw.choice([*names, *(n.partition("(")[0] for n in names), *calls])
+
+
 def run_on(draw: Random, parent: Any, key: Any) -> None:
     """Let a repeat name its number, and carry values on: good ones, and ones that grow, fail or are none."""
     node = parent[key] if isinstance(parent[key], dict) and "repeat" in parent[key] else parent
@@ -335,6 +351,7 @@ OF_DOCUMENTS = (
         rename,
         rekey,
         stand_in,
+        alone,
         run_on,
         reorder,
         resize,

@@ -83,8 +83,11 @@ class ClassEmitter:
         check_time(self.definition.span)
         forward = self.forward.emit()
         made = self.layers.emit()
-        reset = reset_method(self.values, self.first_values, self.layers.conditions)
-        resets = reset is not None and not is_called_by_base(self.values.base, reset)
+        inherits = made.base in self.file.resetting
+        reset = reset_method(self.values, self.first_values, self.layers.conditions, inherits)
+        resets = reset is not None and not is_called_by_base(self.values.base, reset, inherits)
+        if reset is not None:
+            self.file.resetting.add(self.group.name)
         constructor = self.constructor.emit(made, self._rules(), resets, self._parametrized())
         methods = [
             constructor,

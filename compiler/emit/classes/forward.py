@@ -50,6 +50,8 @@ class ForwardEmitter:
             case ModuleBody(program=Program() as program):
                 return self.translation.program(program)
             case ModuleBody(layers=layers):
+                if self.definition.is_node and not (starts or self.moves.has("layer")):
+                    return None
                 made = [name for name in layers if self._is_made(name)]
                 return self._in_order([own(name) if name != BASE else inherited("forward") for name in made])
             case SequenceBody(items=items):

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 
 from torch import nn
 
 from compiler.emit.classes.values import ClassValues
 from compiler.emit.initialise import FirstValues, Holder
 from compiler.emit.syntax import RESET, call, function, inherited, load_name, own, parameters
+from compiler.infer.states import BlockState, node_of
 from compiler.placement.groups import group_key
 
 
 def reset_method(
-    values: ClassValues, first_values: FirstValues, conditions: Mapping[str, ast.expr]
+    values: ClassValues, first_values: FirstValues, conditions: Mapping[str, ast.expr], inherits: bool = False
 ) -> ast.FunctionDef | None:
-    """Return the method, if the class has any values to give; `conditions` say which layers some instances have."""
+    """Return the method, if the class has any values to give.
+
+    `conditions` say which layers some instances have, and `inherits` whether it derives from a class of the file that
+    has the method.
+    """
     holder = Holder(
         group_key(values.states[0]),
         values.states,
@@ -28,24 +34,42 @@ def reset_method(
     )
     body = first_values.body(holder)
     if body and values.base is not None:
-        body = after_base(values, values.base, body)
+        body = after_base(values, values.base, body, inherits)
+    elif body and inherits:
+        body = _after_block(values, body)
     return function(RESET, parameters([]), body, ast.Constant(None)) if body else None
 
 
-def is_called_by_base(base: nn.Module | None, reset: ast.FunctionDef) -> bool:
-    """Return whether the constructor of the layer that a class extends calls the method, and leaves nothing to do."""
-    if base is None or not (type(base).__module__.startswith("torch.nn.") and hasattr(base, RESET)):
-        return False
+def is_called_by_base(base: nn.Module | None, reset: ast.FunctionDef, inherits: bool = False) -> bool:
+    """Return whether the constructor of what a class extends calls the method, and leaves nothing to do."""
+    of_torch = base is not None and type(base).__module__.startswith("torch.nn.") and hasattr(base, RESET)
     last = reset.body[-1]
-    return not (isinstance(last, ast.If) and isinstance(last.test, ast.Call))
+    return (inherits or of_torch) and not (isinstance(last, ast.If) and isinstance(last.test, ast.Call))
 
 
-def after_base(values: ClassValues, base: nn.Module, body: Sequence[ast.stmt]) -> list[ast.stmt]:
+def _after_block(values: ClassValues, body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """Return the statements behind those of the block that the model is.
+
+    The constructor of that calls the method before the model has values of its own: what reads them waits.
+    """
+    kept = {*values.stored.values()}
+    at_once = list(takewhile(lambda each: not _read(each) & kept, body))
+    late = body[len(at_once) :]
+    first = ast.Expr(call(inherited(RESET)))
+    if not late:
+        return [first, *at_once]
+    sign = ast.Constant(next(iter(values.stored.values())))
+    return [first, *at_once, ast.If(call("hasattr", load_name("self"), sign), [*late], [])]
+
+
+def after_base(
+    values: ClassValues, base: nn.Module, body: Sequence[ast.stmt], inherits: bool = False
+) -> list[ast.stmt]:
     """Return the statements behind those of the layer that a class extends.
 
     Its constructor may call the method before there is anything else, and on the meta device: what needs more waits.
     """
-    first = [ast.Expr(call(inherited(RESET)))] if hasattr(base, RESET) else []
+    first = [ast.Expr(call(inherited(RESET)))] if inherits or hasattr(base, RESET) else []
     tensors = [name for name, _ in (*base.named_parameters(), *base.named_buffers()) if "." not in name]
     early = [each for each in body if _is_at_once(each, tensors)]
     late = [each for each in body if each not in early]
@@ -60,10 +84,13 @@ def after_base(values: ClassValues, base: nn.Module, body: Sequence[ast.stmt]) -
 
 def _own_attributes(values: ClassValues) -> Iterator[str]:
     """Yield the attributes that all instances have beside those of the layer that the class extends."""
-    yield from values.states[0].tensors
+    if values.definition.is_node:  # made behind all that is inside
+        yield from values.stored.values()
+    states = [each for each in map(node_of, values.states) if isinstance(each, BlockState)]
+    yield from states[0].tensors if states else ()
     yield from values.stored.values()
-    for name in filter(None, values.states[0].children):
-        if all(name in state.used for state in values.states):
+    for name in filter(None, states[0].children) if states else ():
+        if all(name in state.used for state in states):
             yield name
 
 

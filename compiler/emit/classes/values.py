@@ -12,7 +12,7 @@ from compiler.emit.hidden import hidden_reads
 from compiler.emit.names import Globals
 from compiler.emit.runs import Runs
 from compiler.emit.syntax import load_name
-from compiler.infer.states import BlockState, base_of
+from compiler.infer.states import BlockState, base_of, node_of
 from compiler.infer.values import holds_recipe
 from compiler.placement.groups import ClassGroup
 from compiler.program import ModuleBody, ValueTree
@@ -80,8 +80,8 @@ class ClassValues:
 
     @cached_property
     def base(self) -> nn.Module | None:
-        """The layer that the block extends."""
-        base = base_of(self.states[0])
+        """The layer that the block extends, or the one that the model is."""
+        base = base_of(self.states[0]) or base_of(node_of(self.states[0]))
         return base.module if base is not None else None
 
     # What an expression makes of a name.
@@ -134,8 +134,16 @@ class ClassValues:
         assert attribute is not None
         self.stored[name] = attribute
 
+    @cached_property
+    def _inherited(self) -> set[str]:
+        """The attributes that the class of the block has which the model is."""
+        blocks = [b for b in map(node_of, self.states) if isinstance(b, BlockState) and b not in self.states]
+        values = {name for each in blocks for name in (*each.arguments, *each.definition.variables)}
+        parts = {name for each in blocks for name in (*each.children, *each.tensors)}
+        return parts | values | {f"{name}_" for name in values}
+
     def _attribute(self, name: str) -> str:
-        taken = NOT_OF_VALUES | self.layers | self.items | {*dir(self.base)}
+        taken = NOT_OF_VALUES | self.layers | self.items | {*dir(self.base)} | self._inherited
         attribute = name
         while attribute in taken or (attribute != name and attribute in self.plain):
             attribute += "_"

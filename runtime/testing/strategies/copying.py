@@ -8,7 +8,7 @@ from compiler.catalogue.padding import padding_row
 from compiler.rules.table import TensorRow
 from runtime.testing.strategies.sharing import Ties, fits, modules_alike, parameters_alike
 from runtime.testing.strategies.tensors import Draw, pick
-from spec_schema.selectors import Step
+from spec_schema.selectors import Step, path_of
 
 Steps = tuple[Step, ...]
 
@@ -23,7 +23,7 @@ def copy_rule(draw: Draw, instances: Sequence[Steps], ties: Ties) -> dict[str, s
     fitting = [pair for pair in pairs if all(_can_copy(pair, each, ties) for each in instances)]
     if not fitting:
         return None
-    source, target = (".".join(step.name for step in path) for path in pick(draw, *fitting)[:2])
+    source, target = (path_of(path) for path in pick(draw, *fitting)[:2])
     return {f"/{target}": f"copy('{source}')"}
 
 

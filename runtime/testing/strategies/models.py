@@ -37,7 +37,9 @@ def row_model(draw: Draw, scope: Scope, inputs: dict[str, str], depth: int) -> A
         flow = Flow(layout, Width("4", even=True), 3 if layout == STEPS else 0)
         return [embedding, *sequence(draw, scope, flow, depth)[0]]
     flow, inputs[pick(draw, *INPUTS)] = tensor_input(draw, pick(draw, ROWS, STEPS, IMAGE), scope)
-    return sequence_body(draw, scope, flow, depth, None, False)
+    body = sequence_body(draw, scope, flow, depth, None, False)
+    first = body[0] if isinstance(body, list) else None
+    return first if isinstance(first, str) and first[:1].isupper() and rarely(draw, 3) else body
 
 
 def padding(draw: Draw) -> str:

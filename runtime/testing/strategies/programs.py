@@ -29,7 +29,15 @@ def forward_body(
     name = pick(draw, "x", "value", "x")
     optional = (pick(draw, *OPTIONAL),) if rarely(draw) else ()
     writer = Writer(scope, depth, wanted is None, name, (name, flow))
-    writer.taken |= {name, *optional, *scope.taken, *scope.numbers, *scope.flags, *scope.texts, *scope.recipes}
+    writer.taken |= {
+        name,
+        *optional,
+        *scope.taken,
+        *scope.numbers,
+        *scope.flags,
+        *scope.texts,
+        *scope.recipes,
+    }
     writer.env[name] = flow
     for other in optional:
         writer.line(f"if {other} is not None:")

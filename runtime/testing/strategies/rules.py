@@ -25,7 +25,7 @@ from runtime.testing.strategies.sharing import Ties, draw_shares
 from runtime.testing.strategies.tensors import Draw, pick, rarely
 from spec_schema.canonical import to_json
 from spec_schema.diagnostics import SpecError
-from spec_schema.selectors import Step, parse_selector
+from spec_schema.selectors import Step, names_of, parse_selector, path_of
 
 Steps = tuple[Step, ...]
 PARAMETRISED = (nn.Linear, nn.Conv1d, nn.Conv2d)
@@ -92,7 +92,7 @@ def _parametrized(draw: Draw, document: dict[str, Any], plan: Plan) -> bool:
     if not rows:
         return False
     path = pick(draw, *rows).steps
-    dotted = ".".join(step.name for step in path)
+    dotted = path_of(path)
     text = pick(draw, f"/{dotted}", dotted, f"{path[-2].kind}.weight", path[-2].kind, "/")
     if text == "/" and any(isinstance(row.module, nn.RNNBase) for row in plan.table.tensors):
         text = f"/{dotted}"
@@ -211,16 +211,20 @@ def _is_plain(row: TensorRow) -> bool:
 
 def selector(draw: Draw, path: Steps, numbers: list[str]) -> str:
     """Draw a selector that matches a path. `numbers` are variables that an index may use."""
-    names = [step[0] for step in path]
     owner = path[-2] if len(path) > 1 else None
+    names, around = [*names_of(path)], path[0]
+    path = tuple(step for step in path if step.name)
     forms = ["/" + ".".join(names), ".".join(names), names[-1], f"**.{names[-1]}"]
-    if owner is not None:
+    if len(names) > 1:
         forms += [
             f"/{'.'.join(names[:-1])}",
             ".".join(["*", *names[1:]]),
-            f"{owner[0]}.{{weight,{names[-1]}}}",
+            f"{names[-2]}.{{weight,{names[-1]}}}",
         ]
-        forms += [f"{owner[1]}.{names[-1]}", owner[1]] if owner[1] else []
+    if not around.name:  # a model that is one node
+        forms += [f"/{around.kind}.{'.'.join(names)}", f"{around.kind}.{'.'.join(names)}", around.kind]
+    if owner is not None:
+        forms += [f"{owner.kind}.{names[-1]}", owner.kind] if owner.kind else []
     if names[0].isdigit():
         forms.append(f"/[0-9].{'.'.join(names[1:])}".rstrip("."))
     if any(step.place for step in path[1:]):

@@ -10,7 +10,7 @@ from compiler.infer.states import BlockState, Chain, Leaf, Operation, State
 from compiler.infer.values import freeze
 from compiler.rules.table import ModuleRow, Table, TensorRow
 from runtime.testing.strategies.tensors import Draw, pick, rarely
-from spec_schema.selectors import Step, parse_selector
+from spec_schema.selectors import Step, names_of, parse_selector
 
 Steps = tuple[Step, ...]
 LIMIT = 24
@@ -117,7 +117,7 @@ def _tie(paths: tuple[Steps, ...], base: Steps, first: Steps, ties: Ties) -> Non
 
 def _selectors(draw: Draw, paths: tuple[Steps, ...], instances: list[Steps], ties: Ties) -> list[str]:
     """Write the selectors of paths: one for each, or one pattern for all."""
-    names = [[step[0] for step in path] for path in paths]
+    names = [names_of(path) for path in paths]
     pattern = "/" + ".".join(
         column[0] if len(set(column)) == 1 else "{" + ",".join(dict.fromkeys(column)) + "}"
         for column in zip(*names, strict=False)
