@@ -68,7 +68,7 @@ def reading(named: Named) -> Iterator[None]:
 def read_csv(file: BinaryIO, named: Named, wanted: set[str]) -> dict[str, Any]:
     """Return the columns of a CSV file; those that are not wanted are None."""
     with reading(named):
-        names = _header(file, named)
+        names = column_names(file, named)
         file.seek(0)
         convert = pa.csv.ConvertOptions(include_columns=[name for name in names if name in wanted])
         if not convert.include_columns:
@@ -78,7 +78,8 @@ def read_csv(file: BinaryIO, named: Named, wanted: set[str]) -> dict[str, Any]:
     return {name: table.column(name) if name in wanted else None for name in names}
 
 
-def _header(file: BinaryIO, named: Named) -> list[str]:
+def column_names(file: BinaryIO, named: Named) -> list[str]:
+    """Return the names of the columns of a CSV file, which stand in its first line."""
     line = file.readline(LONGEST_LINE).decode("utf-8-sig")
     names = next(csv.reader(io.StringIO(line)), [])
     if not names:
@@ -181,10 +182,10 @@ class ArrowRows:
     def __init__(self, files: Sequence[tuple[Named, mmap.mmap]], wanted: set[str]) -> None:
         tables = []
         for named, memory in files:
+            table = arrow_table(named, memory)
             with reading(named):
-                table = pa.ipc.open_stream(pa.py_buffer(memory)).read_all()
                 table.select([name for name in table.column_names if name in wanted]).validate(full=True)
-                tables.append(table)
+            tables.append(table)
         with reading(files[0][0]):
             self.table = pa.concat_tables(tables)
         self.schema = self.table.schema
@@ -209,6 +210,12 @@ class ArrowRows:
     def shuffled(self, generator: torch.Generator, chosen: Tensor) -> Tensor:
         """Return the places of `chosen` in any random order."""
         return torch.randperm(len(chosen), generator=generator)
+
+
+def arrow_table(named: Named, memory: mmap.mmap) -> Any:
+    """Return the table of an Arrow file. Its values stay in the file, and are not looked at."""
+    with reading(named):
+        return pa.ipc.open_stream(pa.py_buffer(memory)).read_all()
 
 
 def values_of(columns: Mapping[str, Any], place: Span) -> dict[str, Values | Tensor | None]:
