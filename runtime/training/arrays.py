@@ -115,5 +115,5 @@ def check_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, A
         any(type(length) is not int or length < 0 for length in shape)
         or math.prod(shape) * dtype.itemsize != size - stream.tell()
     ):
-        raise ValueError("the header of a member does not fit its size")
+        raise ValueError("what its header says does not fit its size")
     return shape, fortran, dtype

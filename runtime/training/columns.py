@@ -56,9 +56,8 @@ def _is_list(kind: Any) -> bool:
 
 def _empty(array: Any, name: str, place: Span, start: int) -> SpecError:
     row = start + pc.index(array.is_null(), True).as_py()
-    return refuse(
-        "data-broken", f"`{name}` is empty in row {row:,}", place, notes=("rows are counted from 0",)
-    )
+    notes = ("rows are counted from 0", "in CSV `nan` and `null` are empty, too")
+    return refuse("data-broken", f"`{name}` is empty in row {row:,}", place, notes=notes)
 
 
 def _length(array: Any, name: str, place: Span, start: int) -> int:

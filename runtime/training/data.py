@@ -213,8 +213,10 @@ def _read_text(reading: Reading, origin: Origin) -> str:
     with open_bounded(named, reading.folders, reading.limit) as file:
         try:
             text = file.read(reading.limit).decode("utf-8")  # no more, should it grow
-        except (UnicodeDecodeError, OSError) as error:
-            raise named.broken(f"is no text in UTF-8: {error}") from None
+        except UnicodeDecodeError as error:
+            raise named.broken(f"is no text in UTF-8, from byte {error.start:,} on: {error.reason}") from None
+        except OSError as error:
+            raise named.broken(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import mmap
+import re
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from runtime.training.columns import Values, column_values
 from runtime.training.places import Named
+from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import Span
 
 READ_AT_ONCE = 1 << 16
@@ -33,6 +35,10 @@ KEPT_GROUPS = 4
 LONGEST_LINE = 1 << 20
 """Characters of the first line of a CSV file."""
 ARROW_ERRORS = (pa.ArrowException, OSError, ValueError, UnicodeDecodeError, OverflowError)
+RAGGED = re.compile(r"CSV parse error: Row #(\d+): Expected (\d+) columns, got (\d+)")
+"""What the reader of CSV says of a row that is too short or too long."""
+FIRST_ROW = 2
+"""Its number for the row behind that with the names."""
 WRITE_PARQUET = "write it as Parquet, which is read in pieces"
 
 
@@ -59,7 +65,15 @@ def reading(named: Named) -> Iterator[None]:
         yield
     except ARROW_ERRORS as error:
         why = " ".join(str(error).split()) or type(error).__name__
+        if ragged := RAGGED.match(why):
+            row, columns, cells = (int(number) for number in ragged.groups())
+            raise _ragged(named, row - FIRST_ROW, columns, cells) from None
         raise named.broken(f"cannot be read: {why}") from None
+
+
+def _ragged(named: Named, row: int, columns: int, cells: int) -> SpecError:
+    message = f"row {row:,} of `{named.path}` has {cells:,} cells, and there are {columns:,} columns"
+    return refuse("data-ragged", message, named.span, notes=("rows are counted from 0",))
 
 
 # CSV.
