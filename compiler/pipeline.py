@@ -13,6 +13,7 @@ from compiler.catalogue.plugins import Plugin, Registry, load_plugin, plugin_mod
 from compiler.load import BundledFiles, DiskFiles, Files, Settings, load
 from compiler.resolve.program import resolve
 from spec_schema.clock import check_time, stage, timed
+from spec_schema.diagnostics import SpecError
 from spec_schema.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -102,7 +103,13 @@ def infer(program: ResolvedProgram, limits: Limits) -> Inferred:
     from compiler.infer.dtypes import default_dtype
     from compiler.infer.infer import infer_shapes
 
-    return infer_shapes(program, limits, default_dtype(program))
+    try:
+        found = infer_shapes(program, limits, default_dtype(program))
+    except SpecError as error:
+        raise SpecError([*program.passed_over, *error.diagnostics]) from None
+    if program.passed_over:
+        raise SpecError(program.passed_over)
+    return found
 
 
 def rules(inferred: Inferred, limits: Limits) -> Plan:

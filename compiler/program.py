@@ -12,6 +12,7 @@ from typing import Literal
 
 from compiler.catalogue.plugins import Registry
 from compiler.rule_records import Rules
+from spec_schema.diagnostics import Diagnostic
 from spec_schema.document import Document
 from spec_schema.grammar import Expression, Program
 from spec_schema.source import Span
@@ -336,6 +337,8 @@ class ResolvedProgram:
     train: Train | None
     variables: Mapping[str, object]
     """The values of the main file's variables."""
+    passed_over: tuple[Diagnostic, ...] = ()
+    """What is refused, and is as good as not there for the stages that follow."""
 
     def variables_of(self, scope: Scope) -> Mapping[str, object]:
         """Return the values of the variables that the blocks of a file see."""

@@ -35,6 +35,7 @@ def train(
     out: str | Path = "out",
     epochs: int | None = None,
     resume: str | Path | None = None,
+    override: Iterable[str] = (),
     progress: bool = True,
     allow_large: bool = False,
     data_paths: Iterable[str | Path] = (),
@@ -46,9 +47,10 @@ def train(
     """Train a model as its spec says, and save it as `NAME.safetensors` in the folder `out`.
 
     Checkpoint and log lie in the folder `NAME` beside it. `epochs` stands in for the length that the spec gives.
-    `resume` is a checkpoint of the same training, which then goes on as if it had not been interrupted. `progress`
-    writes a line for each epoch to standard error, and a bar if that is a terminal. `allow_large` builds a model that
-    may not fit into memory. Data lie below the folder of the spec, or below one of `data_paths`; of their bytes no more
+    `resume` is a checkpoint of the same training, which then goes on as if it had not been interrupted; `override`
+    names sections, such as `train.optimizer`, which may be others than they were. `progress` writes a line for each
+    epoch to standard error, and a bar if that is a terminal. `allow_large` builds a model that may not fit into memory.
+    Data lie below the folder of the spec, or below one of `data_paths`; of their bytes no more
     than `data_limit` are read.
 
     `callbacks` and `loggers` of Lightning come beside those of the training. `loaders` give the batches of `train`, and
@@ -61,12 +63,14 @@ def train(
         FileError: `resume` is no checkpoint of this training.
         FileNotFoundError: there is no file `resume`.
         Interrupted: Ctrl-C was pressed; the last checkpoint is whole.
-        ValueError: there is no such `device`.
+        ValueError: there is no such `device`, or a section that cannot be overridden.
     """
     training = training_of(artifact)
     check_installed(training)
     from runtime.training.fit import Fit
+    from runtime.training.override import check_sections
 
+    check_sections(sections := tuple(override))
     paths = tuple(Path(path) for path in data_paths)
     fit = Fit(
         artifact,
@@ -81,6 +85,7 @@ def train(
         tuple(callbacks),
         tuple(loggers),
         loaders,
+        sections,
     )
     return fit.run(resume, progress)
 

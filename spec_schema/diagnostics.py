@@ -41,6 +41,8 @@ class Diagnostic:
     notes: tuple[str, ...] = ()
     help: str | None = None
     severity: Severity = "error"
+    passed_over: bool = False
+    """Whether the rest of the spec is checked as if this were not there."""
 
     def __post_init__(self) -> None:
         safe = {

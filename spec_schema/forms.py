@@ -124,6 +124,9 @@ WAYS_OUT: dict[type[ast.AST], str] = {
 }
 
 
+PRINT = "print"
+
+
 def form_problem(
     source: Located, node: ast.AST, allowed: tuple[type[ast.AST], ...], is_index: bool
 ) -> Diagnostic | None:
@@ -147,10 +150,28 @@ def _thrown_away(source: Located, node: ast.Expr) -> Diagnostic:
     value = node.value
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr[-1] == "_":
         return in_place(source, value, value.func)
-    help = "bind it to a name, or `return` it"
+    help, says_nothing = "bind it to a name, or `return` it", False
     if isinstance(value, ast.Constant) and isinstance(value.value, str):
-        help = "write a comment: `# ...`"
-    return Diagnostic("not-in-language", "the value of this is thrown away", source.span(node), help=help)
+        help, says_nothing = "write a comment: `# ...`", True
+    elif isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == PRINT:
+        help, says_nothing = "leave it out: `emit --until infer` shows the shape of each layer's output", True
+    message = "the value of this is thrown away"
+    return Diagnostic("not-in-language", message, source.span(node), help=help, passed_over=says_nothing)
+
+
+def passed_over(source: Located, body: list[ast.stmt], problems: list[Diagnostic]) -> list[ast.stmt]:
+    """Return statements without those whose value is thrown away, each of which is a problem."""
+    kept: list[ast.stmt] = []
+    for node in body:
+        if isinstance(node, ast.Expr):
+            problems.append(_thrown_away(source, node))
+            kept.append(ast.copy_location(ast.Pass(), node))
+            continue
+        if isinstance(node, ast.If | ast.For | ast.While):
+            node.body = passed_over(source, node.body, problems)
+            node.orelse = passed_over(source, node.orelse, problems)
+        kept.append(node)
+    return kept
 
 
 def in_place(source: Located, call: ast.Call, function: ast.Attribute) -> Diagnostic:

@@ -14,7 +14,7 @@ from itertools import accumulate
 
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
-from spec_schema.forms import EXPRESSIONS, STATEMENTS, form_problem, outside_loops
+from spec_schema.forms import EXPRESSIONS, STATEMENTS, form_problem, outside_loops, passed_over
 from spec_schema.limits import DEFAULT_LIMITS, Limits
 from spec_schema.scalars import Scalar
 from spec_schema.source import Span
@@ -129,8 +129,13 @@ def parse_expression(
     return expression
 
 
-def parse_program(scalar: Scalar, limits: Limits = DEFAULT_LIMITS) -> Program:
+def parse_program(
+    scalar: Scalar, limits: Limits = DEFAULT_LIMITS, aside: list[Diagnostic] | None = None
+) -> Program:
     """Read a scalar's text as a forward program.
+
+    With a list for what is put `aside`, it gets the statements whose value is thrown away, and the program is
+    without them.
 
     Raises:
         SpecError: as `parse_expression`, or a way through the program returns nothing.
@@ -139,15 +144,19 @@ def parse_program(scalar: Scalar, limits: Limits = DEFAULT_LIMITS) -> Program:
     check_time(scalar.span)
     tree = parse(scalar, text, 0, "exec")
     assert isinstance(tree, ast.Module)
-    program = Program(scalar, text, 0, tuple(tree.body))
-    _check(program, tree.body, STATEMENTS + EXPRESSIONS, limits)
-    astray = list(outside_loops(program, tree.body))
+    body = tree.body
+    if aside is not None:
+        body = passed_over(Program(scalar, text, 0, tuple(body)), body, aside)
+    program = Program(scalar, text, 0, tuple(body))
+    _check(program, body, STATEMENTS + EXPRESSIONS, limits)
+    astray = list(outside_loops(program, body))
     if astray:
         raise SpecError(astray)
-    if not tree.body:
+    if not body:
         raise refuse("missing-return", "the program is empty", scalar.span, help="end it with `return x`")
-    if not always_returns(tree.body):
-        raise _missing_return(program, tree.body[-1])
+    thrown_away = any(not each.passed_over for each in aside or ())  # maybe what was meant to be returned
+    if not always_returns(body) and not thrown_away:
+        raise _missing_return(program, body[-1])
     return program
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,18 +13,24 @@ import typer
 
 from compiler.catalogue.plugins import load_plugin
 from compiler.cli.console import err, out
-from compiler.cli.options import ImportPaths, OutputFormat, Plugins, Preset, Settings
+from compiler.cli.options import DataLimit, DataPaths, ImportPaths, OutputFormat, Plugins, Preset, Settings
 from compiler.cli.outcome import Format, Status, is_bug, print_diagnostics, report
 from compiler.cli.subject import Subject
 from compiler.extras import TRAIN
-from spec_schema.diagnostics import SpecError
+from spec_schema.diagnostics import Diagnostic, SpecError
+from spec_schema.folders import Folders
+from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.render import render_json
+from spec_schema.source import Span
 
 if TYPE_CHECKING:
     from compiler.artifact import Artifact
 
 Specs = Annotated[
     list[Path], typer.Argument(metavar="SPEC...", show_default=False, help="The specs to check.")
+]
+NoFiles = Annotated[
+    bool, typer.Option("--no-files", help="Open no data and no checkpoints, only the specs themselves.")
 ]
 Finding = dict[str, Any]
 """A diagnostic as JSON, with the spec that was checked."""
@@ -36,18 +42,23 @@ def check(
     preset: Preset = None,
     plugin: Plugins = None,
     import_path: ImportPaths = None,
+    data_path: DataPaths = None,
+    data_limit: DataLimit = None,
+    no_files: NoFiles = False,
     format: OutputFormat = Format.text,
 ) -> int:
     """Say everything that is wrong with specs.
 
-    Shapes, arguments and rules are checked as for a run, and nothing is built. Diagnostics go to standard
-    error; as JSON they are one list on standard output, empty if all is well.
+    Shapes, arguments and rules are checked as for a run, and nothing is built. Of data and checkpoints that are
+    there, the headers are read. Diagnostics go to standard error; as JSON they are one list on standard output,
+    empty if all is well.
     """
     plugins = [load_plugin(each) for each in plugin or ()]
     subject = Subject(Path(), set_, preset, plugins, import_path)
     subject.variables()
     findings: list[Finding] = []
-    statuses = [_check(replace(subject, path=path), format, findings) for path in specs]
+    files = None if no_files else Files(tuple(data_path or ()), data_limit or DEFAULT_LIMITS.data_bytes)
+    statuses = [_check(replace(subject, path=path), files, format, findings) for path in specs]
     if format is Format.json:
         print(json.dumps(findings, indent=2))
     elif format is Format.text:
@@ -55,10 +66,21 @@ def check(
     return max(statuses)
 
 
-def _check(subject: Subject, format: Format, findings: list[Finding]) -> int:
+@dataclass(frozen=True)
+class Files:
+    """How the files that a spec names are looked for."""
+
+    data_paths: tuple[Path, ...]
+    data_limit: int
+
+
+def _check(subject: Subject, files: Files | None, format: Format, findings: list[Finding]) -> int:
     """Check one spec and return its status; its diagnostics are printed, or added to `findings`."""
     try:
-        _note_unchecked(subject.artifact())
+        artifact = subject.artifact()
+        _note_unchecked(artifact)
+        if files is not None and not subject.is_model:
+            _check_files(artifact, subject.folder, files)
     except SpecError as error:
         if format is Format.json:
             found = json.loads(render_json(error.diagnostics))
@@ -74,6 +96,42 @@ def _check(subject: Subject, format: Format, findings: list[Finding]) -> int:
         _separate(format)
         return status
     return Status.FINE
+
+
+def _check_files(artifact: Artifact, folder: Path, files: Files) -> None:
+    """Hold the headers of data and checkpoints against the spec. What is not there yet is told on standard error.
+
+    Raises:
+        SpecError: with everything that does not fit.
+    """
+    from runtime.checkpoint_mapping.loading import check_headers
+
+    notes: list[tuple[Span, str]] = []
+    problems: list[Diagnostic] = []
+    try:
+        notes += [
+            (call.path_place, _absent(call.path, error.help))
+            for call, error in check_headers(artifact, folder)
+        ]
+    except SpecError as error:
+        problems += error.diagnostics
+    if artifact.training is not None:
+        from runtime.training.checked import check_data
+
+        try:
+            folders = Folders(folder, files.data_paths)
+            found = check_data(artifact, artifact.training, folders, files.data_limit)
+            notes += [(each.place, each.why) for each in found]
+        except SpecError as error:
+            problems += error.diagnostics
+    if problems:
+        raise SpecError(problems)
+    for place, text in notes:
+        err().print(f"note: {place}: {text}", soft_wrap=True, markup=False)
+
+
+def _absent(path: str, help: str | None) -> str:
+    return f"`{path}` is not there yet{f'; {help}' if help else ''}"
 
 
 def _note_unchecked(artifact: Artifact) -> None:

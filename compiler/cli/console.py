@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from compiler.cli.tables import FittingTable
 from spec_schema.shown import escape, shown
 
 WIDE = 100
@@ -34,12 +35,18 @@ class _Console(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print, without the blanks that fill up lines where nobody sees them."""
+        tables = [each for each in objects if isinstance(each, FittingTable)]
+        if tables:
+            options = {"crop": False, **options}  # a name may be wider than the console
         if self.is_terminal:
             super().print(*objects, **options)
-            return
-        with self.capture() as captured:
-            super().print(*objects, **options)
-        self.file.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
+        else:
+            with self.capture() as captured:
+                super().print(*objects, **options)
+            self.file.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
+        for each in tables:
+            if gone := each.left_out(self.width):
+                err().print(f"note: no room for {', '.join(gone)} in {self.width} columns", soft_wrap=True)
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -49,12 +56,6 @@ def say(*lines: str) -> None:
     """Print lines of a result, each safe to show."""
     for line in lines:
         print(shown(line))
-
-
-class _Table(Table):
-    def add_row(self, *cells: Any, **options: Any) -> None:
-        """Add a row. A text in it is one line."""
-        super().add_row(*(shown(cell) if isinstance(cell, str) else cell for cell in cells), **options)
 
 
 def out() -> Console:
@@ -72,9 +73,14 @@ def in_color(console: Console) -> bool:
     return console.is_terminal and console.color_system is not None and not console.no_color
 
 
-def table(*headings: str, numbers: Collection[str] = (), whole: Collection[str] = ()) -> Table:
-    """Return an empty table. Columns in `numbers` are aligned to the right; those in `whole` are not wrapped."""
-    made = _Table(
+def table(
+    *headings: str, numbers: Collection[str] = (), whole: Collection[str] = (), spare: Sequence[str] = ()
+) -> Table:
+    """Return an empty table. Columns in `numbers` are aligned to the right; those in `whole` are not wrapped.
+
+    Where there is no room, the columns in `spare` go, one after the other.
+    """
+    made = FittingTable(
         box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", collapse_padding=True
     )
     for heading in headings:
@@ -82,14 +88,15 @@ def table(*headings: str, numbers: Collection[str] = (), whole: Collection[str] 
             heading,
             justify="right" if heading in numbers else "left",
             no_wrap=heading in numbers or heading in whole,
-            overflow="ellipsis" if heading in whole else "fold",
+            overflow="fold",
         )
+    made.spare = spare
     return made
 
 
 def facts(entries: Iterable[tuple[str | Text, ...]]) -> Table:
     """Return a grid of titles, each with a text beside it, and maybe a second one that is not wrapped."""
-    made = _Table.grid(padding=(0, 2))
+    made = FittingTable.grid(padding=(0, 2))
     made.add_column(style="bold", no_wrap=True)
     for entry in entries:
         made.add_row(*entry)

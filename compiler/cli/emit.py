@@ -19,6 +19,7 @@ from compiler.cli.subject import Subject, check_file
 from compiler.emit.passes.table import NAMES
 from compiler.resolve.program import resolve
 from spec_schema.clock import timed
+from spec_schema.diagnostics import SpecError
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.shown import escape, shown
 from spec_schema.suggest import did_you_mean
@@ -103,6 +104,8 @@ def _after(stage: Stage, subject: Subject) -> str:
     if stage is Stage.load:
         return printing.print_document(canonical(loaded))
     program = resolve(loaded, pipeline.registry(subject.plugins or ()))
+    if program.passed_over:
+        raise SpecError(program.passed_over)
     if stage is Stage.resolve:
         return printing.print_program(program)
     with status("inferring shapes"):

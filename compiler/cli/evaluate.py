@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from compiler.cli.console import facts, out, say, status
-from compiler.cli.options import AllowLarge, DataPaths, Device, ExpectDigest, OutputFormat, Plugins
+from compiler.cli.options import AllowLarge, DataLimit, DataPaths, Device, ExpectDigest, OutputFormat, Plugins
 from compiler.cli.outcome import Format, UsageProblem
 from compiler.cli.placing import check_devices, read_devices
-from compiler.cli.run import DataLimit, check_target, print_metrics
+from compiler.cli.run import check_target, print_metrics
 from compiler.cli.subject import Subject, check_file
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.shown import shown

@@ -87,7 +87,7 @@ def print_rows(artifact: Artifact, rows: list[PlanRow], format: Format) -> None:
             for number, row in enumerate(rows):
                 if number:
                     console.print()
-                console.print(Text.assemble((row.name, "bold"), f"  {form_text(row)}"))
+                console.print(Text.assemble((row.name, "bold"), f"  {form_text(row)}"), soft_wrap=True)
                 console.print(facts(_lines(row, origins, console.width)))
 
 

@@ -84,9 +84,8 @@ def print_rule(console: Console, rule: RuleLoads) -> None:
 
     found = list(lines(rule))
     dtypes = sorted({title(line.source.dtype) for line in found})
-    listing = table(
-        "tensor of the file", "shape" if len(dtypes) == 1 else "tensor", "becomes", "of the model"
-    )
+    form = "shape" if len(dtypes) == 1 else "tensor"
+    listing = table("tensor of the file", form, "becomes", "of the model", spare=(form, "becomes"))
     for line in found:
         form = str(list(line.source.shape))
         form = form if len(dtypes) == 1 else f"{title(line.source.dtype)}{form}"

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from compiler.cli.outcome import Format, chosen_format
+from spec_schema.limits import DEFAULT_LIMITS
 
 
 def _note_format(value: Format) -> Format:
@@ -61,6 +62,15 @@ DataPaths = Annotated[
         metavar="FOLDER",
         show_default=False,
         help="Look for the data that the spec names here too, beside the spec's own folder.",
+    ),
+]
+DataLimit = Annotated[
+    int | None,
+    typer.Option(
+        metavar="BYTES",
+        min=1,
+        show_default=f"{DEFAULT_LIMITS.data_bytes:,}",
+        help="Training: read no more data than this.",
     ),
 ]
 ExpectDigest = Annotated[

@@ -96,7 +96,10 @@ def print_params(console: Console, rows: list[PlanRow], tensors: Mapping[str, Te
     figures = FIGURES if tensors else ()
     dtypes = sorted({dtype_text(row) for row in rows})
     heading = "shape" if len(dtypes) == 1 else "tensor"
-    listing = table("name", heading, *figures, *_kind_heading(rows), numbers=figures)
+    spare = ("max", "min", "norm", "std", "mean", "kind", heading)
+    listing = table(
+        "name", heading, *figures, *_kind_heading(rows), numbers=figures, whole=(heading,), spare=spare
+    )
     for row in rows:
         found = statistics(tensors[row.name]) if tensors else None
         form = str(list(row.shape)) if len(dtypes) == 1 else form_text(row)

@@ -15,6 +15,7 @@ from compiler.cli.console import err, facts, out, say, status, table
 from compiler.cli.forward import print_forward
 from compiler.cli.options import (
     AllowLarge,
+    DataLimit,
     DataPaths,
     Device,
     ExpectDigest,
@@ -30,7 +31,6 @@ from compiler.cli.outcome import Format, UsageProblem, program_name
 from compiler.cli.placing import check_devices, read_devices
 from compiler.cli.subject import Subject, check_file
 from compiler.cli.summary import print_summary, read_summary
-from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.shown import shown
 
 if TYPE_CHECKING:
@@ -60,13 +60,12 @@ Resume = Annotated[
     Path | None,
     typer.Option(metavar="FILE", show_default=False, help="Training: go on from a checkpoint."),
 ]
-DataLimit = Annotated[
-    int | None,
+Override = Annotated[
+    list[str] | None,
     typer.Option(
-        metavar="BYTES",
-        min=1,
-        show_default=f"{DEFAULT_LIMITS.data_bytes:,}",
-        help="Training: read no more data than this.",
+        metavar="SECTION",
+        show_default=False,
+        help="Training: go on with new values of a section, such as `train.optimizer`. May be given several times.",
     ),
 ]
 Save = Annotated[
@@ -86,6 +85,7 @@ def run(
     out: Out = None,
     epochs: Epochs = None,
     resume: Resume = None,
+    override: Override = None,
     save: Save = None,
     plugin: Plugins = None,
     import_path: ImportPaths = None,
@@ -103,7 +103,14 @@ def run(
     _check_paths(spec, resume, save)
     devices = read_devices(device)
     check_devices(devices)
-    training = {"out": out, "epochs": epochs, "resume": resume, "data_limit": data_limit}
+    training = {
+        "out": out,
+        "epochs": epochs,
+        "resume": resume,
+        "override": override,
+        "data_limit": data_limit,
+    }
+    _check_override(override, resume)
     if subject.is_model:
         _refuse(training, "this is a saved model")
         model = subject.model(devices, allow_large)
@@ -127,6 +134,21 @@ def _check_paths(spec: Path, resume: Path | None, save: Path | None) -> None:
     if resume is not None:
         check_file(resume)
     check_target(save, spec)
+
+
+def _check_override(sections: list[str] | None, resume: Path | None) -> None:
+    """Make sure that what is overridden can be. UsageProblem otherwise."""
+    if sections is None:
+        return
+    if resume is None:
+        message = "`--override` says what is new in a training that goes on"
+        raise UsageProblem(message, "name its checkpoint with `--resume FILE`")
+    from runtime.training.override import check_sections
+
+    try:
+        check_sections(sections)
+    except ValueError as error:
+        raise UsageProblem(*str(error).split("\n")) from None
 
 
 def _save(model: nn.Module, path: Path) -> None:

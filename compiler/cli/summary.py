@@ -71,7 +71,8 @@ def print_summary(console: Console, found: Summary) -> None:
     """Print the tree, then the totals."""
     wide = console.width >= WIDE
     headings = ["layer", "type", "output", "parameters", *(["FLOPs"] if wide else [])]
-    rows = table(*headings, numbers=("parameters", "FLOPs"), whole=("layer",))
+    spare = ("FLOPs", "output", "type", "parameters")
+    rows = table(*headings, numbers=("parameters", "FLOPs"), whole=("layer",), spare=spare)
     for guides, node in _lines(found.root):
         cells: list[Text | str] = [_label(guides, node), _times(node, node.type), form_text(node.output)]
         counts = [_parameters(node), *([_times(node, short_number(node.flops))] if wide else [])]

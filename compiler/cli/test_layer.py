@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runtime.testing.outcome import Verdict
     from runtime.testing.subject import Subject
 
-STYLES = {"holds": "green", "FAILS": "bold red"}
+STYLES = {"holds": "green", "FAILS": "bold red", "follows": "red"}
 
 Layers = Annotated[
     list[str],
@@ -100,7 +100,7 @@ def print_verdicts(subject: Subject, verdicts: list[Verdict]) -> None:
     from runtime.testing.report import failure_lines
 
     console = out()
-    rows = table(subject.layer.name, "", "examples", "promise", numbers=["examples"])
+    rows = table(subject.layer.name, "", "examples", "promise", numbers=["examples"], spare=["examples"])
     for each in verdicts:
         result = Text(each.result.value, STYLES.get(each.result.value, "dim"))
         count = str(each.examples) if each.examples and each.case is None else ""

@@ -26,6 +26,7 @@ from compiler.infer.on_meta import meta_device
 from compiler.infer.sizes import OtherSizes
 from compiler.infer.states import BlockState
 from compiler.infer.symbols import symbolic_sizes
+from compiler.infer.unmade import with_unmade
 from compiler.infer.watched import watched
 from compiler.program import ModelInput, ResolvedProgram, TensorEntry
 from spec_schema.clock import Clock, stage
@@ -83,7 +84,14 @@ def infer_shapes(program: ResolvedProgram, limits: Limits, dtype: torch.dtype = 
         SpecError: a shape, a dtype or an argument does not fit. Its shapes have the names of the symbolic
             dimensions where a second run, over symbols, comes to the same errors.
     """
-    runs = Runs(program, Engine(limits, program.scope.plugins, dtype, program.variables_of))
+    engine = Engine(limits, program.scope.plugins, dtype, program.variables_of)
+    engine.leaves.aside = []
+    with with_unmade(engine, engine.leaves.aside):
+        return _infer_shapes(program, limits, dtype, engine)
+
+
+def _infer_shapes(program: ResolvedProgram, limits: Limits, dtype: torch.dtype, engine: Engine) -> Inferred:
+    runs = Runs(program, engine)
     try:
         runs.run(program.sizes)
     except SpecError as error:

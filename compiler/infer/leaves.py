@@ -30,6 +30,8 @@ from compiler.program import Call
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.source import Span
 
+KEEPS_SHAPES = "torch.nn.modules.dropout"
+"""The module of layers that may fail to be made, and whose output has the shape of their input for sure."""
 FEW = 8
 """Layers in one of torch, which are soon made and called."""
 
@@ -49,6 +51,8 @@ class Leaves:
 
     engine: Context
     modules: dict[Hashable, Made] = field(default_factory=dict)
+    aside: list[Diagnostic] | None = None
+    """Gets the refusals of layers that change no shape, so that those behind them are looked at too."""
 
     def call(
         self, state: Leaf, inputs: Sequence[Any], keywords: Mapping[str, Any], place: Span, where: str
@@ -199,7 +203,12 @@ class Leaves:
             with float_dtype(FLOAT), self._watched(state, values, state.node.span):
                 module: nn.Module = state.layer.cls(**values, **given).eval()
         except TORCH_ERRORS as error:
-            raise SpecError([self._construction_refused(state, values, error)]) from None
+            problem = self._construction_refused(state, values, error)
+            if self.aside is None or state.layer.cls.__module__ != KEEPS_SHAPES:
+                raise SpecError([problem]) from None
+            if all(each.span != problem.span for each in self.aside):  # once, however many copies there are
+                self.aside.append(problem)
+            module = nn.Identity()
         to_meta(module)
         self._check_dimensions(state, module)
         converts = not state.layer.takes_dtype and state.dtypes.rule is not None

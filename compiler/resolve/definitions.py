@@ -279,6 +279,7 @@ class DefinitionReader:
         if not forwards:
             return self._implied_program(body, layers) if self.reader.borrowing else None
         text = forwards[0][1]
+        thrown_away: list[Diagnostic] = []
         try:
             if not isinstance(text, Scalar) or not isinstance(text.value, str):
                 raise SpecError(
@@ -291,10 +292,11 @@ class DefinitionReader:
                         )
                     ]
                 )
-            program = parse_program(text)
+            program = parse_program(text, aside=thrown_away)
         except SpecError as error:
-            self.problems.extend(error.diagnostics)
+            self.problems.extend([*thrown_away, *error.diagnostics])
             return None
+        self.problems.extend(thrown_away)
         inputs = frozenset(entry.name for entry in self.inputs)
         buffers = {name: entry.updated for name, entry in tensors.items() if entry.kind == "buffer"}
         values = frozenset(self.reader.values)

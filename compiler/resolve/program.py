@@ -51,9 +51,9 @@ def resolve(loaded: Loaded, plugins: Registry) -> ResolvedProgram:
     missing = _requirements(loaded, plugins)
     if missing:
         problems = [*missing, *(problem for problem in problems if problem.code not in REGISTERED)]
-    if not problems:
+    if all(each.passed_over for each in problems):
         problems.extend(cycles(scope))
-    if problems or model is None:
+    if model is None or not all(each.passed_over for each in problems):
         raise SpecError(_distinct(problems))
     return ResolvedProgram(
         model.name,
@@ -65,6 +65,7 @@ def resolve(loaded: Loaded, plugins: Registry) -> ResolvedProgram:
         size_spans,
         loaded.document.train,
         scope.variables,
+        tuple(_distinct(problems)),
     )
 
 

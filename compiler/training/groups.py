@@ -30,6 +30,8 @@ SHOWN = 4
 """Names of parameters in a note."""
 MATRICES = frozenset({"Muon"})
 """Optimizers of torch that take parameters of two dimensions alone."""
+ALONE = frozenset({"LBFGS"})
+"""Optimizers of torch that need the loss as a function of all parameters, in one group."""
 SETS_RATES = frozenset({"OneCycleLR", "CyclicLR"})
 """Schedules of torch that do not start from the rates of the groups."""
 ALWAYS_TOLD = ("lr", "weight_decay")
@@ -88,9 +90,11 @@ class _Reader:
             at = chosen[row.name]
             group = self._group(row, at, makings[at], options.get(row.name, []))
             found[row.name] = group
+        groups = tuple(_merged(found.values()))
+        self.problems.extend(_not_alone(makings, groups))
         if self.problems:
             raise SpecError(self.problems)
-        return tuple(makings), tuple(_merged(found.values()))
+        return tuple(makings), groups
 
     # Optimizers.
 
@@ -296,6 +300,33 @@ def rate_problems(schedule: Making, grouping: Grouping) -> Iterator[Diagnostic]:
                 each.span,
                 help="choose a schedule that multiplies them, such as `CosineAnnealingLR`",
             )
+
+
+def _not_alone(makings: Sequence[Making], groups: Sequence[ParameterGroup]) -> Iterator[Diagnostic]:
+    """Yield the refusal of an optimizer that trains all parameters alike, where others have some or some differ."""
+    for number, making in enumerate(makings):
+        others = [each for each in makings if each is not making]
+        options = [
+            each
+            for group in groups
+            if group.optimizer == number and group.options
+            for each in next(iter(group.decisions.values()))
+            if each.section in group.options
+        ]
+        if making.name not in ALONE or not (others or options):
+            continue
+        place, text = (
+            (others[0].span, "the other") if others else (options[0].place, "an option of some of them")
+        )
+        labels = (Label(place, text),) if place is not None else ()
+        yield Diagnostic(
+            "conflicting-keys",
+            f"`{making.name}` trains all parameters, with the same options",
+            making.span,
+            labels=labels,
+            notes=("it computes the loss several times in a step, which moves all that it depends on",),
+            help=f"write `optimizer: {making.name}(...)` and no `groups`, or choose another optimizer",
+        )
 
 
 def _root(plan: Plan) -> Any:

@@ -93,7 +93,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: it is not there, is no safetensors, or its index is not what is in its files.
     """
     if not os.path.exists(path):
-        raise _missing(path)
+        raise missing(path)
     file = _in_folder(path) if path.is_dir() else path
     if file.name.endswith(".json"):
         return Checkpoint(path, file, tuple(_sharded(file)))
@@ -112,7 +112,8 @@ def shown(path: Path) -> str:
     return os.path.normpath(path)
 
 
-def _missing(path: Path) -> CheckpointError:
+def missing(path: Path) -> CheckpointError:
+    """Return the refusal of a checkpoint that is not there."""
     parent = path.parent
     beside = sorted(each.name for each in parent.iterdir()) if os.path.isdir(parent) else []
     near = did_you_mean(path.name, [name for name in beside if _is_checkpoint(parent / name)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from compiler.checkpoint_mapping.recipes import evaluate
 from compiler.checkpoint_mapping.uses import checkpoint_uses
 from compiler.rules.checkpoint_call import Surgery
 from compiler.rules.plan import PlanRow
-from runtime.checkpoint_mapping.files import Checkpoint, CheckpointError, open_checkpoint
+from runtime.checkpoint_mapping.files import Checkpoint, CheckpointError, missing, open_checkpoint
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 
 
@@ -29,6 +30,24 @@ def load_plan(artifact: Artifact, folder: str | Path | None = None) -> LoadPlan:
         SpecError: with everything that does not fit.
     """
     return CheckpointValues(artifact, folder).plan
+
+
+def check_headers(artifact: Artifact, folder: str | Path) -> list[tuple[Surgery, CheckpointError]]:
+    """Hold the checkpoints of a spec that are there against the model; return those that are not.
+
+    Raises:
+        SpecError: with everything that does not fit.
+    """
+    home, uses = Path(folder), checkpoint_uses(artifact)
+    calls = {use.surgery.path: use.surgery for use in reversed(uses)}
+    absent = [(call, missing(home / path)) for path, call in calls.items() if not os.path.exists(home / path)]
+    gone = {call.path for call, _ in absent}
+    there = [use for use in uses if use.surgery.path not in gone]
+    opened = _open_all({path: call for path, call in calls.items() if path not in gone}, home)
+    plan = plan_loads(artifact.plan, there, {path: each.headers for path, each in opened.items()})
+    if not absent:
+        check_fit(artifact, plan)
+    return absent
 
 
 @dataclass(eq=False)

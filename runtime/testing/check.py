@@ -38,6 +38,7 @@ def check_layer(subject: Subject, examples: int = EXAMPLES, seed: int | None = N
     """
     drawn = cases(subject)
     broken = False
+    causes: dict[str, str] = {}
     for each in properties_of(subject).values():
         reason = subject.exception(each.name)
         if reason is not None:
@@ -49,7 +50,19 @@ def check_layer(subject: Subject, examples: int = EXAMPLES, seed: int | None = N
             if each.name == BASIC and verdict.result == Result.silent:
                 raise HintError(f"{subject.layer.name}: {verdict.reason}")
             broken = each.name == BASIC and verdict.result == Result.fails
-            yield verdict
+            yield _told_once(verdict, causes)
+
+
+def _told_once(verdict: Verdict, causes: dict[str, str]) -> Verdict:
+    """Return a verdict, or that it follows from what an earlier one told; `causes` has the property of each cause.
+
+    Where no cause is known, what was found is told once, such as an error that is raised in one line of the layer.
+    """
+    failure = verdict.failure
+    cause = None if failure is None else failure.cause or failure.message
+    if cause is None or causes.setdefault(cause, verdict.property.name) == verdict.property.name:
+        return verdict
+    return Verdict(verdict.property, Result.follows, reason=f"it fails for the cause of `{causes[cause]}`")
 
 
 def properties_of(subject: Subject) -> dict[str, Property]:

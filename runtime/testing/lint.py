@@ -315,8 +315,8 @@ PATTERNS: dict[str, tuple[Pattern, ...]] = {
     "dtype": (_plain_tensor, _plain_container, _without_dtype),
     "device": (_plain_tensor, _plain_container, _without_device, _looks),
     "initialisation": (_empty, _foreign_random, _looks),
-    "freeze": (_keeps,),
-    "spec": (_keys, _looks, _cut),
+    "freeze": (_keeps, _plain_tensor, _plain_container),
+    "spec": (_keys, _looks, _cut, _plain_tensor, _plain_container),
     "export": (_looks, _other_when_compiled, _cut),
     "compile": (_looks, _other_when_compiled, _cut),
 }

@@ -27,6 +27,8 @@ class Result(StrEnum):
 
     holds = "holds"
     fails = "FAILS"
+    follows = "follows"
+    """It fails, for a cause that is told of another one."""
     excepted = "excepted"
     """The hints say that the layer does not have it."""
     silent = "not tried"

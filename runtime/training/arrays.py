@@ -38,12 +38,29 @@ def read_arrays(file: BinaryIO, wanted: Collection[str], limit: int) -> dict[str
         ValueError: it is no .npz file of plain arrays. Readers of zip files and of arrays raise many errors besides.
     """
     with ZipFile(_Bounded(file)) as archive:
-        members = archive.infolist()
-        total = sum(member.file_size for member in members)
-        if total > limit:
-            raise TooLargeError(f"its arrays take {total:,} bytes")
-        names = {member.filename.removesuffix(ENDING): member for member in members}
-        return {n: _array(archive, member) if n in wanted else None for n, member in names.items()}
+        members = _members(archive, limit)
+        return {n: _array(archive, member) if n in wanted else None for n, member in members.items()}
+
+
+def read_headers(
+    file: BinaryIO, wanted: Collection[str], limit: int
+) -> dict[str, tuple[tuple[int, ...], Any] | None]:
+    """Return shape and dtype of the arrays of a file by name, None for those that are not wanted.
+
+    Raises:
+        TooLargeError, ValueError: as `read_arrays`.
+    """
+    with ZipFile(_Bounded(file)) as archive:
+        members = _members(archive, limit)
+        return {n: _header(archive, member) if n in wanted else None for n, member in members.items()}
+
+
+def _members(archive: ZipFile, limit: int) -> dict[str, ZipInfo]:
+    members = archive.infolist()
+    total = sum(member.file_size for member in members)
+    if total > limit:
+        raise TooLargeError(f"its arrays take {total:,} bytes")
+    return {member.filename.removesuffix(ENDING): member for member in members}
 
 
 class _Bounded(BufferedIOBase):
@@ -69,11 +86,16 @@ class _Bounded(BufferedIOBase):
         return self.file.read(LONGEST_READ if whole else min(size or 0, LONGEST_READ))
 
 
-def _array(archive: ZipFile, member: ZipInfo) -> Any:
+def _header(archive: ZipFile, member: ZipInfo) -> tuple[tuple[int, ...], Any]:
     if member.flag_bits & _ENCRYPTED or member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
         raise ValueError("a member is encrypted, or packed in an unusual way")
     with archive.open(member) as stream:
-        check_header(stream, member.file_size)
+        shape, _, dtype = check_header(stream, member.file_size)
+    return shape, dtype
+
+
+def _array(archive: ZipFile, member: ZipInfo) -> Any:
+    _header(archive, member)
     with archive.open(member) as stream:
         return npy.read_array(stream, allow_pickle=False, max_header_size=LONGEST_HEADER)
 
@@ -93,5 +115,5 @@ def check_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, A
         any(type(length) is not int or length < 0 for length in shape)
         or math.prod(shape) * dtype.itemsize != size - stream.tell()
     ):
-        raise ValueError("the header of a member does not fit its size")
+        raise ValueError("what its header says does not fit its size")
     return shape, fortran, dtype

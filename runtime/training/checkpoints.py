@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from torch import Tensor
 from compiler.artifact import Artifact
 from runtime.files.header import FileError
 from runtime.files.sealed import read_sealed, write_sealed
+from runtime.training.override import section_of, without
+from spec_schema.shown import shown
 
 KIND = "checkpoint"
 RUN = "blockprint"
@@ -85,8 +87,16 @@ def describe_run(artifact: Artifact, seed: int, length: int) -> dict[str, Any]:
     return {"spec": _compared(artifact), "seed": seed, "length": length}
 
 
-def check_run(checkpoint: Mapping[str, Any], expected: Mapping[str, Any], follows_length: bool) -> None:
-    """Refuse a checkpoint of another training. `follows_length` says that the schedule is as long as that.
+def check_run(
+    checkpoint: Mapping[str, Any],
+    expected: Mapping[str, Any],
+    follows_length: bool,
+    override: Collection[str] = (),
+    path: Path | None = None,
+) -> bool:
+    """Refuse a checkpoint of another training; return whether it differs in what is overridden.
+
+    `follows_length` says that the schedule is as long as that, `path` where the checkpoint lies.
 
     Raises:
         FileError: the spec, the seed or what the schedule follows differ.
@@ -94,16 +104,39 @@ def check_run(checkpoint: Mapping[str, Any], expected: Mapping[str, Any], follow
     run = checkpoint.get(RUN)
     if not isinstance(run, dict):
         raise FileError("the checkpoint does not say which training it belongs to")
-    place = _difference(run["spec"], expected["spec"])
-    if place is not None:
-        raise FileError(f"the checkpoint belongs to another spec: `{'.'.join(place)}` differs")
+    bundles = run["spec"], expected["spec"]
+    _check_override(override, bundles)
+    places = list(_differences(*(without(each, override) for each in bundles), []))
+    if places:
+        told = f"the checkpoint belongs to another spec: `{'.'.join(places[0])}` differs"
+        raise FileError(told, *_way_out(places, bundles, override, path))
     if run["seed"] != expected["seed"]:
         raise FileError(f"the checkpoint belongs to a training with the seed {run['seed']}")
-    if follows_length and run["length"] != expected["length"]:
+    if follows_length and run["length"] != expected["length"] and "train.schedule" not in override:
         raise FileError(
             f"the schedule follows the length of the training, which was {run['length']} "
             f"and is {expected['length']} now"
         )
+    return bundles[0] != bundles[1]
+
+
+def _check_override(override: Collection[str], bundles: tuple[Any, Any]) -> None:
+    """Refuse to override a variable of which more than the training depends."""
+    for each in override:
+        section, _, name = each.partition(".")
+        if section == "vars" and section_of(["spec", section, name], bundles) is None:
+            raise FileError(f"`{each}` cannot be overridden: more than the training depends on it")
+
+
+def _way_out(
+    places: list[list[str]], bundles: tuple[Any, Any], override: Collection[str], path: Path | None
+) -> list[str]:
+    """Return how to go on with the new values, if that is possible."""
+    sections = [section_of(place, bundles) for place in places]
+    if path is None or None in sections:
+        return []
+    options = " ".join(f"--override {each}" for each in dict.fromkeys([*override, *sections]))
+    return [f"to go on with the new values: `--resume {shown(str(path))} {options}`"]
 
 
 def _compared(artifact: Artifact) -> Any:
@@ -114,15 +147,16 @@ def _compared(artifact: Artifact) -> Any:
     return bundle
 
 
-def _difference(a: Any, b: Any) -> list[str] | None:
-    """Return the path of the first difference between two plain values, or None."""
+def _differences(a: Any, b: Any, path: list[str]) -> Iterator[list[str]]:
+    """Yield the path of each difference between two plain values."""
     if isinstance(a, dict) and isinstance(b, dict):
         for key in {**a, **b}:
-            inner = [] if (key in a) != (key in b) else _difference(a.get(key), b.get(key))
-            if inner is not None:
-                return [key, *inner]
-        return None
-    return None if a == b else []
+            if (key in a) != (key in b):
+                yield [*path, key]
+            else:
+                yield from _differences(a[key], b[key], [*path, key])
+    elif a != b:
+        yield path
 
 
 # Packing: JSON for plain values, with a mark for what JSON has not.

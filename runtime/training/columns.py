@@ -56,9 +56,8 @@ def _is_list(kind: Any) -> bool:
 
 def _empty(array: Any, name: str, place: Span, start: int) -> SpecError:
     row = start + pc.index(array.is_null(), True).as_py()
-    return refuse(
-        "data-broken", f"`{name}` is empty in row {row:,}", place, notes=("rows are counted from 0",)
-    )
+    notes = ("rows are counted from 0", "in CSV `nan` and `null` are empty, too")
+    return refuse("data-broken", f"`{name}` is empty in row {row:,}", place, notes=notes)
 
 
 def _length(array: Any, name: str, place: Span, start: int) -> int:
@@ -76,6 +75,26 @@ def _length(array: Any, name: str, place: Span, start: int) -> int:
             notes=("rows are counted from 0",),
         )
     return int(lengths[0])
+
+
+def column_form(kind: Any) -> tuple[torch.dtype | str, tuple[int | None, ...]]:
+    """Return the dtype of a column of this type, and the sizes of a row; None is one that its values alone tell.
+
+    Text is numbered. A text in the place of a dtype is a type that no tensor has.
+    """
+    if has_images(kind):
+        return torch.uint8, (3, None, None)
+    if pa.types.is_dictionary(kind):
+        return column_form(kind.value_type)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return torch.int64, ()
+    if _is_list(kind):
+        inner, sizes = column_form(kind.value_type)
+        length = kind.list_size if pa.types.is_fixed_size_list(kind) else None
+        return inner, (length, *sizes)
+    if not _is_number(kind):
+        return str(kind), ()
+    return torch.from_numpy(np.empty(0, kind.to_pandas_dtype())).dtype, ()
 
 
 def has_images(kind: Any) -> bool:

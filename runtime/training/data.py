@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -213,8 +213,10 @@ def _read_text(reading: Reading, origin: Origin) -> str:
     with open_bounded(named, reading.folders, reading.limit) as file:
         try:
             text = file.read(reading.limit).decode("utf-8")  # no more, should it grow
-        except (UnicodeDecodeError, OSError) as error:
-            raise named.broken(f"is no text in UTF-8: {error}") from None
+        except UnicodeDecodeError as error:
+            raise named.broken(f"is no text in UTF-8, from byte {error.start:,} on: {error.reason}") from None
+        except OSError as error:
+            raise named.broken(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -240,26 +242,42 @@ def _as_known(text: str, known: dict[str, int], origin: Origin) -> Tensor:
 
 def check_inputs(artifact: Artifact, fields: Mapping[str, FieldSource], batch: Batch) -> None:
     """Refuse a batch whose dtypes and shapes are not those of the model's inputs."""
+    check_forms(artifact, fields, {name: (each.dtype, tuple(each.shape)) for name, each in batch.items()})
+
+
+Sizes: TypeAlias = "tuple[int | None, ...]"
+
+
+def check_forms(
+    artifact: Artifact,
+    fields: Mapping[str, FieldSource],
+    forms: Mapping[str, tuple[torch.dtype | None, Sizes]],
+) -> None:
+    """Refuse dtypes and shapes of a batch that are not those of the model's inputs. None is not known, and fits."""
     names: dict[str, object] = dict(artifact.program.scope.variables)
     for entry in artifact.program.inputs:
-        tensor, expected = batch[entry.name], artifact.inferred.inputs[entry.name]
+        (dtype, sizes), expected = forms[entry.name], artifact.inferred.inputs[entry.name]
         field = fields[entry.name]
-        fits = len(entry.type.dimensions) == tensor.ndim and all(
-            _size_fits(dimension, size, names)
-            for dimension, size in zip(entry.type.dimensions, tensor.shape, strict=True)
+        fits = len(entry.type.dimensions) == len(sizes) and all(
+            size is None or _size_fits(dimension, size, names)
+            for dimension, size in zip(entry.type.dimensions, sizes, strict=True)
         )
-        if tensor.dtype != expected.dtype or not fits:
-            dtype = str(tensor.dtype).removeprefix("torch.")
+        if dtype not in (None, expected.dtype) or not fits:
+            shown = ", ".join("?" if size is None else str(size) for size in sizes)
             raise refuse(
                 "data-shape",
-                f"a batch of `{field.array}` is {dtype}{list(tensor.shape)}",
+                f"a batch of `{field.array}` is {_dtype_text(dtype)}[{shown}]",
                 field.span,
                 labels=(Label(entry.type.dimensions[0].place, f"`{entry.name}` is declared here"),)
                 if entry.type.dimensions
                 else (),
                 notes=(f"the model takes {entry.type}",),
-                help=_conversion(entry.name, expected.dtype) if tensor.dtype != expected.dtype else None,
+                help=_conversion(entry.name, expected.dtype) if dtype not in (None, expected.dtype) else None,
             )
+
+
+def _dtype_text(dtype: torch.dtype | None) -> str:
+    return "" if dtype is None else str(dtype).removeprefix("torch.")
 
 
 CONVERSIONS = {torch.float32: "float", torch.float64: "double", torch.float16: "half", torch.int64: "long"}

@@ -32,7 +32,7 @@ from runtime.training.checkpoints import (
     read_checkpoint,
 )
 from runtime.training.data import open_data
-from runtime.training.learner import Learner, Task
+from runtime.training.learner import MEMORY, Learner, Task
 from runtime.training.log import FILE, RunLog, Watch, quiet, rows_before
 from runtime.training.optimizers import make_optimizer
 from runtime.training.outcome import Interrupted, Trained
@@ -61,6 +61,8 @@ class Fit:
     loggers: tuple[Logger, ...] = ()
     loaders: Mapping[str, Any] | None = None
     """Batches of each split, instead of the data of the spec."""
+    override: tuple[str, ...] = ()
+    """Sections whose values are not those of the checkpoint that is resumed."""
 
     def __post_init__(self) -> None:
         self.folder = Path(self.artifact.program.scope.file).parent
@@ -87,11 +89,11 @@ class Fit:
             model, task = learner.model, learner.task
             device = next(model.parameters()).device
             if resume is not None:
-                self._check_resume(Path(resume), task)
+                learner.overrides = self._check_resume(Path(resume), task)
             last = LastCheckpoint(self.own / "checkpoint.safetensors")
             trainer = self._trainer(learner, device, epochs, last, resume, progress)
             candidates = [last.path, *([Path(resume)] if resume is not None else [])]
-            with _interruptible(trainer, task, candidates):
+            with _interruptible(trainer, task, candidates, self.override):
                 trainer.fit(learner, ckpt_path=str(resume) if resume is not None else None, weights_only=True)
                 self._finish(trainer, learner)
         model.to(device)
@@ -157,13 +159,19 @@ class Fit:
         schedule = make_schedule(training.schedule, optimizer, epochs, steps or all_steps, training.warmup)
         return Learner(task, optimizer, schedule, steps)
 
-    def _check_resume(self, path: Path, task: Task) -> None:
+    def _check_resume(self, path: Path, task: Task) -> bool:
+        """Make sure that the training can go on from a checkpoint; return whether some of it has new values."""
         state = read_checkpoint(path, self.allow_large)
-        check_run(state, task.run, follows_length(self.training.schedule))
+        differs = check_run(state, task.run, follows_length(self.training.schedule), self.override, path)
         done = state["global_step"] if self.by_step else state["epoch"] + 1
         if done > self.length:
             unit = "steps" if self.by_step else "epochs"
             raise FileError(f"the checkpoint is one after {done} {unit}, and the training has {self.length}")
+        if differs and MEMORY not in state:
+            raise FileError(
+                "the checkpoint is of an earlier version, whose trainings go on as they are alone"
+            )
+        return differs
 
     # Lightning.
 
@@ -214,7 +222,9 @@ class Fit:
 
 
 @contextmanager
-def _interruptible(trainer: L.Trainer, task: Task, candidates: list[Path]) -> Iterator[None]:
+def _interruptible(
+    trainer: L.Trainer, task: Task, candidates: list[Path], override: tuple[str, ...]
+) -> Iterator[None]:
     """Turn the way in which Lightning ends at Ctrl-C into an exception that says how to go on."""
     handler = signal.getsignal(signal.SIGINT)
     try:
@@ -222,18 +232,18 @@ def _interruptible(trainer: L.Trainer, task: Task, candidates: list[Path]) -> It
     except (SystemExit, KeyboardInterrupt) as stop:
         if isinstance(stop, SystemExit) and not trainer.interrupted:
             raise
-        raise _interruption(task, candidates) from None
+        raise _interruption(task, candidates, override) from None
     finally:
         if signal.getsignal(signal.SIGINT) is not handler:
             signal.signal(signal.SIGINT, handler)
 
 
-def _interruption(task: Task, candidates: list[Path]) -> Interrupted:
+def _interruption(task: Task, candidates: list[Path], override: tuple[str, ...]) -> Interrupted:
     """Return what to raise: the first file that is a checkpoint of this training is where it can go on."""
     for path in candidates:
         try:
             state = read_checkpoint(path, allow_large=True)
-            check_run(state, task.run, follows_length=False)
+            check_run(state, task.run, False, override)
         except (FileError, FileNotFoundError):
             continue
         return Interrupted(path, state["epoch"] + 1)

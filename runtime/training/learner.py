@@ -25,11 +25,14 @@ from compiler.training.section import Training, make_metric
 from runtime.training.checkpoints import RUN
 from runtime.training.data import Splits
 from runtime.training.items import Batch, Items, noise_seed, test_batches, training_batches
+from runtime.training.override import go_on, memory_of, renewed_states
 from runtime.training.schedule import Schedule
 from spec_schema.diagnostics import refuse
 from spec_schema.source import Span
 
 SCHEDULE = "blockprint_schedule"
+MEMORY = "blockprint_memory"
+"""The key under which a checkpoint says which optimizer has which parameters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +84,8 @@ class Learner(L.LightningModule):
         self.window: list[Tensor] = []
         """The losses of the batches that the next step is made from."""
         self.stepped = 0
+        self.overrides = False
+        """Whether optimizer and schedule are others than those of the checkpoint that is resumed."""
         self.measures: dict[str, Metric] = {
             measure.name: make_metric(measure.making) for measure in task.training.metrics
         }
@@ -249,13 +254,28 @@ class Learner(L.LightningModule):
     # Checkpoints.
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        assert self.optimizer is not None
         checkpoint[RUN] = dict(self.task.run)
+        checkpoint[MEMORY] = memory_of(self.optimizer, self.model)
         if self.schedule is not None:
             checkpoint[SCHEDULE] = self.schedule.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self.schedule is not None:
+        if self.overrides:
+            self._renew(checkpoint)
+        elif self.schedule is not None:
             self.schedule.scheduler.load_state_dict(checkpoint[SCHEDULE])
+
+    def _renew(self, checkpoint: dict[str, Any]) -> None:
+        """Put what optimizer and schedule are now where the checkpoint has what they were."""
+        assert self.optimizer is not None
+        if self.schedule is not None:
+            by_step = self.schedule.every == "step"
+            times = checkpoint["global_step"] if by_step else checkpoint["epoch"] + 1
+            go_on(self.schedule, times, checkpoint.get(SCHEDULE))
+        (states,) = checkpoint["optimizer_states"]
+        renewed = renewed_states(states, checkpoint[MEMORY], self.optimizer, self.model)
+        checkpoint["optimizer_states"] = [renewed]
 
 
 def _plain(value: Any) -> Any:

@@ -42,6 +42,11 @@ class JoinedOptimizer(Optimizer):
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
 
+def parts_of(optimizer: Optimizer) -> list[Optimizer]:
+    """Return the optimizers that one is joined from, or it alone."""
+    return optimizer.parts if isinstance(optimizer, JoinedOptimizer) else [optimizer]
+
+
 def make_optimizer(training: Training, model: nn.Module) -> Optimizer:
     """Return the optimizer of the parameters that are trained, and of no others.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 from zipfile import BadZipFile
 from zlib import error as ZlibError
 
@@ -56,21 +56,34 @@ def _file(reading: Reading, named: Named) -> Opened:
 
 
 def _folder(reading: Reading, named: Named) -> Opened:
+    kind, files, names = what_is_in(reading, named)
+    if kind == "arrow":
+        return _arrow(reading, files)
+    if kind == "parquet":
+        return _parquet(reading, files)
+    if kind == "npy":
+        found = {PurePosixPath(each.path).stem: mapped(reading, each) for each in files}
+        return Arrays(reading, found, f"`{named.path}`", False)
+    return _images(reading, named, names)
+
+
+def what_is_in(reading: Reading, named: Named) -> tuple[str, list[Named], list[str]]:
+    """Return what a folder holds (`arrow`, `parquet`, `npy` or `images`), its files where they are data, and all names.
+
+    Raises:
+        SpecError: it is not there, or holds more than one set of data.
+    """
     names = list_folder(named, reading.folders)
-    parquet = [name for name in names if name.endswith(".parquet")]
-    arrays = [name for name in names if name.endswith(".npy")]
     if SEVERAL_SAVED in names:
         raise named.broken(
             "holds several data sets", help=f"name one of them, such as `folder: {named.path}/train`"
         )
     if SAVED in names:
-        return _saved(reading, named)
-    if parquet:
-        return _shards(reading, named, parquet)
-    if arrays:
-        found = {name.removesuffix(".npy"): _mapped(reading, named.inside(name)) for name in arrays}
-        return Arrays(reading, found, f"`{named.path}`", False)
-    return _images(reading, named, names)
+        return "arrow", _saved(reading, named), names
+    if parquet := [name for name in names if name.endswith(".parquet")]:
+        return "parquet", _shards(named, parquet), names
+    arrays = [named.inside(name) for name in names if name.endswith(".npy")]
+    return "npy" if arrays else "images", arrays, names
 
 
 # Arrays.
@@ -78,24 +91,31 @@ def _folder(reading: Reading, named: Named) -> Opened:
 
 def _npz(reading: Reading, named: Named) -> Opened:
     """Open an .npz file; its arrays that no field names are not read."""
+    return Arrays(reading, members_of(reading, named, read_arrays), f"`{named.path}`", False)
+
+
+def members_of(
+    reading: Reading, named: Named, read: Callable[[BinaryIO, Collection[str], int], dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what `read` takes of an .npz file."""
     with open_bounded(named, reading.folders, reading.limit) as file:
         if file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
             raise named.broken("holds one array, not arrays by name")
         try:
-            found = read_arrays(file, reading.source.arrays, reading.limit)
+            return read(file, reading.source.arrays, reading.limit)
         except TooLargeError as error:
             raise named.too_large(str(error), reading.limit) from None
         except UNREADABLE as error:
             raise named.broken(f"is no .npz file of plain arrays: {error}") from None
-    return Arrays(reading, found, f"`{named.path}`", False)
 
 
 def _npy(reading: Reading, named: Named) -> Opened:
-    found = {PurePosixPath(named.path).stem: _mapped(reading, named)}
+    found = {PurePosixPath(named.path).stem: mapped(reading, named)}
     return Arrays(reading, found, f"`{named.path}`", False)
 
 
-def _mapped(reading: Reading, named: Named) -> torch.Tensor:
+def mapped(reading: Reading, named: Named) -> torch.Tensor:
+    """Return the array of a `.npy` file, which stays in it."""
     try:
         return mapped_npy(map_named(named, reading.folders))
     except (ValueError, RuntimeError, OverflowError, EOFError) as error:
@@ -103,40 +123,50 @@ def _mapped(reading: Reading, named: Named) -> torch.Tensor:
 
 
 def _safetensors(reading: Reading, named: Named) -> Opened:
+    return Arrays(reading, tensors_of(reading, named), f"`{named.path}`", False)
+
+
+def tensors_of(reading: Reading, named: Named) -> dict[str, torch.Tensor]:
+    """Return the tensors of a safetensors file, which stay in it."""
     try:
-        found = mapped_safetensors(map_named(named, reading.folders))
+        return mapped_safetensors(map_named(named, reading.folders))
     except (ValueError, RuntimeError, OverflowError) as error:
         raise named.broken(f"is no safetensors file: {error}") from None
-    return Arrays(reading, found, f"`{named.path}`", False)
 
 
 # Tables.
 
 
 def _csv(reading: Reading, named: Named) -> Opened:
-    _need_readers(named, "pyarrow")
-    from runtime.training.tables import WRITE_PARQUET, read_csv, values_of
+    need_readers(named, "pyarrow")
+    from runtime.training.tables import read_csv, values_of
 
-    try:
-        file = open_bounded(named, reading.folders, reading.limit)
-    except SpecError as error:
-        if error.diagnostics[0].code != "data-too-large":
-            raise
-        raise named.too_large(error.diagnostics[0].notes[0], reading.limit, WRITE_PARQUET) from None
-    with file:
+    with open_csv(reading, named) as file:
         found = read_csv(file, named, reading.source.arrays)
     return Arrays(reading, values_of(found, named.span), f"`{named.path}`", True)
 
 
+def open_csv(reading: Reading, named: Named) -> BinaryIO:
+    """Open a CSV file, which is read as a whole."""
+    from runtime.training.tables import WRITE_PARQUET
+
+    try:
+        return open_bounded(named, reading.folders, reading.limit)
+    except SpecError as error:
+        if error.diagnostics[0].code != "data-too-large":
+            raise
+        raise named.too_large(error.diagnostics[0].notes[0], reading.limit, WRITE_PARQUET) from None
+
+
 def _parquet(reading: Reading, files: list[Named]) -> Opened:
-    _need_readers(files[0], "pyarrow")
+    need_readers(files[0], "pyarrow")
     from runtime.training.tables import ParquetGroups
 
     return _table(reading, ParquetGroups([(each, map_named(each, reading.folders)) for each in files]))
 
 
 def _arrow(reading: Reading, files: list[Named]) -> Opened:
-    _need_readers(files[0], "pyarrow")
+    need_readers(files[0], "pyarrow")
     from runtime.training.tables import ArrowRows
 
     mapped = [(each, map_named(each, reading.folders)) for each in files]
@@ -159,24 +189,24 @@ def _table(reading: Reading, table: Any) -> Opened:
 def _table_images(reading: Reading, table: Any) -> Opened:
     origin = reading.source.origin
     named = Named(str(origin.path), origin.span)
-    _need_readers(named, "PIL")
+    need_readers(named, "PIL")
     from runtime.training.table_images import TableImages
 
     return SampleReader(reading, TableImages(table, named, reading.limit), None, table.names)
 
 
-def _shards(reading: Reading, named: Named, names: list[str]) -> Opened:
+def _shards(named: Named, names: list[str]) -> list[Named]:
     splits = sorted({match[1] for name in names if (match := SHARD.fullmatch(name))})
     if len(splits) > 1:
         raise named.broken(
             f"holds shards of several splits: {', '.join(splits)}",
             help="put each split into a folder of its own",
         )
-    return _parquet(reading, [named.inside(name) for name in names])
+    return [named.inside(name) for name in names]
 
 
-def _saved(reading: Reading, named: Named) -> Opened:
-    """Open a data set that `save_to_disk` wrote: a list of Arrow files."""
+def _saved(reading: Reading, named: Named) -> list[Named]:
+    """Return the Arrow files of a data set that `save_to_disk` wrote."""
     state = named.inside(SAVED)
     with open_bounded(state, reading.folders, LONGEST_STATE) as file:
         text = file.read(LONGEST_STATE)
@@ -186,17 +216,17 @@ def _saved(reading: Reading, named: Named) -> Opened:
     except (ValueError, KeyError, TypeError):
         raise state.broken("does not say which files the data set has") from None
     if not names:
-        raise _nothing(named, "the data set that was saved there is empty")
+        raise nothing(named, "the data set that was saved there is empty")
     if not all(isinstance(name, str) and "/" not in name and name not in ("", ".", "..") for name in names):
         raise state.broken("names files outside the folder")
-    return _arrow(reading, [named.inside(name) for name in names])
+    return [named.inside(name) for name in names]
 
 
 # Images.
 
 
 def _images(reading: Reading, named: Named, names: list[str]) -> Opened:
-    _need_readers(named, "PIL")
+    need_readers(named, "PIL")
     from runtime.training import images
 
     if images.METADATA in names:
@@ -226,15 +256,14 @@ def _image_folder(reading: Reading, named: Named, files: list[Any], columns: dic
     from runtime.training import images
 
     if not files:
-        note = "a folder of images has one folder for each class, or a table `metadata.csv` beside them"
-        raise _nothing(named, note)
+        raise no_images(named)
     columns = {**columns, images.FILE_NAME: [each.path for each, _ in files]}
     made = images.ImageFolder(files, columns, reading.limit)
     return SampleReader(reading, made, None, (images.IMAGE, *columns))
 
 
 def _listed_images(reading: Reading, named: Named) -> Opened:
-    _need_readers(named, "pyarrow")
+    need_readers(named, "pyarrow")
     from runtime.training import images
     from runtime.training.tables import read_csv, values_of
 
@@ -248,14 +277,21 @@ def _listed_images(reading: Reading, named: Named) -> Opened:
     names = [str(name) for name in values[images.FILE_NAME]]
     files = images.listed_files(named, reading.folders, names)
     if not files:
-        raise _nothing(named, "its table has no rows")
+        raise nothing(named, "its table has no rows")
     columns = {name: reading.numbered(each, name, named.span) for name, each in values.items()}
     columns[images.FILE_NAME] = names
     made = images.ImageFolder(files, columns, reading.limit)
     return SampleReader(reading, made, None, (images.IMAGE, *found))
 
 
-def _nothing(named: Named, note: str) -> SpecError:
+def no_images(named: Named) -> SpecError:
+    """Return the refusal of a folder that holds none."""
+    note = "a folder of images has one folder for each class, or a table `metadata.csv` beside them"
+    return nothing(named, note)
+
+
+def nothing(named: Named, note: str) -> SpecError:
+    """Return the refusal of data without items."""
     return refuse("too-little-data", f"`{named.path}` has 0 items", named.span, notes=(note,))
 
 
@@ -282,14 +318,14 @@ def _made(reading: Reading, making: Making) -> Any:
     arguments = dict(making.arguments)
     for name in making.paths:
         if arguments.get(name) is not None:
-            arguments[name] = _path(reading, making, str(arguments[name]))
+            arguments[name] = path_of(reading, making, str(arguments[name]))
     try:
         return making.target(**arguments)
     except Exception as error:
         raise failed(making, "", error) from error
 
 
-def _path(reading: Reading, making: Making, text: str) -> Any:
+def path_of(reading: Reading, making: Making, text: str) -> Any:
     """Return the path that an argument names, as seen from the folder of the spec."""
     named = Named(text, making.span)
     try:
@@ -300,7 +336,7 @@ def _path(reading: Reading, making: Making, text: str) -> Any:
         raise named.missing() from None
 
 
-def _need_readers(named: Named, module: str) -> None:
+def need_readers(named: Named, module: str) -> None:
     """Refuse a file whose reader is not installed, with the command that installs it."""
     if module in DATA.missing():
         message = f"`{named.path}` is read with `{module}`, which is not installed"

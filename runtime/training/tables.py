@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import mmap
+import re
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from runtime.training.columns import Values, column_values
 from runtime.training.places import Named
+from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import Span
 
 READ_AT_ONCE = 1 << 16
@@ -33,6 +35,10 @@ KEPT_GROUPS = 4
 LONGEST_LINE = 1 << 20
 """Characters of the first line of a CSV file."""
 ARROW_ERRORS = (pa.ArrowException, OSError, ValueError, UnicodeDecodeError, OverflowError)
+RAGGED = re.compile(r"CSV parse error: Row #(\d+): Expected (\d+) columns, got (\d+)")
+"""What the reader of CSV says of a row that is too short or too long."""
+FIRST_ROW = 2
+"""Its number for the row behind that with the names."""
 WRITE_PARQUET = "write it as Parquet, which is read in pieces"
 
 
@@ -59,7 +65,15 @@ def reading(named: Named) -> Iterator[None]:
         yield
     except ARROW_ERRORS as error:
         why = " ".join(str(error).split()) or type(error).__name__
+        if ragged := RAGGED.match(why):
+            row, columns, cells = (int(number) for number in ragged.groups())
+            raise _ragged(named, row - FIRST_ROW, columns, cells) from None
         raise named.broken(f"cannot be read: {why}") from None
+
+
+def _ragged(named: Named, row: int, columns: int, cells: int) -> SpecError:
+    message = f"row {row:,} of `{named.path}` has {cells:,} cells, and there are {columns:,} columns"
+    return refuse("data-ragged", message, named.span, notes=("rows are counted from 0",))
 
 
 # CSV.
@@ -68,7 +82,7 @@ def reading(named: Named) -> Iterator[None]:
 def read_csv(file: BinaryIO, named: Named, wanted: set[str]) -> dict[str, Any]:
     """Return the columns of a CSV file; those that are not wanted are None."""
     with reading(named):
-        names = _header(file, named)
+        names = column_names(file, named)
         file.seek(0)
         convert = pa.csv.ConvertOptions(include_columns=[name for name in names if name in wanted])
         if not convert.include_columns:
@@ -78,7 +92,8 @@ def read_csv(file: BinaryIO, named: Named, wanted: set[str]) -> dict[str, Any]:
     return {name: table.column(name) if name in wanted else None for name in names}
 
 
-def _header(file: BinaryIO, named: Named) -> list[str]:
+def column_names(file: BinaryIO, named: Named) -> list[str]:
+    """Return the names of the columns of a CSV file, which stand in its first line."""
     line = file.readline(LONGEST_LINE).decode("utf-8-sig")
     names = next(csv.reader(io.StringIO(line)), [])
     if not names:
@@ -181,10 +196,10 @@ class ArrowRows:
     def __init__(self, files: Sequence[tuple[Named, mmap.mmap]], wanted: set[str]) -> None:
         tables = []
         for named, memory in files:
+            table = arrow_table(named, memory)
             with reading(named):
-                table = pa.ipc.open_stream(pa.py_buffer(memory)).read_all()
                 table.select([name for name in table.column_names if name in wanted]).validate(full=True)
-                tables.append(table)
+            tables.append(table)
         with reading(files[0][0]):
             self.table = pa.concat_tables(tables)
         self.schema = self.table.schema
@@ -209,6 +224,12 @@ class ArrowRows:
     def shuffled(self, generator: torch.Generator, chosen: Tensor) -> Tensor:
         """Return the places of `chosen` in any random order."""
         return torch.randperm(len(chosen), generator=generator)
+
+
+def arrow_table(named: Named, memory: mmap.mmap) -> Any:
+    """Return the table of an Arrow file. Its values stay in the file, and are not looked at."""
+    with reading(named):
+        return pa.ipc.open_stream(pa.py_buffer(memory)).read_all()
 
 
 def values_of(columns: Mapping[str, Any], place: Span) -> dict[str, Values | Tensor | None]:

@@ -4,6 +4,7 @@ import pytest
 
 import compiler
 from compiler.rules.plan import Decision
+from spec_schema.diagnostics import SpecError
 
 SPEC = """
 spec: 1
@@ -117,3 +118,32 @@ def test_what_is_wrong_is_refused_at_its_place(text: str, old: str, new: str, co
         compiler.compile_text(text.replace(old, new))
     found = caught.value.diagnostics[0]
     assert (found.code, found.span.text if found.span else None) == (code, place)
+
+
+@pytest.mark.parametrize(
+    ("section", "label"),
+    [
+        ("optimizer: {weight: LBFGS, else: AdamW}", "AdamW"),
+        ("optimizer: {weight: AdamW, else: LBFGS}", "AdamW"),
+        ("optimizer: LBFGS\n  groups: {bias: {lr: 0.5}}", "lr"),
+    ],
+)
+def test_an_optimizer_that_needs_all_parameters_stands_alone(section: str, label: str) -> None:
+    spec = f"""
+spec: 1
+inputs: {{x: "float32[batch, 4]"}}
+model: [Linear(2)]
+train:
+  data: {{file: a.npz, x: xs, y: ys}}
+  loss: mse_loss(output, y)
+  {section}
+  batch: 4
+  epochs: 1
+"""
+    with pytest.raises(SpecError) as caught:
+        compiler.compile_text(spec)
+    (found,) = caught.value.diagnostics
+    assert found.span is not None
+    assert (found.code, found.span.text) == ("conflicting-keys", "LBFGS")
+    assert found.labels[0].span.text == label
+    assert compiler.compile_text(spec.replace(section, "optimizer: LBFGS")).training is not None

@@ -141,3 +141,15 @@ def test_torch_says_nothing_meanwhile(
     assert verdict.failure is not None
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
+
+
+def test_one_mistake_is_told_once() -> None:
+    """A plain tensor is in no state dict, and goes to no other dtype and device: what to do about it is one thing."""
+    result = cli("test-layer", f"{BROKEN}:PlainTensor", *FEW)
+    assert result.exit_code == 1
+    assert result.stdout.count("cause: ") == 1
+    assert "PlainTensor: registration fails" in result.stdout
+    assert "it fails for the cause of `registration`" in " ".join(result.stdout.split())
+    short = cli("test-layer", f"{BROKEN}:PlainTensor", "--format", "short", *FEW).stdout.splitlines()
+    assert [line for line in short if line.endswith("fails")] == ["PlainTensor registration fails"]
+    assert "PlainTensor dtype follows" in short

@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tests.compiler.cli.conftest import MLP, Call
 
@@ -65,6 +67,44 @@ def test_a_section_on_training_is_checked(cli: Call, mlp: Path) -> None:
     result = cli("check", mlp)
     assert result.exit_code == 1
     assert "Adamm" in result.stderr
+
+
+TRAIN = """\
+train:
+  data: {file: data/a.npz, x: xs, y: ys}
+  loss: mse_loss(output, y)
+  optimizer: SGD(lr=1)
+  batch: 1
+  epochs: 1
+"""
+
+
+def test_files_that_are_not_there_yet_are_noted(cli: Call, mlp: Path) -> None:
+    mlp.write_text(MLP.replace("ones", "checkpoint('old.safetensors')") + TRAIN)
+    (mlp.parent / "odl.safetensors").write_bytes(b"")
+    result = cli("check", mlp)
+    assert (result.exit_code, result.stdout) == (0, "1 spec, fine\n")
+    help = f"did you mean `{mlp.parent / 'odl.safetensors'}`?"
+    assert result.stderr.splitlines() == [
+        f"note: {mlp}:19:29: `old.safetensors` is not there yet; {help}",
+        f"note: {mlp}:22:16: `data/a.npz` is not there yet",
+    ]
+    assert cli("check", mlp, "--no-files").stderr == ""
+
+
+def test_the_headers_of_data_and_checkpoints_are_held_against_the_spec(cli: Call, mlp: Path) -> None:
+    mlp.write_text(MLP.replace("ones", "checkpoint('old.safetensors')") + TRAIN)
+    save_file({"head.weight": np.zeros((2, 9), np.float32)}, mlp.parent / "old.safetensors")
+    (mlp.parent / "elsewhere" / "data").mkdir(parents=True)
+    ys = np.zeros((5, 2), np.float32)
+    np.savez(mlp.parent / "elsewhere" / "data" / "a.npz", xs=np.zeros((5, 3), np.float32), ys=ys)
+    result = cli("check", mlp, "--data-path", mlp.parent / "elsewhere", "--format", "short")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "error[checkpoint-shape]" in result.stderr
+    assert f"{mlp}:22:31: error[data-shape]: a batch of `xs` is float32[1, 3]" in result.stderr
+    found = json.loads(cli("check", mlp, "--format", "json").stdout)
+    assert [each["code"] for each in found] == ["checkpoint-shape"]
+    assert cli("check", mlp, "--no-files").exit_code == 0
 
 
 @pytest.mark.parametrize("option", [["--set", "hidden=0.5"], ["--set", "deep=-1"], ["--preset", "wid"]])

@@ -154,8 +154,8 @@ def test_each_byte_of_a_table_is_looked_at(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "code", "message"),
     {
-        "a short row": (["a,b,c,kind", "1,2,3,0", "1,2"], "data-broken", "Expected 4 columns, got 2"),
-        "a long row": (["a,b,c,kind", "1,2,3,0,9"], "data-broken", "Expected 4 columns, got 5"),
+        "a short row": (["a,b,c,kind", "1,2,3,0", "1,2"], "data-ragged", "row 1 of `t.csv` has 2 cells"),
+        "a long row": (["a,b,c,kind", "1,2,3,0,9"], "data-ragged", "row 0 of `t.csv` has 5 cells"),
         "an empty cell": (["a,b,c,kind", "1,2,3,0", "1,,3,0"], "data-broken", "`b` is empty in row 1"),
         "no number": (["a,b,c,kind", "1,nan,3,0"], "data-broken", "`b` is empty in row 0"),
         "a wrong column": (["a,b,d,kind", "1,2,3,0"], "unknown-array", "`t.csv` has no array `c`"),
