@@ -22,6 +22,8 @@ class Extra:
     name: str
     purpose: str
     modules: Sequence[str]
+    instead: Sequence[str] = ()
+    """Modules that do as well, where they are there."""
 
     @property
     def command(self) -> str:
@@ -30,6 +32,8 @@ class Extra:
 
     def missing(self) -> list[str]:
         """Return its modules that are not installed."""
+        if any(_is_there(module) for module in self.instead):
+            return []
         return [module for module in self.modules if not _is_there(module)]
 
     def problem(self) -> str | None:
@@ -62,6 +66,8 @@ def _located(module: str) -> ModuleSpec:
 
 
 TESTING = Extra("testing", "testing layers", ("hypothesis",))
-TRAIN = Extra("train", "training", ("pytorch_lightning", "torchmetrics"))
+TRAIN = Extra("train", "training", ("pytorch_lightning", "torchmetrics", "jinja2"))
 DATA = Extra("data", "reading tables and images", ("pyarrow", "PIL"))
-EXTRAS = (TESTING, TRAIN, DATA)
+TENSORBOARD = Extra("tensorboard", "a log for TensorBoard", ("tensorboardX",), instead=("tensorboard",))
+"""tensorboardX only writes, and brings protobuf alone; who looks at logs has tensorboard, which Lightning prefers."""
+EXTRAS = (TESTING, TRAIN, DATA, TENSORBOARD)

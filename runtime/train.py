@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.artifact import Artifact
-from compiler.extras import TRAIN
+from compiler.extras import TENSORBOARD, TRAIN
 from compiler.training.section import Training
 from runtime.placement import Devices
 from runtime.training.outcome import Trained
@@ -46,12 +46,12 @@ def train(
 ) -> Trained:
     """Train a model as its spec says, and save it as `NAME.safetensors` in the folder `out`.
 
-    Checkpoint and log lie in the folder `NAME` beside it. `epochs` stands in for the length that the spec gives.
-    `resume` is a checkpoint of the same training, which then goes on as if it had not been interrupted; `override`
-    names sections, such as `train.optimizer`, which may be others than they were. `progress` writes a line for each
-    epoch to standard error, and a bar if that is a terminal. `allow_large` builds a model that may not fit into memory.
-    Data lie below the folder of the spec, or below one of `data_paths`; of their bytes no more
-    than `data_limit` are read.
+    A report, `NAME.html`, and the folder `NAME` with checkpoint and log lie beside it. `epochs` stands in for the
+    length that the spec gives. `resume` is a checkpoint of the same training, which then goes on as if it had not been
+    interrupted; `override` names sections, such as `train.optimizer`, which may be others than they were. `progress`
+    writes a line for each epoch to standard error, and a bar if that is a terminal. `allow_large` builds a model that
+    may not fit into memory. Data lie below the folder of the spec, or below one of `data_paths`; of their bytes no
+    more than `data_limit` are read.
 
     `callbacks` and `loggers` of Lightning come beside those of the training. `loaders` give the batches of `train`, and
     maybe of `validation` and `test`, instead of the data that the spec names: each batch is a mapping with the fields
@@ -67,6 +67,7 @@ def train(
     """
     training = training_of(artifact)
     check_installed(training)
+    _check_logs(training)
     from runtime.training.fit import Fit
     from runtime.training.override import check_sections
 
@@ -132,6 +133,13 @@ def training_of(artifact: Artifact) -> Training:
             help="write a section `train:` with `data`, `loss`, `optimizer`, `batch` and `epochs`",
         )
     return artifact.training
+
+
+def _check_logs(training: Training) -> None:
+    """Refuse a log whose writer is not installed."""
+    problem = TENSORBOARD.problem() if training.logs.tensorboard else None
+    if problem is not None:
+        raise refuse("missing-extra", problem, training.logs.span, help=f"`{TENSORBOARD.command}`")
 
 
 def check_installed(training: Training | None) -> None:

@@ -108,6 +108,13 @@ ClipNode = Annotated[
 ]
 
 
+class Log(Record):
+    """What is written beside the CSV log."""
+
+    report: Flag | None = None
+    tensorboard: Flag | None = None
+
+
 class Train(Record):
     """How `run` trains the model."""
 
@@ -128,3 +135,4 @@ class Train(Record):
     precision: Text | None = None
     metrics: dict[Identifier, MetricNode] = Field(default_factory=dict)
     watch: list[SelectorText] = Field(default_factory=list)
+    log: Log | None = None

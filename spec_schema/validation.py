@@ -279,5 +279,6 @@ _TRAIN_EXAMPLES = {
     "optimizer": "optimizer: AdamW(lr=1e-3)",
     "batch": "batch: 64",
     "watch": "watch: [Linear.weight]",
+    "log": "log: {tensorboard: true}",
 }
 """By key: how its value looks."""

@@ -47,7 +47,7 @@ LARGE = 64 * 2**20
 Out = Annotated[
     Path | None,
     typer.Option(
-        metavar="FOLDER", show_default=str(OUT), help="Training: where model, checkpoint and log go."
+        metavar="FOLDER", show_default=str(OUT), help="Training: where model, report, checkpoint and log go."
     ),
 ]
 Epochs = Annotated[
@@ -207,6 +207,7 @@ def print_trained(trained: Trained, format: Format, folder: Path) -> None:
     metrics = {name: _plain(value) for name, value in trained.metrics.items()}
     files = {"path": str(trained.path), "digest": trained.digest}
     files |= {"checkpoint": str(trained.checkpoint), "log": str(trained.log)}
+    files |= {} if trained.report is None else {"report": str(trained.report)}
     match format:
         case Format.json:
             lengths = {"epochs": trained.epochs, "steps": trained.steps}
@@ -219,13 +220,15 @@ def print_trained(trained: Trained, format: Format, folder: Path) -> None:
 
 
 def _print_results(trained: Trained, metrics: Mapping[str, Any], folder: Path) -> None:
+    from runtime.training.outcome import next_steps
+
     console = out()
     console.print()
     print_metrics(metrics)
     console.print()
     console.print(facts(_files(trained)))
     console.print()
-    console.print(facts(_next_steps(trained, folder)))
+    console.print(facts(next_steps(trained, folder, program_name())))
 
 
 def _files(trained: Trained) -> Iterator[tuple[str, str]]:
@@ -233,6 +236,8 @@ def _files(trained: Trained) -> Iterator[tuple[str, str]]:
     yield "digest", trained.digest
     if trained.best_epoch is not None:
         yield "best epoch", f"{trained.best_epoch}, whose model is saved"
+    if trained.report is not None:
+        yield "report", f"{trained.report}: curves, predictions and the spec, for a browser"
     yield "log", f"{trained.log}: {trained.epochs} epochs, {trained.steps} steps"
     yield "checkpoint", f"{trained.checkpoint}: the state after the last epoch, for `--resume`"
 
@@ -243,15 +248,6 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
     for name, value in metrics.items():
         results.add_row(name, _number(value))
     out().print(results)
-
-
-def _next_steps(trained: Trained, folder: Path) -> Iterator[tuple[str, str]]:
-    program, path = program_name(), trained.path
-    yield "look at it", f"{program} params {path}"
-    if "test_loss" in trained.metrics:
-        yield "evaluate it", f"{program} evaluate {path} --data-path {folder}"
-    yield "predict", f"{program} predict {path} --input FILE -o predictions.npz"
-    yield "use it", f'runtime.load("{path}") in Python'
 
 
 def _plain(value: Any) -> Any:

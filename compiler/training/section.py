@@ -19,6 +19,7 @@ from compiler.rules.table import RuleScope
 from compiler.rules.unused import unused_selector
 from compiler.training.calls import Making, metrics, read_making, schedules
 from compiler.training.groups import ParameterGroup, rate_problems, read_groups
+from compiler.training.logs import Logs, read_logs
 from compiler.training.monitor import EarlyStopping, Monitor, read_early_stopping, read_monitor
 from compiler.training.objective import OUTPUT, Objective, check_scalar, read_objective, try_objective
 from compiler.training.source import DataSource, example_batch, read_source
@@ -82,6 +83,7 @@ class Training:
     metrics: tuple[Measure, ...]
     watch: tuple[str, ...]
     """Canonical names of parameters and buffers, in the order of the plan."""
+    logs: Logs
     span: Span
     """The key of the section."""
 
@@ -155,6 +157,7 @@ class SectionReader:
             precision,
             found,
             watch,
+            read_logs(train),
             place,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from compiler.artifact import Artifact
 from compiler.resolve.values import free_names
 from compiler.training.section import Training
-from compiler.training.source import NEXT_CHARACTERS, DataSource, FieldSource, Origin
+from compiler.training.source import NEXT_CHARACTERS, TEXT_ARRAYS, DataSource, FieldSource, Origin
 from runtime.training.items import Batch, Items, Unshuffled, Weighted, Windows, class_weights
 from runtime.training.opened import Opened, Reading
 from runtime.training.places import Named, open_bounded
@@ -36,6 +36,8 @@ class Splits:
     train: Items
     test: Items | None
     validation: Items | None = None
+    texts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """The numbers of the texts of an array: classes by name, or characters."""
 
 
 def open_data(
@@ -112,7 +114,8 @@ def _transformed(artifact: Artifact, source: DataSource, splits: Splits, seed: i
         None if items is None else Transformed(items, change, source.fields, training=False)
         for items in (splits.test, splits.validation)
     ]
-    return Splits(Transformed(splits.train, change, source.fields, training=True), *held)
+    train = Transformed(splits.train, change, source.fields, training=True)
+    return Splits(train, *held, splits.texts)
 
 
 # Rows.
@@ -131,7 +134,7 @@ def _rows(reading: Reading) -> Splits:
     }
     items = {name: opened.items(part) for name, part in zip(shares, places, strict=False)} | apart
     train = _ordered(opened, source, places[-1])
-    return Splits(train, items.get("test"), items.get("validation"))
+    return Splits(train, items.get("test"), items.get("validation"), reading.texts)
 
 
 def _split(opened: Opened, source: DataSource, shares: tuple[float, ...]) -> list[Tensor]:
@@ -194,7 +197,10 @@ def _text(reading: Reading) -> Splits:
             parts[name] = _as_known(apart[name], known, share)
     windows = {name: _windows(part, source) for name, part in {"train": numbers, **parts}.items()}
     train = windows["train"] if source.loading.shuffle else Unshuffled(windows["train"])
-    return Splits(train, windows.get("test"), windows.get("validation"))
+    characters = {character: number for number, character in enumerate(sorted(set(text)))}
+    return Splits(
+        train, windows.get("test"), windows.get("validation"), dict.fromkeys(TEXT_ARRAYS, characters)
+    )
 
 
 def _windows(numbers: Tensor, source: DataSource) -> Windows:

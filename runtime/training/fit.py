@@ -22,6 +22,7 @@ from compiler.training.section import Training
 from runtime.build import build
 from runtime.files.header import FileError
 from runtime.placement import Devices, settle, target_devices
+from runtime.report.page import write_report
 from runtime.store import save
 from runtime.training.callbacks import Average, BestCheckpoint, Patience
 from runtime.training.checkpoints import (
@@ -39,6 +40,7 @@ from runtime.training.outcome import Interrupted, Trained
 from runtime.training.progress import Bar, EpochLines
 from runtime.training.schedule import follows_length, make_schedule
 from runtime.training.task import make_task, on_device, several_devices
+from runtime.training.tensorboard import FOLDER, EventLog
 from spec_schema.folders import Folders
 from spec_schema.limits import DEFAULT_LIMITS
 
@@ -99,7 +101,7 @@ class Fit:
         model.to(device)
         path = self.out / f"{self.title}.safetensors"
         digest = save(model, path)
-        return Trained(
+        trained = Trained(
             model,
             {name: value for name in self._columns() if (value := learner.results.get(name)) is not None},
             path,
@@ -109,7 +111,12 @@ class Fit:
             learner.epoch_under_way(),
             trainer.global_step,
             None if self.best is None else self.best.epoch,
+            self.out / f"{self.title}.html" if self.training.logs.report else None,
         )
+        if trained.report is not None:
+            write_report(trained.report, trained, learner, self.artifact, device, self.seed)
+            model.to(device)
+        return trained
 
     def _on_one_device(self) -> Artifact:
         """Return the model on its device, or refuse one on several."""
@@ -196,7 +203,7 @@ class Fit:
             accumulate_grad_batches=self.training.accumulate,
             gradient_clip_val=clip.largest if clip is not None else None,
             gradient_clip_algorithm=clip.by if clip is not None else None,
-            logger=[RunLog(self.own, self._logged(resume)), *self.loggers],
+            logger=self._logs(resume),
             callbacks=callbacks,
             plugins=[SafeCheckpoints(self.allow_large)],
             log_every_n_steps=1,
@@ -215,10 +222,11 @@ class Fit:
         patience = None if early is None or monitor is None else Patience(early, monitor)
         return [each for each in (self.average, patience, self.best) if each is not None]
 
-    def _logged(self, resume: str | Path | None) -> list[dict[str, Any]]:
-        if resume is None:
-            return []
-        return rows_before(self.own / FILE, read_checkpoint(Path(resume), self.allow_large)["global_step"])
+    def _logs(self, resume: str | Path | None) -> list[Logger]:
+        step = 0 if resume is None else read_checkpoint(Path(resume), self.allow_large)["global_step"]
+        kept = rows_before(self.own / FILE, step) if resume is not None else []
+        events = [EventLog(self.own / FOLDER, step)] if self.training.logs.tensorboard else []
+        return [RunLog(self.own, kept), *events, *self.loggers]
 
 
 @contextmanager

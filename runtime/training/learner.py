@@ -111,12 +111,13 @@ class Learner(L.LightningModule):
 
     def val_dataloader(self) -> Any:
         """Return what is evaluated after each epoch: the validation split, or the test split where there is none."""
-        return self._batches("validation" if self.task.has("validation") else "test")
+        return self.batches("validation" if self.task.has("validation") else "test")
 
     def test_dataloader(self) -> Any:
-        return self._batches("test")
+        return self.batches("test")
 
-    def _batches(self, split: str) -> Any:
+    def batches(self, split: str) -> Any:
+        """Return the batches of a split in the order of its items."""
         items, training = self.task.items(split), self.task.training
         if items is None:
             return self.task.loaders.get(split, [])

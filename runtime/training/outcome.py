@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from torch import nn
@@ -30,6 +32,18 @@ class Trained:
     steps: int
     best_epoch: int | None = None
     """The epoch whose model is saved, if a result is monitored; else it is the last one."""
+    report: Path | None = None
+    """An HTML page that shows the training, if the spec does not leave it out."""
+
+
+def next_steps(trained: Trained, folder: Path, program: str) -> Iterator[tuple[str, str]]:
+    """Yield what can be done with a trained model, and how. `folder` is that of the spec."""
+    path = quote(str(trained.path))
+    yield "look at it", f"{program} params {path}"
+    if "test_loss" in trained.metrics:
+        yield "evaluate it", f"{program} evaluate {path} --data-path {quote(str(folder))}"
+    yield "predict", f"{program} predict {path} --input FILE -o predictions.npz"
+    yield "use it", f"runtime.load({json.dumps(str(trained.path), ensure_ascii=False)}) in Python"
 
 
 class Interrupted(KeyboardInterrupt):
