@@ -6,6 +6,7 @@ from runtime.checkpoint_mapping.saving import save_like
 from runtime.evaluate import evaluate, predict
 from runtime.files.header import FileError
 from runtime.initialise import initial_values
+from runtime.loaders import loaders
 from runtime.store import Mismatch, load, load_into, save
 from runtime.tensors import load_tensors, save_tensors
 from runtime.train import lightning_module, train
@@ -24,6 +25,7 @@ __all__ = [
     "load_into",
     "load_plan",
     "load_tensors",
+    "loaders",
     "predict",
     "save",
     "save_like",

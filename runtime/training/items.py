@@ -254,6 +254,18 @@ class EpochOrder(Sampler[Drawn]):
         return iter(_cut(order, self.batch, epoch, _turns(order)))
 
 
+class ToldOrder(EpochOrder):
+    """The batches of the epoch that the caller names, as torch's own distributed samplers have it."""
+
+    def __init__(self, items: Items, batch: int, seed: int) -> None:
+        super().__init__(items, batch, seed, lambda: self.told)
+        self.told = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Name the epoch that is iterated next."""
+        self.told = epoch
+
+
 def training_batches(
     items: Items,
     batch: int,
@@ -263,13 +275,13 @@ def training_batches(
     pinned: bool = False,
 ) -> DataLoader[Batch]:
     """Return the batches of the current epoch."""
-    return _loader(items, EpochOrder(items, batch, seed, epoch), loading, pinned)
+    return batches_in(items, EpochOrder(items, batch, seed, epoch), loading, pinned)
 
 
 def test_batches(items: Items, batch: int, loading: Loading, pinned: bool) -> DataLoader[Batch]:
     """Return the batches of the test split, always in the same order."""
     order = items.in_order()
-    return _loader(items, _cut(order, batch, 0, torch.zeros_like(order)), loading, pinned)
+    return batches_in(items, _cut(order, batch, 0, torch.zeros_like(order)), loading, pinned)
 
 
 def _cut(order: Tensor, batch: int, epoch: int, turns: Tensor) -> list[Drawn]:
@@ -319,7 +331,7 @@ class BatchLoader(DataLoader[Any]):
             yield batch
 
 
-def _loader(items: Any, order: Any, loading: Loading, pinned: bool) -> DataLoader[Batch]:
+def batches_in(items: Any, order: Any, loading: Loading, pinned: bool) -> DataLoader[Batch]:
     """Return a loader that takes each item of the order as a batch.
 
     A loader draws a number each time that it is iterated. Its own generator keeps that from the layers' numbers,
@@ -329,10 +341,16 @@ def _loader(items: Any, order: Any, loading: Loading, pinned: bool) -> DataLoade
         _Batches(items),
         batch_size=None,
         sampler=order,
+        collate_fn=_as_it_is,
         generator=torch.Generator(),
         num_workers=loading.workers,
         pin_memory=pinned,
     )
+
+
+def _as_it_is(batch: Any) -> Any:
+    """Return a batch that is whole: torch would copy the mapping."""
+    return batch
 
 
 def class_weights(values: np.ndarray[Any, Any]) -> Tensor:
