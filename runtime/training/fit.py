@@ -181,6 +181,7 @@ class Fit:
         callbacks += self.callbacks
         callbacks += [EpochLines(self.length)] if progress else []
         callbacks += [Bar()] if shown else []
+        checkpoints = SafeCheckpoints(self.allow_large, last.path)
         return L.Trainer(
             **on_device(device),
             precision=self.training.precision,
@@ -188,9 +189,9 @@ class Fit:
             accumulate_grad_batches=self.training.accumulate,
             gradient_clip_val=clip.largest if clip is not None else None,
             gradient_clip_algorithm=clip.by if clip is not None else None,
-            logger=[RunLog(self.own, self._logged(resume)), *self.loggers],
+            logger=[RunLog(self.own, self._logged(resume), checkpoints.write_last), *self.loggers],
             callbacks=callbacks,
-            plugins=[SafeCheckpoints(self.allow_large)],
+            plugins=[checkpoints],
             log_every_n_steps=1,
             num_sanity_val_steps=0,
             enable_progress_bar=shown,
