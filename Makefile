@@ -11,7 +11,7 @@ CORPUS := tests/hostile/corpus
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test properties lint format types check hostile fuzz clean
+.PHONY: help install run test properties lint format types check hostile fuzz kills clean
 
 help:
 	@echo "make run      train specs/digits.yaml and save the model"
@@ -23,6 +23,7 @@ help:
 	@echo "make check    lint and types"
 	@echo "make hostile  mutated specs without end; goes on where it was stopped"
 	@echo "make fuzz     a coverage-guided fuzzer, for FUZZ_SECONDS (600), from $(CORPUS) on"
+	@echo "make kills    trainings that are killed, or whose disk is full, at every moment; renews docs/interrupted.md"
 	@echo "make clean    remove .venv, caches and build leftovers"
 	@echo "Each sets up .venv first if it is missing or out of date."
 
@@ -94,6 +95,9 @@ fuzz: $(FUZZER)
 	PYTHONPATH=$(dir $(FUZZER)) $(BIN)/python -m tests.hostile.fuzz out/fuzz $(CORPUS) \
 		-max_total_time=$(or $(FUZZ_SECONDS),600) -max_len=600 -timeout=10 -artifact_prefix=out/fuzz-
 	PYTHONPATH=$(dir $(FUZZER)) $(BIN)/python -m tests.hostile.fuzz -set_cover_merge=1 -max_len=600 $(CORPUS) out/fuzz
+
+kills: $(READY)
+	$(BIN)/python -m tests.runtime.kills.survey
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

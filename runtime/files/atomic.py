@@ -34,14 +34,14 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], T]) -> T:
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         raise FileExistsError(errno.EEXIST, "is no ordinary file", str(path))
-    with _explaining(path, "nothing was written"):
+    with explaining(path, "nothing was written"):
         _make_folder(target.parent)
         sweep(target.parent)
         folder = os.open(target.parent, os.O_RDONLY)
     try:
-        with _explaining(path, "nothing was written"):
+        with explaining(path, "nothing was written"):
             result = _replace(target, write)
-        with _explaining(path, "it is written, but may not survive a power cut"):
+        with explaining(path, "it is written, but may not survive a power cut"):
             sync_folder(folder)
     finally:
         os.close(folder)
@@ -127,7 +127,7 @@ def _make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _explaining(path: str | Path, outcome: str) -> Iterator[None]:
+def explaining(path: str | Path, outcome: str) -> Iterator[None]:
     """Let an error of the system name the file that was meant, not the temporary one, and say what came of it."""
     try:
         yield

@@ -49,6 +49,9 @@ class BestCheckpoint(ModelCheckpoint):
             state = read_checkpoint(path, allow_large)
         except FileNotFoundError:
             raise FileError(f"{path}, the checkpoint of the best epoch, is no longer there") from None
+        score = state["callbacks"][self.state_key]["best_model_score"]
+        if self.best_model_score is None or float(score) != float(self.best_model_score):
+            raise FileError(f"{path} is no longer the checkpoint of the best epoch: train from the beginning")
         learner.load_state_dict(state["state_dict"])
         self.epoch = int(state["epoch"]) + 1
 

@@ -153,6 +153,10 @@ class Learner(L.LightningModule):
         self.log_dict({"loss": torch.stack(self.window).mean(), **self._rates()}, on_step=True)
         return loss
 
+    def backward(self, *args: Any, **kwargs: Any) -> None:
+        with self._located(self.task.training.loss.place):
+            super().backward(*args, **kwargs)
+
     def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
         if self.global_step == self.stepped:
             return  # there are more batches to come for the next step

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from runtime.files.appended import append
+from runtime.files.atomic import write_whole
 
 FILE = "metrics.csv"
 LAST = "train_loss"
@@ -22,11 +28,17 @@ LAST = "train_loss"
 
 
 class RunLog(CSVLogger):
-    """Writes `metrics.csv` in a folder; `kept` are the rows of an earlier part of the same training."""
+    """Writes `metrics.csv` in a folder; `kept` are the rows of an earlier part of the same training.
 
-    def __init__(self, folder: Path, kept: list[dict[str, Any]]) -> None:
+    Once the row of an epoch is on the disk, `after_epoch` is called: what it writes is never ahead of the log.
+    """
+
+    def __init__(
+        self, folder: Path, kept: list[dict[str, Any]], after_epoch: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(folder.parent, folder.name, version="")
-        self.experiment.metrics = kept
+        self._experiment = LogFile(self.log_dir, kept)
+        self.after_epoch = after_epoch
         self.epoch_row: dict[str, Any] = {}
         """What there is to say of the epoch that has just ended."""
 
@@ -40,22 +52,75 @@ class RunLog(CSVLogger):
         if LAST in row:
             row, self.epoch_row = self.epoch_row, {}
             super().log_metrics(row, row.pop("step"))
+            self.experiment.save(durable=True)
+            self.after_epoch()
+
+    @property
+    def experiment(self) -> Any:
+        """The file."""
+        return self._experiment
+
+
+class LogFile(ExperimentWriter):
+    """Lightning's CSV file, which a killed process leaves with all rows that it had; the last one may be cut off.
+
+    An older file stays until there is a first row, and its place is taken in one step.
+    """
+
+    def __init__(self, folder: str, kept: list[dict[str, Any]]) -> None:
+        super().__init__(folder)
+        self.kept: list[dict[str, Any]] | None = kept
+        """What the file begins with, until it does."""
+
+    def _check_log_dir_exists(self) -> None:
+        """Do not remove an older file."""
+
+    def save(self, durable: bool = False) -> None:
+        """Write what was logged, and make it durable on request."""
+        new_columns = self._record_new_keys() if self.metrics else set()
+        if new_columns or self.kept:
+            self._replace(Path(self.metrics_file_path))
+        elif self.metrics or durable:
+            append(self.metrics_file_path, self._text(self.metrics), durable)
+        self.metrics = []
+
+    def _replace(self, path: Path) -> None:
+        rows = self.kept if self.kept is not None else rows_of(path)
+        self.metrics_keys = sorted({*self.metrics_keys, *(key for row in rows for key in row)})
+        header = {key: key for key in self.metrics_keys}
+        text = self._text([header, *rows, *self.metrics])
+        write_whole(path, lambda file: file.write(text))
+        self.kept = None
+
+    def _text(self, rows: list[dict[str, Any]]) -> bytes:
+        text = io.StringIO(newline="")
+        csv.DictWriter(text, self.metrics_keys).writerows(rows)
+        return text.getvalue().encode()
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a log, without a last one that is cut off."""
+    if not path.exists():
+        return []
+    text = path.read_bytes().decode()
+    whole = text[: text.rfind("\n") + 1]
+    rows = csv.DictReader(io.StringIO(whole, newline=""))
+    return [{key: value for key, value in row.items() if value} for row in rows]
 
 
 def rows_before(path: Path, step: int) -> list[dict[str, Any]]:
     """Return the rows of a log that were written before a step."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
-    return [row for row in rows if int(row["step"]) < step]
+    return list(takewhile(lambda row: int(row["step"]) < step, rows_of(path)))
 
 
 class Watch(Callback):
     """Logs the norms of watched tensors, and of the gradients that a step is made from, before clipping."""
 
     def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
-        tensors: Mapping[str, Tensor] = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        tensors: Mapping[str, Tensor] = {
+            **dict(model.named_parameters(remove_duplicate=False)),
+            **dict(model.named_buffers(remove_duplicate=False)),
+        }
         self.tensors = {name: tensors[name] for name in names}
 
     def on_before_optimizer_step(
