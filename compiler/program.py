@@ -282,8 +282,9 @@ class Definition:
     def is_node(self) -> bool:
         """Whether it is a model that is one node, which has no key in it: `model: Decoder(width)`."""
         body = self.body
-        alone = isinstance(body, ModuleBody) and {*body.layers} == {BASE} and body.program is None
-        return alone and self.is_root and not body.tensors
+        if not (isinstance(body, ModuleBody) and self.is_root):
+            return False
+        return {*body.layers} == {BASE} and body.program is None and not body.tensors
 
 
 @dataclass(eq=False)

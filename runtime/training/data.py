@@ -110,12 +110,12 @@ def _transformed(artifact: Artifact, source: DataSource, splits: Splits, seed: i
     if source.transform is None:
         return splits
     change = make_transformation(artifact, source.transform, splits.train, seed)
-    held = [
+    test, validation = (
         None if items is None else Transformed(items, change, source.fields, training=False)
         for items in (splits.test, splits.validation)
-    ]
+    )
     train = Transformed(splits.train, change, source.fields, training=True)
-    return Splits(train, *held, splits.texts)
+    return Splits(train, test, validation, splits.texts)
 
 
 # Rows.
