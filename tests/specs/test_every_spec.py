@@ -19,6 +19,7 @@ from torch import Tensor, nn
 import compiler
 import runtime
 from compiler import Artifact
+from compiler.rules.plan import PlanRow
 from runtime.samples import sample
 
 ROOT = Path(__file__).parents[2]
@@ -70,8 +71,12 @@ def build(path: Path, seed: int = 0) -> nn.Module:
     from runtime.placement import settle
 
     generator = torch.Generator().manual_seed(seed)
-    settled = settle(made, "cpu")
-    return assemble(settled, lambda row: torch.randn(row.shape, generator=generator).to(row.dtype)).eval()
+
+    def drawn(row: PlanRow) -> Tensor:
+        value = torch.randn(row.shape, generator=generator)
+        return (value.abs() if row.kind == "buffer" else value).to(row.dtype)  # a variance is not negative
+
+    return assemble(settle(made, "cpu"), drawn).eval()
 
 
 def tensors(value: Any) -> list[Tensor]:
