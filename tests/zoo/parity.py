@@ -117,7 +117,7 @@ def draw(model: nn.Module) -> nn.Module:
         for parameter in model.parameters():
             parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
         for name, statistic in statistics(model).items():
-            if name.endswith(("running_mean", "running_var", "correction_bias")):
+            if name.endswith(("running_mean", "running_var", "weight", "bias")):
                 statistic.add_(torch.rand(statistic.shape, generator=generator))
     return model
 

@@ -6,15 +6,17 @@ import pytest
 import torch
 from torch import nn
 
+from tests.zoo import detr_entries, transformers_entries
 from tests.zoo.parity import Entry, built, differences, draw, load_both_ways
 from tests.zoo.parity_tests import SINGLE, Parity, assert_within, fullgraph
-from tests.zoo.transformers_entries import ENTRIES
 from tests.zoo.zoo_table import recorded_parameters
 
+ENTRIES = [*transformers_entries.ENTRIES, *detr_entries.ENTRIES]
 ONCE = {entry.spec: entry for entry in reversed(ENTRIES)}.values()
 """One entry of each spec."""
-NO_GRAPH = frozenset({"mixtral", "qwen3_moe", "deepseek_v3"})
-"""Specs whose reference torch puts into no graph: its loop goes over the experts that the data choose. Ours it does."""
+NO_GRAPH = frozenset({"mixtral", "qwen3_moe", "deepseek_v3", "detr"})
+"""Specs whose reference torch puts into no graph: its loop goes over the experts that the data choose, or it asks while
+training whether all is finite. Ours it does."""
 FULL = [(entry, preset) for entry in ENTRIES for preset in entry.full]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from torch import nn
 
-from tests.zoo import classic_entries, transformers_entries, vision_entries
+from tests.zoo import classic_entries, detr_entries, transformers_entries, vision_entries
 from tests.zoo.parity import ROOT, Entry, differences_in_double
 from tests.zoo.references import visible
 
@@ -24,7 +24,7 @@ The tables are made by `PYTHONPATH=. python tests/zoo/zoo_table.py`.
 """
 TABLES: dict[str, Sequence[Entry]] = {
     "torchvision": vision_entries.ENTRIES,
-    "transformers": transformers_entries.ENTRIES,
+    "transformers": [*transformers_entries.ENTRIES, *detr_entries.ENTRIES],
     "modules written by hand, in `tests/zoo/classic.py` and `recent.py`": classic_entries.ENTRIES,
 }
 DOCUMENT = ROOT / "docs/zoo.md"
