@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from compiler.catalogue.operation_table import CONSTANTS
@@ -54,7 +54,7 @@ class Translator(ast.NodeTransformer):
         for each in node.generators:
             over = self.visit(each.iter)
             self.bound = self.bound | stored_names(each.target)
-            tests = [self.visit(test) for test in each.ifs]
+            tests = [condition(self.visit(test)) for test in each.ifs]
             generators.append(ast.comprehension(self.visit(each.target), over, tests, 0))
         element = self.visit(node.elt)
         self.bound, self.inside_comprehension = before, outside
@@ -136,10 +136,8 @@ class Translator(ast.NodeTransformer):
         return ast.Subscript(value, at, node.ctx)
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
-        operand = self.visit(node.operand)
-        if isinstance(node.op, ast.Not) and isinstance(operand, ast.Constant):
-            return ast.Constant(not operand.value)
-        return ast.UnaryOp(node.op, operand)
+        made = ast.UnaryOp(node.op, self.visit(node.operand))
+        return condition(made) if isinstance(node.op, ast.Not) else made
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         contained = isinstance(node.ops[0], ast.In | ast.NotIn)
@@ -150,26 +148,52 @@ class Translator(ast.NodeTransformer):
         return ast.Compare(left, node.ops, rights)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
-        """Drop constants that do not decide; one that does is the result."""
-        deciding = isinstance(node.op, ast.Or)
+        """Drop constants that do not decide, but for the last one, whose value counts; end with one that does."""
         kept: list[ast.expr] = []
-        for operand in map(self.visit, node.values):
-            if isinstance(operand, ast.Constant) and bool(operand.value) is deciding:
+        for at, operand in enumerate(map(self.visit, node.values), start=1):
+            decides = isinstance(operand, ast.Constant) and bool(operand.value) is isinstance(node.op, ast.Or)
+            if decides or at == len(node.values) or not isinstance(operand, ast.Constant):
                 kept.append(operand)
+            if decides:
                 break
-            if not isinstance(operand, ast.Constant) or operand is node.values[-1]:
-                kept.append(operand)
-        if not kept:
-            return ast.Constant(not deciding)
         return kept[0] if len(kept) == 1 else ast.BoolOp(node.op, kept)
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
-        test = self.visit(node.test)
+        test = condition(self.visit(node.test))
         if isinstance(test, ast.Constant):
             chosen = self.visit(node.body if test.value else node.orelse)
             assert isinstance(chosen, ast.expr)
             return chosen
         return ast.IfExp(test, self.visit(node.body), self.visit(node.orelse))
+
+
+def condition(node: ast.expr) -> ast.expr:
+    """Return what is only asked to be true or false, without the constants in it."""
+    match node:
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            inner = condition(operand)
+            return (
+                ast.Constant(not inner.value)
+                if isinstance(inner, ast.Constant)
+                else ast.UnaryOp(ast.Not(), inner)
+            )
+        case ast.BoolOp(op=op, values=values):
+            return _joined(op, [condition(value) for value in values])
+    return node
+
+
+def _joined(op: ast.boolop, operands: Sequence[ast.expr]) -> ast.expr:
+    """Join conditions. A constant that decides stands for those in front of it too, but for calls: they may draw."""
+    deciding, kept = isinstance(op, ast.Or), list[ast.expr]()
+    for operand in operands:
+        if not isinstance(operand, ast.Constant):
+            kept.append(operand)
+        elif bool(operand.value) is deciding:
+            calls = any(isinstance(part, ast.Call) for each in kept for part in ast.walk(each))
+            return ast.BoolOp(op, [*kept, operand]) if calls else ast.Constant(deciding)
+    if not kept:
+        return ast.Constant(not deciding)
+    return kept[0] if len(kept) == 1 else ast.BoolOp(op, kept)
 
 
 def _place(at: ast.expr) -> int | slice | None:

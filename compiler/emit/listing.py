@@ -79,7 +79,7 @@ class ListWriter:
                     self._items(self.shares.of(branch.items, share))
                 self._flush()
             branches.append(body)
-        test, (then, otherwise) = self.scope.expression(node.condition), branches
+        test, (then, otherwise) = self.scope.condition(node), branches
         if not then:
             test, then, otherwise = ast.UnaryOp(ast.Not(), test), otherwise, []
         self.scope.statement(ast.If(test, then, otherwise))

@@ -236,7 +236,7 @@ class NodeEmitter:
                 else:
                     self.place(branch, share, put)
             bodies.append(body)
-        return ast.If(self.scope.expression(node.condition), bodies[0], bodies[1])
+        return ast.If(self.scope.condition(node), bodies[0], bodies[1])
 
     def _ways(self, node: Choice, pairs: Pairs) -> Ways:
         """Return the branches that are taken, each with the instances that take it."""
@@ -263,9 +263,7 @@ class NodeEmitter:
             name = self.scope.local_name("layer")
             self.scope.statement(self._if(node, ways, lambda made: assign(name, made)))
             return load_name(name)
-        return ast.IfExp(
-            self.scope.expression(node.condition), self._branch(*ways[0]), self._branch(*ways[1])
-        )
+        return ast.IfExp(self.scope.condition(node), self._branch(*ways[0]), self._branch(*ways[1]))
 
     def _branch(self, node: LayerNode | None, pairs: Pairs) -> ast.expr:
         return self._identity() if node is None else self.emit(node, pairs)

@@ -11,7 +11,7 @@ from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.plugin_files import import_name
 from compiler.catalogue.plugins import Registry
 from compiler.emit.bound import read_before
-from compiler.emit.expressions import Translator
+from compiler.emit.expressions import Translator, condition
 from compiler.emit.names import Globals
 from compiler.emit.syntax import assign, call, inherited, load_name, own
 from compiler.emit.transfers import ClassTransfers
@@ -240,13 +240,13 @@ class ProgramTranslator(Translator):
         return ast.Return(self.visit(node.value))
 
     def visit_If(self, node: ast.If) -> list[ast.stmt] | ast.stmt:
-        test = self.visit(node.test)
+        test = condition(self.visit(node.test))
         if isinstance(test, ast.Constant):
             return self.body(node.body if test.value else node.orelse)
         return ast.If(test, self.body(node.body) or [ast.Pass()], self.body(node.orelse))
 
     def visit_While(self, node: ast.While) -> ast.stmt:
-        return ast.While(self.visit(node.test), self.body(node.body) or [ast.Pass()], [])
+        return ast.While(condition(self.visit(node.test)), self.body(node.body) or [ast.Pass()], [])
 
     def visit_For(self, node: ast.For) -> ast.stmt:
         return ast.For(

@@ -10,7 +10,7 @@ from typing import TypeGuard
 
 from compiler.emit.branches import Branches, Cases
 from compiler.emit.choose import Chooser
-from compiler.emit.expressions import Translator
+from compiler.emit.expressions import Translator, condition
 from compiler.emit.file import EmittedFile
 from compiler.emit.syntax import load_name
 from compiler.placement.groups import ClassGroup
@@ -64,6 +64,10 @@ class ConstructorScope:
         if isinstance(value, Expression):
             return self.translator.translate(value.tree)
         return ast.List([self.expression(part) for part in value], ast.Load())
+
+    def condition(self, node: Choice) -> ast.expr:
+        """Return what decides a choice, in the constructor's names."""
+        return condition(self.expression(node.condition))
 
     def expression_of_name(self, name: str) -> ast.expr:
         return self.translator.translate(ast.Name(name, ast.Load()))

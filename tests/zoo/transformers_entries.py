@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.zoo import wav2vec2_entries as wav2vec2
 from tests.zoo.parity import Entry
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -384,5 +385,15 @@ ENTRIES = [
         text,
         {},
         settings={"parallel": False},
+    ),
+    entry("wav2vec2", "Wav2Vec2", "ForCTC", wav2vec2.SMALL, wav2vec2.audio, wav2vec2.FULL),
+    entry(
+        "wav2vec2",
+        "Wav2Vec2",
+        "ForCTC",
+        wav2vec2.SMALL_PRENORM,
+        wav2vec2.audio,
+        {},
+        settings={"prenorm": True, "layer_drop": 0.5},
     ),
 ]
