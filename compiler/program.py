@@ -280,9 +280,10 @@ class Definition:
     @property
     def is_node(self) -> bool:
         """Whether it is a model that is one node, which has no key in it: `model: Decoder(width)`."""
-        body = self.body
-        alone = isinstance(body, ModuleBody) and {*body.layers} == {BASE} and body.program is None
-        return alone and self.is_root and not body.tensors
+        match self.body:
+            case ModuleBody(layers=layers, tensors=tensors, program=None):
+                return self.is_root and {*layers} == {BASE} and not tensors
+        return False
 
 
 @dataclass(eq=False)
