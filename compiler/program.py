@@ -281,10 +281,10 @@ class Definition:
     @property
     def is_node(self) -> bool:
         """Whether it is a model that is one node, which has no key in it: `model: Decoder(width)`."""
-        body = self.body
-        if not (isinstance(body, ModuleBody) and self.is_root):
-            return False
-        return {*body.layers} == {BASE} and body.program is None and not body.tensors
+        match self.body:
+            case ModuleBody(layers=layers, tensors=tensors, program=None):
+                return self.is_root and {*layers} == {BASE} and not tensors
+        return False
 
 
 @dataclass(eq=False)

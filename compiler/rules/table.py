@@ -268,8 +268,8 @@ class _Expansion:
         if base is not None and part is not None:
             self.tensors[before:] = sorted(self.tensors[before:], key=lambda row: row.kind == "buffer")
             self._parts(part, base, at, at)
-        children = [(name, child) for name, child in used_children(state) if name != BASE or base is None]
-        self._children(children, at)
+        layers = [(name, child) for name, child in used_children(state) if name != BASE or base is None]
+        self._children(layers, at)
 
     def _part_of(self, leaf: Leaf, module: nn.Module) -> Part:
         if leaf not in self.layers:
