@@ -7,7 +7,7 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
-from torch.optim.swa_utils import get_ema_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from compiler.training.monitor import EarlyStopping as Stopping
 from compiler.training.monitor import Monitor
@@ -77,7 +77,7 @@ class Average(WeightAveraging):
     """The exponential moving average of parameters and buffers, which is what is evaluated and saved."""
 
     def __init__(self, decay: float) -> None:
-        super().__init__(avg_fn=get_ema_avg_fn(decay))  # type: ignore[no-untyped-call]
+        super().__init__(multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
 
     def restore(self, learner: LightningModule) -> None:
         """Give the learner the average, also where no epoch was left, and be done with it."""

@@ -21,6 +21,7 @@ from runtime.training.held import file_items, input_fields, named, split_items
 from runtime.training.items import Batch, Items, test_batches
 from runtime.training.learner import Learner
 from runtime.training.log import quiet
+from runtime.training.no_profiler import NoProfiler
 from runtime.training.progress import EvaluationBar
 from runtime.training.task import input_names, make_task, on_device, output_of, several_devices
 from spec_schema.diagnostics import refuse
@@ -138,6 +139,7 @@ def _trainer(device: torch.device, precision: Any, progress: bool) -> L.Trainer:
         precision=precision,
         logger=False,
         callbacks=[EvaluationBar()] if shown else [],
+        profiler=NoProfiler(),
         enable_checkpointing=False,
         enable_progress_bar=shown,
         enable_model_summary=False,

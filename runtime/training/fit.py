@@ -34,13 +34,15 @@ from runtime.training.checkpoints import (
 )
 from runtime.training.data import open_data
 from runtime.training.learner import MEMORY, Learner, Task
-from runtime.training.log import FILE, RunLog, Watch, quiet, rows_before
+from runtime.training.log import FILE, RunLog, quiet, rows_before
+from runtime.training.no_profiler import NoProfiler
 from runtime.training.optimizers import make_optimizer
 from runtime.training.outcome import Interrupted, Trained
 from runtime.training.progress import Bar, EpochLines
 from runtime.training.schedule import follows_length, make_schedule
 from runtime.training.task import make_task, on_device, several_devices
 from runtime.training.tensorboard import FOLDER, EventLog
+from runtime.training.watch import Watch
 from spec_schema.folders import Folders
 from spec_schema.limits import DEFAULT_LIMITS
 
@@ -207,6 +209,7 @@ class Fit:
             logger=self._logs(resume, checkpoints),
             callbacks=callbacks,
             plugins=[checkpoints],
+            profiler=NoProfiler(),
             log_every_n_steps=1,
             num_sanity_val_steps=0,
             enable_progress_bar=shown,

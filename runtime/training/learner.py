@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import Metric
 
 from compiler.infer.calls import TORCH_ERRORS
 from compiler.infer.reasons import reason
@@ -25,6 +25,8 @@ from compiler.training.section import Training, make_metric
 from runtime.training.checkpoints import RUN
 from runtime.training.data import Splits
 from runtime.training.items import Batch, Items, noise_seed, test_batches, training_batches
+from runtime.training.log import RunLog
+from runtime.training.mean import MeanLoss
 from runtime.training.override import go_on, memory_of, renewed_states
 from runtime.training.schedule import Schedule
 from spec_schema.diagnostics import refuse
@@ -80,12 +82,19 @@ class Learner(L.LightningModule):
         self.model = task.model
         self.task = task
         self.optimizer, self.schedule, self.steps = optimizer, schedule, steps
-        self.mean_loss = {name: MeanMetric() for name in ("train_loss", LOSS, "test_loss")}
+        self.mean_loss = {name: MeanLoss() for name in ("train_loss", LOSS, "test_loss")}
         self.window: list[Tensor] = []
         """The losses of the batches that the next step is made from."""
         self.stepped = 0
         self.overrides = False
         """Whether optimizer and schedule are others than those of the checkpoint that is resumed."""
+        self.shown: dict[str, Any] = {}
+        self.logged: dict[str, Any] = {}
+        """The trainer's own, which it makes ready anew whenever it is asked for them."""
+        self.reported: dict[str, Any] = {}
+        """What the row of the epoch in the log has."""
+        self.noted: dict[str, Tensor] = {}
+        """What the row of the next step in the log has beside its loss and rates."""
         self.measures: dict[str, Metric] = {
             measure.name: make_metric(measure.making) for measure in task.training.metrics
         }
@@ -98,7 +107,23 @@ class Learner(L.LightningModule):
         copy.model = deepcopy(self.model, memo)
         return copy
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a plain attribute anew without the looks that torch takes: Lightning sets some at each of its calls."""
+        if name in self.__dict__ and not isinstance(value, nn.Module | Tensor):
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     # Data.
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        if not isinstance(batch, dict):
+            return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        wait = device.type in ("cpu", "mps")
+        return {
+            name: value.to(device, non_blocking=not wait) if isinstance(value, Tensor) else value
+            for name, value in batch.items()
+        }
 
     def train_dataloader(self) -> DataLoader[Batch]:
         task = self.task
@@ -135,11 +160,12 @@ class Learner(L.LightningModule):
     # Training.
 
     def on_fit_start(self) -> None:
-        for metric in (*self.mean_loss.values(), *self.measures.values()):
+        for metric in self.measures.values():
             metric.to(self.device)
 
     def on_train_start(self) -> None:
         self.stepped = self.global_step
+        self.shown, self.logged = self.trainer.callback_metrics, self.trainer.logged_metrics
 
     def on_train_epoch_start(self) -> None:
         torch.manual_seed(noise_seed(self.task.seed, self.epoch_under_way()))
@@ -148,9 +174,10 @@ class Learner(L.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         with self._located(self.task.training.loss.place):
             loss: Tensor = self.task.compute(self.task.training.loss, self._forward(batch), batch)
-        self.mean_loss["train_loss"].update(loss.detach(), self._count(batch))
+        self.mean_loss["train_loss"].update(loss, self._count(batch))
         self.window.append(loss.detach())
-        self.log_dict({"loss": torch.stack(self.window).mean(), **self._rates()}, on_step=True)
+        one = len(self.window) == 1
+        self.shown["loss"] = self.window[0] if one else torch.stack(self.window).mean()
         return loss
 
     def backward(self, *args: Any, **kwargs: Any) -> None:
@@ -161,14 +188,32 @@ class Learner(L.LightningModule):
         if self.global_step == self.stepped:
             return  # there are more batches to come for the next step
         self.stepped = self.global_step
+        self._log_step()
         self.window.clear()
         if self.schedule is not None and self.schedule.every == "step":
             self.schedule.scheduler.step()
         if self.steps is not None and self.global_step >= self.steps:
             self.trainer.should_stop = True
 
+    def _log_step(self) -> None:
+        """Log what there is to say of a step. Lightning's `self.log` makes a metric of each number."""
+        trainer, every = self.trainer, self.trainer.log_every_n_steps
+        row: dict[str, Any] = {"loss": self.shown["loss"], **self._rates(), **self.noted}
+        self.noted = {}
+        if trainer.loggers and every and not self.global_step % every:
+            self._write(row)
+
+    def _write(self, row: dict[str, Any]) -> None:
+        self.logged.update(row)
+        numbers = {"epoch": self.current_epoch, **{name: float(value) for name, value in row.items()}}
+        for logger in self.trainer.loggers:
+            logger.log_metrics(numbers, self.global_step - 1)
+            logger.save()
+
     def on_train_epoch_end(self) -> None:
         self._report("train_loss", self.mean_loss["train_loss"])
+        self._write(self.reported)
+        self.reported = {}
         if self.schedule is None or self.schedule.every != "epoch":
             return
         scheduler = self.schedule.scheduler
@@ -211,7 +256,8 @@ class Learner(L.LightningModule):
         return LOSS if self.prefix else "test_loss"
 
     def on_validation_epoch_start(self) -> None:
-        for metric in (self.mean_loss[self.loss_name], *self.measures.values()):
+        self.mean_loss[self.loss_name].reset()
+        for metric in self.measures.values():
             metric.reset()
 
     on_test_epoch_start = on_validation_epoch_start
@@ -233,13 +279,13 @@ class Learner(L.LightningModule):
 
     on_test_epoch_end = on_validation_epoch_end
 
-    def _report(self, name: str, metric: Metric) -> None:
-        """Keep the value of a metric; log it if it is a single number."""
+    def _report(self, name: str, metric: Metric | MeanLoss) -> None:
+        """Keep the value of a metric; show it to callbacks, and log it with its epoch, if it is a single number."""
         value = metric.compute()
         single = isinstance(value, Tensor) and value.numel() == 1
         self.results[name] = float(value) if single else _plain(value)
-        if single and self.trainer.state.fn == TrainerFn.FITTING:
-            self.log(name, value.float().reshape(()), on_step=False, on_epoch=True, batch_size=1)
+        if single and self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+            self.reported[name] = self.trainer.callback_metrics[name] = value.float().reshape(())
 
     def _forward(self, batch: Batch) -> Any:
         return self.model(*(batch[name] for name in self.task.inputs))
@@ -260,6 +306,9 @@ class Learner(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         assert self.optimizer is not None
+        for logger in self.trainer.loggers:
+            if isinstance(logger, RunLog):
+                logger.write()  # a training that goes on from here goes on with these rows, too
         checkpoint[RUN] = dict(self.task.run)
         checkpoint[MEMORY] = memory_of(self.optimizer, self.model)
         if self.schedule is not None:

@@ -1,10 +1,11 @@
-"""The log of a training: Lightning's CSV file, gone on with when the training is, and the watched norms in it."""
+"""The log of a training: Lightning's CSV file, gone on with when the training is."""
 
 from __future__ import annotations
 
 import csv
 import io
 import logging
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,17 +13,15 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
-from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from runtime.files.appended import append
 from runtime.files.atomic import write_whole
 
 FILE = "metrics.csv"
+INTERVAL = 1.0
+"""Seconds after which new rows are written, at the latest with the next one."""
 LAST = "train_loss"
 """What is logged last of an epoch, after the results of its evaluation."""
 
@@ -41,6 +40,7 @@ class RunLog(CSVLogger):
         self.after_epoch = after_epoch
         self.epoch_row: dict[str, Any] = {}
         """What there is to say of the epoch that has just ended."""
+        self.written = time.monotonic()
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Add a row for a step, or to the one row of an epoch, which are numbered from 1."""
@@ -52,8 +52,22 @@ class RunLog(CSVLogger):
         if LAST in row:
             row, self.epoch_row = self.epoch_row, {}
             super().log_metrics(row, row.pop("step"))
-            self.experiment.save(durable=True)
+            self.write(durable=True)
             self.after_epoch()
+
+    def save(self) -> None:
+        """Write new rows, but not after every step: opening the file takes longer than a small step."""
+        if time.monotonic() - self.written > INTERVAL:
+            self.write()
+
+    def write(self, durable: bool = False) -> None:
+        """Write all rows that are not in the file yet, and make them durable on request."""
+        self.experiment.save(durable)
+        self.written = time.monotonic()
+
+    def finalize(self, status: str) -> None:
+        """Write what is left, however the training ended."""
+        self.write()
 
     @property
     def experiment(self) -> Any:
@@ -111,33 +125,6 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 def rows_before(path: Path, step: int) -> list[dict[str, Any]]:
     """Return the rows of a log that were written before a step."""
     return list(takewhile(lambda row: int(row["step"]) < step, rows_of(path)))
-
-
-class Watch(Callback):
-    """Logs the norms of watched tensors, and of the gradients that a step is made from, before clipping."""
-
-    def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
-        tensors: Mapping[str, Tensor] = {
-            **dict(model.named_parameters(remove_duplicate=False)),
-            **dict(model.named_buffers(remove_duplicate=False)),
-        }
-        self.tensors = {name: tensors[name] for name in names}
-
-    def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
-    ) -> None:
-        norms: dict[str, Any] = {}
-        for name, tensor in self.tensors.items():
-            norms[f"norm/{name}"] = _norm(tensor.detach())
-            if tensor.grad is not None:
-                norms[f"grad_norm/{name}"] = _norm(tensor.grad)
-        pl_module.log_dict(norms, on_step=True, on_epoch=False)
-
-
-def _norm(tensor: Tensor) -> Tensor:
-    numbers = tensor if tensor.is_floating_point() or tensor.is_complex() else tensor.float()
-    norm: Tensor = torch.linalg.vector_norm(numbers)
-    return norm
 
 
 ADVICE = (
