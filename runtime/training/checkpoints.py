@@ -30,32 +30,15 @@ NOT_COMPARED = ("epochs", "steps")
 
 
 class SafeCheckpoints(CheckpointIO):
-    """Writes and reads checkpoints; a file is written whole or not at all.
+    """Writes and reads checkpoints; a file is written whole or not at all."""
 
-    The checkpoint of the last epoch waits for the log: it is taken before Lightning logs the results of that epoch, and
-    a training that is resumed must find them.
-    """
-
-    def __init__(self, allow_large: bool = False, last: Path | None = None) -> None:
+    def __init__(self, allow_large: bool = False) -> None:
         super().__init__()
-        self.allow_large, self.last = allow_large, last
-        self.waiting: dict[str, Any] | None = None
+        self.allow_large = allow_large
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        if Path(path) == self.last:
-            self.waiting = checkpoint
-        else:
-            self._write(checkpoint, path)
-
-    def write_last(self) -> None:
-        """Write the checkpoint that waits. No step was made since it was taken, so that its values are the same."""
-        if self.waiting is not None and self.last is not None:
-            self._write(self.waiting, self.last)
-        self.waiting = None
-
-    def _write(self, checkpoint: dict[str, Any], path: str | Path) -> None:
         tensors: dict[str, Tensor] = {}
         about = {"state": _pack(checkpoint, tensors, {})}
         write_sealed(path, KIND, about, tensors)

@@ -198,7 +198,6 @@ class Fit:
         callbacks += self.callbacks
         callbacks += [EpochLines(self.length)] if progress else []
         callbacks += [Bar()] if shown else []
-        checkpoints = SafeCheckpoints(self.allow_large, last.path)
         return L.Trainer(
             **on_device(device),
             precision=self.training.precision,
@@ -206,9 +205,9 @@ class Fit:
             accumulate_grad_batches=self.training.accumulate,
             gradient_clip_val=clip.largest if clip is not None else None,
             gradient_clip_algorithm=clip.by if clip is not None else None,
-            logger=self._logs(resume, checkpoints),
+            logger=self._logs(resume),
             callbacks=callbacks,
-            plugins=[checkpoints],
+            plugins=[SafeCheckpoints(self.allow_large)],
             profiler=NoProfiler(),
             log_every_n_steps=1,
             num_sanity_val_steps=0,
@@ -226,11 +225,11 @@ class Fit:
         patience = None if early is None or monitor is None else Patience(early, monitor)
         return [each for each in (self.average, patience, self.best) if each is not None]
 
-    def _logs(self, resume: str | Path | None, checkpoints: SafeCheckpoints) -> list[Logger]:
+    def _logs(self, resume: str | Path | None) -> list[Logger]:
         step = 0 if resume is None else read_checkpoint(Path(resume), self.allow_large)["global_step"]
         kept = rows_before(self.own / FILE, step) if resume is not None else []
         events = [EventLog(self.own / FOLDER, step)] if self.training.logs.tensorboard else []
-        return [RunLog(self.own, kept, checkpoints.write_last), *events, *self.loggers]
+        return [RunLog(self.own, kept), *events, *self.loggers]
 
 
 @contextmanager

@@ -308,7 +308,7 @@ class Learner(L.LightningModule):
         assert self.optimizer is not None
         for logger in self.trainer.loggers:
             if isinstance(logger, RunLog):
-                logger.write()  # a training that goes on from here goes on with these rows, too
+                logger.write(durable=True)  # no checkpoint is ahead of the log: a training goes on with both
         checkpoint[RUN] = dict(self.task.run)
         checkpoint[MEMORY] = memory_of(self.optimizer, self.model)
         if self.schedule is not None:

@@ -7,7 +7,7 @@ import io
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -27,17 +27,11 @@ LAST = "train_loss"
 
 
 class RunLog(CSVLogger):
-    """Writes `metrics.csv` in a folder; `kept` are the rows of an earlier part of the same training.
+    """Writes `metrics.csv` in a folder; `kept` are the rows of an earlier part of the same training."""
 
-    Once the row of an epoch is on the disk, `after_epoch` is called: what it writes is never ahead of the log.
-    """
-
-    def __init__(
-        self, folder: Path, kept: list[dict[str, Any]], after_epoch: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, folder: Path, kept: list[dict[str, Any]]) -> None:
         super().__init__(folder.parent, folder.name, version="")
         self._experiment = LogFile(self.log_dir, kept)
-        self.after_epoch = after_epoch
         self.epoch_row: dict[str, Any] = {}
         """What there is to say of the epoch that has just ended."""
         self.written = time.monotonic()
@@ -52,8 +46,6 @@ class RunLog(CSVLogger):
         if LAST in row:
             row, self.epoch_row = self.epoch_row, {}
             super().log_metrics(row, row.pop("step"))
-            self.write(durable=True)
-            self.after_epoch()
 
     def save(self) -> None:
         """Write new rows, but not after every step: opening the file takes longer than a small step."""
@@ -61,7 +53,7 @@ class RunLog(CSVLogger):
             self.write()
 
     def write(self, durable: bool = False) -> None:
-        """Write all rows that are not in the file yet, and make them durable on request."""
+        """Write all rows that are not in the file yet, and make all durable on request."""
         self.experiment.save(durable)
         self.written = time.monotonic()
 

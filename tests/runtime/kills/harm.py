@@ -52,6 +52,7 @@ NAMES = (
     "digits/checkpoint.safetensors",
     "digits/best.safetensors",
     "digits/metrics.csv",
+    "digits.html",
 )
 
 
