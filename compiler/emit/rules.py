@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import accumulate, islice
 
 from compiler.emit.syntax import as_store, call, dotted, function, index, load_name, own, parameters
-from compiler.infer.states import BlockState, State, item_place, node_of, part_named
+from compiler.infer.states import BlockState, Chain, State, item_place, node_of, part_named
 from compiler.placement.groups import ClassGroup
 from compiler.program import Definition
 from compiler.rules.plan import Plan, Tie
@@ -36,7 +36,12 @@ def tie_statements(state: BlockState, ties: Sequence[Tie]) -> list[ast.stmt]:
 
 def freeze_statements(root: BlockState, plan: Plan) -> list[ast.stmt]:
     """Return the statements that freeze what the rules of a model say."""
-    statements = _frozen(root, frozen_paths(plan))
+    tensors = {row.steps for row in plan.table.tensors}
+    paths = frozen_paths(plan)
+    parts = [
+        reached(root, steps, "get_parameter" if steps in tensors else "get_submodule") for steps in paths
+    ]
+    statements = _frozen(parts)
     if plan.frozen_modules:
         statements.append(ast.Expr(call(own("train"))))
     return statements
@@ -156,11 +161,33 @@ def path(state: State, steps: Sequence[Step], replaced: dict[int, ast.expr] | No
     return node
 
 
-def _frozen(state: BlockState, paths: Sequence[tuple[Step, ...]]) -> list[ast.stmt]:
-    parts = [path(state, steps) for steps in paths]
+def reached(root: BlockState, steps: Sequence[Step], getter: str) -> ast.expr:
+    """Return the expression that reaches a part, by its whole name where a type checker could not follow."""
+    if _is_typed(root, steps):
+        return path(root, steps)
+    return call(own(getter), ast.Constant(".".join(_names(steps))))
+
+
+def _is_typed(root: BlockState, steps: Sequence[Step]) -> bool:
+    """Say whether a type checker follows a path: what a container holds is some module, with some attributes.
+
+    An attribute of such a module is a tensor or a module, both of which can be frozen; nothing inside of it is known.
+    """
+    owner: State | None = root
+    for at, (name, *_) in enumerate(steps):
+        rest = steps[at + 1 :]
+        if name.isdigit():
+            return not rest or (len(rest) == 1 and not rest[0].name.isdigit())
+        if isinstance(owner, Chain):
+            return not rest
+        owner = part_named(owner, name)
+    return True
+
+
+def _frozen(parts: Sequence[ast.expr]) -> list[ast.stmt]:
     if len(parts) > MANY:
         body = ast.Expr(_freeze(load_name("part")))
-        return [ast.For(ast.Name("part", ast.Store()), ast.Tuple(parts, ast.Load()), [body], [])]
+        return [ast.For(ast.Name("part", ast.Store()), ast.Tuple([*parts], ast.Load()), [body], [])]
     return [ast.Expr(_freeze(part)) for part in parts]
 
 

@@ -30,6 +30,20 @@ model:
     return cat([a + b, c @ d.mT], dim=1), y.unflatten(0, [2, 3])
 """
 
+FROZEN = """
+spec: 1
+name: Parts
+inputs: {x: "float32[6, 4]"}
+blocks:
+  Pair:
+    layers: {up: Linear(8), down: Linear(4)}
+    forward: return x + down(relu(up(x)))
+model:
+  layers: {a: [inner: Pair], b: {repeat: 2, of: Pair}, c: Pair}
+  forward: return c(b(a(x)))
+freeze: [a.inner.up, a.inner.down.weight, "b[0].up", c.down]
+"""
+
 
 @pytest.mark.parametrize(
     ("value", "expected"),
@@ -66,7 +80,26 @@ def test_a_whole_file(tmp_path: Path) -> None:
     alone.load_state_dict(model.state_dict())
     for ours, theirs in zip(alone(x), model(x), strict=True):
         assert torch.equal(ours, theirs)
-    (tmp_path / "parts.py").write_text(artifact.source)
+    assert_typed(artifact.source, tmp_path)
+
+
+def test_what_is_frozen_inside_of_containers(tmp_path: Path) -> None:
+    """By its attributes as far as a type checker follows them, and by its whole name beyond that."""
+    artifact = compiler.compile_text(FROZEN)
+    names = {name for name, p in runtime.build(artifact).named_parameters() if not p.requires_grad}
+    alone = class_of(artifact.source, artifact.name)()
+    assert {name for name, p in alone.named_parameters() if not p.requires_grad} == names
+    assert [line.strip() for line in artifact.source.splitlines() if "requires_grad_" in line] == [
+        'self.get_submodule("a.inner.up").requires_grad_(False)',
+        "self.b[0].up.requires_grad_(False)",
+        "self.c.down.requires_grad_(False)",
+        'self.get_parameter("a.inner.down.weight").requires_grad_(False)',
+    ]
+    assert_typed(artifact.source, tmp_path)
+
+
+def assert_typed(source: str, folder: Path) -> None:
+    (folder / "parts.py").write_text(source)
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "."]
-    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout
