@@ -12,7 +12,7 @@ from compiler.infer.states import BlockState, Chain, State, item_place, node_of,
 from compiler.placement.groups import ClassGroup
 from compiler.program import Definition
 from compiler.rules.plan import Plan, Tie
-from spec_schema.selectors import Step, names_of
+from spec_schema.selectors import Step, names_of, path_of
 
 MANY = 4
 """More frozen parts than this are gone over in one loop instead of a statement each."""
@@ -165,7 +165,7 @@ def reached(root: BlockState, steps: Sequence[Step], getter: str) -> ast.expr:
     """Return the expression that reaches a part, by its whole name where a type checker could not follow."""
     if _is_typed(root, steps):
         return path(root, steps)
-    return call(own(getter), ast.Constant(".".join(_names(steps))))
+    return call(own(getter), ast.Constant(path_of(steps)))
 
 
 def _is_typed(root: BlockState, steps: Sequence[Step]) -> bool:
