@@ -98,7 +98,7 @@ def _known(forms: Forms, name: str) -> Form:
 def _common(dtypes: list[Any]) -> torch.dtype | None:
     if any(dtype is None for dtype in dtypes):
         return None
-    found = dtypes[0]
+    found: torch.dtype = dtypes[0]
     for dtype in dtypes[1:]:
         found = torch.promote_types(found, dtype)
     return found
