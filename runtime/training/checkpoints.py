@@ -106,8 +106,8 @@ def check_run(
         raise FileError("the checkpoint does not say which training it belongs to")
     bundles = run["spec"], expected["spec"]
     _check_override(override, bundles)
-    before, after = (without(each, override) for each in bundles)
-    places = list(_differences(before, after, []))
+    before, now = (without(each, override) for each in bundles)
+    places = list(_differences(before, now, []))
     if places:
         told = f"the checkpoint belongs to another spec: `{'.'.join(places[0])}` differs"
         raise FileError(told, *_way_out(places, bundles, override, path))
@@ -118,7 +118,8 @@ def check_run(
             f"the schedule follows the length of the training, which was {run['length']} "
             f"and is {expected['length']} now"
         )
-    return bool(bundles[0] != bundles[1])
+    differs: bool = bundles[0] != bundles[1]
+    return differs
 
 
 def _check_override(override: Collection[str], bundles: tuple[Any, Any]) -> None:

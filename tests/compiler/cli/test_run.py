@@ -176,3 +176,15 @@ def test_a_checkpoint_that_is_none(cli: Call, training: Path, tmp_path: Path) ->
     wrong = cli("run", training, "--out", tmp_path / "out", "--resume", training.with_name("points.npz"))
     assert wrong.exit_code == 1
     assert "points.npz" in wrong.stderr
+
+
+def test_what_is_overridden_can_be_and_needs_a_checkpoint(cli: Call, mlp: Path) -> None:
+    (mlp.parent / "c.safetensors").write_bytes(b"")
+    alone = cli("run", mlp, "--override", "train.optimizer")
+    assert alone.exit_code == 2
+    assert "name its checkpoint with `--resume FILE`" in alone.stderr
+    wrong = cli("run", mlp, "--resume", mlp.parent / "c.safetensors", "--override", "train.optimiser")
+    assert (wrong.exit_code, wrong.stderr) == (
+        2,
+        "error: `train.optimiser` cannot be overridden\n  help: did you mean `train.optimizer`?\n",
+    )

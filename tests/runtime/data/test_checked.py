@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import compiler.extras
 from runtime.training.checked import check_data
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.folders import Folders
@@ -166,6 +167,33 @@ def test_a_text(folder: Path) -> None:
 
 def test_what_is_elsewhere_is_refused(folder: Path) -> None:
     assert refused(folder, f"file: ../t.npz, {X_Y}").code == "data-outside"
+
+
+def test_what_reads_a_table_may_be_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler.extras, "_is_there", lambda name: name != "pyarrow")
+    way = "which is not installed: `pip install 'blockprint[data]'`"
+    assert checked(folder, SOURCES["csv"]) == [f"`t.csv` is read with `pyarrow`, {way}"]
+
+
+PLUGIN = """
+from pathlib import Path
+from compiler.plugins import dataset
+
+@dataset
+class lines:
+    def __init__(self, path: Path) -> None:
+        raise RuntimeError("it is not made")
+"""
+
+
+def test_a_data_set_of_a_plugin_is_not_made_and_its_files_are_looked_for(folder: Path) -> None:
+    (folder / "lines.py").write_text(PLUGIN)
+    artifact = compiled(f"dataset: lines('rows.txt'), {X_Y}", plugins=(str(folder / "lines.py"),))
+    assert artifact.training is not None
+    (found,) = check_data(artifact, artifact.training, Folders(folder))
+    assert (found.why, found.place.text) == ("`rows.txt` is not there yet", "lines('rows.txt')")
+    (folder / "rows.txt").write_text("1")
+    assert check_data(artifact, artifact.training, Folders(folder)) == []
 
 
 def test_neither_lightning_nor_torchmetrics_is_imported_for_it() -> None:
