@@ -41,14 +41,23 @@ def _annotated(name: str) -> ast.stmt:
 
 def _of_several_classes(cls: ast.ClassDef) -> set[str]:
     """Return the attributes that statements set to layers of different classes."""
-    made: dict[str, set[str]] = {}
+    made: dict[str, list[frozenset[str]]] = {}
     for node in ast.walk(cls):
         match node:
-            case ast.Assign(targets=[ast.Attribute(attr=name) as target], value=ast.Call(func=kind)) if (
-                is_own(target)
-            ):
-                made.setdefault(name, set()).add(ast.unparse(kind))
-    return {name for name, kinds in made.items() if len(kinds) > 1}
+            case ast.Assign(targets=[ast.Attribute(attr=name) as target], value=value) if is_own(target):
+                if kinds := _kinds(value):
+                    made.setdefault(name, []).append(kinds)
+    return {name for name, ways in made.items() if len(ways) > 1 and len(frozenset().union(*ways)) > 1}
+
+
+def _kinds(value: ast.expr) -> frozenset[str]:
+    """Return the classes of layers that a value may be of."""
+    match value:
+        case ast.Call(func=kind):
+            return frozenset([ast.unparse(kind)])
+        case ast.IfExp(body=body, orelse=otherwise):
+            return _kinds(body) | _kinds(otherwise)
+    return frozenset()
 
 
 class _Annotated(ast.NodeTransformer):
@@ -59,7 +68,7 @@ class _Annotated(ast.NodeTransformer):
 
     def visit_Assign(self, node: ast.Assign) -> ast.stmt:
         (target, *_) = node.targets
-        if not (is_own(target) and target.attr in self.names and isinstance(node.value, ast.Call)):
+        if not (is_own(target) and target.attr in self.names and _kinds(node.value)):
             return node
         self.names.remove(target.attr)
         module = ast.Attribute(ast.Name("nn", ast.Load()), "Module", ast.Load())

@@ -48,3 +48,18 @@ model:
 """)
     assert f"self.{name}" in artifact.source
     assert f"{name}: Tensor" not in artifact.source
+
+
+@pytest.mark.parametrize(
+    ("then", "otherwise", "expected"),
+    [
+        ("LayerNorm(8)", "BatchNorm1d(8) if first else Identity()", True),
+        ("BatchNorm1d(8) if first else Identity()", "LayerNorm(8)", True),
+        ("LayerNorm(8)", "LayerNorm(9)", False),
+    ],
+)
+def test_a_layer_of_several_classes_is_a_module(then: str, otherwise: str, expected: bool) -> None:
+    tree = ast.parse(
+        f"class Layer:\n def __init__(self):\n  if pre: self.n = {then}\n  else: self.n = {otherwise}"
+    )
+    assert ("self.n: nn.Module" in ast.unparse(annotate_attributes(tree))) is expected
