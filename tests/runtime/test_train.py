@@ -158,7 +158,7 @@ def test_the_loss_falls_and_one_file_holds_the_model(folder: Path) -> None:
     assert losses[-1] < 0.5 * losses[0]
     assert result.path == folder / "out" / "tiny.safetensors"
     assert_same_state(runtime.load(result.path), result.model)
-    assert {path.name for path in (folder / "out").iterdir()} == {"tiny", "tiny.safetensors"}
+    assert {path.name for path in (folder / "out").iterdir()} == {"tiny", "tiny.html", "tiny.safetensors"}
 
 
 # Going on with a training.
