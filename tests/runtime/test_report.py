@@ -31,7 +31,7 @@ train:
   loss: cross_entropy(output, label)
   optimizer: AdamW(lr=0.02, weight_decay=0.1)
   groups: {bias: {weight_decay: 0}}
-  batch: 10
+  batch: 20
   epochs: 2
   metrics: {accuracy: "Accuracy(task='multiclass', num_classes=3)"}
   watch: [Linear.weight]
