@@ -143,7 +143,7 @@ def line_chart(
     """
     found = [Series(each.name, _finite(each.points), each.style) for each in series]
     found = [each for each in found if each.points]
-    if not found:
+    if not any(len(each.points) > 1 for each in found):
         return None
     x, y = _x_axis(found), _y_axis(found, logarithmic)
     lines = tuple(_line(each, x, y, x_label) for each in found)

@@ -93,6 +93,7 @@ class Examiner(L.LightningModule):
     def predict_step(self, batch: Batch, index: int) -> int:
         """Look at a batch; Lightning wants to be given something for it."""
         task, found = self.task, self.found
+        batch = {name: batch[name] for name in task.training.data.fields}
         output = self.model(*(batch[name] for name in task.inputs))
         count = len(batch[task.inputs[0]])
         told = self._told(output, batch, count)
@@ -112,7 +113,7 @@ class Examiner(L.LightningModule):
             Example(
                 self.found.count + at,
                 float(losses[at]),
-                {name: tensor[at].cpu() for name, tensor in batch.items()},
+                {name: tensor[at].clone().cpu() for name, tensor in batch.items()},
                 None if told is None else (told[0][at], told[1][at]),
             )
             for at in order.tolist()

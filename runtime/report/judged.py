@@ -105,7 +105,7 @@ def _facts(error: Tensor, true: Tensor) -> list[tuple[str, str]]:
     facts = [
         ("mean error", short(float(error.mean()))),
         ("mean absolute error", short(float(error.abs().mean()))),
-        ("root of the mean square", short(float(error.square().mean().sqrt()))),
+        ("root mean square", short(float(error.square().mean().sqrt()))),
     ]
     around = (true - true.mean()).square().sum()
     if float(around) > 0:

@@ -81,7 +81,11 @@ def _template() -> jinja2.Template:
 
 
 def _facts(trained: Trained, training: Training, artifact: Artifact, seed: int) -> Iterator[tuple[str, str]]:
-    yield "length", f"{trained.epochs:,} epochs, {trained.steps:,} steps of {training.batch} examples"
+    examples = training.batch * training.accumulate
+    yield (
+        "length",
+        f"{_counted(trained.epochs, 'epoch')}, {_counted(trained.steps, 'step')} of {examples:,} examples",
+    )
     if trained.best_epoch is not None and training.monitor is not None:
         yield "saved model", f"that of epoch {trained.best_epoch}, the best by {training.monitor.name}"
     if training.ema is not None:
@@ -90,6 +94,10 @@ def _facts(trained: Trained, training: Training, artifact: Artifact, seed: int) 
     yield "size", f"{count:,} parameters"
     yield "seed", str(seed)
     yield "digest", trained.digest
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"
 
 
 def _result(value: Any) -> str:

@@ -111,6 +111,8 @@ def test_the_course_of_a_training_is_read() -> None:
         ("warmup: 100", "warmup: 1.5", "bad-size", "1.5", None),
         ("clip: 0.5", "clip: {value: -1}", "bad-size", "-1", None),
         ("clip: 0.5", "clip: {value: 1, norm: 1}", "conflicting-keys", "clip", None),
+        ("clip: 0.5", "log: {tensorboard: 3}", "wrong-type", "3", None),
+        ("clip: 0.5", "log: {csv: true}", "unknown-key", "csv", None),
         ("validation: 0.1", "validation: 0.8", "bad-size", "validation", None),
         ("validation: 0.1", "validation: 2", "bad-size", "2", None),
     ],

@@ -1,5 +1,7 @@
 """The report of a training: what it says is what was computed, and nothing in it is more than text."""
 
+import base64
+import io
 import math
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +17,7 @@ import runtime
 from runtime.classes import artifact_of
 from runtime.report.charts import Series, histogram, line_chart, scatter_chart
 from runtime.report.examined import HARDEST
+from runtime.report.pictures import data_uri, png
 from runtime.training.data import open_data
 from runtime.training.outcome import Trained
 from spec_schema.folders import Folders
@@ -28,7 +31,7 @@ train:
   loss: cross_entropy(output, label)
   optimizer: AdamW(lr=0.02, weight_decay=0.1)
   groups: {bias: {weight_decay: 0}}
-  batch: 10
+  batch: 20
   epochs: 2
   metrics: {accuracy: "Accuracy(task='multiclass', num_classes=3)"}
   watch: [Linear.weight]
@@ -59,6 +62,20 @@ train:
   loss: |
     seen, code = output
     return mse_loss(seen, image.flatten(1)) + code.abs().mean()
+  optimizer: AdamW
+  batch: 8
+  epochs: 1
+"""
+
+
+LETTERS = """
+spec: 1
+name: letters
+inputs: {c: "int64[batch, 10]"}
+model: ["Embedding(32, 4)", Linear(32), "transpose(1, 2)"]
+train:
+  data: {text: data.txt, c: characters, n: next_characters, context: 10, test: 0.5}
+  loss: cross_entropy(output, n)
   optimizer: AdamW
   batch: 8
   epochs: 1
@@ -233,7 +250,7 @@ def test_numbers_are_held_against_the_true_ones(tmp_path: Path, loss: str) -> No
         error = result.model.eval()(batch["x"]) - batch["y"]
     assert float(page.values("mean error")[0]) == pytest.approx(float(error.mean()), rel=1e-3)
     assert float(page.values("mean absolute error")[0]) == pytest.approx(float(error.abs().mean()), rel=1e-3)
-    assert float(page.values("root of the mean square")[0]) == pytest.approx(
+    assert float(page.values("root mean square")[0]) == pytest.approx(
         math.sqrt(float(error.square().mean())), rel=1e-3
     )
     spread = batch["y"] - batch["y"].mean()
@@ -282,12 +299,35 @@ def test_a_report_changes_nothing_and_can_be_left_out(tmp_path: Path) -> None:
     assert first.model.training == without.model.training
 
 
+def test_a_picture_is_the_image_that_another_reader_sees() -> None:
+    reader = pytest.importorskip("PIL.Image")
+    for shape in ([1, 5, 9], [3, 8, 4]):
+        image = torch.randint(256, shape, dtype=torch.uint8)
+        with reader.open(io.BytesIO(png(image))) as opened:
+            seen = torch.from_numpy(np.array(opened))
+        assert torch.equal(seen.reshape(*shape[1:], shape[0]).permute(2, 0, 1), image)
+    large = torch.linspace(-3, 5, 3 * 500 * 200).reshape(3, 500, 200)
+    with reader.open(io.BytesIO(base64.b64decode(data_uri(large).partition(",")[2]))) as opened:
+        assert opened.size == (45, 112)
+        assert opened.getextrema()[0][0] < 3
+        assert opened.getextrema()[2][1] > 252
+
+
+def test_windows_of_a_text_are_read_as_text(tmp_path: Path) -> None:
+    (tmp_path / "data.txt").write_text("the cat sat on a <b>mat</b>\n" * 20)
+    page = page_of(trained(tmp_path, LETTERS))
+    assert len(page.values("c")) == 12
+    assert all(set(text) <= set("the cat sat on a <b>mat</b>\\n") for text in page.values("c"))
+    assert "b" not in [tag for tag, _ in page.tags]
+
+
 def test_values_that_are_no_numbers_are_not_drawn() -> None:
     nothing = [math.nan, math.inf, -math.inf, 1e308]
     assert line_chart("Loss", "epoch", [Series("a", list(enumerate(nothing)))]) is None
     assert scatter_chart("a", "b", "c", [(value, 1.0) for value in nothing]) is None
     assert histogram("a", "b", nothing) is None
-    for values in ([0.0], [1.0, 1.0], [1e-300, 1e299], [-1e299, 1e299], [5e-324, 1.0]):
+    assert line_chart("Loss", "epoch", [Series("a", [(1, 0.5)])]) is None, "one point is no line"
+    for values in ([1.0, 1.0], [1e-300, 1e299], [-1e299, 1e299], [5e-324, 1.0]):
         chart = line_chart("Loss", "epoch", [Series("a", list(enumerate([*values, *nothing])))], 0)
         assert chart is not None
         assert chart.y_ticks
