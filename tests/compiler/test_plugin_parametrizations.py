@@ -331,3 +331,8 @@ def test_two_plugins_with_one_name(plugin: Plugin) -> None:
     registry.add(plugin)
     with pytest.raises(PluginError, match="parametrization Symmetric has another plugin's name"):
         registry.add(Plugin("other", parametrizations={"Symmetric": plugin.parametrizations["Symmetric"]}))
+
+
+def test_a_plugin_is_found_again_by_its_file(plugin: Plugin) -> None:
+    again, arguments = plugin.__reduce__()
+    assert again(*arguments) == plugin
