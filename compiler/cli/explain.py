@@ -142,7 +142,7 @@ def _origins(row: PlanRow, origins: Provenance) -> Iterator[tuple[str, Origin]]:
         yield "device", Origin(row.device, None)
     if "dtype" not in decided:
         yield "dtype", origins.dtype(row.source)
-    for at, size in enumerate(origins.sizes(row.source)):
+    for at, size in enumerate(origins.stored_sizes(row)):
         for number, origin in enumerate(size.origins):
             yield (
                 f"size {at}",
@@ -188,7 +188,7 @@ def origins_as_json(row: PlanRow, origins: Provenance) -> dict[str, Any]:
         "dtype_from": _origin_as_json(origins.dtype(row.source)),
         "sizes": [
             {"size": size.value, "from": [_origin_as_json(origin) for origin in size.origins]}
-            for size in origins.sizes(row.source)
+            for size in origins.stored_sizes(row)
         ],
     }
 

@@ -32,7 +32,7 @@ from compiler.program import (
 from compiler.resolve.calls import stands_for
 from compiler.resolve.values import free_names, place_of, text_of
 from compiler.rules.dtype import own_dtype
-from compiler.rules.plan import Initialisation
+from compiler.rules.plan import Initialisation, PlanRow
 from compiler.rules.table import TensorRow
 from spec_schema.selectors import Step
 from spec_schema.source import Span
@@ -150,6 +150,14 @@ class Provenance:
     @cached_property
     def builder(self) -> Builder:
         return Builder(self.inferred.limits)
+
+    def stored_sizes(self, row: PlanRow) -> tuple[Size, ...]:
+        """Return the sizes of a tensor that the model stores, each with the lines that it comes from."""
+        found = row.stands_for
+        if found is None or not found.stored.is_own:
+            return self.sizes(row.source)
+        origin = Origin(f"as {found.by.type.name} makes it", found.by.rule.value.place)
+        return tuple(Size(size, (origin,)) for size in row.shape)
 
     def sizes(self, row: TensorRow) -> tuple[Size, ...]:
         """Return the sizes of a tensor, each with the lines that it comes from."""

@@ -50,7 +50,7 @@ def _standing_for(row: PlanRow, by: Parametrization) -> Iterator[PlanRow]:
             initialisation=row.initialisation if read else None,
             steps=steps,
             source=source,
-            decisions=decisions,
+            decisions=tuple(each for each in decisions if each.section != "init" or not stored.is_own),
             zero_rows=(),
             stands_for=Parametrized(plain, by, stored),
         )

@@ -18,6 +18,7 @@ from compiler import Artifact, SpecError
 from compiler.artifact import key_of
 from compiler.catalogue.decorators import parametrization
 from compiler.catalogue.plugins import Plugin, PluginError, Registry, load_plugin
+from compiler.rules.provenance import Provenance
 from tests.emitted_file import run_file
 
 NAME = "blockprint_test_stored"
@@ -186,6 +187,13 @@ def test_values_follow_from_the_seed_alone(artifact: Artifact) -> None:
     assert torch.equal(runtime.initial_values(artifact, up, seed=3)[up], one[up])
 
 
+def test_explain_names_the_rule_that_makes_own_state(artifact: Artifact) -> None:
+    row = artifact.plan.by_name["b.parametrizations.weight.0.up"]
+    assert [each.section for each in row.decisions] == ["parametrize"]
+    (size, _) = Provenance(artifact.inferred).stored_sizes(row)
+    assert [(each.text, each.where()) for each in size.origins] == [("as Adapted makes it", "spec.yaml:13")]
+
+
 def test_it_is_saved_and_loaded(artifact: Artifact, plugin: Plugin, tmp_path: Path) -> None:
     model, other = (runtime.build(artifact, seed=seed) for seed in (0, 1))
     runtime.save(model, tmp_path / "model.safetensors")
@@ -323,3 +331,8 @@ def test_two_plugins_with_one_name(plugin: Plugin) -> None:
     registry.add(plugin)
     with pytest.raises(PluginError, match="parametrization Symmetric has another plugin's name"):
         registry.add(Plugin("other", parametrizations={"Symmetric": plugin.parametrizations["Symmetric"]}))
+
+
+def test_a_plugin_is_found_again_by_its_file(plugin: Plugin) -> None:
+    again, arguments = plugin.__reduce__()
+    assert again(*arguments) == plugin
