@@ -11,8 +11,9 @@ import io
 import mmap
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
@@ -138,15 +139,7 @@ class ParquetGroups:
     def take(self, rows: Tensor, names: Iterable[str]) -> Mapping[str, Any]:
         """Return columns of some rows. They are read group by group, and put in the order asked for."""
         wanted = list(names)
-        numbers = np.array([bisect_right(self.starts, row) - 1 for row in rows.tolist()], dtype=np.int64)
-        order = np.argsort(numbers, kind="stable")
-        parts = []
-        for number in np.unique(numbers):
-            inside = rows.numpy()[order][numbers[order] == number] - self.starts[number]
-            parts.append(self._group(int(number), wanted).take(pa.array(inside)))
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
-        table = pa.concat_tables(parts).take(pa.array(back))
+        table = _gathered(rows, self.starts, lambda number: self._group(number, wanted))
         return {name: table.column(name) for name in wanted}
 
     def _group(self, number: int, names: list[str]) -> Any:
@@ -187,6 +180,8 @@ class ArrowRows:
                 tables.append(table)
         with reading(files[0][0]):
             self.table = pa.concat_tables(tables)
+        self.pieces = [pa.Table.from_batches([batch]) for batch in self.table.to_batches()]
+        self.starts = [0, *accumulate(len(piece) for piece in self.pieces)]
         self.schema = self.table.schema
         self.names = tuple(self.table.column_names)
 
@@ -203,12 +198,26 @@ class ArrowRows:
     def take(self, rows: Tensor, names: Iterable[str]) -> Mapping[str, Any]:
         """Return columns of some rows."""
         wanted = list(names)
-        table = self.table.select(wanted).take(pa.array(rows.numpy()))
+        # Piece by piece: of a column in several, Arrow would make one first, and so read all of it.
+        table = _gathered(rows, self.starts, lambda number: self.pieces[number].select(wanted))
         return {name: table.column(name) for name in wanted}
 
     def shuffled(self, generator: torch.Generator, chosen: Tensor) -> Tensor:
         """Return the places of `chosen` in any random order."""
         return torch.randperm(len(chosen), generator=generator)
+
+
+def _gathered(rows: Tensor, starts: Sequence[int], piece: Callable[[int], Any]) -> Any:
+    """Return rows of a table in pieces, in the order asked for. `starts` are the numbers of the first row of each."""
+    numbers = np.array([bisect_right(starts, row) - 1 for row in rows.tolist()], dtype=np.int64)
+    order = np.argsort(numbers, kind="stable")
+    parts = []
+    for number in np.unique(numbers):
+        inside = rows.numpy()[order][numbers[order] == number] - starts[number]
+        parts.append(piece(int(number)).take(pa.array(inside)))
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    return pa.concat_tables(parts).take(pa.array(back))
 
 
 def values_of(columns: Mapping[str, Any], place: Span) -> dict[str, Values | Tensor | None]:
