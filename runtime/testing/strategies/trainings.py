@@ -118,7 +118,8 @@ def _arrays(artifact: Artifact, target: _Target) -> dict[str, Tensor]:
 
 
 def _section(draw: Draw, artifact: Artifact, rows: list[PlanRow], targets: list[_Target]) -> dict[str, Any]:
-    several, section = False, {"data": _data(draw, artifact, targets[0])}
+    several = False
+    section: dict[str, Any] = {"data": _data(draw, artifact, targets[0])}
     section["loss"] = _loss(draw, targets)
     section["optimizer"] = _optimizer(draw, artifact, rows)
     if section["optimizer"] not in ALONE and rarely(draw, 2):
