@@ -61,7 +61,7 @@ def explain(
         print_page(what, format)
     else:
         artifact = Subject(Path(what), set_, preset, plugin, import_path, expect_digest).artifact()
-        print_rows(artifact, [_with_training(artifact, row) for row in select(artifact, selector)], format)
+        print_rows(artifact, [with_training(artifact, row) for row in select(artifact, selector)], format)
 
 
 # --- parameters -----------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def print_rows(artifact: Artifact, rows: list[PlanRow], format: Format) -> None:
                 console.print(facts(_lines(row, origins, console.width)))
 
 
-def _with_training(artifact: Artifact, row: PlanRow) -> PlanRow:
+def with_training(artifact: Artifact, row: PlanRow) -> PlanRow:
     """Return a row with what decides how it is trained: its optimizer, its rate and decay."""
     try:
         groups = artifact.training.groups if artifact.training is not None else ()

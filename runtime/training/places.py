@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,6 +58,11 @@ class Named:
         )
 
 
+PRIVATE = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
+"""Pages that may be written to, which nobody does: torch wants that. Linux would set memory aside for all of them, and
+refuse a file that is larger than what there is; Python has no name for that flag before 3.13."""
+
+
 def find(named: Named, folders: Folders) -> Path:
     """Return the file or folder that is named, links followed.
 
@@ -95,7 +101,7 @@ def map_named(named: Named, folders: Folders) -> mmap.mmap:
     with open_named(named, folders) as file, _located(named):
         if not os.fstat(file.fileno()).st_size:
             raise named.broken("is empty")
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        return mmap.mmap(file.fileno(), 0, PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
 
 
 def list_folder(named: Named, folders: Folders) -> list[str]:

@@ -12,8 +12,9 @@ import mmap
 import re
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
@@ -153,15 +154,7 @@ class ParquetGroups:
     def take(self, rows: Tensor, names: Iterable[str]) -> Mapping[str, Any]:
         """Return columns of some rows. They are read group by group, and put in the order asked for."""
         wanted = list(names)
-        numbers = np.array([bisect_right(self.starts, row) - 1 for row in rows.tolist()], dtype=np.int64)
-        order = np.argsort(numbers, kind="stable")
-        parts = []
-        for number in np.unique(numbers):
-            inside = rows.numpy()[order][numbers[order] == number] - self.starts[number]
-            parts.append(self._group(int(number), wanted).take(pa.array(inside)))
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
-        table = pa.concat_tables(parts).take(pa.array(back))
+        table = _gathered(rows, self.starts, lambda number: self._group(number, wanted))
         return {name: table.column(name) for name in wanted}
 
     def _group(self, number: int, names: list[str]) -> Any:
@@ -202,6 +195,8 @@ class ArrowRows:
             tables.append(table)
         with reading(files[0][0]):
             self.table = pa.concat_tables(tables)
+        self.pieces = [pa.Table.from_batches([batch]) for batch in self.table.to_batches()]
+        self.starts = [0, *accumulate(len(piece) for piece in self.pieces)]
         self.schema = self.table.schema
         self.names = tuple(self.table.column_names)
 
@@ -218,7 +213,8 @@ class ArrowRows:
     def take(self, rows: Tensor, names: Iterable[str]) -> Mapping[str, Any]:
         """Return columns of some rows."""
         wanted = list(names)
-        table = self.table.select(wanted).take(pa.array(rows.numpy()))
+        # Piece by piece: of a column in several, Arrow would make one first, and so read all of it.
+        table = _gathered(rows, self.starts, lambda number: self.pieces[number].select(wanted))
         return {name: table.column(name) for name in wanted}
 
     def shuffled(self, generator: torch.Generator, chosen: Tensor) -> Tensor:
@@ -230,6 +226,19 @@ def arrow_table(named: Named, memory: mmap.mmap) -> Any:
     """Return the table of an Arrow file. Its values stay in the file, and are not looked at."""
     with reading(named):
         return pa.ipc.open_stream(pa.py_buffer(memory)).read_all()
+
+
+def _gathered(rows: Tensor, starts: Sequence[int], piece: Callable[[int], Any]) -> Any:
+    """Return rows of a table in pieces, in the order asked for. `starts` are the numbers of the first row of each."""
+    numbers = np.array([bisect_right(starts, row) - 1 for row in rows.tolist()], dtype=np.int64)
+    order = np.argsort(numbers, kind="stable")
+    parts = []
+    for number in np.unique(numbers):
+        inside = rows.numpy()[order][numbers[order] == number] - starts[number]
+        parts.append(piece(int(number)).take(pa.array(inside)))
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    return pa.concat_tables(parts).take(pa.array(back))
 
 
 def values_of(columns: Mapping[str, Any], place: Span) -> dict[str, Values | Tensor | None]:

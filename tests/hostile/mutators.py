@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.hostile.originals import Changed, Original, document, originals, written
 from tests.hostile.places import at, places
+from tests.hostile.sections import retrain
 
 WORDS = (
     *(
@@ -360,6 +361,7 @@ OF_DOCUMENTS = (
         poison,
         transplant,
         garble,
+        retrain,
     ),
 )
 

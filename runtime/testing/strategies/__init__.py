@@ -6,6 +6,7 @@
     programs(layout)        the body of a block with a program
     blocks(layout)          definitions of blocks, and a call of one
     specs()                 whole specs; `sample_inputs` and `call` run the models of them
+    trained_specs()         whole specs that say how they are trained, with their data
 
 All shrink: what is left of a failure is a small layer on small inputs, or a spec of a few lines.
 
@@ -17,11 +18,13 @@ from runtime.testing.strategies.arguments import of_annotation as arguments
 from runtime.testing.strategies.cases import cases
 from runtime.testing.strategies.parts import INPUTS, Layout, blocks, layers, programs
 from runtime.testing.strategies.specs import Document, call, sample_inputs, specs
+from runtime.testing.strategies.trainings import TrainedSpec, trained_specs
 
 __all__ = [
     "INPUTS",
     "Document",
     "Layout",
+    "TrainedSpec",
     "arguments",
     "blocks",
     "call",
@@ -30,4 +33,5 @@ __all__ = [
     "programs",
     "sample_inputs",
     "specs",
+    "trained_specs",
 ]
