@@ -44,12 +44,14 @@ def artifact(path: Path) -> Artifact:
 
 
 def needs_checkpoint(path: Path) -> bool:
+    return re.search(r"\bcheckpoint[(:]", (ROOT / path).read_text()) is not None
+
+
+def lacks_checkpoint(path: Path) -> bool:
     """Say whether a spec takes its first values from a file that is not shipped."""
-    text = (ROOT / path).read_text()
-    if re.search(r"\bcheckpoint[(:]", text) is None:
-        return False
-    named = re.findall(r"[\w/.-]+\.safetensors", text)
-    return not named or not all((ROOT / path.parent / name).exists() for name in named)
+    named = re.findall(r"[\w/.-]+\.safetensors", (ROOT / path).read_text())
+    shipped = bool(named) and all((ROOT / path.parent / name).exists() for name in named)
+    return needs_checkpoint(path) and not shipped
 
 
 OPEN = {"height": 64, "width": 64}
@@ -69,7 +71,7 @@ def sample_inputs(made: Artifact, seed: int = 0) -> tuple[Tensor, ...]:
 
 def build(path: Path, seed: int = 0) -> nn.Module:
     made = artifact(path)
-    if not needs_checkpoint(path):
+    if not lacks_checkpoint(path):
         return runtime.build(made, seed=seed, device="cpu").eval()
     from runtime.build import assemble
     from runtime.placement import settle
