@@ -197,7 +197,8 @@ class Learner(L.LightningModule):
 
     def _log_step(self) -> None:
         """Log what there is to say of a step. Lightning's `self.log` makes a metric of each number."""
-        trainer, every = self.trainer, self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        trainer: Any = self.trainer
+        every = trainer.log_every_n_steps
         row: dict[str, Any] = {"loss": self.shown["loss"], **self._rates(), **self.noted}
         self.noted = {}
         if trainer.loggers and every and not self.global_step % every:
