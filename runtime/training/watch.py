@@ -16,7 +16,10 @@ class Watch(Callback):
     """Notes the norms of watched tensors, and of the gradients that a step is made from, before clipping."""
 
     def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
-        tensors: Mapping[str, Tensor] = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        tensors: Mapping[str, Tensor] = {
+            **dict(model.named_parameters(remove_duplicate=False)),
+            **dict(model.named_buffers(remove_duplicate=False)),
+        }
         self.tensors = {name: tensors[name] for name in names}
 
     def on_before_optimizer_step(

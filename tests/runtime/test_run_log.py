@@ -27,14 +27,10 @@ train:
 
 def step(log: RunLog, number: int, **more: float) -> None:
     log.log_metrics({"loss": torch.tensor(number / 4), "epoch": 0, **more}, number)
-    log.save()
+    log.write()
 
 
-def epoch(log: RunLog, number: int) -> None:
-    log.log_metrics({"train_loss": 0.5, "epoch": 0}, number)
-
-
-def test_a_row_is_there_once_it_is_saved(tmp_path: Path) -> None:
+def test_a_row_is_there_once_it_is_written(tmp_path: Path) -> None:
     log, path = RunLog(tmp_path / "run", []), tmp_path / "run" / FILE
     step(log, 0)
     assert path.read_text().splitlines() == ["epoch,loss,step", "1,0.0,0"]
@@ -43,21 +39,12 @@ def test_a_row_is_there_once_it_is_saved(tmp_path: Path) -> None:
     assert path.read_text().splitlines() == ["epoch,loss,lr,step", "1,0.0,,0", "1,0.25,,1", "1,0.5,0.5,2"]
 
 
-def test_an_epoch_is_over_once_its_row_is_there(tmp_path: Path) -> None:
-    seen: list[str] = []
-    log = RunLog(tmp_path / "run", [], lambda: seen.append((tmp_path / "run" / FILE).read_text()))
-    step(log, 0)
-    assert not seen
-    epoch(log, 0)
-    assert [text.splitlines()[-1] for text in seen] == ["1,,0,0.5"]
-
-
 def test_an_older_log_stays_until_there_is_a_row(tmp_path: Path) -> None:
     first, path = RunLog(tmp_path / "run", []), tmp_path / "run" / FILE
     step(first, 0)
     before = path.read_text()
     again = RunLog(tmp_path / "run", [])
-    again.save()
+    again.write()
     assert path.read_text() == before
     step(again, 7)
     assert path.read_text().splitlines() == ["epoch,loss,step", "1,1.75,7"]
@@ -68,7 +55,7 @@ def test_a_log_that_is_gone_on_with_has_what_was_kept_from_the_start(tmp_path: P
     for number in range(3):
         step(first, number)
     again = RunLog(tmp_path / "run", rows_before(path, 2))
-    again.save()
+    again.write()
     assert len(path.read_text().splitlines()) == 3
     step(again, 2)
     assert path.read_text().splitlines()[1:] == ["1,0.0,0", "1,0.25,1", "1,0.5,2"]
