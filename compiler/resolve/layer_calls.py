@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.operation_table import METHODS
+from compiler.catalogue.parametrization_table import PARAMETRIZATIONS
 from compiler.program import Call, CallKind, Reuse, Scope
 from compiler.resolve.values import (
-    PARAMETRISATIONS,
     changes_a_layer,
     check_names,
     is_type,
@@ -92,7 +92,7 @@ class CallReader:
             return Diagnostic(
                 "unknown-operation", f"there is no layer or operation `{name}`", place, help=help
             )
-        if last in PARAMETRISATIONS:
+        if last in PARAMETRIZATIONS:
             return changes_a_layer(last, place)
         candidates = [*self.layers, *OPERATIONS, *self.scope.plugins.operations]
         near = did_you_mean(name, candidates)

@@ -10,9 +10,10 @@ from functools import partial
 from compiler.catalogue.layers import layer_names
 from compiler.catalogue.operation_table import CONSTANTS, LIMITS, METHODS
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
+from compiler.catalogue.parametrization_table import PARAMETRIZATIONS
 from compiler.program import Scope
 from compiler.resolve.layers_in_programs import names_of_layers, root_of
-from compiler.resolve.values import PARAMETRISATIONS, changes_a_layer, is_type
+from compiler.resolve.values import changes_a_layer, is_type
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, Label
 from spec_schema.evaluate import FUNCTIONS
@@ -161,7 +162,7 @@ class _Checker:
             case ast.Subscript():
                 self.visit(function)
             case ast.Call(func=ast.Name(id=name)) if (
-                is_type(name, self.names.scope) or name in PARAMETRISATIONS
+                is_type(name, self.names.scope) or name in PARAMETRIZATIONS
             ):
                 self.visit(function)
             case _:
@@ -295,7 +296,7 @@ class _Checker:
     def _unknown_function(self, call: ast.Call, node: ast.Name) -> Diagnostic:
         if is_type(node.id, self.names.scope):
             return self._layer_type(node.id, node, ast.unparse(call))
-        if node.id in PARAMETRISATIONS:
+        if node.id in PARAMETRIZATIONS:
             return changes_a_layer(node.id, self.program.span(node))
         if node.id in LIMITS:
             message, help = (

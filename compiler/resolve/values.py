@@ -8,7 +8,6 @@ from functools import lru_cache
 
 from compiler.catalogue.layers import layer_names
 from compiler.catalogue.operation_table import CONSTANTS
-from compiler.catalogue.parametrization_table import PARAMETRIZATIONS
 from compiler.program import Argument, Scope, ValueTree
 from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, refuse
@@ -19,9 +18,6 @@ from spec_schema.reader import Entries, Items, Node, Scalar
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 from spec_schema.unknown_names import PYTHON_WORDS, unknown_value
-
-PARAMETRISATIONS = frozenset({"weight_norm", "spectral_norm", "orthogonal"})
-"""Functions of `torch.nn.utils` that change how a layer has its weight."""
 
 
 def read_value(node: Node) -> ValueTree:
@@ -184,13 +180,7 @@ def _ruled(name: str) -> str:
 
 def changes_a_layer(name: str, place: Span) -> Diagnostic:
     """Return the diagnostic for a parametrisation of torch where a layer or an operation is expected."""
-    known = name in PARAMETRIZATIONS
-    help = (
-        _ruled(name)
-        if known
-        else f"write a layer that applies `{name}` in its constructor, in a plugin, and name that layer here"
-    )
-    return Diagnostic("unknown-operation", f"`{name}` changes a layer, and is none", place, help=help)
+    return Diagnostic("unknown-operation", f"`{name}` changes a layer, and is none", place, help=_ruled(name))
 
 
 _LISTS = "`python -m compiler layers` lists the layers; a block is defined under `blocks:`"

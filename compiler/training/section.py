@@ -20,6 +20,7 @@ from compiler.rules.unused import unused_selector
 from compiler.training.calls import Making, metrics, read_making, schedules
 from compiler.training.groups import ParameterGroup, rate_problems, read_groups
 from compiler.training.logs import Logs, read_logs
+from compiler.training.metric import sketched_metric
 from compiler.training.monitor import EarlyStopping, Monitor, read_early_stopping, read_monitor
 from compiler.training.objective import OUTPUT, Objective, check_scalar, read_objective, try_objective
 from compiler.training.source import DataSource, example_batch, read_source
@@ -198,7 +199,7 @@ class SectionReader:
         written = self.train.metrics[name]
         call = written.metric if isinstance(written, Metric) else written
         making = read_making(call, metrics(), self.scope)
-        make_metric(making)
+        sketched_metric(making)
         if data is None or loss is None:
             return None
         return Measure(name, making, self._compared(name, written, call, data, loss))
@@ -206,7 +207,7 @@ class SectionReader:
     def _monitor(self, data: DataSource, measures: list[Measure | None]) -> Monitor | None:
         if TRAIN.problem() is not None or None in measures:  # what they say of themselves is not known
             return None
-        named = {each.name: make_metric(each.making) for each in measures if each is not None}
+        named = {each.name: sketched_metric(each.making) for each in measures if each is not None}
         return read_monitor(self.train, data, named)
 
     def _compared(
@@ -339,12 +340,3 @@ class SectionReader:
         if not any(row.trainable for row in self.plan.parameters):
             message = "the model has no parameter that is trained"
             self.problems.append(Diagnostic("nothing-to-train", message, self.train.at("optimizer")))
-
-
-def make_metric(making: Making) -> Any:
-    """Return the metric, or refuse values that it does not take."""
-    try:
-        return making.target(**making.arguments)
-    except (ValueError, TypeError, RuntimeError, ModuleNotFoundError) as error:
-        reason = " ".join(str(error).split())
-        raise refuse("bad-argument", f"`{making.name}` cannot be made: {reason}", making.span) from None

@@ -19,9 +19,10 @@ from torchmetrics import Metric
 
 from compiler.infer.calls import TORCH_ERRORS
 from compiler.infer.reasons import reason
+from compiler.training.metric import make_metric
 from compiler.training.monitor import LOSS, VALIDATION
 from compiler.training.objective import Objective
-from compiler.training.section import Training, make_metric
+from compiler.training.section import Training
 from runtime.training.checkpoints import RUN
 from runtime.training.data import Splits
 from runtime.training.items import Batch, Items, noise_seed, test_batches, training_batches

@@ -13,8 +13,9 @@ from compiler.artifact import Artifact
 from compiler.infer.calls import TORCH_ERRORS
 from compiler.infer.context import Context
 from compiler.infer.reasons import reason
+from compiler.training.metric import make_metric
 from compiler.training.objective import OUTPUT, check_scalar, objective_functions, try_objective
-from compiler.training.section import Measure, Training, make_metric
+from compiler.training.section import Measure, Training
 from runtime.classes import emitted_module
 from runtime.training.data import Splits
 from runtime.training.fitting import with_remedies
