@@ -30,7 +30,8 @@ def data_uri(image: Tensor) -> str:
 
 
 def _pixels(image: Tensor) -> Tensor:
-    values = torch.nan_to_num(image.float(), posinf=0.0, neginf=0.0)
+    real = image.abs() if image.is_complex() else image
+    values = torch.nan_to_num(real.float(), posinf=0.0, neginf=0.0)
     if max(values.shape[1:]) > LARGEST:
         scale = LARGEST / max(values.shape[1:])
         size = [max(round(length * scale), 1) for length in values.shape[1:]]

@@ -58,7 +58,8 @@ def _uses(artifact: Artifact, apart: Artifact) -> dict[str, list[str]]:
 
 def _gradients(model: nn.Module, artifact: Artifact) -> dict[str, Tensor]:
     """Return the gradients of a sum of squares of all outputs, zero where there is none."""
-    output = call(model.eval(), artifact, sample_inputs(artifact))
+    inputs = {name: _with_gradient(value) for name, value in sample_inputs(artifact).items()}
+    output = call(model.eval(), artifact, inputs)
     loss = sum(
         (t.abs().square().sum() for t in tensors_in(output)), start=torch.zeros((), dtype=torch.float64)
     )
@@ -66,6 +67,11 @@ def _gradients(model: nn.Module, artifact: Artifact) -> dict[str, Tensor]:
     if loss.requires_grad:
         loss.backward()
     return {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in parameters.items()}
+
+
+def _with_gradient(value: Tensor) -> Tensor:
+    """Let an input have a gradient too: without it, a backward of torch 2.13 may end the whole process."""
+    return value.requires_grad_().clone() if value.is_floating_point() or value.is_complex() else value
 
 
 def _check_sum(name: str, ours: Tensor, parts: list[Tensor]) -> None:
