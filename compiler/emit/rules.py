@@ -161,25 +161,26 @@ def path(state: State, steps: Sequence[Step], replaced: dict[int, ast.expr] | No
     return node
 
 
-def reached(root: BlockState, steps: Sequence[Step], getter: str) -> ast.expr:
+def reached(root: State, steps: Sequence[Step], getter: str, as_module: bool = False) -> ast.expr:
     """Return the expression that reaches a part, by its whole name where a type checker could not follow."""
-    if _is_typed(root, steps):
+    if _is_typed(root, steps, as_module):
         return path(root, steps)
     return call(own(getter), ast.Constant(path_of(steps)))
 
 
-def _is_typed(root: BlockState, steps: Sequence[Step]) -> bool:
+def _is_typed(root: State, steps: Sequence[Step], as_module: bool) -> bool:
     """Say whether a type checker follows a path: what a container holds is some module, with some attributes.
 
-    An attribute of such a module is a tensor or a module, both of which can be frozen; nothing inside of it is known.
+    An attribute of such a module is a tensor or a module, both of which can be frozen, but only one of which can be put
+    into evaluation; nothing inside of it is known.
     """
     owner: State | None = root
     for at, (name, *_) in enumerate(steps):
         rest = steps[at + 1 :]
         if name.isdigit():
-            return not rest or (len(rest) == 1 and not rest[0].name.isdigit())
+            return not rest or not (as_module or len(rest) > 1 or rest[0].name.isdigit())
         if isinstance(owner, Chain):
-            return not rest
+            return not (rest or as_module)
         owner = part_named(owner, name)
     return True
 
@@ -215,7 +216,7 @@ def train_method(group: ClassGroup, names: Sequence[str]) -> list[ast.stmt]:
         body.append(_for_each(layers, evaluate))
     else:
         for row in rows:
-            target = path(node_of(state), [Step(part) for part in row])
+            target = reached(node_of(state), [Step(part) for part in row], "get_submodule", as_module=True)
             body.append(ast.Expr(call(ast.Attribute(target, "eval", ast.Load()))))
     body.extend(_blocks_in_evaluation(state, blocks))
     body.append(ast.Return(load_name("self")))
@@ -236,7 +237,8 @@ def _blocks_in_evaluation(root: BlockState, names: Sequence[str]) -> list[ast.st
         module = call(own("get_submodule"), load_name("name"))
         return [_for_each(names, _in_evaluation(module))]
     paths = [[Step(part) for part in name.split(".")] if name else [] for name in names]
-    return [_in_evaluation(path(node_of(root), steps)) for steps in paths]
+    modules = [reached(node_of(root), steps, "get_submodule", as_module=True) for steps in paths]
+    return [_in_evaluation(module) for module in modules]
 
 
 def _in_evaluation(module: ast.expr) -> ast.stmt:

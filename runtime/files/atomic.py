@@ -66,29 +66,29 @@ def sync_folder(folder: int) -> None:
 
 def _replace(target: Path, write: Callable[[BinaryIO], T]) -> T:
     mode = target.stat().st_mode & 0o777 if target.exists() else None
-    handle, temporary = _create(target.parent, 0o666 if mode is None else mode)
-    with open(handle, "wb") as stream:  # the lock ends with it
-        try:
+    temporary = target.parent / f".blockprint-{secrets.token_hex(8)}.tmp"
+    try:  # an interruption may come at any moment, also while the file is made
+        handle = _create(temporary, 0o666 if mode is None else mode)
+        with open(handle, "wb") as stream:  # the lock ends with it
             result = write(stream)
             stream.flush()
             if mode is not None and os.fstat(handle).st_mode & 0o777 != mode:
                 os.fchmod(handle, mode)
             os.fsync(handle)
             os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     return result
 
 
-def _create(folder: Path, mode: int) -> tuple[int, Path]:
+def _create(path: Path, mode: int) -> int:
     """Return a new file that is locked. The system applies the umask to its mode."""
     while True:
-        path = folder / f".blockprint-{secrets.token_hex(8)}.tmp"
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         _lock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
-            return handle, path
+            return handle
         os.close(handle)  # swept before it was locked
 
 

@@ -98,6 +98,30 @@ def test_what_is_frozen_inside_of_containers(tmp_path: Path) -> None:
     assert_typed(artifact.source, tmp_path)
 
 
+def test_what_stays_in_evaluation_inside_of_containers(tmp_path: Path) -> None:
+    artifact = compiler.compile_text(
+        """
+spec: 1
+inputs: {x: "float[batch, 5]"}
+model:
+  layers:
+    a: [{norm: BatchNorm1d}, {inner: [{norm: BatchNorm1d}]}]
+    b: [BatchNorm1d]
+  forward: return b(a(x))
+freeze: [a, b]
+"""
+    )
+    source = artifact.source
+    assert [line.strip() for line in source.splitlines() if ".eval()" in line] == [
+        'self.get_submodule("a.norm").eval()',
+        'self.get_submodule("a.inner.norm").eval()',
+        "self.b[0].eval()",
+    ]
+    alone = class_of(source, artifact.name)().train()
+    assert [name for name, part in alone.named_modules() if "norm" in name and part.training] == []
+    assert_typed(source, tmp_path)
+
+
 def assert_typed(source: str, folder: Path) -> None:
     (folder / "parts.py").write_text(source)
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "."]

@@ -335,6 +335,21 @@ def test_a_saver_whose_file_is_swept_before_it_is_locked_begins_anew(
     assert names(tmp_path) == ["file"]
 
 
+def test_an_interruption_while_the_file_is_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(OLD)
+
+    def interrupted(handle: int, operation: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fcntl, "flock", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "file", put(NEW))
+    assert names(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_bytes() == OLD
+
+
 def test_without_locks_nothing_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stale = f".blockprint-{'0' * 16}.tmp"
     (tmp_path / stale).touch()

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 import compiler
@@ -94,8 +95,7 @@ def trained(artifact: compiler.Artifact, folder: Path, asked: dict[str, Any], an
 
 
 def harmed(artifact: compiler.Artifact, folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
-    """Train in another process, and return what came of it."""
-    started = time.perf_counter()
+    """Train in another process, and return what came of it, with its seconds of CPU."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -105,13 +105,20 @@ def harmed(artifact: compiler.Artifact, folder: Path, asked: dict[str, Any]) -> 
             os._exit(0)
     os.close(writer)
     if "delay" in asked:
-        time.sleep(asked["delay"])
+        wait_for(child, asked["delay"])
         os.kill(child, signal.SIGKILL)
     with open(reader) as pipe:
         text = pipe.read()
-    os.waitpid(child, 0)
+    used = os.wait4(child, 0)[2]
     said: dict[str, Any] = json.loads(text) if text.endswith("}") else {"end": "killed"}
-    return {**said, "seconds": time.perf_counter() - started}
+    return {**said, "seconds": used.ru_utime + used.ru_stime}
+
+
+def wait_for(child: int, seconds: float) -> None:
+    """Wait until a process has used so many seconds of CPU, or has ended."""
+    process = psutil.Process(child)
+    while process.status() != psutil.STATUS_ZOMBIE and sum(process.cpu_times()[:2]) < seconds:
+        time.sleep(0.001)
 
 
 def main() -> None:
