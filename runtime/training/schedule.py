@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LinearLR, LRScheduler, SequentialLR
+from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
 
 from compiler.infer.reasons import reason
 from compiler.training.calls import INFERRED_LENGTHS, Making
@@ -39,7 +39,7 @@ class Schedule:
 def make_schedule(
     making: Making | None, optimizer: Optimizer, epochs: int | None, steps: int, warmup: int | None = None
 ) -> Schedule | None:
-    """Return a schedule that goes on by epochs if the training is counted in epochs, else by steps.
+    """Return a schedule that goes on by epochs if the training is counted in them or it follows results, else by steps.
 
     In `warmup` steps the rate rises to its own, and what goes on by steps follows.
 
@@ -50,7 +50,10 @@ def make_schedule(
         return Schedule(_warmed_up(making, optimizer, steps, warmup), "step")
     if making is None:
         return None
-    by_step = epochs is None or _names(making) & PER_STEP
+    follows_results = (
+        making.name == ReduceLROnPlateau.__name__
+    )  # of which there are some at the end of an epoch
+    by_step = (epochs is None and not follows_results) or _names(making) & PER_STEP
     length = steps if epochs is None or by_step else epochs
     return Schedule(_scheduler(making, optimizer, length), "step" if by_step else "epoch")
 

@@ -161,6 +161,14 @@ def test_the_loss_falls_and_one_file_holds_the_model(folder: Path) -> None:
     assert {path.name for path in (folder / "out").iterdir()} == {"tiny", "tiny.html", "tiny.safetensors"}
 
 
+def test_a_schedule_that_follows_results_does_so_once_an_epoch(folder: Path) -> None:
+    section = TRAIN.replace(
+        "epochs: 4", "steps: 12\n  schedule: ReduceLROnPlateau(patience=0, threshold=0.5)"
+    )
+    rates = {row["lr"] for row in log_of(trained(folder, compiled(folder, section))) if "lr" in row}
+    assert len(rates) > 1
+
+
 # Going on with a training.
 
 

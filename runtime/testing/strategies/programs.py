@@ -106,7 +106,7 @@ def halves(draw: Draw, writer: Writer) -> None:
 def chosen_rows(draw: Draw, writer: Writer) -> None:
     """Compute with the rows that a mask chooses, whose number data decide."""
     flow = writer.env[writer.main]
-    mask, rows = writer.local(draw), writer.local(draw)
+    mask, rows, called = writer.local(draw), writer.local(draw), dict(writer.called)
     writer.line(f"{mask} = {writer.main}.reshape({writer.main}.shape[0], -1).sum(dim=1) > 0")
     writer.line(pick(draw, f"{rows}, = where({mask})", f"{rows} = nonzero({mask})[:, 0]"))
     some = f"{writer.main}[{pick(draw, rows, mask)}]"
@@ -117,7 +117,10 @@ def chosen_rows(draw: Draw, writer: Writer) -> None:
         "{x} + {some}.sum(dim=0, keepdim=True)",
         "{x} if {rows}.shape[0] > 1 else {x} * 2",
     )
-    writer.line(f"{writer.main} = {pick(draw, *forms).format(x=writer.main, rows=rows, some=some)}")
+    form = str(pick(draw, *forms))
+    if "{some}" not in form:
+        writer.called = called
+    writer.line(f"{writer.main} = {form.format(x=writer.main, rows=rows, some=some)}")
 
 
 def data_branch(draw: Draw, writer: Writer) -> None:
