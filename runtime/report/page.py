@@ -16,9 +16,10 @@ from runtime.files.atomic import write_whole
 from runtime.report.charts import short
 from runtime.report.examined import Examined, Example, examine
 from runtime.report.judged import Confusion, Residuals, confusion, residuals
-from runtime.report.log import Curves, curves, read_columns
+from runtime.report.log import Columns, curves, read_columns
 from runtime.report.pictures import data_uri, is_picture
 from runtime.training.learner import Learner
+from runtime.training.log import LAST
 from runtime.training.outcome import Trained, next_steps
 from spec_schema.shown import escape, shown
 
@@ -46,13 +47,14 @@ def page(trained: Trained, learner: Learner, artifact: Artifact, examined: Exami
     """Return the page. All that comes from the spec and from the data is escaped, and shown on one line."""
     training, texts = learner.task.training, _texts(learner)
     metrics = [measure.name for measure in training.metrics]
+    logged = read_columns(trained.log)
     names = _class_names(training, examined, texts)
     folder = Path(artifact.program.scope.file).parent
     return _template().render(
         title=trained.path.stem,
         facts=list(_facts(trained, training, artifact, seed)),
-        metrics=[(name, _result(value)) for name, value in trained.metrics.items()],
-        curves=_curves(trained, metrics),
+        metrics=[(name, _result(value)) for name, value in _results(trained, logged).items()],
+        curves=curves(logged, metrics, trained.best_epoch),
         examined=examined,
         confusion=_confusion(examined, names),
         residuals=_residuals(examined),
@@ -104,8 +106,10 @@ def _result(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else shown(str(value))
 
 
-def _curves(trained: Trained, metrics: Sequence[str]) -> Curves:
-    return curves(read_columns(trained.log), metrics, trained.best_epoch)
+def _results(trained: Trained, logged: Columns) -> dict[str, Any]:
+    """Return the results; the loss in training is that in the log: what is resumed at its end makes no step."""
+    last = {LAST: logged.epochs[LAST][-1][1]} if LAST in logged.epochs else {}
+    return {**last, **trained.metrics}
 
 
 def _confusion(examined: Examined, names: Sequence[str]) -> Confusion | None:

@@ -299,6 +299,17 @@ def test_a_report_changes_nothing_and_can_be_left_out(tmp_path: Path) -> None:
     assert first.model.training == without.model.training
 
 
+def test_a_training_that_is_resumed_at_its_end_leaves_the_same_report(tmp_path: Path) -> None:
+    write_points(tmp_path, 40)
+    first = trained(tmp_path, TINY + CLASSES)
+    assert first.report is not None
+    page = first.report.read_bytes()
+    again = trained(tmp_path, TINY + CLASSES, resume=first.checkpoint)
+    assert again.report is not None
+    assert again.report.read_bytes() == page
+    assert b"train_loss" in page
+
+
 def test_a_picture_is_the_image_that_another_reader_sees() -> None:
     reader = pytest.importorskip("PIL.Image")
     for shape in ([1, 5, 9], [3, 8, 4]):
