@@ -26,7 +26,7 @@ from runtime.parametrized import is_made, stored_tensors
 from runtime.random import Draws
 from runtime.work import check_work
 from spec_schema.diagnostics import refuse
-from spec_schema.selectors import parse_selector
+from spec_schema.selectors import parse_selector, path_of
 from spec_schema.shown import shown
 
 
@@ -92,7 +92,7 @@ class FirstValues:
         if self.made[0] is not found.by or self.made[1] != found.plain.name:
             value = self._values(found.plain)
             self.made = found.by, found.plain.name, stored_tensors(found, value, self.seed)
-        return self.made[2][".".join(step.name for step in found.stored.path)].to(row.dtype, copy=True)
+        return self.made[2][path_of(found.stored.path)].to(row.dtype, copy=True)
 
     def _values(self, row: PlanRow) -> Tensor:
         if row.stands_for is not None and is_made(row):

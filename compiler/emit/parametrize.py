@@ -32,7 +32,7 @@ def _alike(file: EmittedFile, root: BlockState, found: Sequence[Parametrized]) -
         return [_statement(file, each, _reached(root, steps)) for each, steps in pairs]
     target = ast.Name("layer", ast.Store())
     if any(map(_is_counted, layers)):
-        names = ast.Tuple([ast.Constant(_dotted(steps)) for steps in layers], ast.Load())
+        names = ast.Tuple([ast.Constant(path_of(steps)) for steps in layers], ast.Load())
         target.id = "name"
         body = _statement(file, found[0], call(own("get_submodule"), load_name("name")))
         return [ast.For(target, names, [body], [])]
@@ -70,13 +70,9 @@ def _arguments(found: Parametrized) -> dict[str, ast.expr]:
 def _reached(root: BlockState, steps: Sequence[Step]) -> ast.expr:
     """Return the expression of a layer, by its name where an item of a list is on the way, which has no type."""
     if _is_counted(steps) and len(steps) > 1:
-        return call(own("get_submodule"), ast.Constant(_dotted(steps)))
+        return call(own("get_submodule"), ast.Constant(path_of(steps)))
     return path(root, steps)
 
 
 def _is_counted(steps: Sequence[Step]) -> bool:
     return any(step.name.isdigit() for step in steps)
-
-
-def _dotted(steps: Sequence[Step]) -> str:
-    return path_of(steps)

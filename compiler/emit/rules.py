@@ -95,13 +95,9 @@ def rules_key(plan: Plan) -> Hashable:
         (definition, tuple(map(repr, map(_places, found))))
         for definition, found in ties_by_block(plan).items()
     )
-    frozen = tuple(map(_names, frozen_paths(plan)))
-    stored = tuple((_names(each.plain.steps), each.by.key) for each in plan.parametrized)
+    frozen = tuple(map(names_of, frozen_paths(plan)))
+    stored = tuple((names_of(each.plain.steps), each.by.key) for each in plan.parametrized)
     return ties, frozen, plan.frozen_modules, stored
-
-
-def _names(steps: Sequence[Step]) -> tuple[str, ...]:
-    return names_of(steps)
 
 
 def _places(tie: Tie) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -206,18 +202,16 @@ def train_method(group: ClassGroup, names: Sequence[str]) -> list[ast.stmt]:
     state = group.states[0]
     layers = [name for name in names if not is_block(state, name)]
     blocks = [name for name in names if is_block(state, name)]
-    rows = [(name_.split(".")) for name_ in layers]
     body: list[ast.stmt] = [
         ast.Expr(call(ast.Attribute(call("super"), "train", ast.Load()), load_name("mode")))
     ]
-    if len(rows) > MANY:
+    if len(layers) > MANY:
         get = call(own("get_submodule"), load_name("name"))
         evaluate = ast.Expr(call(ast.Attribute(get, "eval", ast.Load())))
         body.append(_for_each(layers, evaluate))
     else:
-        for row in rows:
-            target = reached(node_of(state), [Step(part) for part in row], "get_submodule", as_module=True)
-            body.append(ast.Expr(call(ast.Attribute(target, "eval", ast.Load()))))
+        for name in layers:
+            body.append(ast.Expr(call(ast.Attribute(_module(state, name), "eval", ast.Load()))))
     body.extend(_blocks_in_evaluation(state, blocks))
     body.append(ast.Return(load_name("self")))
     arguments = parameters([("mode", dotted("bool"), ast.Constant(True))])
@@ -236,9 +230,13 @@ def _blocks_in_evaluation(root: BlockState, names: Sequence[str]) -> list[ast.st
     if len(names) > MANY:
         module = call(own("get_submodule"), load_name("name"))
         return [_for_each(names, _in_evaluation(module))]
-    paths = [[Step(part) for part in name.split(".")] if name else [] for name in names]
-    modules = [reached(node_of(root), steps, "get_submodule", as_module=True) for steps in paths]
-    return [_in_evaluation(module) for module in modules]
+    return [_in_evaluation(_module(root, name)) for name in names]
+
+
+def _module(root: BlockState, name: str) -> ast.expr:
+    """Return the expression that reaches the module of a name, which is empty for the model."""
+    steps = [Step(part) for part in name.split(".")] if name else []
+    return reached(node_of(root), steps, "get_submodule", as_module=True)
 
 
 def _in_evaluation(module: ast.expr) -> ast.stmt:
