@@ -9,12 +9,12 @@ from itertools import groupby
 from compiler.catalogue.parametrization_table import PATH, REGISTER
 from compiler.emit.file import EmittedFile
 from compiler.emit.literals import literal
-from compiler.emit.rules import MANY, path
+from compiler.emit.rules import MANY, is_typed, path, reached
 from compiler.emit.syntax import call, load_name, own
 from compiler.infer.states import BlockState
 from compiler.rules.parametrize import WEIGHT
 from compiler.rules.plan import Parametrized
-from spec_schema.selectors import Step, path_of
+from spec_schema.selectors import path_of
 
 
 def parametrize_statements(file: EmittedFile, root: BlockState) -> list[ast.stmt]:
@@ -29,9 +29,12 @@ def _alike(file: EmittedFile, root: BlockState, found: Sequence[Parametrized]) -
     layers = [each.plain.steps[:-1] for each in found]
     if len(found) <= MANY:
         pairs = zip(found, layers, strict=True)
-        return [_statement(file, each, _reached(root, steps)) for each, steps in pairs]
+        return [
+            _statement(file, each, reached(root, steps, "get_submodule", as_module=True))
+            for each, steps in pairs
+        ]
     target = ast.Name("layer", ast.Store())
-    if any(map(_is_counted, layers)):
+    if not all(is_typed(root, steps, as_module=True) for steps in layers):
         names = ast.Tuple([ast.Constant(path_of(steps)) for steps in layers], ast.Load())
         target.id = "name"
         body = _statement(file, found[0], call(own("get_submodule"), load_name("name")))
@@ -65,14 +68,3 @@ def _function(full: str) -> str:
 
 def _arguments(found: Parametrized) -> dict[str, ast.expr]:
     return {key: literal(value) for key, value in found.by.arguments.items()}
-
-
-def _reached(root: BlockState, steps: Sequence[Step]) -> ast.expr:
-    """Return the expression of a layer, by its name where an item of a list is on the way, which has no type."""
-    if _is_counted(steps) and len(steps) > 1:
-        return call(own("get_submodule"), ast.Constant(path_of(steps)))
-    return path(root, steps)
-
-
-def _is_counted(steps: Sequence[Step]) -> bool:
-    return any(step.name.isdigit() for step in steps)

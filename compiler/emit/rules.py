@@ -159,12 +159,12 @@ def path(state: State, steps: Sequence[Step], replaced: dict[int, ast.expr] | No
 
 def reached(root: State, steps: Sequence[Step], getter: str, as_module: bool = False) -> ast.expr:
     """Return the expression that reaches a part, by its whole name where a type checker could not follow."""
-    if _is_typed(root, steps, as_module):
+    if is_typed(root, steps, as_module):
         return path(root, steps)
     return call(own(getter), ast.Constant(path_of(steps)))
 
 
-def _is_typed(root: State, steps: Sequence[Step], as_module: bool) -> bool:
+def is_typed(root: State, steps: Sequence[Step], as_module: bool) -> bool:
     """Say whether a type checker follows a path: what a container holds is some module, with some attributes.
 
     An attribute of such a module is a tensor or a module, both of which can be frozen, but only one of which can be put

@@ -122,6 +122,26 @@ freeze: [a, b]
     assert_typed(source, tmp_path)
 
 
+def test_what_is_parametrised_inside_of_containers(tmp_path: Path) -> None:
+    artifact = compiler.compile_text(
+        """
+spec: 1
+inputs: {x: "float[batch, 5]"}
+model:
+  layers:
+    a: [{up: Linear(4)}, {inner: [{down: Linear(4)}, ReLU]}]
+    b: {repeat: 2, of: Linear(4)}
+  forward: return b(a(x))
+parametrize: [{Linear.weight: weight_norm}]
+"""
+    )
+    model = runtime.build(artifact, device="cpu")
+    alone = class_of(artifact.source, artifact.name)()
+    alone.load_state_dict(model.state_dict())
+    assert "a.inner.down.parametrizations.weight.original0" in model.state_dict()
+    assert_typed(artifact.source, tmp_path)
+
+
 def assert_typed(source: str, folder: Path) -> None:
     (folder / "parts.py").write_text(source)
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "."]
