@@ -7,6 +7,7 @@ import json
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.catalogue.plugins import Plugin, plugin_modules
@@ -70,6 +71,11 @@ class Artifact:
     @property
     def program(self) -> ResolvedProgram:
         return self.inferred.program
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the spec, which paths in it are relative to."""
+        return Path(self.program.scope.file).parent
 
     @cached_property
     def source(self) -> str:

@@ -35,7 +35,7 @@ def loaders(
     from runtime.training.data import open_data
     from runtime.training.items import ToldOrder, batches_in, test_batches
 
-    folders = Folders(Path(artifact.program.scope.file).parent, tuple(map(Path, data_paths)))
+    folders = Folders(artifact.folder, tuple(map(Path, data_paths)))
     splits = open_data(artifact, training, folders, data_limit, seed)
     loading, batch = training.data.loading, training.batch
     found = {"train": batches_in(splits.train, ToldOrder(splits.train, batch, seed), loading, False)}

@@ -198,7 +198,7 @@ def _train(artifact: Artifact, options: Mapping[str, Any], format: Format) -> Tr
         import pytorch_lightning  # noqa: F401 - takes seconds
 
     trained = train(artifact, **options)
-    print_trained(trained, format, Path(artifact.program.scope.file).parent)
+    print_trained(trained, format, artifact.folder)
     return trained
 
 

@@ -92,7 +92,7 @@ class CheckpointValues:
     def _opened(self) -> tuple[LoadPlan, Mapping[str, Checkpoint]]:
         if self._planned is None:
             uses = checkpoint_uses(self.artifact)
-            home = Path(self.artifact.program.scope.file).parent if self.folder is None else Path(self.folder)
+            home = self.artifact.folder if self.folder is None else Path(self.folder)
             checkpoints = _open_all({use.surgery.path: use.surgery for use in reversed(uses)}, home)
             headers = {path: checkpoint.headers for path, checkpoint in checkpoints.items()}
             plan = plan_loads(self.artifact.plan, uses, headers)

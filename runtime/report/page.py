@@ -49,7 +49,6 @@ def page(trained: Trained, learner: Learner, artifact: Artifact, examined: Exami
     metrics = [measure.name for measure in training.metrics]
     logged = read_columns(trained.log)
     names = _class_names(training, examined, texts)
-    folder = Path(artifact.program.scope.file).parent
     return _template().render(
         title=trained.path.stem,
         facts=list(_facts(trained, training, artifact, seed)),
@@ -62,7 +61,7 @@ def page(trained: Trained, learner: Learner, artifact: Artifact, examined: Exami
         groups=list(_groups(training, artifact)),
         variables=_variables(artifact),
         spec="\n".join(escape(line) for line in training.span.file.text.splitlines()),
-        steps=list(next_steps(trained, folder, PROGRAM)),
+        steps=list(next_steps(trained, artifact.folder, PROGRAM)),
         log=str(trained.log),
     )
 

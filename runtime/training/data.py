@@ -6,7 +6,6 @@ import ast
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -99,7 +98,7 @@ def _numbers_of_training(
     artifact: Artifact, training: Training, limit: int, own: Folders | None
 ) -> dict[str, dict[str, int]]:
     """Return the numbers that texts have in the data of a training."""
-    folders = own or Folders(Path(artifact.program.scope.file).parent)
+    folders = own or Folders(artifact.folder)
     dtypes = {name: tensor.dtype for name, tensor in artifact.inferred.inputs.items()}
     reading = Reading(training.data, folders, limit, dtypes)
     open_origin(reading, training.data.origin)

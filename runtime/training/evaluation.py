@@ -55,7 +55,7 @@ def evaluated(
 ) -> dict[str, Any]:
     """Return the results of a model on its test split, or on a file; see `runtime.evaluate`."""
     training = replace(training, batch=batch or training.batch)
-    own = Folders(Path(artifact.program.scope.file).parent, paths)
+    own = Folders(artifact.folder, paths)
     if data is None:
         items = split_items(artifact, training, own, limit)
     else:

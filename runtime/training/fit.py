@@ -69,7 +69,7 @@ class Fit:
     """Sections whose values are not those of the checkpoint that is resumed."""
 
     def __post_init__(self) -> None:
-        self.folder = Path(self.artifact.program.scope.file).parent
+        self.folder = self.artifact.folder
         name = self.artifact.program.document.name
         self.title = name.text if name is not None else self.artifact.program.name.lower()
         self.own = self.out / self.title
