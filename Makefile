@@ -11,7 +11,7 @@ CORPUS := tests/hostile/corpus
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test properties lint format types check hostile fuzz kills clean
+.PHONY: help install run test properties lint format types check bench bench-quick hostile fuzz kills clean
 
 help:
 	@echo "make run      train specs/digits.yaml and save the model"
@@ -21,6 +21,8 @@ help:
 	@echo "make format   let ruff mend what it can"
 	@echo "make types    mypy, strict"
 	@echo "make check    lint and types"
+	@echo "make bench    speed and memory beside modules by hand; renews docs/benchmarks.md; BASE=REVISION compares"
+	@echo "make bench-quick  the same in less than two minutes, only printed"
 	@echo "make hostile  mutated specs without end; goes on where it was stopped"
 	@echo "make fuzz     a coverage-guided fuzzer, for FUZZ_SECONDS (600), from $(CORPUS) on"
 	@echo "make kills    trainings that are killed, or whose disk is full, at every moment; renews docs/interrupted.md"
@@ -78,6 +80,13 @@ $(TOOLS): $(READY) tests/tools/packages.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --target $(@D) \
 		--requirement tests/tools/packages.txt && touch $@ \
 		|| echo "onnx and peft cannot be had here: the tests of tools that need them are skipped"
+
+# With BASE=REVISION the packages of that revision are measured too, in turns, and a row that is slower now fails.
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(addprefix --base ,$(BASE))
+
+bench-quick: $(READY)
+	$(BIN)/python -m benchmarks --quick $(addprefix --base ,$(BASE))
 
 hostile: $(READY)
 	$(BIN)/python -m tests.hostile.endless
