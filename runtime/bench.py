@@ -6,7 +6,7 @@ waits for the device before it reads the clock, warms up, and repeats what is sh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +94,11 @@ def wins_from(timings: Iterable[Timing], work: Work, device: str, other: str = C
     )
     if not mine.keys() & theirs.keys():
         raise ValueError(f"{device} and {other} were not timed at the same sizes")
+    return first_win(mine, theirs)
+
+
+def first_win(mine: Mapping[int, float], theirs: Mapping[int, float]) -> int | None:
+    """Return the size from which on mine took always less than theirs, or None if it took more in the end."""
     first = None
     for size in sorted(mine.keys() & theirs.keys(), reverse=True):
         if mine[size] >= theirs[size]:

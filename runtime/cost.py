@@ -45,8 +45,9 @@ NUMBERS = ("kernel_size", "n", "p")
 class Cost(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts what torch does inside a `with`: its steps, and the most bytes that are held at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, swept: float = SWEPT) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.swept = swept
         self.steps = 0
         self.bytes = 0
         self._held = 0
@@ -78,7 +79,7 @@ class Cost(TorchDispatchMode):  # type: ignore[no-untyped-call]
         size = tensor.numel() * tensor.itemsize
         self._storages[_storage(tensor)] = (StorageWeakRef(storage), size)  # type: ignore[no-untyped-call]
         self._held += size
-        if self._held > max(self.bytes, SWEPT * self._living):
+        if self._held > max(self.bytes, self.swept * self._living):
             self._sweep()
         self.bytes = max(self.bytes, self._held)
 

@@ -9,19 +9,37 @@ import torch
 from torch import Tensor, nn
 
 from compiler.artifact import Artifact
+from compiler.infer import infer
+from compiler.infer.block_parameters import float_dtype
+from compiler.infer.dtypes import default_dtype
+from compiler.infer.on_meta import meta_device
 
 DEFAULT_BOUND = 2
 """Whole numbers are below this where no embedding says what they may be."""
 
 
-def sample_inputs(artifact: Artifact, model: nn.Module, seed: int) -> dict[str, Tensor]:
-    """Return a value for each input of the model, on the CPU: normal, or whole numbers that index its tables."""
+def sample_inputs(
+    artifact: Artifact, model: nn.Module, seed: int, sizes: Mapping[str, int] | None = None
+) -> dict[str, Tensor]:
+    """Return a value for each input of the model, on the CPU: normal, or whole numbers that index its tables.
+
+    `sizes` are those of open dimensions that are not the example sizes of the spec.
+    """
     generator = torch.Generator().manual_seed(seed)
     bound = _bound(model)
     return {
         name: sample(like.shape, like.dtype, bound, generator)
-        for name, like in artifact.inferred.inputs.items()
+        for name, like in _forms(artifact, sizes or {}).items()
     }
+
+
+def _forms(artifact: Artifact, sizes: Mapping[str, int]) -> Mapping[str, Tensor]:
+    """Return inputs without values."""
+    if not sizes:
+        return artifact.inferred.inputs
+    program = artifact.program
+    with meta_device(torch.float32), float_dtype(default_dtype(program)):
+        return infer.sample_inputs(program, {**program.sizes, **sizes})
 
 
 def in_order(artifact: Artifact, inputs: Mapping[str, Any]) -> list[Any]:

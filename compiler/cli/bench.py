@@ -1,123 +1,87 @@
-"""`bench`: how fast each device is, and where an accelerator begins to win."""
+"""`bench`: how fast a spec is, or each device, and where an accelerator begins to win."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from compiler.cli.console import err, out, say, status, table
-from compiler.cli.options import OutputFormat
+from compiler.cli.options import AllowLarge, ImportPaths, OutputFormat, Plugins, Preset, Seed, Settings
 from compiler.cli.outcome import Format, UsageProblem
+from compiler.cli.subject import Subject
 
-if TYPE_CHECKING:
-    from runtime.bench import Timing, Work
-
-UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (0.0, "ns"))
+BenchSpec = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="SPEC",
+        show_default=False,
+        help="Time the forward of this spec or saved model, not a product and a sum.",
+    ),
+]
 Devices = Annotated[
     list[str] | None,
     typer.Option(
+        "--devices",
         "--device",
-        metavar="NAME",
+        metavar="NAME,...",
+        show_default="all",
+        help="Time these devices.",
+    ),
+]
+Batch = Annotated[
+    str | None,
+    typer.Option(metavar="N,...", show_default="1,8,64", help="With a spec: so many items in an input."),
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE:NAME",
         show_default=False,
-        help="Time this device; may be given several times. [default: all]",
+        help="With a spec: a Python file and a function of it that returns the same model, written by hand; it is "
+        "timed in turns with the spec's. The file is run, with all rights that you have.",
     ),
 ]
 Seconds = Annotated[
-    float, typer.Option(metavar="S", min=0.001, help="Repeat each product and sum for so many seconds.")
+    float | None,
+    typer.Option(
+        metavar="S",
+        min=0.001,
+        show_default="1; 0.2 without a spec",
+        help="Repeat each of them for so many seconds.",
+    ),
 ]
 
 
-def bench(device: Devices = None, seconds: Seconds = 0.2, format: OutputFormat = Format.text) -> None:
-    """Time a matrix product and a sum on each device.
+def bench(
+    spec: BenchSpec = None,
+    devices: Devices = None,
+    batch: Batch = None,
+    reference: Reference = None,
+    seconds: Seconds = None,
+    set_: Settings = None,
+    preset: Preset = None,
+    seed: Seed = 0,
+    plugin: Plugins = None,
+    import_path: ImportPaths = None,
+    allow_large: AllowLarge = False,
+    format: OutputFormat = Format.text,
+) -> None:
+    """Time the forward of a spec on each device, or a matrix product and a sum.
 
-    It also says from which size on an accelerator wins: a large product keeps it busy, and for a small sum the way
-    there takes longer than the sum.
+    It also says from which batch, or from which size, on an accelerator wins.
     """
-    with status("looking for devices"):
-        from runtime.bench import WORKS, bench
-        from runtime.devices import devices, resolve_device
+    if spec is None:
+        given = {"batch": batch, "reference": reference, "set": set_, "preset": preset, "plugin": plugin}
+        for name in [name for name, value in given.items() if value is not None]:
+            raise UsageProblem(
+                f"`--{name}` is for a spec, and none is named", f"write `bench SPEC --{name} ...`"
+            )
+        from compiler.cli.bench_devices import bench_devices, named_devices
 
-        try:
-            names = [str(resolve_device(name)) for name in device or [each.name for each in devices()]]
-        except ValueError as error:
-            raise UsageProblem(str(error)) from None
-    names = list(dict.fromkeys(names))
-    with _progress(sum(len(work.sizes) for work in WORKS) * len(names)) as advance:
-        timings = bench(names, WORKS, seconds, advance)
-    match format:
-        case Format.json:
-            print(json.dumps(_as_json(timings, names), indent=2))
-        case Format.short:
-            for t in timings:
-                say(f"{t.work.name} {_size(t)} {t.device} {time_text(t.seconds)}")
-        case Format.text:
-            for work in WORKS:
-                print_work(work, [t for t in timings if t.work is work], names)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    """Show on a terminal how much is done; yield what is to be called after each timing."""
-    console = err()
-    columns = (TextColumn("timing"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda timing: progress.advance(task)
-
-
-def print_work(work: Work, timings: list[Timing], names: list[str]) -> None:
-    """Print a row per size and a column per device, and which device wins from where on."""
-    console = out()
-    rows = table(work.name, *names, numbers=names)
-    for size in work.sizes:
-        row = {t.device: t for t in timings if t.size == size}
-        rows.add_row(_size(row[names[0]]), *(time_text(row[name].seconds) for name in names))
-    console.print(rows)
-    for line in _verdicts(work, timings, names):
-        console.print(line)
-    console.print()
-
-
-def _verdicts(work: Work, timings: list[Timing], names: list[str]) -> Iterator[str]:
-    from runtime.bench import CPU, wins_from
-
-    others = [name for name in names if name != CPU]
-    if not others:
-        yield "There is no accelerator among the devices: nothing to compare the CPU with."
-    elif CPU not in names:
-        yield "The CPU was not timed: nothing to compare with."
+        bench_devices(named_devices(devices), seconds or 0.2, format)
     else:
-        for name in others:
-            first = wins_from(timings, work, name)
-            if first is None:
-                yield f"{name} is not faster than the CPU, up to the largest size."
-            else:
-                at = next(t for t in timings if t.size == first)
-                yield f"{name} is faster than the CPU from {_size(at)} on."
+        from compiler.cli.bench_spec import Wanted, bench_spec
 
-
-def _size(timing: Timing) -> str:
-    return " × ".join(f"{n:,}" for n in timing.work.shape(timing.size))
-
-
-def time_text(seconds: float) -> str:
-    """Return a time with three figures: `12.3 µs`."""
-    unit, name = next((unit, name) for unit, name in UNITS if seconds >= 0.9995 * unit)
-    return f"{seconds / (unit or 1e-9):.3g} {name}"
-
-
-def _as_json(timings: list[Timing], names: list[str]) -> dict[str, Any]:
-    from runtime.bench import CPU, WORKS, wins_from
-
-    rows = [{"work": t.work.name, "size": t.size, "device": t.device, "seconds": t.seconds} for t in timings]
-    others = [name for name in names if name != CPU and CPU in names]
-    wins = {
-        work.name: {name: wins_from([t for t in timings if t.work is work], work, name) for name in others}
-        for work in WORKS
-    }
-    return {"timings": rows, "faster_than_cpu_from": wins}
+        subject = Subject(spec, set_, preset, plugin, import_path)
+        bench_spec(subject, Wanted(devices, batch, reference, seconds or 1.0, seed, allow_large), format)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from twins import ROOT, built, drawn
 
-from compiler.cli.bench import print_work, time_text
+from compiler.cli.bench_devices import print_work, time_text
 from runtime.bench import WORKS, Timing, Work, bench, measure, wins_from
 
 PRODUCT, SUM = WORKS
