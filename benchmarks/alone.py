@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import import_module
 
+from benchmarks.measured import Row
+
 
 def main(arguments: Sequence[str]) -> None:
     """Print the rows of a benchmark as they are measured."""
@@ -19,7 +21,9 @@ def main(arguments: Sequence[str]) -> None:
     with os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8") as lines:
         os.dup2(2, 1)
         for row in import_module(f"benchmarks.{name}").rows("--quick" in options):
-            lines.write(json.dumps(asdict(row)) + "\n")
+            if not isinstance(row, Row):
+                raise TypeError(f"`rows` yields a {type(row).__name__} that is none of benchmarks.measured")
+            lines.write(json.dumps(asdict(row), default=float) + "\n")
 
 
 if __name__ == "__main__":

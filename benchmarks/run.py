@@ -82,7 +82,7 @@ def _started(
     with subprocess.Popen(
         command,
         cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *_path()])},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=said,
@@ -103,6 +103,11 @@ def _started(
             timer.cancel()
             if process.poll() is None:
                 end()
+
+
+def _path() -> list[str]:
+    """Return the folders that Python was told to look into."""
+    return [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
 
 
 def read(line: str) -> Row:

@@ -114,6 +114,12 @@ def test_one_that_fails_is_a_row_and_the_others_go_on(
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_rows_of_another_kind_are_a_failure(project: Path) -> None:
+    write(project, other="def rows(quick):\n    yield (1, 'fast', 2.0)\n")
+    outcome = run("other", False, 60, root=project)
+    assert outcome.failure == "TypeError: `rows` yields a tuple that is none of benchmarks.measured"
+
+
 def test_one_that_is_killed_says_so(project: Path) -> None:
     write(project, killed="import os, signal\ndef rows(quick):\n    os.kill(os.getpid(), signal.SIGKILL)\n")
     assert run("killed", False, 60, root=project).failure == "its process was ended by SIGKILL"
