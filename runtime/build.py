@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from compiler.artifact import Artifact
 from compiler.other_devices import bytes_per_device
+from compiler.rules.initialisation import reads_checkpoint
 from compiler.rules.plan import PlanRow
 from compiler.rules.without_values import constructed_on_meta
 from runtime.classes import ARTIFACT, root_class
@@ -23,6 +24,9 @@ from runtime.ties import keep_ties
 from runtime.unsaved import keep_unsaved
 from runtime.work import check_work
 from spec_schema.diagnostics import refuse
+
+META = "meta"
+"""The device whose tensors have no values."""
 
 Values = Callable[[PlanRow], Tensor]
 
@@ -55,7 +59,7 @@ def build(
         check_work(artifact, artifact.plan.rows, allow_large, first_values.checkpoints)
 
         def values(row: PlanRow) -> Tensor:
-            made = first_values(row)
+            made = first_values(row) if _has_values(row) else _without_values(row)
             on_row(row)
             return made
 
@@ -68,8 +72,9 @@ def assemble(artifact: Artifact, values: Values) -> nn.Module:
     cls = root_class(artifact)
     with constructed_on_meta():
         model = cls()
+    modules = dict(model.named_modules(remove_duplicate=False))
     for row in artifact.plan.rows:
-        place(model, row, values(row).to(there[row.device]).contiguous())
+        place(modules, row, values(row).to(there[row.device]).contiguous())
     setattr(model, ARTIFACT, artifact)
     keep_ties(model, artifact.plan)
     keep_unsaved(model, artifact)
@@ -79,12 +84,22 @@ def assemble(artifact: Artifact, values: Values) -> nn.Module:
     return model
 
 
-def place(model: nn.Module, row: PlanRow, tensor: Tensor) -> None:
-    """Put one tensor in all of its places, so that they are one."""
+def _has_values(row: PlanRow) -> bool:
+    """Return whether a row has values where it is; what a checkpoint gives is held against it on each device."""
+    reads = row.initialisation is not None and reads_checkpoint(row.initialisation.expression)
+    return row.device != META or reads
+
+
+def _without_values(row: PlanRow) -> Tensor:
+    return torch.empty(row.shape, dtype=row.dtype, device=META)
+
+
+def place(modules: Mapping[str, nn.Module], row: PlanRow, tensor: Tensor) -> None:
+    """Put one tensor in all of its places, so that they are one. `modules` are those of the model, by their paths."""
     value = nn.Parameter(tensor, requires_grad=row.trainable) if row.kind == "parameter" else tensor
     for name in row.names:
         parent, _, attribute = name.rpartition(".")
-        module = model.get_submodule(parent)
+        module = modules[parent]
         if row.kind == "parameter":
             module._parameters[attribute] = value  # type: ignore[assignment]
         else:
@@ -121,6 +136,6 @@ def _check_complete(model: nn.Module, artifact: Artifact) -> None:
     """Make sure that no tensor was forgotten: each one is on a real device."""
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     meant = artifact.plan.by_name
-    left = [name for name, tensor in tensors.items() if tensor.is_meta and meant[name].device != "meta"]
+    left = [name for name, tensor in tensors.items() if tensor.is_meta and meant[name].device != META]
     if left:
         raise RuntimeError(f"no value for {', '.join(left)}: a bug of Blockprint")

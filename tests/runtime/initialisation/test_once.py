@@ -132,6 +132,18 @@ def test_loading_draws_nothing(artifact: Artifact, tmp_path: Path, monkeypatch: 
     assert made == []
 
 
+def test_a_model_on_meta_is_made_of_no_values(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = generators(monkeypatch)
+    with RealDraws() as counted:
+        model = runtime.build(artifact, device="meta")
+    assert made == []
+    assert counted.real == 0
+    assert {name: (tensor.shape, tensor.dtype) for name, tensor in model.state_dict().items()} == {
+        name: (row.shape, row.dtype) for row in artifact.plan.rows for name in row.names
+    }
+    assert all(tensor.is_meta for tensor in model.state_dict().values())
+
+
 UNSAVED = """
 spec: 1
 inputs: {x: "float[2, 4]"}
