@@ -73,7 +73,15 @@ class DecoderLayer(nn.Module):
 
 class Decoder(nn.Module):
     def __init__(
-        self, vocab: int, dim: int, depth: int, heads: int, kv_heads: int, hidden: int, theta: float, eps: float
+        self,
+        vocab: int,
+        dim: int,
+        depth: int,
+        heads: int,
+        kv_heads: int,
+        hidden: int,
+        theta: float,
+        eps: float,
     ) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(vocab, dim)

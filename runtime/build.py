@@ -14,7 +14,8 @@ from compiler.other_devices import bytes_per_device
 from compiler.rules.initialisation import reads_checkpoint
 from compiler.rules.plan import PlanRow
 from compiler.rules.without_values import constructed_on_meta
-from runtime.classes import ARTIFACT, root_class
+from runtime.classes import ARTIFACT, module_of
+from runtime.construction import construct
 from runtime.devices import memory_of
 from runtime.freezing import keep_statistics
 from runtime.initialise import FirstValues
@@ -28,7 +29,8 @@ from spec_schema.diagnostics import refuse
 META = "meta"
 """The device whose tensors have no values."""
 
-Values = Callable[[PlanRow], Tensor]
+Values = Callable[[PlanRow], Tensor | None]
+"""Gives the tensor of a row; None on the meta device, where it has no values."""
 
 
 def build(
@@ -58,8 +60,8 @@ def build(
         first_values = FirstValues(artifact, seed, folder, pool)
         check_work(artifact, artifact.plan.rows, allow_large, first_values.checkpoints)
 
-        def values(row: PlanRow) -> Tensor:
-            made = first_values(row) if _has_values(row) else _without_values(row)
+        def values(row: PlanRow) -> Tensor | None:
+            made = first_values(row) if _has_values(row) else None
             on_row(row)
             return made
 
@@ -69,12 +71,13 @@ def build(
 def assemble(artifact: Artifact, values: Values) -> nn.Module:
     """Return a model, settled on devices, whose tensors are what `values` gives for each row of the plan."""
     there = target_devices(artifact.plan)
-    cls = root_class(artifact)
-    with constructed_on_meta():
-        model = cls()
+    module = module_of(artifact)
+    with constructed_on_meta(drawing=False):
+        model = construct(module, artifact.name)
     modules = dict(model.named_modules(remove_duplicate=False))
     for row in artifact.plan.rows:
-        place(modules, row, values(row).to(there[row.device]).contiguous())
+        value = values(row)
+        place(modules, row, None if value is None else value.to(there[row.device]).contiguous())
     setattr(model, ARTIFACT, artifact)
     keep_ties(model, artifact.plan)
     keep_unsaved(model, artifact)
@@ -90,20 +93,37 @@ def _has_values(row: PlanRow) -> bool:
     return row.device != META or reads
 
 
-def _without_values(row: PlanRow) -> Tensor:
-    return torch.empty(row.shape, dtype=row.dtype, device=META)
-
-
-def place(modules: Mapping[str, nn.Module], row: PlanRow, tensor: Tensor) -> None:
+def place(modules: Mapping[str, nn.Module], row: PlanRow, tensor: Tensor | None) -> None:
     """Put one tensor in all of its places, so that they are one. `modules` are those of the model, by their paths."""
-    value = nn.Parameter(tensor, requires_grad=row.trainable) if row.kind == "parameter" else tensor
+    places = []
     for name in row.names:
         parent, _, attribute = name.rpartition(".")
         module = modules[parent]
-        if row.kind == "parameter":
-            module._parameters[attribute] = value  # type: ignore[assignment]
-        else:
-            module._buffers[attribute] = value
+        places.append((module._parameters if row.kind == "parameter" else module._buffers, attribute))
+    value = _value(row, tensor) if tensor is not None else _made(row, places[0][0][places[0][1]])
+    for held, attribute in places:
+        held[attribute] = value
+
+
+def _value(row: PlanRow, tensor: Tensor) -> Tensor:
+    return nn.Parameter(tensor, requires_grad=row.trainable) if row.kind == "parameter" else tensor
+
+
+def _made(row: PlanRow, held: Tensor | None) -> Tensor:
+    """Return a tensor without values: that of the constructor if it is as the row says, and no plugin's."""
+    own = row.source.of_torch or row.source.entry is not None
+    if (
+        own
+        and held is not None
+        and type(held) is (nn.Parameter if row.kind == "parameter" else Tensor)
+        and held.is_meta
+        and held.shape == row.shape
+        and held.dtype == row.dtype
+        and held.requires_grad == row.trainable
+        and held.is_contiguous()
+    ):
+        return held
+    return _value(row, torch.empty(row.shape, dtype=row.dtype, device=META))
 
 
 def check_memory(artifact: Artifact, rows: Sequence[PlanRow], allow_large: bool) -> None:

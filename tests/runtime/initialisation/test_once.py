@@ -116,11 +116,11 @@ class RealDraws(TorchDispatchMode):
 
 
 def test_constructors_draw_nothing(artifact: Artifact) -> None:
-    """The model is made on the meta device, where torch's own initialisation costs and changes nothing."""
+    """The model is made on the meta device, where torch's own initialisation changes nothing and is left out."""
     state = torch.get_rng_state()
     with RealDraws() as counted:
         assemble(settle(artifact, "cpu"), lambda row: torch.zeros(row.shape, dtype=row.dtype))
-    assert counted.meta > 10
+    assert counted.meta <= 1  # that of attention, which cannot be told from other functions
     assert counted.real == 0
     assert torch.equal(torch.get_rng_state(), state)
 
