@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from compiler.artifact import Artifact
+from compiler.infer.on_meta import undrawn
 from compiler.other_devices import bytes_per_device
 from compiler.rules.initialisation import reads_checkpoint
 from compiler.rules.plan import PlanRow
@@ -72,7 +73,7 @@ def assemble(artifact: Artifact, values: Values) -> nn.Module:
     """Return a model, settled on devices, whose tensors are what `values` gives for each row of the plan."""
     there = target_devices(artifact.plan)
     module = module_of(artifact)
-    with constructed_on_meta(drawing=False):
+    with constructed_on_meta(), undrawn():
         model = construct(module, artifact.name)
     modules = dict(model.named_modules(remove_duplicate=False))
     for row in artifact.plan.rows:
