@@ -1,55 +1,131 @@
-"""What a spec costs beside the module written by hand: `PYTHONPATH=. python benchmarks/build.py`.
+"""What a spec costs beside the module written by hand, on the meta device: `PYTHONPATH=. python benchmarks/build.py`.
 
-Ratios are measured side by side in one run. `compile` has no counterpart; it is given in milliseconds.
+From the text of a spec to a module without values, and from a compiled spec to one, each over the constructor written
+by hand. All are measured in turn, in CPU time of one process, after one call of each. No two texts are the same: a
+comment behind each has its number, so that nothing can be remembered by its text.
 """
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch.utils.benchmark import Timer
+from torch import nn
 
 import compiler
 import runtime
+from benchmarks.twins import Blocks, Llama, blocks
+from compiler.artifact import Artifact
 from tests.specs.test_twins import HandGpt2, HandResnet
 
-ROOT = Path(__file__).parents[1]
+ZOO = Path(__file__).parents[1] / "specs" / "zoo"
+ROUNDS = 7
 GPT2 = {"vocab": 50257, "context": 1024, "dim": 768, "depth": 12, "heads": 12}
-RESNET = {"depths": [3, 4, 6, 3], "base": 64, "classes": 1000}
+RESNET: Mapping[str, Any] = {"depths": [3, 4, 6, 3], "base": 64, "classes": 1000}
 
 
-def seconds(function: Callable[[], object], number: int = 3) -> float:
-    """Return the median time of a call."""
-    timer = Timer("function()", globals={"function": function}, num_threads=torch.get_num_threads())
-    return float(timer.timeit(number).median)
+@dataclass(frozen=True)
+class Case:
+    """A spec and the module written by hand."""
+
+    name: str
+    text: str
+    hand: Callable[[], nn.Module]
+    limit: float
+    """The ratio to reach."""
+    preset: str | None = None
 
 
-def row(path: str, hand: Callable[[], torch.nn.Module], inputs: torch.Tensor) -> tuple[str, ...]:
-    """Measure one architecture."""
-    compiler.compile(ROOT / path)
-    start = time.perf_counter()
-    artifact = compiler.compile(ROOT / path)
-    compiled = time.perf_counter() - start
-    ours, theirs = seconds(lambda: runtime.build(artifact, device="cpu")), seconds(hand)
-    model, twin = runtime.build(artifact, device="cpu").eval(), hand().eval()
-    twin.load_state_dict(model.state_dict())
-    with torch.no_grad():
-        first, second = seconds(lambda: model(inputs)), seconds(lambda: twin(inputs))
-    return (artifact.name, f"{compiled * 1e3:.0f} ms", f"{ours / theirs:.2f}", f"{first / second:.2f}")
+@dataclass(frozen=True)
+class Row:
+    """Medians of ratios to the constructor written by hand, and its milliseconds of CPU time."""
+
+    name: str
+    limit: float
+    hand: float
+    from_text: float
+    from_artifact: float
+
+
+CASES = (
+    Case("GPT-2, 12 layers", (ZOO / "gpt2.yaml").read_text("utf-8"), lambda: HandGpt2(**GPT2), 2),
+    Case("ResNet-50", (ZOO / "resnet.yaml").read_text("utf-8"), lambda: HandResnet(**RESNET), 3),
+    Case(
+        "Llama-70B, 80 blocks",
+        (ZOO / "llama.yaml").read_text("utf-8"),
+        lambda: Llama(**Llama.LARGE),
+        1,
+        "llama2_70b",
+    ),
+    Case("1,000 equal blocks", blocks(256, 1000, 0), lambda: Blocks(256, 1000, 0), 1),
+    Case("100 different blocks", blocks(256, 100, 8), lambda: Blocks(256, 100, 8), 4),
+)
+IMPORTS = {
+    path.relative_to(ZOO).as_posix(): path.read_text("utf-8") for path in (ZOO / "blocks").glob("*.yaml")
+}
+_number = count()
+
+
+def compiled(case: Case) -> Artifact:
+    """Return the artifact of a text that was never compiled before."""
+    text = f"{case.text}\n# {next(_number)}\n"
+    return compiler.compile_text(text, preset=case.preset, imports=IMPORTS)
+
+
+def on_meta(artifact: Artifact) -> nn.Module:
+    """Return the module of an artifact, without values."""
+    return runtime.build(artifact, device="meta", allow_large=True)
+
+
+def by_hand(case: Case) -> nn.Module:
+    """Return the module written by hand, without values."""
+    with torch.device("meta"):
+        return case.hand()
+
+
+def in_turn(functions: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
+    """Return the seconds of CPU time of each function in each round, after one call of each."""
+    taken = []
+    for _ in range(rounds + 1):
+        taken.append([])
+        for function in functions:
+            gc.collect()
+            start = time.process_time()
+            made = function()
+            taken[-1].append(time.process_time() - start)
+            del made
+    return taken[1:]
+
+
+def row(case: Case, rounds: int = ROUNDS) -> Row:
+    """Measure one case."""
+    artifact = compiled(case)
+    functions = [lambda: by_hand(case), lambda: on_meta(compiled(case)), lambda: on_meta(artifact)]
+    taken = in_turn(functions, rounds)
+    text, built = (median(each[at] / each[0] for each in taken) for at in (1, 2))
+    return Row(case.name, case.limit, median(each[0] for each in taken) * 1e3, text, built)
+
+
+def rows(rounds: int = ROUNDS) -> Iterator[Row]:
+    """Measure all cases."""
+    return (row(case, rounds) for case in CASES)
 
 
 def main() -> None:
     """Print the table."""
-    table = Table("model", "compile", "build / by hand", "forward / by hand")
-    tokens = torch.randint(0, 50257, (1, 64))
-    table.add_row(*row("specs/zoo/gpt2.yaml", lambda: HandGpt2(**GPT2), tokens))
-    image = torch.randn(1, 3, 224, 224)
-    table.add_row(*row("specs/zoo/resnet.yaml", lambda: HandResnet(**RESNET), image))
+    table = Table("model", "by hand", "text to module / by hand", "build / by hand", "to reach")
+    for each in rows():
+        ratios = (f"{ratio:.2f}" for ratio in (each.from_text, each.from_artifact))
+        table.add_row(each.name, f"{each.hand:.1f} ms", *ratios, f"{each.limit:g}")
     Console().print(table)
 
 

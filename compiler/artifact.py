@@ -100,10 +100,11 @@ class Artifact:
 
     @cached_property
     def class_source(self) -> str:
-        """The source of the classes that a built model is of: at the values that this artifact was compiled with."""
-        from compiler.emit.style import format_tree
+        """The source of the classes that a built model is of: at the values that this artifact was compiled with.
 
-        return format_tree(self.tree)
+        It is not laid out for readers, which takes longer than all else of a build: `source` is.
+        """
+        return ast.unparse(self.tree) + "\n"
 
     @cached_property
     def training(self) -> Training | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from compiler.artifact import Artifact
@@ -59,7 +59,7 @@ def _read(devices: Mapping[str, str]) -> list[PlacementRule]:
 
 def with_sites(artifact: Artifact, found: Sites) -> Artifact:
     """Return the model with each tensor where `found` says; its source moves values accordingly."""
-    rows = tuple(_placed(row, found[row.in_table[0]]) for row in artifact.plan.rows)
+    rows = tuple(_placed(artifact.plan.rows, found))
     plan = replace(artifact.plan, rows=rows)
     if len(devices_of(artifact.plan)) < 2 and len(devices_of(plan)) < 2:
         return replace(artifact, plan=plan)
@@ -69,9 +69,16 @@ def with_sites(artifact: Artifact, found: Sites) -> Artifact:
     return replace(artifact, name=name, plan=plan, tree=tree)
 
 
-def _placed(row: PlanRow, site: Site) -> PlanRow:
-    others = [decision for decision in row.decisions if decision.section != "placement"]
-    return replace(row, device=site.device, decisions=(*others, *site.decisions))
+def _placed(rows: Iterable[PlanRow], found: Sites) -> Iterator[PlanRow]:
+    """Yield the rows where `found` says. Those of equal decisions keep having one tuple of them."""
+    made: dict[tuple[int, int], tuple[Decision, ...]] = {}
+    for row in rows:
+        site = found[row.in_table[0]]
+        key = id(row.decisions), id(site.decisions)
+        if key not in made:
+            others = [decision for decision in row.decisions if decision.section != "placement"]
+            made[key] = (*others, *site.decisions)
+        yield row.placed(site.device, made[key])
 
 
 def devices_of(plan: Plan) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from compiler.artifact import Artifact
+from compiler.infer.on_meta import undrawn
 from compiler.other_devices import bytes_per_device
+from compiler.rules.initialisation import reads_checkpoint
 from compiler.rules.plan import PlanRow
 from compiler.rules.without_values import constructed_on_meta
-from runtime.classes import ARTIFACT, root_class
+from runtime.classes import ARTIFACT, module_of
+from runtime.construction import construct
 from runtime.devices import memory_of
 from runtime.freezing import keep_statistics
 from runtime.initialise import FirstValues
@@ -24,7 +27,11 @@ from runtime.unsaved import keep_unsaved
 from runtime.work import check_work
 from spec_schema.diagnostics import refuse
 
-Values = Callable[[PlanRow], Tensor]
+META = "meta"
+"""The device whose tensors have no values."""
+
+Values = Callable[[PlanRow], Tensor | None]
+"""Gives the tensor of a row; None on the meta device, where it has no values."""
 
 
 def build(
@@ -54,8 +61,8 @@ def build(
         first_values = FirstValues(artifact, seed, folder, pool)
         check_work(artifact, artifact.plan.rows, allow_large, first_values.checkpoints)
 
-        def values(row: PlanRow) -> Tensor:
-            made = first_values(row)
+        def values(row: PlanRow) -> Tensor | None:
+            made = first_values(row) if _has_values(row) else None
             on_row(row)
             return made
 
@@ -65,11 +72,13 @@ def build(
 def assemble(artifact: Artifact, values: Values) -> nn.Module:
     """Return a model, settled on devices, whose tensors are what `values` gives for each row of the plan."""
     there = target_devices(artifact.plan)
-    cls = root_class(artifact)
-    with constructed_on_meta():
-        model = cls()
+    module = module_of(artifact)
+    with constructed_on_meta(), undrawn():
+        model = construct(module, artifact.name)
+    modules = dict(model.named_modules(remove_duplicate=False))
     for row in artifact.plan.rows:
-        place(model, row, values(row).to(there[row.device]).contiguous())
+        value = values(row)
+        place(modules, row, None if value is None else value.to(there[row.device]).contiguous())
     setattr(model, ARTIFACT, artifact)
     keep_ties(model, artifact.plan)
     keep_unsaved(model, artifact)
@@ -79,16 +88,43 @@ def assemble(artifact: Artifact, values: Values) -> nn.Module:
     return model
 
 
-def place(model: nn.Module, row: PlanRow, tensor: Tensor) -> None:
-    """Put one tensor in all of its places, so that they are one."""
-    value = nn.Parameter(tensor, requires_grad=row.trainable) if row.kind == "parameter" else tensor
+def _has_values(row: PlanRow) -> bool:
+    """Return whether a row has values where it is; what a checkpoint gives is held against it on each device."""
+    reads = row.initialisation is not None and reads_checkpoint(row.initialisation.expression)
+    return row.device != META or reads
+
+
+def place(modules: Mapping[str, nn.Module], row: PlanRow, tensor: Tensor | None) -> None:
+    """Put one tensor in all of its places, so that they are one. `modules` are those of the model, by their paths."""
+    places = []
     for name in row.names:
         parent, _, attribute = name.rpartition(".")
-        module = model.get_submodule(parent)
-        if row.kind == "parameter":
-            module._parameters[attribute] = value  # type: ignore[assignment]
-        else:
-            module._buffers[attribute] = value
+        module = modules[parent]
+        places.append((module._parameters if row.kind == "parameter" else module._buffers, attribute))
+    value = _value(row, tensor) if tensor is not None else _made(row, places[0][0][places[0][1]])
+    for held, attribute in places:
+        held[attribute] = value
+
+
+def _value(row: PlanRow, tensor: Tensor) -> Tensor:
+    return nn.Parameter(tensor, requires_grad=row.trainable) if row.kind == "parameter" else tensor
+
+
+def _made(row: PlanRow, held: Tensor | None) -> Tensor:
+    """Return a tensor without values: that of the constructor if it is as the row says, and no plugin's."""
+    own = row.source.of_torch or row.source.entry is not None
+    if (
+        own
+        and held is not None
+        and type(held) is (nn.Parameter if row.kind == "parameter" else Tensor)
+        and held.is_meta
+        and held.shape == row.shape
+        and held.dtype == row.dtype
+        and held.requires_grad == row.trainable
+        and held.is_contiguous()
+    ):
+        return held
+    return _value(row, torch.empty(row.shape, dtype=row.dtype, device=META))
 
 
 def check_memory(artifact: Artifact, rows: Sequence[PlanRow], allow_large: bool) -> None:
@@ -121,6 +157,6 @@ def _check_complete(model: nn.Module, artifact: Artifact) -> None:
     """Make sure that no tensor was forgotten: each one is on a real device."""
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     meant = artifact.plan.by_name
-    left = [name for name, tensor in tensors.items() if tensor.is_meta and meant[name].device != "meta"]
+    left = [name for name, tensor in tensors.items() if tensor.is_meta and meant[name].device != META]
     if left:
         raise RuntimeError(f"no value for {', '.join(left)}: a bug of Blockprint")

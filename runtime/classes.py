@@ -73,12 +73,18 @@ def _recipe(
 
 
 def root_class(artifact: Artifact) -> type[nn.Module]:
-    """Return the root class of an artifact.
+    """Return the root class of an artifact."""
+    cls: type[nn.Module] = getattr(module_of(artifact), artifact.name)
+    return cls
+
+
+def module_of(artifact: Artifact) -> ModuleType:
+    """Return the module of the classes of an artifact.
 
     The source is registered with `linecache`, so that tracebacks and debuggers show its lines.
     """
-    cls: type[nn.Module] = getattr(emitted_module(artifact.class_source, artifact), artifact.name)
-    return cls
+    members = tuple(_imported(artifact.tree, artifact.program.scope.plugins))
+    return made(ModuleSource(artifact.name, artifact.class_source, members))
 
 
 def emitted_module(source: str, artifact: Artifact) -> ModuleType:

@@ -51,7 +51,7 @@ def differing_ties(model: nn.Module, plan: Plan) -> list[str]:
 def _holders(model: nn.Module, plan: Plan) -> Iterator[nn.Module]:
     """Yield each module below which two names of one tensor lie."""
     seen: set[nn.Module] = set()
-    for row in plan.rows:
+    for row in (each for each in plan.rows if len(each.names) > 1):
         names: dict[str, int] = {}
         for path in chain.from_iterable(above(name) for name in row.names):
             names[path] = names.get(path, 0) + 1

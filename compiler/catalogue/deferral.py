@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.catalogue.layer_types import LayerType
+from compiler.catalogue.unheard import unheard
 
 LAST = "x.shape[-1]"
 CHANNEL = "x.shape[channel]"  # of a convolution: before the spatial dimensions
@@ -88,7 +89,8 @@ def _size(layer: LayerType, name: str, rule: SizeRule, inputs: Sequence[object])
     index = rule.input_index
     if index >= len(inputs):
         raise CannotInfer(name, index, f"the layer needs input {index + 1}, and got {len(inputs)}")
-    shape: Any = getattr(inputs[index], "shape", None)
+    with unheard():
+        shape: Any = getattr(inputs[index], "shape", None)
     if shape is None:
         raise CannotInfer(name, index, f"input {index + 1} is no tensor")
     dimension = dimension_of(layer, name, rule, len(shape))

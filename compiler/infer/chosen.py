@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from compiler.catalogue.unheard import unheard
 from spec_schema.diagnostics import Diagnostic
 
 CHOSEN = "what data choose"
@@ -139,7 +140,8 @@ class AllChosen(ChosenSizes):
 
 def _is_example(value: object) -> bool:
     """Return whether a value is a tensor of example sizes, not of symbols."""
-    return isinstance(value, Tensor) and value.is_meta and not hasattr(value, "fake_mode")
+    with unheard():
+        return isinstance(value, Tensor) and value.is_meta and not hasattr(value, "fake_mode")
 
 
 def _is_mask(key: object) -> bool:

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 from compiler.catalogue.deferral import SIDE_INPUTS
 from compiler.catalogue.layers import CannotInfer, infer
+from compiler.catalogue.unheard import unheard
 from compiler.infer.arguments import Given
 from compiler.infer.block_parameters import float_dtype, open_size
 from compiler.infer.calls import TORCH_ERRORS
 from compiler.infer.context import Context
 from compiler.infer.dtypes import FLOAT, Dtypes
 from compiler.infer.layer_dtypes import compared_inputs, convert, in_two_dtypes, saved_floats
+from compiler.infer.on_meta import undrawn
 from compiler.infer.one_dtype import OneDtypeInside
 from compiler.infer.reasons import needs_values, reason
 from compiler.infer.states import Leaf, State
@@ -62,7 +64,8 @@ class Leaves:
         assert state.module is not None
         if self.engine.changed:
             self._check_sizes(state, [*inputs, *keywords.values()], place)
-        self._check_dtypes(state, inputs, keywords, place)
+        with unheard():
+            self._check_dtypes(state, inputs, keywords, place)
         try:
             with self._watched(state, state.values, place), self._compared(state, inputs, keywords, place):
                 return state, state.module(*inputs, **keywords)
@@ -184,7 +187,8 @@ class Leaves:
 
     def _one_dtype(self, state: Leaf, module: nn.Module) -> torch.dtype:
         """Return the dtype that rules give to the tensors of a layer, or refuse several: it computes in one."""
-        inside = [(steps, state.dtypes.inside(steps)) for steps, tensor in saved_floats(module)]
+        with unheard():
+            inside = [(steps, state.dtypes.inside(steps)) for steps, tensor in saved_floats(module)]
         first, first_dtypes = inside[0] if inside else ((), state.dtypes)
         for steps, dtypes in inside:
             if dtypes.dtype != first_dtypes.dtype:
@@ -200,7 +204,8 @@ class Leaves:
         self._check_layers_in_one(state, values)
         given = {"dtype": dtype} if state.layer.takes_dtype and dtype != FLOAT else {}
         try:
-            with float_dtype(FLOAT), self._watched(state, values, state.node.span):
+            own = state.layer.source == "torch.nn"
+            with float_dtype(FLOAT), self._watched(state, values, state.node.span), undrawn(own):
                 module: nn.Module = state.layer.cls(**values, **given).eval()
         except TORCH_ERRORS as error:
             problem = self._construction_refused(state, values, error)
@@ -209,8 +214,9 @@ class Leaves:
             if all(each.span != problem.span for each in self.aside):  # once, however many copies there are
                 self.aside.append(problem)
             module = nn.Identity()
-        to_meta(module)
-        self._check_dimensions(state, module)
+        with unheard():
+            to_meta(module)
+            self._check_dimensions(state, module)
         converts = not state.layer.takes_dtype and state.dtypes.rule is not None
         made = Made(module, dtype, converts and convert(module, dtype))
         if is_plain:

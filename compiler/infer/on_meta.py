@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from compiler.infer.block_parameters import float_dtype
 from compiler.infer.recurrent import RECURRENT, in_one_step
 from compiler.infer.remembered import call_remembered
 from compiler.infer.values import tensors_in
+
+DRAWS = frozenset({nn.init.constant_, nn.init.kaiming_uniform_, nn.init.normal_, nn.init.uniform_})
+"""What gives first values, and asks modes whether it shall, with each of its arguments by name."""
+_undrawn: ContextVar[bool] = ContextVar("_undrawn", default=False)
 
 
 class _WithoutValues(TorchFunctionMode):
@@ -38,12 +43,27 @@ class _WithoutValues(TorchFunctionMode):
         given = dict(kwargs or {})
         if func is torch.normal and _of_numbers(args, given):
             given["device"] = "meta"
+        if func in DRAWS and _undrawn.get():
+            return given["tensor"]
         if func in RECURRENT and not self.all_steps:
             return in_one_step(func, args)
         result = func(*args, **given) if self.all_steps else call_remembered(func, args, given)
         if isinstance(result, Tensor) and not result.is_meta and _of_numbers(args, given):
             return result.to("meta")
         return result
+
+
+@contextmanager
+def undrawn(is_known: bool = True) -> Iterator[None]:
+    """Let constructors give no first values, which on the meta device takes longer than all else that they do.
+
+    The arguments of what draws are not checked then: that is for layers of torch, and for what was made before.
+    """
+    token = _undrawn.set(is_known)
+    try:
+        yield
+    finally:
+        _undrawn.reset(token)
 
 
 def _of_numbers(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from compiler.catalogue.unheard import unheard
 from compiler.infer.placed import place_of
 from compiler.infer.symbols import shape_text
 from compiler.program import Argument, Call
@@ -76,7 +77,8 @@ def freeze(value: Any) -> Hashable:
     """
     match value:
         case Tensor():
-            return ("tensor", tuple(map(_size, value.shape)), value.dtype, place_of(value))
+            with unheard():
+                return ("tensor", tuple(map(_size, value.shape)), value.dtype, place_of(value))
         case list() | tuple():
             return (type(value).__name__, tuple(freeze(item) for item in value))
         case dict():

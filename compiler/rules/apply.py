@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
+
 from compiler.infer.infer import Inferred
 from compiler.infer.states import BlockState, Leaf
 from compiler.rule_records import InitRule, PlacementRule, Selecting, SelectorRule, ShareGroup
@@ -60,6 +62,12 @@ class RuleApplier:
     defaults: dict[Any, InitRule | None] = field(default_factory=dict)
     names: dict[Any, Mapping[str, object]] = field(default_factory=dict)
     """Of an init rule for one tensor of a layer: they are the same in all places where the layer is."""
+    candidates: dict[Any, Candidate] = field(default_factory=dict)
+    """The default rule for one tensor of a layer."""
+    alone: dict[Candidate, tuple[Initialisation, tuple[Decision, ...]]] = field(default_factory=dict)
+    """What is decided where a default rule is all that a tensor has."""
+    forms: dict[int, tuple[tuple[int, ...], torch.dtype]] = field(default_factory=dict)
+    """Of tensors, by their identity: one is that of all equal layers."""
     losers: dict[Expression, tuple[TensorRow, Candidate]] = field(default_factory=dict)
     """Init rules that a later one overrules, each with a tensor that it matches."""
 
@@ -95,15 +103,21 @@ class RuleApplier:
     ) -> PlanRow:
         owner = group.rows[0]
         check_time(owner.span)
-        shape, dtype = meta(owner.tensor)
+        shape, dtype = self._form(owner)
         self.problems.extend(disagreements(group))
         initialisation, decisions = self._initialisation(group)
         rows_of_padding = padding(group, initialisation)
         shares = [Decision("share", rule.name, rule.span) for rule in group.rules]
         trainable = self._trainable(group, frozen)
         device, placements = placed[owner.name]
+        others = [
+            *rows_of_padding.values(),
+            *frozen.get(owner.name, ()),
+            *placements,
+            *(dtype_decisions(owner, dtypes) if self.inferred.root.dtypes.rules else ()),
+        ]
         return PlanRow(
-            tuple(row.name for row in group.rows),
+            tuple(row.name for row in group.rows) if len(group.rows) > 1 else (owner.name,),
             owner.kind,
             shape,
             dtype,
@@ -113,42 +127,49 @@ class RuleApplier:
             initialisation,
             owner.steps,
             owner,
-            (
-                *shares,
-                *decisions,
-                *rows_of_padding.values(),
-                *frozen.get(owner.name, []),
-                *placements,
-                *dtype_decisions(owner, dtypes),
-            ),
+            (*shares, *decisions, *others) if shares or others else decisions,
             tuple(rows_of_padding),
         )
 
+    def _form(self, row: TensorRow) -> tuple[tuple[int, ...], torch.dtype]:
+        key = id(row.tensor)
+        if key not in self.forms:
+            self.forms[key] = meta(row.tensor)
+        return self.forms[key]
+
     # Initialisation.
 
-    def _initialisation(self, group: Group) -> tuple[Initialisation | None, list[Decision]]:
+    def _initialisation(self, group: Group) -> tuple[Initialisation | None, tuple[Decision, ...]]:
         owner = group.rows[0]
         if owner.entry is not None and owner.entry.value is not None:
-            return None, [Decision("value", str(owner.entry.name), owner.entry.span)]
+            return None, (Decision("value", str(owner.entry.name), owner.entry.span),)
         by_row = [(row, self._candidates(row)) for row in group.rows]
+        if len(by_row) > 1:  # names of one tensor, of which one decides
+            by_row = [(row, list(map(replace, found))) for row, found in by_row]
+        first = by_row[0][1]
+        if len(first) == 1 and first[0] in self.alone:
+            return self.alone[first[0]]
         winners = [(row, found[-1]) for row, found in by_row if found]
         written = [(row, candidate) for row, candidate in winners if not candidate.default]
         own = isinstance(owner.owner, Leaf) and not by_row[0][1]  # no rule, and a constructor that makes it
         if not winners or (own and not written):
             self._missing(owner)
-            return None, []
+            return None, ()
         row, winner = (written or winners)[0]
         self._conflicts(written)
         self._check(row, winner)
         self._wish(owner, written)
         self._check_saved(owner, winner)
         self.losers.update((c.value, (r, c)) for r, found in by_row for c in found if c is not winner)
-        decisions = [
+        decisions = tuple(
             Decision("init", c.text, None if c.default else c.place, c is winner)
             for _, found in by_row
             for c in found
-        ]
-        return Initialisation(winner.value, winner.names, winner.scope), decisions
+        )
+        made = Initialisation(winner.value, winner.names, winner.scope), decisions
+        if len(by_row) == len(first) == 1 and winner.default and owner.persistent:
+            self.alone[winner] = made
+        return made
 
     def _wish(self, owner: TensorRow, written: Sequence[tuple[TensorRow, Candidate]]) -> None:
         """Note what is copied, as the rule of each of its places says."""
@@ -159,17 +180,15 @@ class RuleApplier:
                 self.copying.wishes.setdefault(owner.name, []).append(wish)
 
     def _candidates(self, row: TensorRow) -> list[Candidate]:
-        found = []
         default = self._default(row)
-        if default is not None:
-            found.append(self._candidate(row, default.value, str(default.value), default.span, None))
+        found = [default] if default is not None else []
         if row.entry is not None and row.entry.init is not None:
             assert isinstance(row.owner, BlockState)
             own = RuleScope(row.steps[:-1], row.owner.definition.rules, row.owner)
             found.append(self._candidate(row, row.entry.init, str(row.entry.init), row.entry.span, own))
         for scope in row.scopes:
             inner = row.steps[len(scope.steps) :]
-            for rule in scope.init.matching(inner):
+            for rule in scope.init.matching(inner) if scope.rules.init else ():
                 if row.persistent or not (reads_checkpoint(rule.value) or copies(rule.value)):
                     self.used.add(rule)
                     text = f"{rule.selector.text}: {rule.value}"
@@ -177,14 +196,22 @@ class RuleApplier:
                     found.append(replace(made, selector=scope.selector(rule)))
         return found
 
-    def _default(self, row: TensorRow) -> InitRule | None:
+    def _default(self, row: TensorRow) -> Candidate | None:
         """Return the last default rule for a tensor of a layer of torch.
 
         A plugin's layer initialises what is inside it, torch's layers too, and may have set them to zero.
         """
         if not row.of_torch:
             return None
-        key = row.torch_steps
+        key = row.owner, id(row.torch_steps)  # those are the same in all places where the layer is
+        if key not in self.candidates:
+            rule = self._default_rule(row.torch_steps)
+            if rule is None:
+                return None
+            self.candidates[key] = self._candidate(row, rule.value, str(rule.value), rule.span, None)
+        return self.candidates[key]
+
+    def _default_rule(self, key: tuple[Step, ...]) -> InitRule | None:
         if key not in self.defaults:
             matching = [rule for rule in default_rules() if rule.selector.matches(key)]
             self.defaults[key] = matching[-1] if matching else None

@@ -6,6 +6,7 @@ import ast
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
@@ -37,6 +38,8 @@ COPY = "copy"
 DRAWN = "w"
 SPECIAL = (MIXTURE, CHECKPOINT, COPY, DRAWN)
 NUMBERS: Mapping[str, float] = {"pi": math.pi, "inf": math.inf}
+EXPRESSIONS = 1024
+"""Expressions whose names are remembered: one initialiser is that of many tensors."""
 FIXED = frozenset(INITIALIZER_ARGUMENTS) - RANDOM_INITIALIZERS
 """The initialisers that draw nothing."""
 
@@ -320,6 +323,7 @@ def value_problem(value: float, dtype: torch.dtype) -> str | None:
     return None if fits else f"a tensor of {str(dtype).removeprefix('torch.')} cannot hold {value!r}"
 
 
+@lru_cache(maxsize=EXPRESSIONS)
 def reads_checkpoint(expression: Expression) -> bool:
     """Return whether an initialiser reads a checkpoint."""
     return _reads(expression.tree)
@@ -336,7 +340,12 @@ def _reads(node: ast.AST) -> bool:
     return any(isinstance(n, ast.Name) and n.id == CHECKPOINT for n in ast.walk(node))
 
 
+@lru_cache(maxsize=EXPRESSIONS)
+def _names(expression: Expression) -> frozenset[str]:
+    return frozenset(node.id for node in ast.walk(expression.tree) if isinstance(node, ast.Name))
+
+
 def draws(expression: Expression, names: Mapping[str, object], registered: Mapping[str, object]) -> bool:
     """Return whether an initialiser draws values, so that they are others for another seed."""
-    used = {n.id for n in ast.walk(expression.tree) if isinstance(n, ast.Name)} - names.keys()
+    used = _names(expression) - names.keys()
     return not used.isdisjoint({MIXTURE, *RANDOM_INITIALIZERS, *registered})

@@ -21,11 +21,7 @@ def padding(group: Group, initialisation: Initialisation | None) -> dict[int, De
     A shared tensor has those of all its places. What a checkpoint or another tensor gives, and what a layer makes
     itself, stays.
     """
-    if (
-        initialisation is None
-        or reads_checkpoint(initialisation.expression)
-        or copies(initialisation.expression)
-    ):
+    if initialisation is None:
         return {}
     found: dict[int, Decision] = {}
     for row in group.rows:
@@ -33,7 +29,8 @@ def padding(group: Group, initialisation: Initialisation | None) -> dict[int, De
         if number is not None:
             text = f"row {number} is zero, {ARGUMENT} of {row.name.rpartition('.')[0]}"
             found.setdefault(number, Decision("padding", text, _place(row)))
-    return found
+    expression = initialisation.expression
+    return {} if found and (reads_checkpoint(expression) or copies(expression)) else found
 
 
 def _place(row: TensorRow) -> Span:

@@ -52,6 +52,11 @@ def sites(
     """
     if not rules:
         return dict.fromkeys((row.name for row in table.tensors), Site(AUTO, []))
+    if all(_is_whole(rule) for rule in rules) and table.tensors:
+        return dict.fromkeys(
+            (row.name for row in table.tensors),
+            _site(table.tensors[0], Lookup((rule.selector, rule) for rule in rules), note),
+        )
     bound = Lookup((bind(rule.selector, table.values, table), rule) for rule in rules)
     found = {row.name: _site(row, bound, note) for row in table.tensors}
     for group in groups:
@@ -59,6 +64,11 @@ def sites(
         if placed is not None:
             found.update({name: placed for name in group if not found[name].decisions})
     return found
+
+
+def _is_whole(rule: PlacementRule) -> bool:
+    """Return whether a rule places the whole model."""
+    return rule.selector.anchored and not rule.selector.components
 
 
 def _site(row: TensorRow, rules: Lookup[PlacementRule], note: Callable[[PlacementRule], None]) -> Site:

@@ -286,22 +286,12 @@ class _Expansion:
         self._parts(part, leaf, layer, at)
 
     def _tensors(self, part: Part, leaf: Leaf, layer: ModuleRow, at: TableRow) -> None:
+        around, name, scopes, span = at.steps, at.name, at.scopes, leaf.node.span
+        module, of_torch = part.module, part.of_torch
         for steps, tensor, kind, saved in part.tensors:
-            own = _inside(at, steps[-1])
-            row = TensorRow(
-                own.steps,
-                own.name,
-                own.scopes,
-                tensor=tensor,
-                kind=kind,
-                persistent=saved,
-                owner=leaf,
-                span=leaf.node.span,
-                layer=layer,
-                module=part.module,
-                torch_steps=steps,
-                of_torch=part.of_torch,
-            )
+            step = steps[-1]
+            own = (*around, step), joined(name, step.name), scopes
+            row = TensorRow(*own, tensor, kind, saved, leaf, span, None, layer, module, steps, of_torch)
             self.tensors.append(row)
 
     def _parts(self, part: Part, leaf: Leaf, layer: ModuleRow, at: TableRow) -> None:
