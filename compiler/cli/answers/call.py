@@ -18,7 +18,7 @@ from typing import Any
 
 from compiler.cli.answers.inputs import Input
 from compiler.cli.answers.record import Piece, Record, recording
-from compiler.cli.answers.store import LARGEST, Store, open_store
+from compiler.cli.answers.store import LARGEST, open_store
 from compiler.cli.answers.versions import versions
 
 VERBS = ("check", "emit", "summary")

@@ -1,4 +1,4 @@
-"""What is kept of an answer: nothing that differs from the answer itself, and nothing that others could have written."""
+"""What is kept of an answer: nothing that differs from the answer, and nothing that others could have written."""
 
 from __future__ import annotations
 
