@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from compiler.catalogue.plugins import load_plugin
+from compiler.cli.answers.record import spoil
 from compiler.cli.console import err, out
 from compiler.cli.options import DataLimit, DataPaths, ImportPaths, OutputFormat, Plugins, Preset, Settings
-from compiler.cli.outcome import Format, Status, is_bug, print_diagnostics, report
+from compiler.cli.outcome import Format, Status, is_bug, print_diagnostics, report, spoil_if_unsure
 from compiler.cli.subject import Subject
 from compiler.extras import TRAIN
 from spec_schema.diagnostics import Diagnostic, SpecError
@@ -82,6 +83,7 @@ def _check(subject: Subject, files: Files | None, format: Format, findings: list
         if files is not None and not subject.is_model:
             _check_files(artifact, subject.folder, files)
     except SpecError as error:
+        spoil_if_unsure(error)
         if format is Format.json:
             found = json.loads(render_json(error.diagnostics))
             findings.extend({"spec": str(subject.path), **each} for each in found)
@@ -104,18 +106,23 @@ def _check_files(artifact: Artifact, folder: Path, files: Files) -> None:
     Raises:
         SpecError: with everything that does not fit.
     """
-    from runtime.checkpoint_mapping.loading import check_headers
+    from compiler.checkpoint_mapping.uses import checkpoint_uses
 
     notes: list[tuple[Span, str]] = []
     problems: list[Diagnostic] = []
-    try:
-        notes += [
-            (call.path_place, _absent(call.path, error.help))
-            for call, error in check_headers(artifact, folder)
-        ]
-    except SpecError as error:
-        problems += error.diagnostics
+    if checkpoint_uses(artifact):
+        spoil()
+        from runtime.checkpoint_mapping.loading import check_headers
+
+        try:
+            notes += [
+                (call.path_place, _absent(call.path, error.help))
+                for call, error in check_headers(artifact, folder)
+            ]
+        except SpecError as error:
+            problems += error.diagnostics
     if artifact.training is not None:
+        spoil()
         from runtime.training.checked import check_data
 
         try:

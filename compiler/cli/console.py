@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -109,10 +110,10 @@ def facts(entries: Iterable[tuple[str | Text, ...]]) -> Table:
 
 @contextmanager
 def status(text: str) -> Iterator[None]:
-    """Show on a terminal that something takes its time."""
-    console = err()
-    if not console.is_terminal or os.environ.get("TERM") == "dumb":
+    """Show on a terminal that something takes its time. It is no part of an answer that is kept."""
+    if not err().is_terminal or os.environ.get("TERM") == "dumb":
         yield
         return
-    with console.status(f"{shown(text)} ..."):
+    past_the_record = _Console(file=sys.__stderr__, markup=False, emoji=False, highlight=False)
+    with past_the_record.status(f"{shown(text)} ..."):
         yield

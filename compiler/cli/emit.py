@@ -11,6 +11,7 @@ import typer
 
 from compiler import pipeline, printing
 from compiler.artifact import Artifact, canonical
+from compiler.cli.answers.record import spoil
 from compiler.cli.console import err, status
 from compiler.cli.options import ExpectDigest, ImportPaths, OutputFormat, Plugins, Preset, Settings, Spec
 from compiler.cli.outcome import Format, UsageProblem
@@ -131,4 +132,5 @@ def _of_artifact(stage: Stage, artifact: Artifact) -> str:
 def _write(path: Path, text: str) -> None:
     from runtime.files.atomic import write_whole
 
+    spoil()
     write_whole(path, lambda stream: stream.write(text.encode()))

@@ -13,8 +13,10 @@ from enum import IntEnum, StrEnum
 import typer
 
 from compiler.catalogue.plugin_files import PluginError
+from compiler.cli.answers.record import spoil
 from compiler.cli.console import err, in_color
 from compiler.extras import MissingExtraError
+from spec_schema import clock
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.render import render_full, render_json, render_short
@@ -114,6 +116,7 @@ def is_bug(error: Exception) -> bool:
 def report(error: Exception) -> int:
     """Print what is wrong, and return the exit status."""
     error = _as_problem(error)
+    spoil_if_unsure(error)
     match error:
         case SpecError():
             print_diagnostics(error.diagnostics)
@@ -140,6 +143,12 @@ def report(error: Exception) -> int:
             return Status.USAGE
     _say_bug(error)
     return Status.BUG
+
+
+def spoil_if_unsure(error: Exception) -> None:
+    """Let an answer not be kept that another call might not give: for want of time, or of anything but a right spec."""
+    if not isinstance(error, SpecError) or any(each.code == clock.CODE for each in error.diagnostics):
+        spoil()
 
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compiler.catalogue.plugins import Plugin
+from compiler.cli.answers.record import note_file, spoil
 from compiler.cli.console import err, status
 from compiler.cli.outcome import UsageProblem
 from compiler.load import DiskFiles, Loaded, load
+from compiler.pipeline import compile_files, registry
+from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.shown import shown
 from spec_schema.suggest import did_you_mean
 
@@ -60,8 +64,14 @@ class Subject:
 
     def load(self) -> Loaded:
         """Read and validate the spec and its imports. SpecError if it is refused."""
-        files = DiskFiles(self.path, tuple(self.import_paths or ()))
-        return load(self.path.name, files, self.variables(), self.preset)
+        return load(self.path.name, self._files(), self.variables(), self.preset)
+
+    def _files(self) -> NotedFiles:
+        if (
+            self.plugins or not self.path.is_file()
+        ):  # what a plugin reads nobody knows, and a pipe is read once
+            spoil()
+        return NotedFiles(DiskFiles(self.path, tuple(self.import_paths or ())))
 
     def artifact(self) -> Artifact:
         """Compile.
@@ -76,16 +86,10 @@ class Subject:
             return self.saved(values=False).artifact(self.plugins or ())
         if self.expect_digest is not None:
             raise UsageProblem(f"`--expect-digest` is for saved models, and `{self.path}` is a spec")
-        import compiler
-
-        settings = self.variables()
+        settings, plugins = self.variables(), registry(self.plugins or ())
         with status(f"compiling {self.path.name}"):
-            return compiler.compile(
-                self.path,
-                set=settings,
-                preset=self.preset,
-                plugins=self.plugins or (),
-                import_paths=self.import_paths or (),
+            return compile_files(
+                self.path.name, self._files(), settings, self.preset, plugins, DEFAULT_LIMITS
             )
 
     def saved(self, values: bool, allow_large: bool = False) -> Saved:
@@ -95,6 +99,7 @@ class Subject:
             UsageProblem: an option does not fit it, or the expected digest is malformed.
             FileError: the file is damaged, no saved model, or not the one that is expected.
         """
+        spoil()
         if self.settings or self.preset:
             raise UsageProblem(
                 f"`{self.path}` is a saved model, whose values are fixed",
@@ -116,6 +121,37 @@ class Subject:
     def model(self, device: Devices, allow_large: bool = False) -> nn.Module:
         """Load a saved model; see `saved`."""
         return self.saved(True, allow_large).model(device, self.plugins or (), allow_large)
+
+
+@dataclass(frozen=True)
+class NotedFiles:
+    """The files of a spec; what is read, and where nothing was found, is noted for the answer."""
+
+    files: DiskFiles
+
+    def read(self, path: str) -> tuple[bytes, str]:
+        folders = (self.files.main.parent, *self.files.import_paths)
+        tried = [str(folder / path) for folder in folders]
+        try:
+            data, name = self.files.read(path)
+        except FileNotFoundError:
+            _note_absent(tried)
+            raise
+        except OSError:
+            spoil()
+            raise
+        if name in tried:
+            _note_absent(tried[: tried.index(name)])
+        note_file(name, data)
+        return data, name
+
+
+def _note_absent(paths: Sequence[str]) -> None:
+    for path in paths:
+        if os.path.lexists(path):
+            spoil()  # a link that leads out of the folder is passed over
+        else:
+            note_file(path, None)
 
 
 def check_file(path: Path) -> None:
