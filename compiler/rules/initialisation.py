@@ -322,14 +322,14 @@ def value_problem(value: float, dtype: torch.dtype) -> str | None:
 
 def reads_checkpoint(expression: Expression) -> bool:
     """Return whether an initialiser reads a checkpoint."""
-    return _reads(expression.tree)
+    return CHECKPOINT in expression.names
 
 
 def computes_with_checkpoint(expression: Expression) -> bool:
     """Return whether what an initialiser reads is a part of an expression, so that it may be of another shape."""
     tree = expression.tree
     is_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == CHECKPOINT
-    return _reads(tree) and not is_call
+    return reads_checkpoint(expression) and not is_call
 
 
 def _reads(node: ast.AST) -> bool:
@@ -338,5 +338,5 @@ def _reads(node: ast.AST) -> bool:
 
 def draws(expression: Expression, names: Mapping[str, object], registered: Mapping[str, object]) -> bool:
     """Return whether an initialiser draws values, so that they are others for another seed."""
-    used = {n.id for n in ast.walk(expression.tree) if isinstance(n, ast.Name)} - names.keys()
+    used = expression.names - names.keys()
     return not used.isdisjoint({MIXTURE, *RANDOM_INITIALIZERS, *registered})
