@@ -77,6 +77,11 @@ class Expression(Source):
     def place(self) -> Span:
         return self.span(self.tree)
 
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The names in it, those of functions too."""
+        return frozenset(node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name))
+
     def __str__(self) -> str:
         return self._unparsed
 

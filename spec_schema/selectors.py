@@ -112,10 +112,14 @@ class Selector:
         return at.is_end
 
     @cached_property
+    def pattern(self) -> Pattern:
+        """The components, with `**` in front where the selector may begin anywhere."""
+        return self.components if self.anchored else (None, *self.components)
+
+    @cached_property
     def start(self) -> Reached:
         """How far the empty path comes."""
-        pattern = self.components if self.anchored else (None, *self.components)
-        return Reached(pattern, {0}, {})
+        return Reached(self.pattern, {0}, {})
 
 
 class Reached(dict[Step, "Reached"]):
@@ -151,11 +155,11 @@ class Reached(dict[Step, "Reached"]):
             if isinstance(part, Chosen):
                 if part.has(at):
                     yield place + 1
-            elif part is not None and _fits(part, name, (kind, base)):
+            elif part is not None and fits(part, name, (kind, base)):
                 yield place + 1
 
 
-def _fits(part: re.Pattern[str], name: str, kinds: tuple[str, str]) -> bool:
+def fits(part: re.Pattern[str], name: str, kinds: tuple[str, str]) -> bool:
     """Return whether a component names a step. `*` stands for a name, which the one node of a model has not."""
     if not name:
         return not part.fullmatch("") and any(part.fullmatch(kind) for kind in filter(None, kinds))

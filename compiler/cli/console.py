@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from compiler.cli.plain import text_lines, written
 from compiler.cli.tables import FittingTable
 from spec_schema.shown import escape, shown
 
@@ -36,6 +37,10 @@ class _Console(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print, without the blanks that fill up lines where nobody sees them."""
+        lines = None if self.is_terminal else self._plain(objects, options)
+        if lines is not None:
+            self.file.write(written(lines))
+            return
         tables = [each for each in objects if isinstance(each, FittingTable)]
         if tables:
             options = {"crop": False, **options}  # a name may be wider than the console
@@ -48,6 +53,17 @@ class _Console(Console):
         for each in tables:
             if gone := each.left_out(self.width):
                 err().print(f"note: no room for {', '.join(gone)} in {self.width} columns", soft_wrap=True)
+
+    def _plain(self, objects: Sequence[Any], options: Mapping[str, Any]) -> list[str] | None:
+        """Return the lines of one thing that is simple, None for others."""
+        match objects:
+            case [FittingTable() as found] if not options:
+                return found.plain_lines(self)
+            case [str() | Text() as found] if options.keys() <= {"style", "soft_wrap"} and options.get(
+                "soft_wrap"
+            ):
+                return text_lines(found)
+        return None
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError

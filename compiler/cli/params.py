@@ -97,14 +97,12 @@ def print_params(console: Console, rows: list[PlanRow], tensors: Mapping[str, Te
     dtypes = sorted({dtype_text(row) for row in rows})
     heading = "shape" if len(dtypes) == 1 else "tensor"
     spare = ("max", "min", "norm", "std", "mean", "kind", heading)
-    listing = table(
-        "name", heading, *figures, *_kind_heading(rows), numbers=figures, whole=(heading,), spare=spare
-    )
+    kinds = _kind_heading(rows)
+    listing = table("name", heading, *figures, *kinds, numbers=figures, whole=(heading,), spare=spare)
     for row in rows:
         found = statistics(tensors[row.name]) if tensors else None
         form = str(list(row.shape)) if len(dtypes) == 1 else form_text(row)
-        cells = [_names(row), form, *_figures(found)]
-        listing.add_row(*cells, *([_kind(row)] if _kind_heading(rows) else []))
+        listing.add_row(_names(row), form, *_figures(found), *([_kind(row)] if kinds else []))
     console.print(listing)
     count = sum(row.elements for row in rows if row.kind == "parameter")
     of = f" of {dtypes[0]}" if len(dtypes) == 1 else ""

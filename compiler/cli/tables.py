@@ -11,12 +11,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Column, Table
 from rich.text import Text
 
+from compiler.cli.plain import GAP, table_lines
 from spec_schema.shown import shown
 
 WIDER = 100
 """Blanks that a table may take beside what is in it, so that rich does not make it narrower."""
-GAP = 2
-"""Blanks between two columns."""
 
 
 class FittingTable(Table):
@@ -40,6 +39,12 @@ class FittingTable(Table):
             gone += [heading for each in kept if each.header == heading]
             kept = [each for each in kept if each.header != heading]
         return gone
+
+    def plain_lines(self, console: Console) -> list[str] | None:
+        """Return the lines of the table, None if it is not simple: it has no rows, or no room for all columns."""
+        if not self.rows or self.left_out(console.width):
+            return None
+        return table_lines(console, self.columns, _shared(self.columns, console.width), self.show_header)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the pieces of the columns for which there is room."""

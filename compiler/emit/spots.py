@@ -52,7 +52,7 @@ class Spot:
     @property
     def is_read(self) -> bool:
         """Whether it comes from a checkpoint."""
-        return _reads(self.initialisation.expression)
+        return reads_checkpoint(self.initialisation.expression)
 
     @property
     def is_copied(self) -> bool:
@@ -95,11 +95,6 @@ def _scope(row: PlanRow, states: Mapping[tuple[Step, ...], object]) -> BlockStat
 def is_default(row: PlanRow) -> bool:
     """Return whether a tensor has torch's own first values."""
     return row.initialisation is not None and id(row.initialisation.expression) in _default_values()
-
-
-@lru_cache(maxsize=1024)
-def _reads(expression: Expression) -> bool:
-    return reads_checkpoint(expression)
 
 
 @cache

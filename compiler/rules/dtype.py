@@ -46,7 +46,7 @@ def own_dtype(row: TensorRow) -> str | None:
 
 def dtype_problems(table: Table, rules: DtypeRules) -> list[Diagnostic]:
     """Return the rules for a dtype that name nothing but tensors with other dtypes of their own."""
-    named: dict[PlacementRule, list[TensorRow]] = {rule: [] for _, rule in rules.rules}
+    named: dict[PlacementRule, list[TensorRow]] = {rule: [] for rule in rules.rules}
     for row in table.tensors if named else ():
         for rule in rules.matching(row.steps):
             named[rule].append(row)

@@ -6,7 +6,6 @@ import ast
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
@@ -38,8 +37,6 @@ COPY = "copy"
 DRAWN = "w"
 SPECIAL = (MIXTURE, CHECKPOINT, COPY, DRAWN)
 NUMBERS: Mapping[str, float] = {"pi": math.pi, "inf": math.inf}
-EXPRESSIONS = 1024
-"""Expressions whose names are remembered: one initialiser is that of many tensors."""
 FIXED = frozenset(INITIALIZER_ARGUMENTS) - RANDOM_INITIALIZERS
 """The initialisers that draw nothing."""
 
@@ -323,29 +320,23 @@ def value_problem(value: float, dtype: torch.dtype) -> str | None:
     return None if fits else f"a tensor of {str(dtype).removeprefix('torch.')} cannot hold {value!r}"
 
 
-@lru_cache(maxsize=EXPRESSIONS)
 def reads_checkpoint(expression: Expression) -> bool:
     """Return whether an initialiser reads a checkpoint."""
-    return _reads(expression.tree)
+    return CHECKPOINT in expression.names
 
 
 def computes_with_checkpoint(expression: Expression) -> bool:
     """Return whether what an initialiser reads is a part of an expression, so that it may be of another shape."""
     tree = expression.tree
     is_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == CHECKPOINT
-    return _reads(tree) and not is_call
+    return reads_checkpoint(expression) and not is_call
 
 
 def _reads(node: ast.AST) -> bool:
     return any(isinstance(n, ast.Name) and n.id == CHECKPOINT for n in ast.walk(node))
 
 
-@lru_cache(maxsize=EXPRESSIONS)
-def _names(expression: Expression) -> frozenset[str]:
-    return frozenset(node.id for node in ast.walk(expression.tree) if isinstance(node, ast.Name))
-
-
 def draws(expression: Expression, names: Mapping[str, object], registered: Mapping[str, object]) -> bool:
     """Return whether an initialiser draws values, so that they are others for another seed."""
-    used = _names(expression) - names.keys()
+    used = expression.names - names.keys()
     return not used.isdisjoint({MIXTURE, *RANDOM_INITIALIZERS, *registered})

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from compiler.infer.build import Builder
+from compiler.infer.build import Builder, ListEntry
 from compiler.infer.calls import TORCH_ERRORS
 from compiler.infer.infer import Inferred
 from compiler.infer.on_meta import only_meta
@@ -36,6 +36,8 @@ from compiler.rules.plan import Initialisation, PlanRow
 from compiler.rules.table import TensorRow
 from spec_schema.selectors import Step
 from spec_schema.source import Span
+
+Steps = tuple[Step, ...]
 
 
 @dataclass(frozen=True)
@@ -141,11 +143,19 @@ def _of_stand_in(call: Call, value: ValueTree, point: Point) -> Iterator[Origin]
             yield from point.trace(argument.value)
 
 
+Found = tuple[State, LayerNode, Point]
+"""A layer, how it is written, and the point at which what is inside it is."""
+
+
 @dataclass(frozen=True, eq=False)
 class Provenance:
     """Answers where sizes and names of one model come from."""
 
     inferred: Inferred
+    known: dict[Steps, Found | None] = field(default_factory=dict)
+    """What is at the end of a path."""
+    rows: dict[Steps, Mapping[str, ListEntry]] = field(default_factory=dict)
+    """The layers of a list, by the path of the list."""
 
     @cached_property
     def builder(self) -> Builder:
@@ -210,28 +220,40 @@ class Provenance:
 
     # The way from the model to a tensor.
 
-    def descend(self, steps: tuple[Step, ...]) -> tuple[Point, Call | None]:
+    def descend(self, steps: Steps) -> tuple[Point, Call | None]:
         """Return the point at which the owner of a path is written, and the call that it is written as."""
         state: State = self.inferred.root
         point, node = Point(Frame(self.inferred.root)), None
-        for name, *_ in steps:
-            if isinstance(state, BlockState):
-                found = self._child(state, name, point)
-            elif isinstance(state, Chain):
-                found = self._part(state, name, point)
-            else:
-                break
+        at: Steps = ()
+        for number in range(len(steps)):
+            found = self._inside(state, steps[: number + 1], point)
             if found is None:
                 break
             state, node, point = found
-            if isinstance(state, BlockState):
-                point = Point(Frame(state, node if isinstance(node, Call) else None, point))
+            at = steps[: number + 1]
         if isinstance(state, BlockState) and base_of(state) is not None:
-            found = self._child(state, BASE, point)
+            found = self._child(state, BASE, point, at)
             node = found[1] if found is not None else node
         return point, node if isinstance(node, Call) else None
 
-    def _child(self, state: BlockState, name: str, point: Point) -> tuple[State, LayerNode, Point] | None:
+    def _inside(self, state: State, steps: Steps, point: Point) -> Found | None:
+        """Return what is one step inside of a layer, at the end of `steps`: the same each time."""
+        if steps not in self.known:
+            self.known[steps] = self._step(state, steps, point)
+        return self.known[steps]
+
+    def _step(self, state: State, steps: Steps, point: Point) -> Found | None:
+        around, name = steps[:-1], steps[-1].name
+        if isinstance(state, BlockState):
+            found = self._child(state, name, point, around)
+        else:
+            found = self._part(state, name, point, around) if isinstance(state, Chain) else None
+        if found is None or not isinstance(found[0], BlockState):
+            return found
+        inner, node, point = found
+        return inner, node, Point(Frame(inner, node if isinstance(node, Call) else None, point))
+
+    def _child(self, state: BlockState, name: str, point: Point, at: Steps) -> Found | None:
         if name not in state.children:  # a tensor of the block itself
             return None
         body = state.definition.body
@@ -240,22 +262,22 @@ class Provenance:
         if isinstance(body, ParallelBody):
             branch = next(b for at, b in enumerate(body.branches) if name == (b.name or str(at)))
             return self._unwrap(state.children[name], branch.node, point)
-        return self._listed(state.children[name], name, body.items, point)
+        return self._listed(state.children[name], name, body.items, point, at)
 
-    def _part(self, state: Chain, name: str, point: Point) -> tuple[State, LayerNode, Point]:
+    def _part(self, state: Chain, name: str, point: Point, at: Steps) -> Found:
         child = state.states[state.places[name]]
         node = state.node
         items = [Item(None, node, node.span)] if isinstance(node, Repeat) else node.items
-        return self._listed(child, name, items, point)
+        return self._listed(child, name, items, point, at)
 
-    def _listed(
-        self, child: State, name: str, items: Iterable[Item], point: Point
-    ) -> tuple[State, LayerNode, Point]:
-        places = self.builder.places(items, point.values)
-        place = next(each for each in places if each.name == name and not isinstance(each.node, Reuse))
+    def _listed(self, child: State, name: str, items: Iterable[Item], point: Point, at: Steps) -> Found:
+        if at not in self.rows:
+            entries = [e for e in self.builder.places(items, point.values) if not isinstance(e.node, Reuse)]
+            self.rows[at] = {each.name: each for each in reversed(entries)}
+        place = self.rows[at][name]
         return self._unwrap(child, place.node, Point(point.frame, {**point.bound, **place.bound}))
 
-    def _unwrap(self, child: State, node: LayerNode, point: Point) -> tuple[State, LayerNode, Point]:
+    def _unwrap(self, child: State, node: LayerNode, point: Point) -> Found:
         while isinstance(node, Choice):
             chosen = node.then if self.builder.decide(node, point.values) else node.otherwise
             assert chosen is not None  # the identity holds no tensors

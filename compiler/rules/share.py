@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from compiler.rule_records import SelectorRule, ShareGroup
 from compiler.rules.equivalence import difference
+from compiler.rules.lookup import Lookup
 from compiler.rules.plan import Tie
 from compiler.rules.table import ModuleRow, RuleScope, Table, TableRow, TensorRow
 from compiler.rules.unused import unused_selector
@@ -34,12 +35,13 @@ class _Sharing:
     groups: dict[str, Group]
     ties: list[Tie] = field(default_factory=list)
 
-    def apply(self, scope: RuleScope, rule: ShareGroup) -> None:
+    def apply(self, scope: RuleScope, rule: ShareGroup, named: Mapping[SelectorRule, list[TableRow]]) -> None:
+        """Join what the selectors of a rule name."""
         targets: list[tuple[TableRow, SelectorRule]] = []
         matched = True
         check_time(rule.span)
         for selector in rule.selectors:
-            found = self._targets(scope, selector)
+            found = named.get(selector, [])
             if not found and selector.imported:
                 return
             if not found and selector not in self.used:
@@ -62,11 +64,17 @@ class _Sharing:
             check_time(rule.span)
             self._tie(scope, rule, targets[0], (place, selector))
 
-    def _targets(self, scope: RuleScope, rule: SelectorRule) -> list[TableRow]:
+    def named(self, scope: RuleScope) -> dict[SelectorRule, list[TableRow]]:
+        """Return what each selector of the groups of a block names."""
         depth = len(scope.steps)
-        selector = scope.selector(rule)
-        inside: list[TableRow] = [*self.table.modules_below(scope.steps), *self.table.below(scope.steps)]
-        return sorted((p for p in inside if selector.names(p.steps[depth:])), key=_by_name)
+        selectors = [each for rule in scope.rules.share for each in rule.selectors]
+        lookup = Lookup((scope.selector(each), each) for each in selectors)
+        found: dict[SelectorRule, list[TableRow]] = {}
+        for place in (*self.table.modules_below(scope.steps), *self.table.below(scope.steps)):
+            check_time(scope.state.definition.span)
+            for each in lookup.naming(place.steps[depth:]):
+                found.setdefault(each, []).append(place)
+        return {each: sorted(places, key=_by_name) for each, places in found.items()}
 
     def _tie(
         self,
@@ -245,8 +253,9 @@ def resolve_shares(
     """Return the tensors of a model in groups that are one, and the ties that make them so."""
     sharing = _Sharing(table, problems, used, _own_groups(table))
     for scope in scopes:
+        named = sharing.named(scope) if scope.rules.share else {}
         for rule in scope.rules.share:
-            sharing.apply(scope, rule)
+            sharing.apply(scope, rule, named)
     order: dict[int, Group] = {}
     for row in table.tensors:
         group = sharing.groups[row.name]
