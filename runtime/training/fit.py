@@ -222,7 +222,7 @@ class Fit:
         )
 
     def _steps_itself(self) -> bool:
-        """Return whether the learner takes each step in its `training_step`, which Lightning has as manual optimization.
+        """Return whether the learner takes each step itself, which Lightning has as manual optimization.
 
         That is less work for the same numbers. A callback of the caller may expect that Lightning does it, and an
         optimizer that asks for the loss several times needs it.

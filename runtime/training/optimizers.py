@@ -15,7 +15,6 @@ from compiler.training.section import Training
 from runtime.training.schedule import located
 from spec_schema.diagnostics import refuse
 
-
 ALIKE = (torch.optim.Adam, torch.optim.AdamW)
 """Optimizers that give the same bits with `foreach` as without: one call for all parameters instead of one for each."""
 DTYPES = (torch.float32, torch.float64)
