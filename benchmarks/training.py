@@ -35,10 +35,10 @@ class Clock(Callback):
     """Measures the loop, and keeps the log away if it is to be without."""
 
     def __init__(self, log: bool) -> None:
-        self.log, self.taken = log, 0.0
+        self.logs, self.taken = log, 0.0  # Lightning gives each callback a method `log`
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self.log:
+        if not self.logs:
             trainer.loggers = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

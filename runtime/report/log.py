@@ -29,8 +29,10 @@ class Columns:
 
 
 def read_columns(path: Path) -> Columns:
-    """Return what a log has."""
+    """Return what a log has: nothing where a callback has taken the loggers away."""
     found = Columns()
+    if not path.exists():
+        return found
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             into, at = (found.epochs, "epoch") if row.get(LAST) else (found.steps, "step")

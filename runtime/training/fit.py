@@ -17,6 +17,7 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from compiler.artifact import Artifact
+from compiler.training.groups import ALONE
 from compiler.training.monitor import LOSS, VALIDATION
 from compiler.training.section import Training
 from runtime.build import build
@@ -33,6 +34,7 @@ from runtime.training.checkpoints import (
     read_checkpoint,
 )
 from runtime.training.data import open_data
+from runtime.training.hooks import without_idle_hooks
 from runtime.training.learner import MEMORY, Learner, Task
 from runtime.training.log import FILE, RunLog, quiet, rows_before
 from runtime.training.no_profiler import NoProfiler
@@ -193,8 +195,11 @@ class Fit:
         resume: str | Path | None,
         progress: bool,
     ) -> L.Trainer:
-        shown, clip = progress and sys.stderr.isatty(), self.training.clip
-        callbacks: list[Callback] = [Watch(learner.model, self.training.watch), *self._choosing(), last]
+        shown, clip, direct = progress and sys.stderr.isatty(), self.training.clip, self._steps_itself()
+        learner.automatic_optimization = not direct
+        watch = [Watch(learner.model, self.training.watch)] if self.training.watch else []
+        callbacks: list[Callback] = [*watch, *self._choosing(), last]
+        without_idle_hooks(learner, callbacks)
         callbacks += self.callbacks
         callbacks += [EpochLines(self.length)] if progress else []
         callbacks += [Bar()] if shown else []
@@ -202,9 +207,9 @@ class Fit:
             **on_device(device),
             precision=self.training.precision,
             max_epochs=epochs,
-            accumulate_grad_batches=self.training.accumulate,
-            gradient_clip_val=clip.largest if clip is not None else None,
-            gradient_clip_algorithm=clip.by if clip is not None else None,
+            accumulate_grad_batches=1 if direct else self.training.accumulate,
+            gradient_clip_val=clip.largest if clip is not None and not direct else None,
+            gradient_clip_algorithm=clip.by if clip is not None and not direct else None,
             logger=self._logs(resume),
             callbacks=callbacks,
             plugins=[SafeCheckpoints(self.allow_large)],
@@ -215,6 +220,15 @@ class Fit:
             enable_model_summary=False,
             default_root_dir=self.own,
         )
+
+    def _steps_itself(self) -> bool:
+        """Return whether the learner takes each step itself, which Lightning has as manual optimization.
+
+        That is less work for the same numbers. A callback of the caller may expect that Lightning does it, and an
+        optimizer that asks for the loss several times needs it.
+        """
+        names = {making.name for making in self.training.optimizers}
+        return not (self.callbacks or names & ALONE)
 
     def _choosing(self) -> list[Callback]:
         """Return what averages the parameters, ends the training early, and keeps the best epoch, in this order."""

@@ -322,10 +322,11 @@ class _Batches(Dataset[Any]):
 
 
 class BatchLoader(DataLoader[Any]):
-    """A loader that raises what its workers met."""
+    """A loader that raises what its workers met. Without workers it takes each batch as it is asked for."""
 
     def __iter__(self) -> Any:
-        for batch in super().__iter__():
+        here = self.num_workers == 0 and not self.pin_memory
+        for batch in map(self.dataset.__getitem__, self.sampler) if here else super().__iter__():
             if isinstance(batch, Failure):
                 raise SpecError(batch.diagnostics)
             yield batch

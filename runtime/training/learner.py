@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,12 +24,14 @@ from compiler.training.objective import Objective
 from compiler.training.section import Training
 from runtime.training.checkpoints import RUN
 from runtime.training.data import Splits
+from runtime.training.hooks import signed
 from runtime.training.items import Batch, Items, noise_seed, test_batches, training_batches
 from runtime.training.log import RunLog
 from runtime.training.mean import MeanLoss
 from runtime.training.override import go_on, memory_of, renewed_states
+from runtime.training.progress_state import as_automatic, as_manual
 from runtime.training.schedule import Schedule
-from spec_schema.diagnostics import refuse
+from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import Span
 
 SCHEDULE = "blockprint_schedule"
@@ -172,40 +173,69 @@ class Learner(L.LightningModule):
         torch.manual_seed(noise_seed(self.task.seed, self.epoch_under_way()))
         self.mean_loss["train_loss"].reset()
 
+    @signed
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        with self._located(self.task.training.loss.place):
-            loss: Tensor = self.task.compute(self.task.training.loss, self._forward(batch), batch)
+        loss = self._loss(batch)
         self.mean_loss["train_loss"].update(loss, self._count(batch))
         self.window.append(loss.detach())
         one = len(self.window) == 1
         self.shown["loss"] = self.window[0] if one else torch.stack(self.window).mean()
+        if not self.automatic_optimization:
+            self._optimize(loss, index)
         return loss
 
+    def _loss(self, batch: Batch) -> Tensor:
+        objective = self.task.training.loss
+        try:
+            loss: Tensor = self.task.compute(objective, self._forward(batch), batch)
+        except TORCH_ERRORS as error:
+            raise self._failed(error, objective.place) from error
+        return loss
+
+    def _optimize(self, loss: Tensor, index: int) -> None:
+        """Do what Lightning does around a step, in the same order, without the closures that other optimizers need."""
+        assert self.optimizer is not None
+        several = self.task.training.accumulate
+        if index % several == 0:
+            self.optimizer.zero_grad()
+        self.manual_backward(loss / several if several > 1 else loss)
+        if (index + 1) % several and not self.trainer.is_last_batch:
+            return
+        stepping: Any = self.optimizers()
+        try:
+            stepping.step()
+        except TORCH_ERRORS as error:
+            raise self._failed(error, self.task.training.optimizers[0].span) from error
+
     def backward(self, *args: Any, **kwargs: Any) -> None:
-        with self._located(self.task.training.loss.place):
+        try:
             super().backward(*args, **kwargs)
+        except TORCH_ERRORS as error:
+            raise self._failed(error, self.task.training.loss.place) from error
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        clip = self.task.training.clip
+        if clip is not None and not self.automatic_optimization:
+            self.clip_gradients(optimizer, clip.largest, clip.by)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
-        if self.global_step == self.stepped:
+        trainer: Any = self.trainer
+        step = trainer.global_step
+        if step == self.stepped:
             return  # there are more batches to come for the next step
-        self.stepped = self.global_step
-        self._log_step()
+        self.stepped = step
+        every = trainer.log_every_n_steps
+        if trainer.loggers and every and not step % every:
+            self._write({"loss": self.shown["loss"], **self._rates(), **self.noted})
+        self.noted = {}
         self.window.clear()
         if self.schedule is not None and self.schedule.every == "step":
             self.schedule.scheduler.step()
-        if self.steps is not None and self.global_step >= self.steps:
-            self.trainer.should_stop = True
-
-    def _log_step(self) -> None:
-        """Log what there is to say of a step. Lightning's `self.log` makes a metric of each number."""
-        trainer: Any = self.trainer
-        every = trainer.log_every_n_steps
-        row: dict[str, Any] = {"loss": self.shown["loss"], **self._rates(), **self.noted}
-        self.noted = {}
-        if trainer.loggers and every and not self.global_step % every:
-            self._write(row)
+        if self.steps is not None and step >= self.steps:
+            trainer.should_stop = True
 
     def _write(self, row: dict[str, Any]) -> None:
+        """Log what there is to say of a step, or an epoch. Lightning's `self.log` makes a metric of each number."""
         self.logged.update(row)
         numbers = {"epoch": self.current_epoch, **{name: float(value) for name, value in row.items()}}
         for logger in self.trainer.loggers:
@@ -232,8 +262,10 @@ class Learner(L.LightningModule):
         return float(next(value for value in found if value is not None))
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        with self._located(self.task.training.optimizers[0].span):
+        try:
             super().optimizer_step(*args, **kwargs)
+        except TORCH_ERRORS as error:
+            raise self._failed(error, self.task.training.optimizers[0].span) from error
 
     def _rates(self) -> dict[str, Any]:
         """Return the rate of the first group, and that of each where there are several."""
@@ -264,12 +296,15 @@ class Learner(L.LightningModule):
 
     on_test_epoch_start = on_validation_epoch_start
 
+    @signed
     def validation_step(self, batch: Batch, index: int) -> None:
-        with self._located(self.task.training.loss.place):
+        try:
             output = self._forward(batch)
             loss = self.task.compute(self.task.training.loss, output, batch)
             for measure in self.task.training.metrics:
                 self.measures[measure.name].update(*self.task.compute(measure.of, output, batch))
+        except TORCH_ERRORS as error:
+            raise self._failed(error, self.task.training.loss.place) from error
         self.mean_loss[self.loss_name].update(loss, self._count(batch))
 
     test_step = validation_step
@@ -292,14 +327,9 @@ class Learner(L.LightningModule):
     def _forward(self, batch: Batch) -> Any:
         return self.model(*(batch[name] for name in self.task.inputs))
 
-    @contextmanager
-    def _located(self, place: Span) -> Iterator[None]:
-        """Locate what goes wrong in a step although the first batch was tried."""
-        try:
-            yield
-        except TORCH_ERRORS as error:
-            message = f"step {self.global_step} failed: {reason(error)}"
-            raise refuse("training-failed", message, place) from error
+    def _failed(self, error: Exception, place: Span) -> SpecError:
+        """Return, located, what goes wrong in a step although the first batch was tried."""
+        return refuse("training-failed", f"step {self.global_step} failed: {reason(error)}", place)
 
     def _count(self, batch: Batch) -> int:
         return len(batch[self.task.inputs[0]])
@@ -311,12 +341,16 @@ class Learner(L.LightningModule):
         for logger in self.trainer.loggers:
             if isinstance(logger, RunLog):
                 logger.write(durable=True)  # no checkpoint is ahead of the log: a training goes on with both
+        if not self.automatic_optimization:
+            as_automatic(checkpoint, self.task.training.accumulate)
         checkpoint[RUN] = dict(self.task.run)
         checkpoint[MEMORY] = memory_of(self.optimizer, self.model)
         if self.schedule is not None:
             checkpoint[SCHEDULE] = self.schedule.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if not self.automatic_optimization:
+            as_manual(checkpoint)
         if self.overrides:
             self._renew(checkpoint)
         elif self.schedule is not None:

@@ -22,7 +22,7 @@ from spec_schema.suggest import did_you_mean
 
 SECTIONS = ("clip", "groups", "loss", "optimizer", "schedule", "warmup")
 """The keys of `train` that may be overridden."""
-FREE_OPTIONS = frozenset({"lr", "initial_lr", "weight_decay"})
+FREE_OPTIONS = frozenset({"lr", "initial_lr", "weight_decay", "foreach", "fused"})
 """Options on which it does not depend what an optimizer remembers of a parameter."""
 
 # Which sections.

@@ -26,6 +26,8 @@ class Watch(Callback):
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         assert isinstance(pl_module, Learner)
+        if not trainer.loggers:
+            return
         for name, tensor in self.tensors.items():
             pl_module.noted[f"norm/{name}"] = _norm(tensor.detach())
             if tensor.grad is not None:

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from tests.jobs.llama import Llama
-from tests.jobs.plain import Batch, Course, Data
+from tests.jobs.plain import Batch, Course, Data, Keep, nowhere
 
 RATE, LOWEST = 0.004, 1e-4
 ACCUMULATE = 4
 
 
-def train(model: Llama, data: Data, epochs: int, warmup: int, batches: int) -> Course:
+def train(model: Llama, data: Data, epochs: int, warmup: int, batches: int, keep: Keep = nowhere) -> Course:
     """Train for some epochs of so many batches."""
     optimizer = torch.optim.AdamW(groups_of(model), lr=RATE, betas=(0.9, 0.95), weight_decay=0.1)
     falling = epochs * -(-batches // ACCUMULATE) - warmup
@@ -39,6 +39,7 @@ def train(model: Llama, data: Data, epochs: int, warmup: int, batches: int) -> C
             course.losses.append(torch.stack(parts).mean())
             parts.clear()
         course.epochs.append(evaluate(model, data.test))
+        keep("last", epoch, model=model, optimizer=optimizer, schedule=schedule)
     return course
 
 

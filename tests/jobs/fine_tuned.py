@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tests.jobs.plain import Batch, Course, Data
+from tests.jobs.plain import Batch, Course, Data, Keep, nowhere
 
 
 class Stage(nn.Module):
@@ -44,7 +44,7 @@ class FineTuned(nn.Module):
         return out
 
 
-def train(model: FineTuned, data: Data, epochs: int) -> Course:
+def train(model: FineTuned, data: Data, epochs: int, keep: Keep = nowhere) -> Course:
     """Train for some epochs, and return the average."""
     groups = [{"params": model.body.parameters(), "lr": 0.001}, {"params": model.head.parameters()}]
     optimizer = torch.optim.AdamW(groups, lr=0.01, weight_decay=0.05)
@@ -61,6 +61,7 @@ def train(model: FineTuned, data: Data, epochs: int) -> Course:
             course.losses.append(loss.detach())
         found = evaluate(average, data.validation)
         course.epochs.append({f"validation_{name}": value for name, value in found.items()})
+        keep("last", epoch, model=model, optimizer=optimizer, average=average)
     return course
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.jobs.plain import Batch, Course, Data
+from tests.jobs.plain import Batch, Course, Data, Keep, nowhere
 
 
 class Houses(nn.Module):
@@ -32,7 +32,7 @@ class Houses(nn.Module):
         return out
 
 
-def train(model: nn.Module, data: Data, epochs: int) -> Course:
+def train(model: nn.Module, data: Data, epochs: int, keep: Keep = nowhere) -> Course:
     """Train for some epochs."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.003)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
@@ -48,6 +48,7 @@ def train(model: nn.Module, data: Data, epochs: int) -> Course:
         schedule.step()
         found = evaluate(model, data.validation)
         course.epochs.append({f"validation_{name}": value for name, value in found.items()})
+        keep("last", epoch, model=model, optimizer=optimizer, schedule=schedule)
     return course
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
 Batch = Mapping[str, Tensor]
+Keep = Callable[..., None]
+"""Keeps what there is after an epoch, as `nowhere` does not."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,10 @@ class Data:
     """Those of an epoch, which is numbered from 0."""
     validation: Iterable[Batch] = ()
     test: Iterable[Batch] = ()
+
+
+def nowhere(name: str, epoch: int, **parts: Any) -> None:
+    """Keep no checkpoint of an epoch: what a loop is given that is not to write any. Each part has a `state_dict`."""
 
 
 @dataclass

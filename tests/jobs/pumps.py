@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.jobs.plain import Batch, Course, Data
+from tests.jobs.plain import Batch, Course, Data, Keep, nowhere
 
 CLASSES = 3
 
@@ -37,7 +37,7 @@ class Pumps(nn.Module):
         return out
 
 
-def train(model: nn.Module, data: Data, epochs: int) -> Course:
+def train(model: nn.Module, data: Data, epochs: int, keep: Keep = nowhere) -> Course:
     """Train for some epochs, and return to the best."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.003, weight_decay=0.01)
     course, highest, best = Course(model=model), -1.0, model.state_dict()
@@ -51,8 +51,10 @@ def train(model: nn.Module, data: Data, epochs: int) -> Course:
             course.losses.append(loss.detach())
         found = evaluate(model, data.validation)
         course.epochs.append({f"validation_{name}": value for name, value in found.items()})
+        keep("last", epoch, model=model, optimizer=optimizer)
         if found["f1"] > highest:
             highest, course.best, best = found["f1"], epoch + 1, deepcopy(model.state_dict())
+            keep("best", epoch, model=model, optimizer=optimizer)
     model.load_state_dict(best)
     return course
 

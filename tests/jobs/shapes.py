@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.jobs.plain import Batch, Course, Data
+from tests.jobs.plain import Batch, Course, Data, Keep, nowhere
 
 
 class Stage(nn.Module):
@@ -35,7 +35,7 @@ class Shapes(nn.Module):
         return out
 
 
-def train(model: nn.Module, data: Data, epochs: int, patience: int) -> Course:
+def train(model: nn.Module, data: Data, epochs: int, patience: int, keep: Keep = nowhere) -> Course:
     """Train until nothing gets better."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.003, weight_decay=0.05)
     course, lowest, waited, best = Course(), float("inf"), 0, model.state_dict()
@@ -49,9 +49,11 @@ def train(model: nn.Module, data: Data, epochs: int, patience: int) -> Course:
             course.losses.append(loss.detach())
         found = evaluate(model, data.validation)
         course.epochs.append({f"validation_{name}": value for name, value in found.items()})
+        keep("last", epoch, model=model, optimizer=optimizer)
         waited += 1
         if found["loss"] < lowest:
             lowest, waited, course.best, best = found["loss"], 0, epoch + 1, deepcopy(model.state_dict())
+            keep("best", epoch, model=model, optimizer=optimizer)
         if waited >= patience:
             break
     model.load_state_dict(best)
