@@ -170,10 +170,22 @@ class Generaliser:
             block.vars.update(arguments.constants(program))
             reserved = frozenset({*taken, *arguments.names(), *block.vars, "base" if block.extends else ""})
             words = Words(
-                arguments.literals(self._programs(instances)), arguments.attributes(program), reserved
+                arguments.literals(self._programs(instances)),
+                arguments.attributes(program),
+                self._loop_names(instances[0], program),
+                reserved,
             )
             block.inputs, block.program = program_text(program, words)
         return arguments
+
+    def _loop_names(self, module: nn.Module, program: Program) -> dict[str, str]:
+        """Return what the author calls the layers of the lists that a program loops over."""
+        found = {}
+        for call in program.calls:
+            if call.target.form == "loop":
+                first = next(iter(module.get_submodule(call.target.name).children()))
+                found[call.target.name] = self.record.words.get(first, "layer")
+        return found
 
     def _programs(self, instances: Sequence[nn.Module]) -> list[Program]:
         return [self.programs[each] for each in instances]

@@ -120,6 +120,8 @@ def _method(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Spel
         return Spelled(Target("operator", OPERATORS[name]), args, {}, in_place=name.startswith("__i"))
     if name in UNARY and len(args) == 1 and not kwargs:
         return Spelled(Target("operator", UNARY[name]), args, {})
+    if name == "size" and len(args) == 1 and not kwargs:
+        return Spelled(Target("attribute", "shape"), args, {})
     if name == "__len__":
         return Spelled(Target("method", "size"), (args[0], 0), {})
     if name == "__getitem__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from runtime.importing.blocks import Generaliser, class_name
 from runtime.importing.interfaces import interfaces_of
 from runtime.importing.positions import refuse_at
-from runtime.importing.programs import Program, program_of, signature
+from runtime.importing.programs import Program, in_both_modes, signature
 from runtime.importing.proof import Proof, prove
-from runtime.importing.records import Record
+from runtime.importing.records import Record, Scope
 from runtime.importing.skeleton import Skeleton, named_tensors
 from runtime.importing.state import frozen, ties, weights
 from runtime.importing.watching import record
@@ -100,13 +100,15 @@ def described(
 
 
 def recorded(skeleton: Skeleton, inputs: Sequence[Tensor]) -> tuple[dict[nn.Module, Program], Record]:
-    """Run a skeleton, and return the program of each module in it."""
+    """Run a skeleton in evaluation and in training, and return the program of each module in it."""
     given = [each.to("meta") for each in inputs]
     run = record(skeleton, given, {}, training=False)
-    interfaces = interfaces_of(run)
+    trained = record(skeleton, given, {}, training=True)
+    interfaces = interfaces_of(run, trained)
     found: dict[nn.Module, Program] = {}
-    for module, scopes in run.scopes.items():
-        made = [program_of(scope, interfaces) for scope in scopes]
+    for module in {**run.scopes, **trained.scopes}:
+        scopes, others = run.scopes.get(module, ()), trained.scopes.get(module, ())
+        made = [in_both_modes(*each, interfaces) for each in _paired(scopes, others)]
         if len({signature(each) for each in made}) > 1:
             raise refuse_at(
                 None,
@@ -114,7 +116,15 @@ def recorded(skeleton: Skeleton, inputs: Sequence[Tensor]) -> tuple[dict[nn.Modu
                 f"`{skeleton.name_of(module)}` is called twice, and does something else each time",
             )
         found[module] = made[0]
-    return found, run
+    layers = {**trained.layer_inputs, **run.layer_inputs}
+    return found, Record(run.root, {**trained.scopes, **run.scopes}, layers, {**trained.words, **run.words})
+
+
+def _paired(scopes: Sequence[Scope], others: Sequence[Scope]) -> Iterator[tuple[Scope, Scope | None]]:
+    """Yield the calls of a module in evaluation with those in training; of what runs in one of them, these alone."""
+    for number in range(max(len(scopes), len(others))):
+        pair = [*scopes[number : number + 1], *others[number : number + 1]]
+        yield pair[0], pair[1] if len(pair) > 1 else None
 
 
 def _unused(skeleton: Skeleton, generaliser: Generaliser) -> tuple[str, ...]:

@@ -8,10 +8,12 @@ from runtime.importing.programs import live
 from runtime.importing.records import Record, Scope, values_in
 
 
-def interfaces_of(record: Record) -> dict[nn.Module, list[str]]:
-    """Return the inputs of each module that its program reads, in the order of `forward`."""
+def interfaces_of(*records: Record) -> dict[nn.Module, list[str]]:
+    """Return the inputs of each module that its program reads in one of the runs, in the order of `forward`."""
     found: dict[nn.Module, list[str]] = {}
-    for module, scopes in record.scopes.items():
+    modules = dict.fromkeys(module for record in records for module in record.scopes)
+    for module in modules:
+        scopes = [scope for record in records for scope in record.scopes.get(module, ())]
         used = {name for scope in scopes for name in _used(scope, found)}
         order = dict.fromkeys(name for scope in scopes for name in scope.inputs)
         found[module] = [name for name in order if name in used]

@@ -7,7 +7,7 @@ is written in a program is a `Literal` with a place of its own, of which a block
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -34,6 +34,8 @@ class Program:
     calls: list[Call]
     result: Structure
     literals: list[Literal] = field(default_factory=list)
+    in_training: Program | None = None
+    """What it computes in training, where that is something else. Its literals stand among those of this one."""
 
     def attributes(self) -> list[str]:
         """Return the attributes of the module that are numbers, and used."""
@@ -46,28 +48,63 @@ class Program:
 
     def modules(self) -> dict[str, nn.Module]:
         """Return the modules that the program calls, by their dotted paths."""
-        return {each.target.name: each.target.module for each in self.calls if each.target.module is not None}
+        called = {
+            each.target.name: each.target.module for each in self.calls if each.target.module is not None
+        }
+        return {**called, **(self.in_training.modules() if self.in_training is not None else {})}
 
     def values(self) -> Iterator[Value]:
-        """Yield what the calls are given and what is returned, each use."""
+        """Yield what the calls are given and what is returned, each use, in training too."""
+        yield from self.own_values()
+        if self.in_training is not None:
+            yield from self.in_training.own_values()
+
+    def own_values(self) -> Iterator[Value]:
         for call in self.calls:
             yield from values_in((call.args, call.kwargs))
         yield from values_in(self.result)
 
 
-def program_of(scope: Scope, interfaces: Mapping[nn.Module, list[str]]) -> Program:
+def program_of(
+    scope: Scope, interfaces: Mapping[nn.Module, list[str]], literals: list[Literal] | None = None
+) -> Program:
     """Return the program of a scope. `interfaces` are the inputs that modules use, by their names."""
     aliases = _aliases(scope.calls)
     calls = [_substituted(each, aliases) for each in scope.calls if not _is_alias(each)]
     calls = [_with_interface(each, interfaces) for each in calls]
     result = _replaced(scope.result, aliases)
     calls = chained(live(calls, result), result, scope.module)
-    program = Program(scope.module, {}, [], None)
+    program = Program(scope.module, {}, [], None, [] if literals is None else literals)
     program.calls = [_lifted(call, program.literals) for call in calls]
     program.result = _lift(result, program.literals)
-    used = {id(value) for value in program.values()}
-    program.inputs = {name: each for name, each in scope.inputs.items() if id(each) in used}
+    wanted = interfaces.get(scope.module, list(scope.inputs))
+    program.inputs = {name: each for name, each in scope.inputs.items() if name in wanted}
     return program
+
+
+def in_both_modes(
+    evaluated: Scope, trained: Scope | None, interfaces: Mapping[nn.Module, list[str]]
+) -> Program:
+    """Return the program of a module that ran in evaluation and in training."""
+    program = program_of(evaluated, interfaces)
+    if trained is None:
+        return program
+    other = program_of(trained, interfaces)
+    if signature(program, modes=False) == signature(other, modes=False):
+        # A mode that is no longer told here is the module's own there: what one of them says holds for both.
+        modes = [
+            {**each.kwargs, **_mode(more)} for each, more in zip(program.calls, other.calls, strict=True)
+        ]
+        program.calls = [
+            replace(each, kwargs=kwargs) for each, kwargs in zip(program.calls, modes, strict=True)
+        ]
+        return program
+    program.in_training = program_of(trained, interfaces, program.literals)
+    return program
+
+
+def _mode(call: Call) -> dict[str, Structure]:
+    return {key: each for key, each in call.kwargs.items() if key == "training"}
 
 
 def _is_alias(call: Call) -> bool:
@@ -208,18 +245,20 @@ def same(first: Structure, second: Structure) -> bool:
     return _form(first, {}, by_identity=True) == _form(second, {}, by_identity=True)
 
 
-def signature(program: Program) -> object:
-    """Return what two programs have in common that differ in numbers alone."""
+def signature(program: Program, modes: bool = True) -> object:
+    """Return what two programs have in common that differ in numbers alone; in modes that are told, too, if asked."""
     numbers: dict[int, int] = {}
     return (
         tuple(program.inputs),
-        tuple(_call_form(each, numbers) for each in program.calls),
+        tuple(_call_form(each, numbers, modes) for each in program.calls),
         _form(program.result, numbers),
+        signature(program.in_training) if program.in_training is not None else None,
     )
 
 
-def _call_form(call: Call, numbers: dict[int, int]) -> object:
-    args, kwargs = _form(call.args, numbers), _form(call.kwargs, numbers)
+def _call_form(call: Call, numbers: dict[int, int], modes: bool) -> object:
+    told = {key: each for key, each in call.kwargs.items() if modes or key != "training"}
+    args, kwargs = _form(call.args, numbers), _form(told, numbers)
     return (call.target.form, call.target.name, args, kwargs, _form(call.result, numbers))
 
 

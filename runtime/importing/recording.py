@@ -54,11 +54,13 @@ class Recorder(TorchFunctionMode):
         self.layer_inputs: dict[nn.Module, list[tuple[int, ...] | None]] = {}
         self.writes: dict[int, int] = {}
         """Memory -> how often it was written."""
+        self.words: dict[nn.Module, str] = {}
+        """What the author's programs call modules: the names of loops over them, for one."""
         self.paused = 0
         self.position: Position | None = None
 
     def record(self) -> Record:
-        return Record(self.skeleton.root, self.scopes, self.layer_inputs)
+        return Record(self.skeleton.root, self.scopes, self.layer_inputs, self.words)
 
     @contextmanager
     def pause(self) -> Iterator[None]:
@@ -85,7 +87,8 @@ class Recorder(TorchFunctionMode):
             raise refuse_at(
                 self.position, "import-operation", f"the language has no operation for `{missing.name}`"
             ) from None
-        given, named = self.structure(spelled.args), self.structure(dict(spelled.kwargs))
+        told = {key: each for key, each in spelled.kwargs.items() if key != "training" or each != self.mode()}
+        given, named = self.structure(spelled.args), self.structure(told)
         before = self.stamps(args, kwargs)
         with self.pause():
             result = func(*args, **kwargs)
@@ -93,6 +96,9 @@ class Recorder(TorchFunctionMode):
             self.read_dtype(spelled, given, result)
             return result
         return self.finish(spelled.target, given, named, result, before, spelled.in_place)
+
+    def mode(self) -> bool:
+        return self.stack[-1].scope.module.training
 
     def read_dtype(self, spelled: Spelled, given: Structure, result: torch.dtype) -> None:
         value = Value("call")
@@ -349,6 +355,8 @@ class Recorder(TorchFunctionMode):
         top = self.stack[-1]
         for frame in reversed(frames):
             for name, each in frame.f_locals.items():
+                if isinstance(each, nn.Module):
+                    self.words.setdefault(each, name)
                 if isinstance(each, Tensor):
                     found = top.known.get(id(each))
                     if found is not None and name not in found[1].names:

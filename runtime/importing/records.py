@@ -85,6 +85,8 @@ class Record:
     scopes: Mapping[nn.Module, Sequence[Scope]]
     layer_inputs: Mapping[nn.Module, Sequence[tuple[int, ...] | None]]
     """The shapes of the first inputs of each layer of the catalogue."""
+    words: Mapping[nn.Module, str]
+    """What the author's programs call modules."""
 
 
 def values_in(structure: Structure) -> Iterator[Value]:

@@ -33,6 +33,8 @@ class Words:
 
     literals: Mapping[int, str] = field(default_factory=dict)
     attributes: Mapping[str, ast.expr] = field(default_factory=dict)
+    items: Mapping[str, str] = field(default_factory=dict)
+    """What a loop over a list calls its layers, by the path of the list."""
     reserved: frozenset[str] = frozenset()
     """Names that no value may have: those of layers, tensors and arguments."""
 
@@ -40,8 +42,18 @@ class Words:
 def program_text(program: Program, words: Words) -> tuple[list[str], str]:
     """Return the names of the inputs of a program, and its text."""
     writer = _Writer(program, words)
-    statements = writer.statements()
-    return writer.inputs, "\n".join(map(statement_text, merged(statements))) + "\n"
+    lines = [line for each in merged(writer.statements()) for line in statement_lines(each)]
+    if program.in_training is not None:
+        inside = _Writer(program.in_training, words).statements()
+        training = [f"  {line}" for each in merged(inside) for line in statement_lines(each)]
+        lines = ["if training:", *training, *lines]
+    return writer.inputs, "\n".join(lines) + "\n"
+
+
+def statement_lines(statement: ast.stmt) -> list[str]:
+    """Return the lines of a statement, two columns to a level."""
+    found = statement_text(statement).split("\n")
+    return [f"{' ' * ((len(line) - len(line.lstrip())) // 2)}{line.lstrip()}" for line in found]
 
 
 def statement_text(statement: ast.stmt) -> str:
@@ -61,7 +73,7 @@ class _Writer:
         self.program, self.words = program, words
         self.producer = {id(value): call for call in program.calls for value in values_in(call.result)}
         self.uses: dict[int, int] = {}
-        for value in program.values():
+        for value in program.own_values():
             self.uses[id(value)] = self.uses.get(id(value), 0) + 1
         self.inlined = {id(call) for call in program.calls if self.is_inlined(call)}
         self.inputs: list[str] = []
@@ -138,7 +150,7 @@ class _Writer:
         assert isinstance(target, ast.Name)
         if not isinstance(carried, ast.Name) or carried.id != target.id:
             yield ast.Assign([target], carried)
-        item = self.free(_singular(call.target.name.rpartition(".")[2]), later)
+        item = self.free(self.words.items.get(call.target.name) or "layer", later)
         step = ast.Call(ast.Name(item), [ast.Name(target.id), *others], named)
         yield ast.For(ast.Name(item), self.module(call.target.name), [ast.Assign([target], step)], [])
 
@@ -282,7 +294,10 @@ class _Writer:
             return ast.Attribute(self.expression(args[0]), target.name, ast.Load())
         if target.form == "item":
             return ast.Subscript(self.expression(args[0]), self.index(args[1]), ast.Load())
-        named = [ast.keyword(key, self.expression(each)) for key, each in self.named(call).items()]
+        named = [ast.keyword(key, self.expression(each)) for key, each in call.kwargs.items()]
+        if target.name == "size" and len(args) == 2:
+            shape = ast.Attribute(self.expression(args[0]), "shape", ast.Load())
+            return ast.Subscript(shape, self.expression(args[1]), ast.Load())
         if target.form == "method":
             function: ast.expr = ast.Attribute(self.expression(args[0]), target.name, ast.Load())
             return ast.Call(function, self.items(args[1:]), named)
@@ -290,12 +305,6 @@ class _Writer:
             return ast.Call(self.module(target.name), self.items(args), named)
         function = ast.parse(target.name, mode="eval").body
         return ast.Call(function, [self.expression(each) for each in args], named)
-
-    def named(self, call: Call) -> dict[str, Structure]:
-        """Return the keywords of a call without a mode that is the module's own."""
-        if call.kwargs.get("training") == self.program.module.training:
-            return {key: each for key, each in call.kwargs.items() if key != "training"}
-        return dict(call.kwargs)
 
     def index(self, index: Structure) -> ast.expr:
         if isinstance(index, tuple) and index:
@@ -368,10 +377,6 @@ def _is_blank(target: ast.expr) -> bool:
 def _clean(name: str) -> str:
     name = name.strip("_") or "y"
     return f"{name}1" if keyword.iskeyword(name) or name == "training" else name
-
-
-def _singular(name: str) -> str:
-    return name.removesuffix("s") if name.endswith("s") and len(name) > 2 else f"{name}_item"
 
 
 def merged(statements: list[ast.stmt]) -> list[ast.stmt]:
