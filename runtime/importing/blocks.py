@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from compiler.catalogue.layers import REQUIRED, layer_names
 from runtime.importing.authors import word_for
 from runtime.importing.layers import layer_call
-from runtime.importing.leaves import base_layer, is_leaf
+from runtime.importing.leaves import base_layer, tensors_of_base
 from runtime.importing.nodes import (
     Argument,
     ArgumentValue,
@@ -92,7 +92,7 @@ class Generaliser:
         for group in self._groups():
             self._define(group)
         block = Block(class_name(type(root)))
-        if type(root) in CONTAINERS or is_leaf(root):
+        if type(root) in CONTAINERS or self.record.is_layer(root):
             block.node = self.node(root)
             block.inputs = list(self.programs[root].inputs) if root in self.programs else []
         else:
@@ -106,11 +106,13 @@ class Generaliser:
         heights: dict[nn.Module, int] = {}
         for each in reversed(list(self.record.root.modules())):
             inner = [heights[child] for child in each.children()]
-            heights[each] = 0 if is_leaf(each) else max(inner, default=0) + (type(each) not in CONTAINERS)
+            heights[each] = (
+                0 if self.record.is_layer(each) else max(inner, default=0) + (type(each) not in CONTAINERS)
+            )
         order = [
             each for each in self.record.root.modules() if each in self.used and each is not self.record.root
         ]
-        order = [each for each in order if not is_leaf(each) and type(each) not in CONTAINERS]
+        order = [each for each in order if not self.record.is_layer(each) and type(each) not in CONTAINERS]
         for height in sorted({heights[each] for each in order}):
             groups: dict[object, list[nn.Module]] = {}
             for each in (module for module in order if heights[module] == height):
@@ -143,17 +145,18 @@ class Generaliser:
 
     def node(self, module: nn.Module) -> Node:
         """Return what makes such a module, with its own numbers."""
-        if is_leaf(module):
+        if self.record.is_layer(module):
             return layer_call(module, self.record.layer_inputs.get(module))
         if type(module) in CONTAINERS:
             return Items(tuple(self.children(module).items()))
         return self.calls[module]
 
     def children(self, module: nn.Module) -> dict[str, Node]:
+        idle = frozenset() if type(module) in CONTAINERS else self.record.idle
         return {
             name: self.node(each)
             for name, each in module._modules.items()
-            if each is not None and each in self.used
+            if each is not None and each in self.used and each not in idle
         }
 
     def _fill(self, block: Block, instances: Sequence[nn.Module]) -> Arguments:
@@ -169,12 +172,9 @@ class Generaliser:
         if program is not None:
             block.vars.update(arguments.constants(program))
             reserved = frozenset({*taken, *arguments.names(), *block.vars, "base" if block.extends else ""})
-            words = Words(
-                arguments.literals(self._programs(instances)),
-                arguments.attributes(program),
-                self._loop_names(instances[0], program),
-                reserved,
-            )
+            literals = arguments.literals(self._programs(instances))
+            items = self._loop_names(instances[0], program)
+            words = Words(literals, arguments.attributes(program), items, reserved)
             block.inputs, block.program = program_text(program, words)
         return arguments
 
@@ -199,7 +199,7 @@ class Generaliser:
         for name in children[0]:
             block.layers[name] = unified([each[name] for each in children], site, (name,))
         tensors = [dict(_tensors(each)) for each in instances]
-        inherited = _tensors_of_base(instances[0])
+        inherited = tensors_of_base(instances[0])
         for name in [each for each in tensors[0] if each not in inherited]:
             shapes = [tuple(each[name].shape) for each in tensors]
             dimensions = tuple(
@@ -347,20 +347,3 @@ def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     for name, each in (*module._parameters.items(), *module._buffers.items()):
         if each is not None:
             yield name, each
-
-
-def _tensors_of_base(module: nn.Module) -> frozenset[str]:
-    """Return the tensors of a module that the layer which it extends has."""
-    base = base_layer(module)
-    if base is None:
-        return frozenset()
-    names = {
-        "weight",
-        "bias",
-        "running_mean",
-        "running_var",
-        "num_batches_tracked",
-        "in_proj_weight",
-        "in_proj_bias",
-    }
-    return frozenset(names | {name for name in module._parameters if name.startswith(("weight_", "bias_"))})

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from runtime.importing.blocks import Generaliser, class_name
 from runtime.importing.interfaces import interfaces_of
+from runtime.importing.leaves import idle_layers
 from runtime.importing.positions import refuse_at
 from runtime.importing.programs import Program, in_both_modes, signature
 from runtime.importing.proof import Proof, prove
@@ -105,10 +106,11 @@ def recorded(skeleton: Skeleton, inputs: Sequence[Tensor]) -> tuple[dict[nn.Modu
     run = record(skeleton, given, {}, training=False)
     trained = record(skeleton, given, {}, training=True)
     interfaces = interfaces_of(run, trained)
+    idle = idle_layers(skeleton.root)
     found: dict[nn.Module, Program] = {}
     for module in {**run.scopes, **trained.scopes}:
         scopes, others = run.scopes.get(module, ()), trained.scopes.get(module, ())
-        made = [in_both_modes(*each, interfaces) for each in _paired(scopes, others)]
+        made = [in_both_modes(*each, interfaces, idle) for each in _paired(scopes, others)]
         if len({signature(each) for each in made}) > 1:
             raise refuse_at(
                 None,
@@ -117,7 +119,9 @@ def recorded(skeleton: Skeleton, inputs: Sequence[Tensor]) -> tuple[dict[nn.Modu
             )
         found[module] = made[0]
     layers = {**trained.layer_inputs, **run.layer_inputs}
-    return found, Record(run.root, {**trained.scopes, **run.scopes}, layers, {**trained.words, **run.words})
+    return found, Record(
+        run.root, {**trained.scopes, **run.scopes}, layers, {**trained.words, **run.words}, idle
+    )
 
 
 def _paired(scopes: Sequence[Scope], others: Sequence[Scope]) -> Iterator[tuple[Scope, Scope | None]]:

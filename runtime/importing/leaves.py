@@ -28,3 +28,40 @@ def base_layer(module: nn.Module) -> type[nn.Module] | None:
     if catalogue_layer(type(module)) is not None:
         return None
     return next((cls for cls in type(module).__mro__[1:] if catalogue_layer(cls) is not None), None)
+
+
+def tensors_of_base(module: nn.Module) -> frozenset[str]:
+    """Return the tensors of a module that the layer which it extends has."""
+    if base_layer(module) is None:
+        return frozenset()
+    names = {
+        "weight",
+        "bias",
+        "running_mean",
+        "running_var",
+        "num_batches_tracked",
+        "in_proj_weight",
+        "in_proj_bias",
+    }
+    return frozenset(names | {name for name in module._parameters if name.startswith(("weight_", "bias_"))})
+
+
+def does_nothing(module: nn.Module) -> bool:
+    """Return whether a layer returns what it gets, in training too."""
+    return type(module) is nn.Identity or (
+        isinstance(module, nn.modules.dropout._DropoutNd) and module.p == 0
+    )
+
+
+def idle_layers(root: nn.Module) -> frozenset[nn.Module]:
+    """Return the layers that do nothing in any instance of the classes that hold them, and so are left out."""
+    places: dict[tuple[type, str], list[nn.Module | None]] = {}
+    for module in root.modules():
+        for name, child in module._modules.items():
+            places.setdefault((type(module), name), []).append(child)
+    found: set[nn.Module] = set()
+    for (cls, _), children in places.items():
+        idle = [each for each in children if each is not None and does_nothing(each)]
+        if len(idle) == len(children) and not cls.__module__.startswith("torch.nn."):
+            found.update(idle)
+    return frozenset(found)

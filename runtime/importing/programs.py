@@ -66,11 +66,14 @@ class Program:
 
 
 def program_of(
-    scope: Scope, interfaces: Mapping[nn.Module, list[str]], literals: list[Literal] | None = None
+    scope: Scope,
+    interfaces: Mapping[nn.Module, list[str]],
+    idle: frozenset[nn.Module] = frozenset(),
+    literals: list[Literal] | None = None,
 ) -> Program:
     """Return the program of a scope. `interfaces` are the inputs that modules use, by their names."""
-    aliases = _aliases(scope.calls)
-    calls = [_substituted(each, aliases) for each in scope.calls if not _is_alias(each)]
+    aliases = _aliases(scope.calls, idle)
+    calls = [_substituted(each, aliases) for each in scope.calls if not _is_alias(each, idle)]
     calls = [_with_interface(each, interfaces) for each in calls]
     result = _replaced(scope.result, aliases)
     calls = chained(live(calls, result), result, scope.module)
@@ -83,13 +86,16 @@ def program_of(
 
 
 def in_both_modes(
-    evaluated: Scope, trained: Scope | None, interfaces: Mapping[nn.Module, list[str]]
+    evaluated: Scope,
+    trained: Scope | None,
+    interfaces: Mapping[nn.Module, list[str]],
+    idle: frozenset[nn.Module] = frozenset(),
 ) -> Program:
     """Return the program of a module that ran in evaluation and in training."""
-    program = program_of(evaluated, interfaces)
+    program = program_of(evaluated, interfaces, idle)
     if trained is None:
         return program
-    other = program_of(trained, interfaces)
+    other = program_of(trained, interfaces, idle)
     if signature(program, modes=False) == signature(other, modes=False):
         # A mode that is no longer told here is the module's own there: what one of them says holds for both.
         modes = [
@@ -99,7 +105,7 @@ def in_both_modes(
             replace(each, kwargs=kwargs) for each, kwargs in zip(program.calls, modes, strict=True)
         ]
         return program
-    program.in_training = program_of(trained, interfaces, program.literals)
+    program.in_training = program_of(trained, interfaces, idle, program.literals)
     return program
 
 
@@ -107,14 +113,16 @@ def _mode(call: Call) -> dict[str, Structure]:
     return {key: each for key, each in call.kwargs.items() if key == "training"}
 
 
-def _is_alias(call: Call) -> bool:
+def _is_alias(call: Call, idle: frozenset[nn.Module]) -> bool:
+    if call.target.module in idle:
+        return True
     return call.target == Target("method", "view_as") and call.args[0] is call.args[1]
 
 
-def _aliases(calls: Iterable[Call]) -> dict[int, Value]:
+def _aliases(calls: Iterable[Call], idle: frozenset[nn.Module]) -> dict[int, Value]:
     """Return what each result of a call that does nothing is another name of."""
     found: dict[int, Value] = {}
-    for call in filter(_is_alias, calls):
+    for call in (each for each in calls if _is_alias(each, idle)):
         source: Value = call.args[0]
         found[id(call.result)] = found.get(id(source), source)
         found[id(call.result)].names.extend(call.result.names)
@@ -245,6 +253,16 @@ def same(first: Structure, second: Structure) -> bool:
     return _form(first, {}, by_identity=True) == _form(second, {}, by_identity=True)
 
 
+def does_the_same(first: Scope, second: Scope) -> bool:
+    """Return whether two runs did the same on inputs in the same order."""
+    forms = []
+    for scope in (first, second):
+        numbers = {id(value): place for place, value in enumerate(scope.inputs.values())}
+        calls = [_call_form(each, numbers, modes=True) for each in live(scope.calls, scope.result)]
+        forms.append((calls, _form(scope.result, numbers)))
+    return forms[0] == forms[1]
+
+
 def signature(program: Program, modes: bool = True) -> object:
     """Return what two programs have in common that differ in numbers alone; in modes that are told, too, if asked."""
     numbers: dict[int, int] = {}
@@ -266,7 +284,7 @@ def _form(structure: Structure, numbers: dict[int, int], by_identity: bool = Fal
     if isinstance(structure, Value):
         if by_identity:
             return ("value", id(structure))
-        if structure.kind != "call":
+        if structure.kind != "call" and id(structure) not in numbers:
             return (structure.kind, structure.path)
         return ("value", numbers.setdefault(id(structure), len(numbers)))
     if isinstance(structure, Literal):

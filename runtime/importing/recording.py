@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from runtime.importing.functions import Spelled, Unspoken, is_fact, spell, torch_name
-from runtime.importing.leaves import is_leaf
+from runtime.importing.leaves import base_layer, is_leaf
 from runtime.importing.positions import author_frames, position_of, refuse_at
+from runtime.importing.programs import does_the_same
 from runtime.importing.records import Call, Position, Record, Scope, Structure, Target, Value, values_in
 from runtime.importing.sizes import Number, TracedFloat, TracedInt, plain, traced
 from runtime.importing.skeleton import Skeleton
@@ -56,6 +57,8 @@ class Recorder(TorchFunctionMode):
         """Memory -> how often it was written."""
         self.words: dict[nn.Module, str] = {}
         """What the author's programs call modules: the names of loops over them, for one."""
+        self.forwards: dict[type[nn.Module], Callable[..., Any]] = {}
+        """What layers do that modules extend, by their classes."""
         self.paused = 0
         self.position: Position | None = None
 
@@ -306,9 +309,34 @@ class Recorder(TorchFunctionMode):
         self.position = position
         if outer is None or target is None:
             return result
+        if self.is_plain(opened.scope, args, kwargs):
+            self.scopes[module].pop()
+            if not self.scopes[module]:
+                del self.scopes[module]
+            self.layer_inputs.setdefault(module, shapes_of(args))
+            return self.finish(
+                target, self.structure(tuple(args)), self.structure(dict(kwargs)), result, before, False
+            )
         if self.writes != changed:  # it returns an input that it wrote: no other object
             before -= {id(each) for each in tensors_in(result)}
         return self.finish(target, (), given, self.renumbered(result), before, in_place=False)
+
+    def is_plain(self, scope: Scope, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Return whether a module that extends a layer does here just what that layer does."""
+        base = base_layer(scope.module)
+        if base is None or self.skeleton.adds_to(scope.module):
+            return False
+        opened = Opened(Scope(scope.module))
+        self.stack.append(opened)
+        try:
+            with self.pause():
+                inner = [self.received(f"input{place}", each) for place, each in enumerate(args)]
+            result = self.forwards[base](scope.module, *inner, **kwargs)
+            with self.pause():
+                opened.scope.result = self.structure(result)
+        finally:
+            self.stack.pop()
+        return does_the_same(scope, opened.scope)
 
     def renumbered(self, result: Any) -> Any:
         """Return what a scope returned, its numbers now those of the scope around it."""

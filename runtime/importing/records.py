@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeAlias
 
 from torch import nn
 
+from runtime.importing.leaves import is_leaf
+
 Structure: TypeAlias = Any
 """A nest of tuples, lists, dicts and slices, whose leaves are values and constants."""
 
@@ -87,6 +89,12 @@ class Record:
     """The shapes of the first inputs of each layer of the catalogue."""
     words: Mapping[nn.Module, str]
     """What the author's programs call modules."""
+    idle: frozenset[nn.Module] = frozenset()
+    """Layers that do nothing, and that the spec does without."""
+
+    def is_layer(self, module: nn.Module) -> bool:
+        """Return whether a module is a layer of the catalogue, or was found to be nothing more than one."""
+        return is_leaf(module) or (module in self.layer_inputs and module not in self.scopes)
 
 
 def values_in(structure: Structure) -> Iterator[Value]:

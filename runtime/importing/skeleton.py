@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from runtime.importing.leaves import catalogue_layer, is_leaf
+from runtime.importing.leaves import catalogue_layer, is_leaf, tensors_of_base
 from runtime.importing.records import Value
 from runtime.importing.sizes import Observer, traced
 
@@ -40,6 +40,11 @@ class Skeleton:
 
     def path_between(self, outer: nn.Module, inner: nn.Module) -> str | None:
         return _path(self.modules[inner], self.modules[outer])
+
+    def adds_to(self, module: nn.Module) -> bool:
+        """Return whether a module holds more than the layer that it extends."""
+        tensors = {*module._parameters, *module._buffers} - tensors_of_base(module)
+        return bool(module._modules) or any(getattr(module, name) is not None for name in tensors)
 
     def trace_numbers(self, observer: Observer) -> None:
         """Put numbers that know their names in the place of the modules' own."""

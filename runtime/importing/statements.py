@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from runtime.importing.leaves import tensors_of_base
 from runtime.importing.programs import Literal, Program
 from runtime.importing.records import Call, Structure, Value, values_in
 
@@ -315,6 +316,8 @@ class _Writer:
         """Return how a program reaches what has a dotted path: items of lists by their numbers."""
         first, *rest = path.split(".")
         found: ast.expr = ast.Name(first)
+        if path in tensors_of_base(self.program.module):
+            return ast.Attribute(ast.Name("base"), path, ast.Load())
         at: Any = getattr(self.program.module, first)
         for name in rest:
             if type(at) in (nn.ModuleList, nn.Sequential, nn.ParameterList) and name.isdigit():

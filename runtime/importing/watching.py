@@ -37,6 +37,7 @@ def watched(recorder: Recorder) -> Iterator[None]:
 
     bases = {base for module in recorder.skeleton.modules if (base := base_layer(module)) is not None}
     forwards = {base: base.forward for base in bases}
+    recorder.forwards = forwards
 
     def based(forward: Callable[..., Any]) -> Callable[..., Any]:
         def run(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
