@@ -20,7 +20,8 @@ from runtime.importing.skeleton import copied
 
 TOLERANCE = 1e-9
 
-Inputs = Sequence[Any]
+Inputs = Mapping[str, Tensor]
+"""By the names that the module has for them."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,13 @@ def prove(
     weights: Mapping[str, Tensor],
     checkpoint: str,
     inputs: Sequence[Inputs],
+    read: Sequence[str],
     unused: Sequence[str] = (),
 ) -> Proof:
-    """Compile and build a spec, and compare the model with the module, on each of these inputs."""
+    """Compile and build a spec, and compare the model with the module, on each of these inputs.
+
+    `read` are those that the model takes, in its order.
+    """
     artifact = compiler.compile_text(text)
     with tempfile.TemporaryDirectory() as folder:
         if weights:
@@ -68,7 +73,7 @@ def prove(
     found = [*_state(module, model, kept)]
     if found:
         return Proof(tuple(found), artifact=artifact)
-    furthest, differences = _outputs(module, model, inputs)
+    furthest, differences = _outputs(module, model, inputs, read)
     return Proof(tuple(differences), furthest, len(inputs), True, artifact)
 
 
@@ -102,7 +107,9 @@ def _tied(module: nn.Module, among: set[str]) -> set[frozenset[str]]:
     return {frozenset(each) for each in names.values() if len(each) > 1}
 
 
-def _outputs(module: nn.Module, model: nn.Module, inputs: Sequence[Inputs]) -> tuple[float, list[str]]:
+def _outputs(
+    module: nn.Module, model: nn.Module, inputs: Sequence[Inputs], read: Sequence[str]
+) -> tuple[float, list[str]]:
     """Return how far the outputs lie apart at most, in float64, and what differs."""
     theirs, ours = copied(module, torch.device("cpu")).double(), model.double()
     furthest = 0.0
@@ -110,8 +117,11 @@ def _outputs(module: nn.Module, model: nn.Module, inputs: Sequence[Inputs]) -> t
         theirs.train(training)
         ours.train(training)
         for number, each in enumerate(inputs):
-            wide = [_double(one) for one in each]
-            results = [_run(one, wide, training) for one in (theirs, ours)]
+            wide = {name: _double(one) for name, one in each.items()}
+            results = [
+                _run(theirs, (), wide, training),
+                _run(ours, [wide[name] for name in read], {}, training),
+            ]
             where = f"inputs {number + 1}{', in training' if training else ''}"
             if len(results[0]) != len(results[1]):
                 return furthest, [f"{len(results[0])} outputs and {len(results[1])} ({where})"]
@@ -131,10 +141,12 @@ def _outputs(module: nn.Module, model: nn.Module, inputs: Sequence[Inputs]) -> t
     return furthest, []
 
 
-def _run(module: nn.Module, inputs: Inputs, training: bool) -> list[Tensor]:
+def _run(module: nn.Module, args: Sequence[Tensor], kwargs: Inputs, training: bool) -> list[Tensor]:
     torch.manual_seed(0)
     with torch.set_grad_enabled(training), InDouble():
-        result = module(*[each.clone() if isinstance(each, Tensor) else each for each in inputs])
+        result = module(
+            *[each.clone() for each in args], **{name: each.clone() for name, each in kwargs.items()}
+        )
     return list(tensors_of(result))
 
 

@@ -32,6 +32,8 @@ class Document:
     freeze: Sequence[str] = ()
     checkpoint: str | None = None
     vars: Mapping[str, object] = field(default_factory=dict)
+    originals: Mapping[str, str] = field(default_factory=dict)
+    """What the module calls the inputs, by what the spec calls them."""
 
 
 def written(document: Document) -> str:
