@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from compiler.catalogue.layers import REQUIRED, layer_names
 from runtime.importing.authors import word_for
 from runtime.importing.layers import layer_call
-from runtime.importing.leaves import base_layer, tensors_of_base
+from runtime.importing.leaves import base_layer, is_container, is_list, is_sequence, tensors_of_base
 from runtime.importing.nodes import (
     Argument,
     ArgumentValue,
@@ -31,8 +31,6 @@ from runtime.importing.programs import Program, signature
 from runtime.importing.records import Record
 from runtime.importing.sizes import plain
 from runtime.importing.statements import Words, program_text
-
-CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Block:
     inputs: list[str] = field(default_factory=list)
     program: str | None = None
     node: Node | None = None
-    """What a model is that is one node, and no block."""
+    """What the block is, where it is one node: a list, or a layer."""
 
 
 class Generaliser:
@@ -92,7 +90,7 @@ class Generaliser:
         for group in self._groups():
             self._define(group)
         block = Block(class_name(type(root)))
-        if type(root) in CONTAINERS or self.record.is_layer(root):
+        if is_container(root) or self.record.is_layer(root):
             block.node = self.node(root)
             block.inputs = list(self.programs[root].inputs) if root in self.programs else []
         else:
@@ -107,12 +105,12 @@ class Generaliser:
         for each in reversed(list(self.record.root.modules())):
             inner = [heights[child] for child in each.children()]
             heights[each] = (
-                0 if self.record.is_layer(each) else max(inner, default=0) + (type(each) not in CONTAINERS)
+                0 if self.record.is_layer(each) else max(inner, default=0) + (not is_container(each))
             )
         order = [
             each for each in self.record.root.modules() if each in self.used and each is not self.record.root
         ]
-        order = [each for each in order if not self.record.is_layer(each) and type(each) not in CONTAINERS]
+        order = [each for each in order if not self.record.is_layer(each) and not is_container(each)]
         for height in sorted({heights[each] for each in order}):
             groups: dict[object, list[nn.Module]] = {}
             for each in (module for module in order if heights[module] == height):
@@ -147,12 +145,12 @@ class Generaliser:
         """Return what makes such a module, with its own numbers."""
         if self.record.is_layer(module):
             return layer_call(module, self.record.layer_inputs.get(module))
-        if type(module) in CONTAINERS:
+        if is_container(module):
             return Items(tuple(self.children(module).items()))
         return self.calls[module]
 
     def children(self, module: nn.Module) -> dict[str, Node]:
-        idle = frozenset() if type(module) in CONTAINERS else self.record.idle
+        idle = self.record.idle
         return {
             name: self.node(each)
             for name, each in module._modules.items()
@@ -169,7 +167,9 @@ class Generaliser:
         arguments.choose_names(taken)
         self._parts(block, instances, arguments.site)
         program = self.programs.get(instances[0])
-        if program is not None:
+        if is_list(instances[0]) and not block.parameters and (program is None or is_sequence(instances[0])):
+            block.node = Items(tuple(block.layers.items()))
+        elif program is not None:
             block.vars.update(arguments.constants(program))
             reserved = frozenset({*taken, *arguments.names(), *block.vars, "base" if block.extends else ""})
             literals = arguments.literals(self._programs(instances))
@@ -210,7 +210,7 @@ class Generaliser:
             value = self.values[f"{self.paths[instances[0]]}.{name}".lstrip(".")]
             form = TensorForm(tensors[0][name].dtype, dimensions, persistent, value)
             (block.parameters if is_parameter else block.buffers)[name] = form
-        if instances[0] in self.programs:
+        if instances[0] in self.programs and not is_sequence(instances[0]):
             programs = self._programs(instances)
             for rows in zip(*(each.literals for each in programs), strict=True):
                 site(("number",), tuple(each.number for each in rows))

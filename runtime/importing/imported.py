@@ -111,12 +111,11 @@ def described(
 
 
 def _unused(skeleton: Skeleton, generaliser: Generaliser) -> tuple[str, ...]:
-    names = [
-        name
-        for each, names in skeleton.modules.items()
-        if each not in generaliser.used
-        for name in names
-        if name
-    ]
-    outermost = [name for name in names if not any(name.startswith(f"{other}.") for other in names)]
-    return tuple(f"{name}." for name in outermost)
+    """Return the outermost modules that nothing uses, each with a dot; what a layer is made of is the layer's own."""
+    named = [(each, name) for each, names in skeleton.modules.items() for name in names if name]
+    layers = tuple(f"{name}." for each, name in named if generaliser.record.is_layer(each))
+    idle = generaliser.record.idle
+    unused = [name for each, name in named if each not in generaliser.used and each not in idle]
+    unused = [name for name in unused if not name.startswith(layers)]
+    inside = tuple(f"{name}." for name in unused)
+    return tuple(f"{name}." for name in unused if not name.startswith(inside))

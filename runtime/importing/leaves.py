@@ -30,6 +30,21 @@ def base_layer(module: nn.Module) -> type[nn.Module] | None:
     return next((cls for cls in type(module).__mro__[1:] if catalogue_layer(cls) is not None), None)
 
 
+def is_container(module: nn.Module) -> bool:
+    """Return whether a module is one of torch's containers, and no class of somebody's own."""
+    return type(module) in (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
+
+def is_sequence(module: nn.Module) -> bool:
+    """Return whether a module runs its layers one after the other, as torch's sequence does."""
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+
+
+def is_list(module: nn.Module) -> bool:
+    """Return whether the layers of a module are items, reached by their numbers."""
+    return is_sequence(module) or isinstance(module, nn.ModuleList)
+
+
 def tensors_of_base(module: nn.Module) -> frozenset[str]:
     """Return the tensors of a module that the layer which it extends has."""
     if base_layer(module) is None:
@@ -57,7 +72,7 @@ def idle_layers(root: nn.Module) -> frozenset[nn.Module]:
     """Return the layers that do nothing in any instance of the classes that hold them, and so are left out."""
     places: dict[tuple[type, str], list[nn.Module | None]] = {}
     for module in root.modules():
-        for name, child in module._modules.items():
+        for name, child in () if is_list(module) else module._modules.items():
             places.setdefault((type(module), name), []).append(child)
     found: set[nn.Module] = set()
     for (cls, _), children in places.items():

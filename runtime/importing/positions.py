@@ -16,6 +16,7 @@ from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import SourceFile, Span
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
+_EINOPS = os.sep + "einops" + os.sep
 _HERE = os.path.dirname(__file__) + os.sep
 
 
@@ -35,7 +36,7 @@ def _frames(entering: bool) -> Iterator[FrameType]:
             if not entering:
                 return
             entering = False
-        elif not name.startswith((_TORCH, _HERE)):
+        elif not name.startswith((_TORCH, _HERE)) and _EINOPS not in name:
             yield frame
         frame = frame.f_back
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from runtime.importing.leaves import is_list
 from runtime.importing.records import Call, Scope, Structure, Target, Value, values_in
 
 
@@ -224,7 +225,7 @@ def _lists(calls: list[Call], module: nn.Module) -> dict[str, int]:
     found = {}
     for path, count in counts.items():
         inside = module.get_submodule(path)
-        if type(inside) in (nn.ModuleList, nn.Sequential) and count == len(inside._modules):
+        if is_list(inside) and count == len(inside._modules):
             found[path] = count
     return found
 

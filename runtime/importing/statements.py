@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from runtime.importing.leaves import tensors_of_base
+from runtime.importing.leaves import is_list, tensors_of_base
 from runtime.importing.programs import Literal, Program
 from runtime.importing.records import Call, Structure, Value, values_in
 
@@ -320,7 +320,7 @@ class _Writer:
             return ast.Attribute(ast.Name("base"), path, ast.Load())
         at: Any = getattr(self.program.module, first)
         for name in rest:
-            if type(at) in (nn.ModuleList, nn.Sequential, nn.ParameterList) and name.isdigit():
+            if (is_list(at) or isinstance(at, nn.ParameterList)) and name.isdigit():
                 found = ast.Subscript(found, ast.Constant(int(name)), ast.Load())
             else:
                 found = ast.Attribute(found, name, ast.Load())

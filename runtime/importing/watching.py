@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -52,11 +53,41 @@ def watched(recorder: Recorder) -> Iterator[None]:
     for base, forward in forwards.items():
         base.forward = based(forward)
     try:
-        yield
+        with einops_watched(recorder):
+            yield
     finally:
         nn.Module.__call__ = called  # type: ignore[method-assign]
         for base, forward in forwards.items():
             base.forward = forward  # type: ignore[method-assign]
+
+
+@contextmanager
+def einops_watched(recorder: Recorder) -> Iterator[None]:
+    """Let a recorder see `rearrange` and its kin as one call each, where the package is in use."""
+    package = sys.modules.get("einops.einops")
+    if package is None:
+        yield
+        return
+    reduce = package.reduce
+
+    def watched_reduce(tensor: Any, pattern: str, reduction: Any, **sizes: Any) -> Any:
+        if recorder.paused or not recorder.stack or not isinstance(reduction, str):
+            return reduce(tensor, pattern, reduction, **sizes)
+        recorder.look_around()
+        name = reduction if reduction in ("rearrange", "repeat") else "reduce"
+        args = (tensor, pattern) if name == reduction else (tensor, pattern, reduction)
+        with recorder.pause():
+            given, named = recorder.structure(args), recorder.structure(sizes)
+            result = reduce(tensor, pattern, reduction, **sizes)
+        return recorder.finish(
+            Target("function", name), given, named, result, recorder.stamps(tensor), in_place=False
+        )
+
+    package.reduce = watched_reduce  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        package.reduce = reduce  # type: ignore[attr-defined]
 
 
 def record(skeleton: Skeleton, args: Sequence[Any], kwargs: Mapping[str, Any], training: bool) -> Record:

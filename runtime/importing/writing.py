@@ -70,11 +70,17 @@ def _block(block: Block) -> Iterator[str]:
         for each in block.arguments
     ]
     signature = f"{block.name}({', '.join(arguments)})" if arguments else block.name
+    if block.node is not None:
+        yield from _entry(_key(signature), compressed(block.node))
+        return
     yield f"{_key(signature)}:"
     yield from _indented(_body(block, is_root=False))
 
 
 def _body(block: Block, is_root: bool) -> Iterator[str]:
+    if block.node is not None:
+        yield from _node_lines(compressed(block.node))
+        return
     if block.vars and not is_root:
         yield from _mapping("vars", {name: _value_text(each) for name, each in block.vars.items()})
     if block.extends is not None:
