@@ -103,10 +103,10 @@ def _literal(text: str) -> list[str] | None:
 
 
 def _one_line(text: str) -> str:
-    return text if _reads_as_text(text) else json.dumps(text, ensure_ascii=not text.isprintable())
+    return text if reads_as_text(text) else json.dumps(text, ensure_ascii=not text.isprintable())
 
 
-def _reads_as_text(text: str) -> bool:
+def reads_as_text(text: str) -> bool:
     """Return whether a text without quotes is read as just that text."""
     if not _PLAIN.fullmatch(text) or ": " in text or " #" in text or text[-1] in ": ":
         return False

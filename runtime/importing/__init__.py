@@ -1,0 +1,1 @@
+"""From a live `nn.Module` to a spec."""

@@ -1,0 +1,121 @@
+"""`from_module`: the spec of a live module, proven before anybody sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from runtime.importing.blocks import Generaliser, class_name
+from runtime.importing.inputs import Given, Input, inputs_of, other_sizes
+from runtime.importing.positions import refuse_at
+from runtime.importing.proof import Proof, prove
+from runtime.importing.runs import recorded
+from runtime.importing.skeleton import Skeleton, named_tensors
+from runtime.importing.state import frozen, ties, weights
+from runtime.importing.writing import Document, written
+
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found out on the way."""
+
+    proof: Proof | None
+    unused: tuple[str, ...] = ()
+    """Layers of the module that nothing calls: the spec has none of them."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A spec, with the weights that its `checkpoint` rule reads."""
+
+    text: str
+    weights: Mapping[str, Tensor] = field(repr=False)
+    report: Report
+    checkpoint: str = WEIGHTS
+
+    def save(self, path: str | Path) -> None:
+        """Write the spec, and the weights beside it."""
+        target = Path(path)
+        if self.weights:
+            save_file(dict(self.weights), target.parent / self.checkpoint)
+        target.write_text(self.text, encoding="utf-8")
+
+
+def from_module(
+    module: nn.Module,
+    inputs: Sequence[Given] | Mapping[str, Given],
+    *,
+    dims: Mapping[str, int] | None = None,
+    name: str | None = None,
+    checkpoint: str = WEIGHTS,
+    prove_it: bool = True,
+) -> Imported:
+    """Return the spec of a module that is called with these inputs.
+
+    An input is an example, whose first dimension is the batch and open, or a type as in a spec: `float32[batch, 3,
+    height, width]`. `dims` are example sizes of open dimensions.
+
+    Raises:
+        SpecError: something in the module cannot be said in the language, or the spec is not equal to it.
+    """
+    skeleton = Skeleton(module)
+    given, sizes = inputs_of(module, inputs, dims or {})
+    document, unused = described(module, skeleton, given, sizes, name, checkpoint)
+    text = written(document)
+    kept = {key: each for key, each in weights(module).items() if not key.startswith(unused or ("/",))}
+    imported = Imported(text, kept, Report(None, unused), checkpoint)
+    if not prove_it:
+        return imported
+    every = [sizes, *other_sizes(skeleton.root, given, sizes)]
+    runs = [{each.name: each.made(each_sizes) for each in given} for each_sizes in every]
+    proof = prove(module, text, kept, checkpoint, runs, list(document.originals.values()), unused)
+    if not proof.holds:
+        raise refuse_at(None, "import-differs", f"the spec is not the module: {proof.differences[0]}")
+    return Imported(text, kept, Report(proof, unused), checkpoint)
+
+
+def described(
+    module: nn.Module,
+    skeleton: Skeleton,
+    inputs: Sequence[Input],
+    sizes: Mapping[str, int],
+    name: str | None,
+    checkpoint: str,
+) -> tuple[Document, tuple[str, ...]]:
+    """Return the document of a module, and what in it nothing uses."""
+    programs, run = recorded(skeleton, {each.name: each.made(sizes) for each in inputs})
+    generaliser = Generaliser(run, programs, dict(named_tensors(module)))
+    model = generaliser.model()
+    unused = _unused(skeleton, generaliser)
+    read = list(programs[run.root].inputs) if run.root in programs else [each.name for each in inputs]
+    types = {each.name: each.type_text() for each in inputs}
+    names = dict(zip(model.inputs or read, read, strict=True))
+    document = Document(
+        name=name or class_name(type(module)),
+        inputs={ours: types[theirs] for ours, theirs in names.items()},
+        dims=sizes,
+        blocks=list(generaliser.blocks.values()),
+        model=model,
+        share={key: each for key, each in ties(module).items() if not each[0].startswith(unused or ("/",))},
+        freeze=[each for each in frozen(module) if not each[1:].startswith(unused or ("/",))],
+        checkpoint=checkpoint if weights(skeleton.root) else None,
+        originals=names,
+    )
+    return document, unused
+
+
+def _unused(skeleton: Skeleton, generaliser: Generaliser) -> tuple[str, ...]:
+    """Return the outermost modules that nothing uses, each with a dot; what a layer is made of is the layer's own."""
+    named = [(each, name) for each, names in skeleton.modules.items() for name in names if name]
+    layers = tuple(f"{name}." for each, name in named if generaliser.record.is_layer(each))
+    idle = generaliser.record.idle
+    unused = [name for each, name in named if each not in generaliser.used and each not in idle]
+    unused = [name for name in unused if not name.startswith(layers)]
+    inside = tuple(f"{name}." for name in unused)
+    return tuple(f"{name}." for name in unused if not name.startswith(inside))

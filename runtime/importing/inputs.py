@@ -1,0 +1,131 @@
+"""What a module is run on: tensors, or types of tensors as a spec has them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from spec_schema.diagnostics import refuse
+
+Given: TypeAlias = Tensor | str
+"""An example, whose first dimension is the batch, or a type: `float32[batch, 3, 224, 224]`."""
+
+_TYPE = re.compile(r"(\w+)\[([^\]]*)\]")
+BATCH = 2
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a module; a dimension that is a name is open."""
+
+    name: str
+    dtype: torch.dtype
+    dimensions: tuple[int | str, ...]
+    example: Tensor | None = None
+
+    def type_text(self) -> str:
+        return f"{dtype_text(self.dtype)}[{', '.join(map(str, self.dimensions))}]"
+
+    def made(self, sizes: Mapping[str, int], seed: int = 0) -> Tensor:
+        """Return a tensor of this type, the example itself where it has these sizes."""
+        shape = [sizes[each] if isinstance(each, str) else each for each in self.dimensions]
+        if self.example is not None and list(self.example.shape) == shape:
+            return self.example
+        generator = torch.Generator().manual_seed(seed)
+        if self.example is not None:
+            return _stretched(self.example, shape)
+        if self.dtype.is_floating_point or self.dtype.is_complex:
+            return torch.randn(shape, generator=generator, dtype=self.dtype)
+        return torch.randint(0, 2, shape, generator=generator).to(self.dtype)
+
+
+def dtype_text(dtype: torch.dtype) -> str:
+    """Return the name of a dtype in the language, `float` for that of the model."""
+    return "float" if dtype == torch.get_default_dtype() else str(dtype).removeprefix("torch.")
+
+
+def _stretched(example: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return an example of another size: what it holds, over again or cut off."""
+    for dimension, size in enumerate(shape):
+        places = torch.arange(size) % max(1, example.shape[dimension])
+        example = example.index_select(dimension, places)
+    return example
+
+
+def inputs_of(
+    module: nn.Module, given: Sequence[Given] | Mapping[str, Given], dims: Mapping[str, int]
+) -> tuple[list[Input], dict[str, int]]:
+    """Return the inputs of a module, and example sizes of their open dimensions."""
+    named = dict(given) if isinstance(given, Mapping) else dict(zip(_names(module), given, strict=False))
+    made = [_input(name, each) for name, each in named.items()]
+    sizes = {}
+    for each in made:
+        for place, name in enumerate(each.dimensions):
+            if isinstance(name, str):
+                known = each.example.shape[place] if each.example is not None else None
+                sizes[name] = dims.get(name, known if known is not None else sizes.get(name, 0))
+    if sizes.get("batch") == 0:
+        sizes["batch"] = BATCH
+    for name, size in sizes.items():
+        if not size:
+            raise refuse(
+                "import-size",
+                f"the open dimension `{name}` has no example size",
+                None,
+                help=f"--dim {name}=...",
+            )
+    return made, sizes
+
+
+def _names(module: nn.Module) -> Iterator[str]:
+    for name, parameter in inspect.signature(module.forward).parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            yield from (f"{name}{number}" for number in range(100))
+        elif parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            yield name
+
+
+def _input(name: str, given: Given) -> Input:
+    if isinstance(given, Tensor):
+        rest = tuple(map(int, given.shape[1:]))
+        return Input(name, given.dtype, ("batch", *rest) if given.ndim else (), given)
+    found = _TYPE.fullmatch(given.strip())
+    if found is None:
+        raise refuse(
+            "import-input",
+            f"`{given}` is no type of a tensor",
+            None,
+            help="write `float32[batch, 3, 224, 224]`",
+        )
+    dtype = torch.get_default_dtype() if found[1] == "float" else getattr(torch, found[1], None)
+    if not isinstance(dtype, torch.dtype):
+        raise refuse("import-input", f"`{found[1]}` is no dtype", None, help="write `float32` or `int64`")
+    parts = [part.strip() for part in found[2].split(",") if part.strip()]
+    return Input(name, dtype, tuple(int(part) if part.isdigit() else part for part in parts))
+
+
+def other_sizes(
+    module: nn.Module, inputs: Sequence[Input], sizes: Mapping[str, int]
+) -> Iterator[dict[str, int]]:
+    """Yield sizes at which the module runs, too: each open dimension at another one."""
+    for name, size in sizes.items():
+        for other in dict.fromkeys((size + 1, 2 * size, max(1, size // 2), size + 32)):
+            changed = {**sizes, name: other}
+            if other != size and _runs(module, inputs, changed):
+                yield changed
+                break
+
+
+def _runs(module: nn.Module, inputs: Sequence[Input], sizes: Mapping[str, int]) -> bool:
+    try:
+        with torch.no_grad():
+            module(**{each.name: each.made(sizes).to("meta") for each in inputs})
+    except Exception:
+        return False
+    return True

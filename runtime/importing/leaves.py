@@ -1,0 +1,82 @@
+"""Which modules are layers of the catalogue, and which arguments made one."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from compiler.catalogue.layers import LayerType, layer_names, layer_type
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def catalogue_layer(cls: type) -> LayerType | None:
+    """Return the layer of the catalogue that a class is."""
+    name = cls.__name__
+    if name not in layer_names() or getattr(nn, name, None) is not cls:
+        return None
+    return layer_type(name)
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """Return whether a module is exactly a layer of the catalogue, with nothing added to it."""
+    added = any(getattr(module, name) for name in _HOOKS) or "forward" in vars(module)
+    return not added and catalogue_layer(type(module)) is not None
+
+
+def base_layer(module: nn.Module) -> type[nn.Module] | None:
+    """Return the layer of the catalogue that the class of a module extends."""
+    if catalogue_layer(type(module)) is not None:
+        return None
+    return next((cls for cls in type(module).__mro__[1:] if catalogue_layer(cls) is not None), None)
+
+
+def is_container(module: nn.Module) -> bool:
+    """Return whether a module is one of torch's containers, and no class of somebody's own."""
+    return type(module) in (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
+
+def is_sequence(module: nn.Module) -> bool:
+    """Return whether a module runs its layers one after the other, as torch's sequence does."""
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+
+
+def is_list(module: nn.Module) -> bool:
+    """Return whether the layers of a module are items, reached by their numbers."""
+    return is_sequence(module) or isinstance(module, nn.ModuleList)
+
+
+def tensors_of_base(module: nn.Module) -> frozenset[str]:
+    """Return the tensors of a module that the layer which it extends has."""
+    if base_layer(module) is None:
+        return frozenset()
+    names = {
+        "weight",
+        "bias",
+        "running_mean",
+        "running_var",
+        "num_batches_tracked",
+        "in_proj_weight",
+        "in_proj_bias",
+    }
+    return frozenset(names | {name for name in module._parameters if name.startswith(("weight_", "bias_"))})
+
+
+def does_nothing(module: nn.Module) -> bool:
+    """Return whether a layer returns what it gets, in training too."""
+    return type(module) is nn.Identity or (
+        isinstance(module, nn.modules.dropout._DropoutNd) and module.p == 0
+    )
+
+
+def idle_layers(root: nn.Module) -> frozenset[nn.Module]:
+    """Return the layers that do nothing in any instance of the classes that hold them, and so are left out."""
+    places: dict[tuple[type, str], list[nn.Module | None]] = {}
+    for module in root.modules():
+        for name, child in () if is_list(module) else module._modules.items():
+            places.setdefault((type(module), name), []).append(child)
+    found: set[nn.Module] = set()
+    for (cls, _), children in places.items():
+        idle = [each for each in children if each is not None and does_nothing(each)]
+        if len(idle) == len(children) and not cls.__module__.startswith("torch.nn."):
+            found.update(idle)
+    return frozenset(found)

@@ -1,0 +1,73 @@
+"""Where in the author's source a run is, and what it cannot go on with."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from types import FrameType
+
+import torch
+
+from runtime.importing.records import Position
+from spec_schema.diagnostics import SpecError, refuse
+from spec_schema.source import SourceFile, Span
+
+_TORCH = os.path.dirname(torch.__file__) + os.sep
+_EINOPS = os.sep + "einops" + os.sep
+_HERE = os.path.dirname(__file__) + os.sep
+
+
+def author_frames(entering: bool) -> list[FrameType]:
+    """Return the frames of the module that runs now, from the innermost call of its own code outwards.
+
+    `entering` says that it is about to call another one.
+    """
+    return list(_frames(entering))
+
+
+def _frames(entering: bool) -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith(_HERE) and frame.f_code.co_name == "call_module":
+            if not entering:
+                return
+            entering = False
+        elif not name.startswith((_TORCH, _HERE)) and _EINOPS not in name:
+            yield frame
+        frame = frame.f_back
+
+
+def position_of(frame: FrameType) -> Position:
+    """Return the place of the expression that a frame is at, columns counted from 0 in bytes."""
+    code = frame.f_code
+    start, end, column, end_column = next(islice(code.co_positions(), frame.f_lasti // 2, None))
+    line = start or frame.f_lineno
+    return Position(code.co_filename, line, column or 0, end or line, end_column or 0)
+
+
+def span_of(position: Position | None) -> Span | None:
+    """Return what a diagnostic points at."""
+    if position is None:
+        return None
+    lines = linecache.getlines(position.file)
+    if not lines:
+        return None
+    file = SourceFile(position.file, "".join(lines))
+    start = file.offset(position.line, _characters(lines, position.line, position.column) + 1)
+    end = file.offset(position.end_line, _characters(lines, position.end_line, position.end_column) + 1)
+    return Span(file, start, max(end, start + 1))
+
+
+def _characters(lines: list[str], line: int, column: int) -> int:
+    """Return how many characters stand in front of a column that counts bytes."""
+    return len(lines[line - 1].encode()[:column].decode(errors="ignore"))
+
+
+def refuse_at(position: Position | None, code: str, message: str, *, help: str | None = None) -> SpecError:
+    """Return the refusal of what stands at a place of the model's source."""
+    notes = () if position is None or span_of(position) else (f"at {position}",)
+    return refuse(code, message, span_of(position), notes=notes, help=help)

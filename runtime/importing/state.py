@@ -1,0 +1,103 @@
+"""What a module holds: ties, frozen parts, and buffers that are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from runtime.importing.positions import refuse_at
+
+MOST_NUMBERS = 64
+
+
+def ties(module: nn.Module) -> dict[str, list[str]]:
+    """Return what is one under several names: whole modules, and tensors outside of these."""
+    modules: dict[int, list[str]] = {}
+    for name, each in module.named_modules(remove_duplicate=False):
+        modules.setdefault(id(each), []).append(name)
+    shared = [names for names in modules.values() if len(names) > 1]
+    shared = [names for names in shared if any(module.get_submodule(names[0]).parameters())]
+    shared = [
+        each for each in shared if not any(_is_inside(each, other) for other in shared if other is not each)
+    ]
+    inside = tuple(f"{name}." for names in shared for name in names[1:])
+    tensors: dict[int, list[str]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        if not name.startswith(inside or ("/",)):
+            tensors.setdefault(id(parameter), []).append(name)
+    groups = [*shared, *(names for names in tensors.values() if len(names) > 1)]
+    return {_tie_name(names, number): names for number, names in enumerate(groups)}
+
+
+def _is_inside(names: list[str], others: list[str]) -> bool:
+    return all(any(name.startswith(f"{other}.") for other in others) for name in names)
+
+
+def _tie_name(names: list[str], number: int) -> str:
+    return f"shared{number or ''}"
+
+
+def frozen(module: nn.Module) -> list[str]:
+    """Return selectors of the parameters that are not trained."""
+    return [f"/{name}" for name, each in module.named_parameters() if not each.requires_grad]
+
+
+def weights(module: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors of a state dict, each of those that are one under its first name."""
+    seen: set[int] = set()
+    found: dict[str, Tensor] = {}
+    first = {id(each): name for name, each in module.named_parameters()}
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        if id(tensor) in seen or first.get(id(tensor), name) != name:
+            continue
+        seen.add(id(tensor))
+        found[name] = tensor.detach().clone().contiguous()
+    return found
+
+
+def formula(values: Tensor) -> str:
+    """Return an expression of the language for the values of a buffer that is computed."""
+    dtype = str(values.dtype).removeprefix("torch.")
+    shape = list(values.shape)
+    flat = values.flatten()
+    if values.numel() and bool((flat == flat[0]).all()):
+        return f"full({shape}, {flat[0].item()!r}, dtype={dtype})"
+    for text, made in _candidates(values).items():
+        if made.shape == values.shape and made.dtype == values.dtype and torch.equal(made, values):
+            return text
+    if values.numel() <= MOST_NUMBERS:
+        return f"tensor({values.tolist()!r}, dtype={dtype})"
+    raise refuse_at(
+        None, "import-buffer", f"a buffer of {shape} is not saved, and how it was computed is not known"
+    )
+
+
+def _candidates(values: Tensor) -> Mapping[str, Tensor]:
+    """Return what buffers often are, as texts and tensors."""
+    found: dict[str, Tensor] = {}
+    dtype = str(values.dtype).removeprefix("torch.")
+    if values.ndim == 0:
+        return found
+    size = values.shape[-1]
+    counted = torch.arange(size)
+    lead = [1] * (values.ndim - 1)
+    found[f"arange({size})"] = counted
+    found[f"arange({size}).expand({[1, -1]})"] = counted.expand(1, -1)
+    found[f"arange({size}).reshape({[*lead, size]})"] = counted.reshape(*lead, size)
+    if values.ndim >= 2 and values.shape[-1] == values.shape[-2]:
+        around = [*([1] * (values.ndim - 2)), size, size]
+        for name, function in (("tril", torch.tril), ("triu", torch.triu)):
+            for diagonal in (0, 1, -1):
+                text = f"{name}(ones({[size, size]}, dtype={dtype}), {diagonal})"
+                base = torch.ones(size, size, dtype=values.dtype)
+                made = function(base, diagonal)
+                found[text] = made
+                found[f"{text}.reshape({around})"] = made.reshape(around)
+                if values.is_floating_point():
+                    zeros = torch.full((size, size), float("-inf"), dtype=values.dtype)
+                    found[f"{name}(full({[size, size]}, -inf, dtype={dtype}), {diagonal})"] = function(
+                        zeros, diagonal
+                    )
+    return found
