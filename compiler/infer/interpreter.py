@@ -261,7 +261,7 @@ class Interpreter(Evaluator):
         return None if known else f"{owner.id}.{function.attr}"
 
     def _arguments(self, node: ast.Call) -> tuple[list[Any], dict[str, Any]]:
-        arguments = [self.value(argument) for argument in node.args]
+        arguments = list(self._elements(node.args))
         return arguments, {k.arg: self.value(k.value) for k in node.keywords if k.arg}
 
     def _operation(self, node: ast.Call, name: str) -> Any:

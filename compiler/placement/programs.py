@@ -180,6 +180,8 @@ def _written(node: ast.AST, count: int) -> list[ast.AST]:
     """Return the operands of an operation, `count` of them without a name, as they are written."""
     if not isinstance(node, ast.Call):
         return parts(node)
+    if any(isinstance(each, ast.Starred) for each in node.args):
+        return []  # how many it stands for is not written
     written: list[ast.AST] = [*node.args, *(keyword.value for keyword in node.keywords)]
     if isinstance(node.func, ast.Attribute) and count > len(node.args):
         written.insert(0, node.func.value)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from compiler.catalogue.layers import layer_names
-from compiler.catalogue.operation_table import CONSTANTS, LIMITS, METHODS
+from compiler.catalogue.operation_table import CONSTANTS, LIMITS, METHODS, MODE_ARGUMENTS, STATISTICS
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.parametrization_table import PARAMETRIZATIONS
 from compiler.program import Scope
@@ -172,8 +172,28 @@ class _Checker:
                 self.problems.append(
                     Diagnostic("unknown-function", message, self.program.span(function), help=help)
                 )
+        starred = next((each for each in node.args if isinstance(each, ast.Starred)), None)
+        if starred is not None and not self._takes_starred(function) and self._is_known(function):
+            message = f"`*` in a call of `{ast.unparse(function)}` is not part of the language"
+            place = self.program.span(starred)
+            self.problems.append(
+                Diagnostic("not-in-language", message, place, help="write the arguments out")
+            )
         for argument in [*node.args, *node.keywords]:
             self.visit(argument)
+
+    def _is_known(self, function: ast.AST) -> bool:
+        return not isinstance(function, ast.Name) or self._known(function.id)
+
+    def _takes_starred(self, function: ast.AST) -> bool:
+        """Return whether arguments may be spread: those of a method, and of an operation whose arguments say no more."""
+        match function:
+            case ast.Attribute():
+                return not self._may_be_layer(function.value, function.attr)
+            case ast.Name(id=name) if name not in self.local and name not in self.names.layers:
+                plain = name not in FUNCTIONS and name not in MODE_ARGUMENTS and name not in STATISTICS
+                return name in self.names.scope.plugins.operations or (name in OPERATIONS and plain)
+        return False
 
     def _method(self, node: ast.Call, function: ast.Attribute) -> None:
         owner, attr = function.value, function.attr

@@ -147,6 +147,7 @@ PIECES = (
         "2**70",
         "Linear",
         "return x",
+        "*x.shape, ",
         "self.",
         "--- ",
     ),

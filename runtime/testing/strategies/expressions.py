@@ -73,6 +73,8 @@ KEEPING = (
     ),
     *(
         "{x}.mT.mT if {x}.ndim > 1 else {x}",
+        "{x}.reshape(*{x}.shape[:-1], -1)",
+        "zeros(*{x}.shape, dtype={x}.dtype) + {x}",
         "linalg.norm({x}, dim={d}, keepdim=True) + {x}",
         "{x} - ({x}.detach() // 1)",
     ),
