@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from compiler.catalogue.operation_table import FACTORIES
+from compiler.catalogue.operation_table import FACTORIES, VIEWS
 from compiler.infer.calls import parts
 from compiler.infer.interpreter import Interpreter
 from compiler.infer.module_references import ModuleReference
@@ -152,7 +152,7 @@ class PlacedInterpreter(Interpreter):
 
     def attribute(self, node: ast.Attribute) -> Any:
         result = super().attribute(node)
-        if node.attr not in ("device", "T", "mT"):
+        if node.attr != "device" and node.attr not in VIEWS:
             return result
         value = self.value(node.value)
         if not isinstance(value, Placed):

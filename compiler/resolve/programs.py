@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from compiler.catalogue.layers import layer_names
-from compiler.catalogue.operation_table import CONSTANTS, LIMITS, METHODS, MODE_ARGUMENTS, STATISTICS
+from compiler.catalogue.operation_table import (
+    ATTRIBUTES,
+    CONSTANTS,
+    LIMITS,
+    METHODS,
+    MODE_ARGUMENTS,
+    RESULTS,
+    STATISTICS,
+)
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.parametrization_table import PARAMETRIZATIONS
 from compiler.program import Scope
@@ -23,8 +31,6 @@ from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 from spec_schema.unknown_names import PYTHON_WORDS, no_python_word
 
-ATTRIBUTES = frozenset({"shape", "dtype", "device", "ndim", "T", "mT"})
-"""The attributes of a tensor that a program may read."""
 NAMESPACES = frozenset({"fft", "linalg", "special"})
 MODE = "training"
 SHOWN_NAMES = 20
@@ -186,7 +192,7 @@ class _Checker:
         return not isinstance(function, ast.Name) or self._known(function.id)
 
     def _takes_starred(self, function: ast.AST) -> bool:
-        """Return whether arguments may be spread: those of a method, and of an operation whose arguments say no more."""
+        """Return whether a list may be spread over the arguments of what is called."""
         match function:
             case ast.Attribute():
                 return not self._may_be_layer(function.value, function.attr)
@@ -216,7 +222,7 @@ class _Checker:
         """Return whether an expression may be a layer of the block, or one in it: inference looks up what it has."""
         if isinstance(owner, ast.Name) and owner.id in self.names.layers:
             return True
-        if attr in _HINTS or attr.endswith("_") or attr in METHODS or attr in ATTRIBUTES:
+        if attr in _HINTS or attr.endswith("_") or attr in METHODS:
             return False
         return root_of(owner) in self.layers
 
@@ -253,7 +259,7 @@ class _Checker:
                 )
             self._children(ast.Tuple([*owner.args, *owner.keywords], ast.Load()))  # type: ignore[list-item]
             return
-        if attr not in ATTRIBUTES and attr not in METHODS:
+        if attr not in ATTRIBUTES and attr not in METHODS and attr not in RESULTS:
             known = [*sorted(ATTRIBUTES), *METHODS]
             self._report("unknown-attribute", f"tensors have no attribute `{attr}`", node, attr, known)
         self.visit(owner)

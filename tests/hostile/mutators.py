@@ -148,6 +148,7 @@ PIECES = (
         "Linear",
         "return x",
         "*x.shape, ",
+        ".values",
         "self.",
         "--- ",
     ),
