@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.measured import Row, process, processes_in_turns
+from benchmarks.measured import Row, process
 
 ROOT = Path(__file__).parents[1]
 SMALL, LARGE = str(ROOT / "specs/digits.yaml"), str(ROOT / "specs/zoo/gpt2.yaml")
@@ -17,7 +17,7 @@ MIB = 2**20
 
 def rows(quick: bool) -> Iterator[Row]:
     """Yield a row for each verb, and one each for building and for loading; one verb alone if it has to be quick."""
-    rounds = 1 if quick else 3
+    rounds = 1 if quick else 2
     commands = {"import torch": ["-c", "import torch"]}
     commands |= {
         f"{verb} specs/digits.yaml": ["-m", "compiler", verb, SMALL] for verb in VERBS[: 1 if quick else None]
@@ -53,5 +53,4 @@ def _peaks(command: list[str], rounds: int) -> tuple[float, ...]:
 
 
 def _ratios(ours: str, theirs: str, rounds: int) -> tuple[float, ...]:
-    pairs = processes_in_turns(["-c", ours], ["-c", theirs], rounds)
-    return tuple(first.peak / second.peak for first, second in pairs)
+    return tuple(process("-c", ours).peak / process("-c", theirs).peak for _ in range(rounds))
