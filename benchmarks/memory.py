@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.gpt2 import SIZES
 from benchmarks.measured import Row, process
 
 ROOT = Path(__file__).parents[1]
 SMALL, LARGE = str(ROOT / "specs/digits.yaml"), str(ROOT / "specs/zoo/gpt2.yaml")
 VERBS = ("check", "summary", "emit")
-SIZES = {"vocab": 50257, "context": 1024, "dim": 768, "depth": 12, "heads": 12}
 MIB = 2**20
 
 
@@ -31,9 +31,9 @@ def rows(quick: bool) -> Iterator[Row]:
 def of_model(sizes: Mapping[str, int], rounds: int) -> Iterator[Row]:
     """Yield how much a process takes that builds a model, or loads it, by what one by hand takes."""
     artifact = f"compiler.compile({LARGE!r}, set={dict(sizes)})"
-    hand = "from tests.specs.test_twins import HandGpt2"
+    hand = "from benchmarks.gpt2 import Gpt2"
     ours = f"import compiler, runtime; runtime.build({artifact}, device='cpu')"
-    theirs = f"{hand}; HandGpt2(**{dict(sizes)})"
+    theirs = f"{hand}; Gpt2(**{dict(sizes)})"
     name = f"GPT-2, {sizes['depth']} layers"
     yield Row(0, f"peak memory: {name}, built ÷ by hand", _ratios(ours, theirs, rounds))
     with TemporaryDirectory() as folder:
@@ -44,7 +44,7 @@ def of_model(sizes: Mapping[str, int], rounds: int) -> Iterator[Row]:
         theirs = (
             f"{hand}; import torch; from safetensors.torch import load_file; torch.set_default_device('meta')"
         )
-        theirs += f"; twin = HandGpt2(**{dict(sizes)}); {load}"
+        theirs += f"; twin = Gpt2(**{dict(sizes)}); {load}"
         yield Row(0, f"peak memory: {name}, loaded ÷ by hand", _ratios(ours, theirs, rounds))
 
 
