@@ -37,7 +37,7 @@ class Row:
     unit: str = "×"
     """Of the samples: `×` for ratios, `s`, `MiB`, `modules`, or `slope`."""
     note: str = ""
-    """Shown where the limit is not reached, or where there is none: the obstacle, in a sentence; a list of imports."""
+    """A sentence below the table: the obstacle where the limit is not reached; counts; a list of imports."""
     at_least: bool = False
     """The limit is the least that the median may be."""
 

@@ -39,6 +39,9 @@ def page(outcomes: Sequence[Outcome], minutes: float) -> str:
         _table(LIMITED, [_limited(row, name) for row, name in measured] + list(_failures(outcomes))),
         *_remarks("Not reached", [row for row, _ in measured if row.reached is False]),
         *_remarks("Not measured", [row for row, _ in rows if not row.samples]),
+        *_remarks(
+            "In detail", [row for row, _ in measured if row.note and row.samples and row.reached is not False]
+        ),
         "## What has none\n",
         _table(PLAIN, [_plain(row, name) for row, name in plain]),
         *_remarks("In detail", [row for row, _ in plain if row.note and row.samples]),
@@ -115,7 +118,10 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _remarks(title: str, rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a sentence for each row, below a heading; nothing if there are no rows."""
-    if rows:
+    """Yield a sentence for each row, or for several that have the same, below a heading; nothing without rows."""
+    works: dict[str, list[str]] = {}
+    for row in rows:
+        works.setdefault(row.note or "the reason is not known yet", []).append(row.work)
+    if works:
         yield f"### {title}\n"
-        yield "".join(f"* {row.work}: {row.note or 'the reason is not known yet'}\n" for row in rows)
+        yield "".join(f"* {'; '.join(each)}: {note}\n" for note, each in works.items())

@@ -22,6 +22,8 @@ def rows(quick: bool) -> Iterator[Row]:
     yield Row(1, "first ÷ by hand", (SPEED,) if quick else (SPEED, SPEED), 10.0)
     yield Row(0, "peak", (123456.0,), unit="MiB", note="of which torch takes most")
     yield Row(13, "accelerator", (), 1.0, note="there is no accelerator here")
+    yield Row(5, "counted", (0.9,), 1.0, note="7 calls, 8 by hand")
+    yield Row(13, "bandwidth", (), 1.0, note="there is no accelerator here")
 """
 BROKEN = """
 from benchmarks.measured import Row
@@ -69,10 +71,11 @@ def test_all_of_it_is_written_to_the_page(project: Path, capsys: pytest.CaptureF
     assert f"| 13 | accelerator | – | – | ≤ 1 | not measured | {command}" in lines
     assert f"| peak | 123,456 MiB | once | {command}" in lines
     rows = [line.split(" | ")[0] for line in lines if line.endswith(command)]
-    assert rows == ["| 1", "| 2", "| 13", "| peak"]
+    assert rows == ["| 1", "| 2", "| 5", "| 13", "| 13", "| peak"]
     for remark in (
         "### Not reached\n\n* later ÷ by hand: one | two: it is slow\n",
-        "### Not measured\n\n* accelerator: there is no accelerator here\n",
+        "### Not measured\n\n* accelerator; bandwidth: there is no accelerator here\n",
+        "### In detail\n\n* counted: 7 calls, 8 by hand\n",
         "### In detail\n\n* peak: of which torch takes most\n",
     ):
         assert remark in text
