@@ -105,6 +105,18 @@ def test_quick_is_passed_on(project: Path) -> None:
     assert len(run("good", False, 60, root=project).rows[1].samples) == 2
 
 
+def test_quick_ends_in_time_and_that_is_no_failure(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.__main__.QUICK", 1.0)
+    slow = "import time\ndef rows(quick):\n    time.sleep(60)\n    yield\n"
+    write(project, a_slow=slow, b_slow=slow)
+    assert main(["a_slow", "b_slow", "--quick"], project) == 0
+    said = capsys.readouterr()
+    assert "a_slow was stopped: it was not done after 1 s\nb_slow was stopped: no time was left" in said.out
+    assert said.err == ""
+
+
 def test_one_that_fails_is_a_row_and_the_others_go_on(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
