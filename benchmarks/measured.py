@@ -31,7 +31,7 @@ class Row:
     work: str
     """What is measured, and by what it is divided: `GPT-2, spec text to meta ÷ by hand`."""
     samples: tuple[float, ...]
-    """The ratio, or the figure, of each round: shown are their median, and the least and the greatest."""
+    """The ratio, or the figure, of each round: shown are their median and their spread."""
     limit: float | None = None
     """What the median may be at most."""
     unit: str = "×"

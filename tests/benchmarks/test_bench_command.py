@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.measured import Row
+from benchmarks.page import figures
 from benchmarks.run import ROOT, names, run
 
 GOOD = """
@@ -151,6 +153,11 @@ def test_one_that_hangs_is_stopped_with_all_that_it_started(project: Path) -> No
     assert (outcome.stopped, outcome.failure) == (True, "it was not done after 2 s")
     time.sleep(3.5 - (time.monotonic() - start))
     assert not mark.exists()
+
+
+def test_the_spread_of_many_rounds_are_their_quartiles() -> None:
+    assert figures(Row(1, "w", (9.0, 1.0, 2.0, 3.0, 4.0))) == ("3.00", "2.00–4.00")
+    assert figures(Row(1, "w", (9.0, 1.0, 2.0))) == ("2.00", "1.00–9.00")
 
 
 def test_a_slower_row_than_the_base_fails(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
