@@ -29,8 +29,8 @@ from benchmarks.run import ROOT, Outcome, names, run
 PAGE = "docs/benchmarks.md"
 LONGEST = 3600.0
 """Seconds after which a benchmark is stopped."""
-QUICK = 110.0
-"""Seconds for all benchmarks together, if it has to be quick; with a base, for each of the four turns."""
+QUICK, QUICK_EACH = 110.0, 30.0
+"""Seconds for all benchmarks together, and for each, if it has to be quick; with a base, for each of the four turns."""
 
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:
@@ -48,8 +48,8 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
         (root / PAGE).write_text(page(outcomes, (time.monotonic() - start) / 60), encoding="utf-8")
     failed = [each for each in outcomes if each.failure]
     for each in failed:
-        print("\n".join(each.said), file=sys.stderr)
-        print(f"{each.name} failed: {each.failure}")
+        print(*each.said, sep="\n", end="\n" * bool(each.said), file=sys.stderr)
+        print(f"{each.name} {'was stopped' if each.stopped else 'failed'}: {each.failure}")
     over = regressions(beside, options.tolerance)
     for comparison in beside:
         print(_comparison(comparison, comparison in over))
@@ -84,17 +84,16 @@ def measured(
 ) -> tuple[list[Outcome], list[Compared]]:
     """Run each benchmark; with a base now, there, there and now, so that both meet the same neighbours."""
     turns = [*roots, *reversed(roots)] if len(roots) > 1 else roots
-    end, left = time.monotonic() + QUICK * len(turns), len(chosen) * len(turns)
+    end = time.monotonic() + QUICK * len(turns)
     outcomes: list[Outcome] = []
     beside: list[Compared] = []
     for at, name in enumerate(chosen, 1):
         print(f"{name}, {at} of {len(chosen)}", flush=True)
         found: dict[Path, Outcome] = {}
         for root in turns:
-            longest = max((end - time.monotonic()) / left, 1.0) if quick else LONGEST
+            longest = min(QUICK_EACH, end - time.monotonic()) if quick else LONGEST
             made = run(name, quick, longest, _printer("" if root is roots[0] else "base: "), root)
             found[root] = pooled(found[root], made) if root in found else made
-            left -= 1
         outcomes.append(found[roots[0]])
         beside += [each for root in roots[1:] for each in compared(outcomes[-1], found[root])]
     return outcomes, beside

@@ -18,24 +18,12 @@ from torch import Tensor, nn
 
 import compiler
 import runtime
+from benchmarks.gpt2 import SIZES, Gpt2
 from benchmarks.measured import Row, in_turns
-from tests.specs.test_twins import HandGpt2
 
 SPEC = Path(__file__).parents[1] / "specs/zoo/gpt2.yaml"
-SIZES = {"vocab": 50257, "context": 1024, "dim": 768, "depth": 12, "heads": 12}
 WORKS = ("build", "load", "forward", "step")
 BANDWIDTH = "load, of the bandwidth from host to device"
-
-
-class ByHand(HandGpt2):
-    """Counts its positions where its tokens are."""
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        x = self.wte(tokens) + self.wpe(torch.arange(tokens.shape[1], device=tokens.device))
-        for block in self.h:
-            x = block(x)
-        output: Tensor = self.head(self.ln_f(x))
-        return output
 
 
 def rows(quick: bool) -> Iterator[Row]:
@@ -56,7 +44,7 @@ def measured(device: torch.device, sizes: Mapping[str, int], rounds: int) -> Ite
     """Yield the rows of a device."""
     clock = clock_of(device)
     artifact = compiler.compile(SPEC, set=sizes)
-    model, twin = runtime.build(artifact, device=str(device)), ByHand(**sizes).to(device)
+    model, twin = runtime.build(artifact, device=str(device)), Gpt2(**sizes).to(device)
     twin.load_state_dict(model.state_dict())
     tokens = torch.randint(sizes["vocab"], (4, min(256, sizes["context"])), device=device)
 
@@ -68,7 +56,7 @@ def measured(device: torch.device, sizes: Mapping[str, int], rounds: int) -> Ite
     yield row(
         "build",
         lambda: runtime.build(artifact, device=str(device)),
-        lambda: ByHand(**sizes).to(device),
+        lambda: Gpt2(**sizes).to(device),
     )
     with TemporaryDirectory() as folder:
         path = Path(folder) / "gpt2.safetensors"
@@ -96,7 +84,7 @@ def clock_of(device: torch.device) -> Callable[[], float]:
 def loaded_by_hand(path: Path, device: torch.device, sizes: Mapping[str, int]) -> nn.Module:
     """Return the module with the values of a file, none of them checked."""
     with torch.device("meta"):
-        twin = ByHand(**sizes)
+        twin = Gpt2(**sizes)
     twin.load_state_dict(load_file(path, device=str(device)), strict=False, assign=True)
     twin.head.weight = twin.wte.weight
     return twin

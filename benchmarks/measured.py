@@ -31,13 +31,13 @@ class Row:
     work: str
     """What is measured, and by what it is divided: `GPT-2, spec text to meta ÷ by hand`."""
     samples: tuple[float, ...]
-    """The ratio, or the figure, of each round: shown are their median, and the least and the greatest."""
+    """The ratio, or the figure, of each round: shown are their median and their spread."""
     limit: float | None = None
     """What the median may be at most."""
     unit: str = "×"
     """Of the samples: `×` for ratios, `s`, `MiB`, `modules`, or `slope`."""
     note: str = ""
-    """Shown where the limit is not reached, or where there is none: the obstacle, in a sentence; a list of imports."""
+    """A sentence below the table: the obstacle where the limit is not reached; counts; a list of imports."""
     at_least: bool = False
     """The limit is the least that the median may be."""
 

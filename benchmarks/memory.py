@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.measured import Row, process, processes_in_turns
+from benchmarks.gpt2 import SIZES
+from benchmarks.measured import Row, process
 
 ROOT = Path(__file__).parents[1]
 SMALL, LARGE = str(ROOT / "specs/digits.yaml"), str(ROOT / "specs/zoo/gpt2.yaml")
 VERBS = ("check", "summary", "emit")
-SIZES = {"vocab": 50257, "context": 1024, "dim": 768, "depth": 12, "heads": 12}
 MIB = 2**20
 
 
 def rows(quick: bool) -> Iterator[Row]:
     """Yield a row for each verb, and one each for building and for loading; one verb alone if it has to be quick."""
-    rounds = 1 if quick else 3
+    rounds = 1 if quick else 2
     commands = {"import torch": ["-c", "import torch"]}
     commands |= {
         f"{verb} specs/digits.yaml": ["-m", "compiler", verb, SMALL] for verb in VERBS[: 1 if quick else None]
@@ -31,9 +31,9 @@ def rows(quick: bool) -> Iterator[Row]:
 def of_model(sizes: Mapping[str, int], rounds: int) -> Iterator[Row]:
     """Yield how much a process takes that builds a model, or loads it, by what one by hand takes."""
     artifact = f"compiler.compile({LARGE!r}, set={dict(sizes)})"
-    hand = "from tests.specs.test_twins import HandGpt2"
+    hand = "from benchmarks.gpt2 import Gpt2"
     ours = f"import compiler, runtime; runtime.build({artifact}, device='cpu')"
-    theirs = f"{hand}; HandGpt2(**{dict(sizes)})"
+    theirs = f"{hand}; Gpt2(**{dict(sizes)})"
     name = f"GPT-2, {sizes['depth']} layers"
     yield Row(0, f"peak memory: {name}, built ÷ by hand", _ratios(ours, theirs, rounds))
     with TemporaryDirectory() as folder:
@@ -44,7 +44,7 @@ def of_model(sizes: Mapping[str, int], rounds: int) -> Iterator[Row]:
         theirs = (
             f"{hand}; import torch; from safetensors.torch import load_file; torch.set_default_device('meta')"
         )
-        theirs += f"; twin = HandGpt2(**{dict(sizes)}); {load}"
+        theirs += f"; twin = Gpt2(**{dict(sizes)}); {load}"
         yield Row(0, f"peak memory: {name}, loaded ÷ by hand", _ratios(ours, theirs, rounds))
 
 
@@ -53,5 +53,4 @@ def _peaks(command: list[str], rounds: int) -> tuple[float, ...]:
 
 
 def _ratios(ours: str, theirs: str, rounds: int) -> tuple[float, ...]:
-    pairs = processes_in_turns(["-c", ours], ["-c", theirs], rounds)
-    return tuple(first.peak / second.peak for first, second in pairs)
+    return tuple(process("-c", ours).peak / process("-c", theirs).peak for _ in range(rounds))

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from statistics import quantiles
 
 import psutil
 
@@ -16,12 +17,14 @@ from benchmarks.run import Outcome
 PACKAGES = ("blockprint", "torch", "numpy", "pydantic", "safetensors", "pytorch-lightning", "transformers")
 LIMITED = ["row", "what", "figure", "spread", "reach", "reached", "command"]
 PLAIN = ["what", "figure", "spread", "command"]
+FEW = 5
+"""Rounds of which no quartiles are told."""
 HEAD = """# Benchmarks
 
 `make bench` writes this page anew. Each row is measured in a process of its own, in CPU time where nothing else is
 said, and in turns with what it is compared with. What is ours stands before `÷`: at 1 both are as fast, at less ours is
-faster. A figure is the median of its rounds; beside it are the least and the greatest. `python -m benchmarks NAME`
-prints the rows of one benchmark alone; what they are is in `benchmarks/NAME.py`.
+faster. A figure is the median of its rounds; beside it are the quartiles, or of less than five rounds the least and the
+greatest. `python -m benchmarks NAME` prints the rows of one benchmark alone; what they are is in `benchmarks/NAME.py`.
 """
 
 
@@ -39,8 +42,10 @@ def page(outcomes: Sequence[Outcome], minutes: float) -> str:
         _table(LIMITED, [_limited(row, name) for row, name in measured] + list(_failures(outcomes))),
         *_remarks("Not reached", [row for row, _ in measured if row.reached is False]),
         *_remarks("Not measured", [row for row, _ in rows if not row.samples]),
-        "## What has none\n",
-        _table(PLAIN, [_plain(row, name) for row, name in plain]),
+        *_remarks(
+            "In detail", [row for row, _ in measured if row.note and row.samples and row.reached is not False]
+        ),
+        *(["## What has none\n", _table(PLAIN, [_plain(row, name) for row, name in plain])] if plain else []),
         *_remarks("In detail", [row for row, _ in plain if row.note and row.samples]),
     ]
     return "\n".join(parts)
@@ -88,11 +93,14 @@ def _failures(outcomes: Iterable[Outcome]) -> Iterator[tuple[str, ...]]:
 
 
 def figures(row: Row) -> tuple[str, str]:
-    """Return the median with its unit, and the least and the greatest."""
+    """Return the median with its unit, and the quartiles, or of few samples the least and the greatest."""
     if not row.samples:
         return "–", "–"
-    least, greatest = number(min(row.samples)), number(max(row.samples))
-    spread = f"{least}–{greatest}" if len(row.samples) > 1 else "once"
+    few = len(row.samples) < FEW
+    first, _, third = (
+        (min(row.samples), 0, max(row.samples)) if few else quantiles(row.samples, method="inclusive")
+    )
+    spread = f"{number(first)}–{number(third)}" if len(row.samples) > 1 else "once"
     unit = "" if row.unit in ("×", "slope") else f" {row.unit}"
     return f"{number(row.figure)}{unit}", spread
 
@@ -115,7 +123,10 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _remarks(title: str, rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a sentence for each row, below a heading; nothing if there are no rows."""
-    if rows:
+    """Yield a sentence for each row, or for several that have the same, below a heading; nothing without rows."""
+    works: dict[str, list[str]] = {}
+    for row in rows:
+        works.setdefault(row.note or "the reason is not known yet", []).append(row.work)
+    if works:
         yield f"### {title}\n"
-        yield "".join(f"* {row.work}: {row.note or 'the reason is not known yet'}\n" for row in rows)
+        yield "".join(f"* {'; '.join(each)}: {note}\n" for note, each in works.items())

@@ -55,6 +55,8 @@ def run(
     root: Path = ROOT,
 ) -> Outcome:
     """Run one benchmark, for so many seconds at most, with the packages that stand in the folder `root`."""
+    if longest <= 0:
+        return Outcome(name, (), "no time was left for it", stopped=True)
     command = [sys.executable, "-m", "benchmarks.alone", name, *(["--quick"] if quick else [])]
     rows: list[Row] = []
     with TemporaryFile("w+", encoding="utf-8", errors="replace") as said:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.measured import Row
+from benchmarks.page import figures
 from benchmarks.run import ROOT, names, run
 
 GOOD = """
@@ -22,6 +24,8 @@ def rows(quick: bool) -> Iterator[Row]:
     yield Row(1, "first ÷ by hand", (SPEED,) if quick else (SPEED, SPEED), 10.0)
     yield Row(0, "peak", (123456.0,), unit="MiB", note="of which torch takes most")
     yield Row(13, "accelerator", (), 1.0, note="there is no accelerator here")
+    yield Row(5, "counted", (0.9,), 1.0, note="7 calls, 8 by hand")
+    yield Row(13, "bandwidth", (), 1.0, note="there is no accelerator here")
 """
 BROKEN = """
 from benchmarks.measured import Row
@@ -69,10 +73,11 @@ def test_all_of_it_is_written_to_the_page(project: Path, capsys: pytest.CaptureF
     assert f"| 13 | accelerator | – | – | ≤ 1 | not measured | {command}" in lines
     assert f"| peak | 123,456 MiB | once | {command}" in lines
     rows = [line.split(" | ")[0] for line in lines if line.endswith(command)]
-    assert rows == ["| 1", "| 2", "| 13", "| peak"]
+    assert rows == ["| 1", "| 2", "| 5", "| 13", "| 13", "| peak"]
     for remark in (
         "### Not reached\n\n* later ÷ by hand: one | two: it is slow\n",
-        "### Not measured\n\n* accelerator: there is no accelerator here\n",
+        "### Not measured\n\n* accelerator; bandwidth: there is no accelerator here\n",
+        "### In detail\n\n* counted: 7 calls, 8 by hand\n",
         "### In detail\n\n* peak: of which torch takes most\n",
     ):
         assert remark in text
@@ -100,6 +105,18 @@ def test_a_part_of_it_is_only_printed(project: Path, options: list[str]) -> None
 def test_quick_is_passed_on(project: Path) -> None:
     assert len(run("good", True, 60, root=project).rows[1].samples) == 1
     assert len(run("good", False, 60, root=project).rows[1].samples) == 2
+
+
+def test_quick_ends_in_time_and_that_is_no_failure(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.__main__.QUICK", 1.0)
+    slow = "import time\ndef rows(quick):\n    time.sleep(60)\n    yield\n"
+    write(project, a_slow=slow, b_slow=slow)
+    assert main(["a_slow", "b_slow", "--quick"], project) == 0
+    said = capsys.readouterr()
+    assert "a_slow was stopped: it was not done after 1 s\nb_slow was stopped: no time was left" in said.out
+    assert said.err == ""
 
 
 def test_one_that_fails_is_a_row_and_the_others_go_on(
@@ -136,6 +153,11 @@ def test_one_that_hangs_is_stopped_with_all_that_it_started(project: Path) -> No
     assert (outcome.stopped, outcome.failure) == (True, "it was not done after 2 s")
     time.sleep(3.5 - (time.monotonic() - start))
     assert not mark.exists()
+
+
+def test_the_spread_of_many_rounds_are_their_quartiles() -> None:
+    assert figures(Row(1, "w", (9.0, 1.0, 2.0, 3.0, 4.0))) == ("3.00", "2.00–4.00")
+    assert figures(Row(1, "w", (9.0, 1.0, 2.0))) == ("2.00", "1.00–9.00")
 
 
 def test_a_slower_row_than_the_base_fails(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -174,6 +174,19 @@ def test_other_open_dimensions_have_their_example_sizes(cli: Call, tmp_path: Pat
     assert "evaluating: tokens: int64[batch, time] at time 9." in " ".join(result.stdout.split())
 
 
+def test_a_model_that_fails_at_a_batch_says_at_which(cli: Call, tmp_path: Path) -> None:
+    layer = tmp_path / "odd.py"
+    layer.write_text(
+        "from torch import nn\n\n\nclass Odd(nn.Module):\n    def forward(self, x):\n"
+        "        if not x.is_meta and len(x) == 8:\n            raise RuntimeError('no eight')\n        return x\n"
+    )
+    path = tmp_path / "odd.yaml"
+    path.write_text('spec: 1\nrequires: [odd]\ninputs: {x: "float32[batch, 4]"}\nmodel: [Odd]\n')
+    result = cli("bench", path, "--plugin", f"{layer}:Odd", "--batch", "1,8", *QUICK)
+    problem = "error: the model fails on random inputs: RuntimeError: no eight"
+    assert (result.exit_code, result.stderr) == (1, f"{problem}\n  note: on cpu, at batch 8\n")
+
+
 # --- beside a reference ---------------------------------------------------------------------------------
 
 
