@@ -2,7 +2,8 @@
 
 From the text of a spec to a module without values, and from a compiled spec to one, each over the constructor written
 by hand. All are measured in turn, in CPU time of one process, after one call of each. No two texts are the same: a
-comment behind each has its number, so that nothing can be remembered by its text.
+comment behind each has its number, so that nothing can be remembered by its text. As with `timeit`, the garbage
+collector waits meanwhile: whether it looks at all objects of a process in one call or in the next is chance.
 """
 
 from __future__ import annotations
@@ -94,14 +95,16 @@ def by_hand(case: Case) -> nn.Module:
 
 def in_turn(functions: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
     """Return the seconds of CPU time of each function in each round, after one call of each."""
-    taken = []
+    taken: list[list[float]] = []
     for _ in range(rounds + 1):
         taken.append([])
         for function in functions:
             gc.collect()
+            gc.disable()
             start = time.process_time()
             made = function()
             taken[-1].append(time.process_time() - start)
+            gc.enable()
             del made
     return taken[1:]
 

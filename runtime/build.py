@@ -103,7 +103,7 @@ def place(modules: Mapping[str, nn.Module], row: PlanRow, tensor: Tensor | None)
         places.append((module._parameters if row.kind == "parameter" else module._buffers, attribute))
     value = _value(row, tensor) if tensor is not None else _made(row, places[0][0][places[0][1]])
     for held, attribute in places:
-        held[attribute] = value
+        held[attribute] = value  # type: ignore[assignment]
 
 
 def _value(row: PlanRow, tensor: Tensor) -> Tensor:

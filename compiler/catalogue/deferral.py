@@ -8,6 +8,7 @@ of the compiler knows a layer by its name.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from compiler.catalogue.layer_types import LayerType
@@ -58,6 +59,7 @@ class SizeRule:
     dimension: int | str
 
 
+@lru_cache(maxsize=1024)
 def parse_rule(text: str) -> SizeRule:
     """Read ``x.shape[-1]`` or ``1.shape[0]``; ValueError for anything else."""
     match = _EXPRESSION.fullmatch(text.replace(" ", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -58,6 +59,11 @@ def in_two_dtypes(state: Leaf, one: tuple[Steps, Dtypes], other: tuple[Steps, Dt
     )
 
 
+@lru_cache(maxsize=1024)
+def _input_names(cls: Any) -> tuple[str, ...]:
+    return tuple(inspect.signature(cls.forward).parameters)[1:]
+
+
 def compared_inputs(state: Leaf, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> list[Tensor]:
     """Return the inputs of a layer that are to have the dtype of its parameters.
 
@@ -65,7 +71,8 @@ def compared_inputs(state: Leaf, inputs: Sequence[Any], keywords: Mapping[str, A
     """
     rules = [parse_rule(argument.deferred) for argument in state.layer.arguments if argument.deferred]
     sized = [inputs[rule.input_index] for rule in rules if rule.input_index < len(inputs)]
-    names = list(inspect.signature(state.layer.cls.forward).parameters)[1:]
+    cls: Any = state.layer.cls
+    names = _input_names(cls)
     named = {**dict(zip(names, inputs, strict=False)), **keywords}
     others = tensors_in([value for name, value in named.items() if "mask" not in name])
     return [

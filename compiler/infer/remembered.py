@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from compiler.catalogue.unheard import unheard
 from compiler.infer.placed import map_tensors
 
 REMEMBERED: frozenset[Callable[..., Any]] = frozenset(
@@ -76,7 +77,8 @@ def _is_in_place(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> bool:
 def _again(made: Made) -> Any:
     """Return a new result like one that was made before."""
     if isinstance(made, Form):
-        return torch.empty_strided(made.shape, made.stride, dtype=made.dtype, device="meta")
+        with unheard():
+            return torch.empty_strided(made.shape, made.stride, dtype=made.dtype, device="meta")
     return None if made is None else tuple(map(_again, made))
 
 
@@ -97,7 +99,8 @@ def _form(value: Any) -> Hashable:
 
 
 def _form_of_tensor(tensor: Tensor) -> Form:
-    plain = type(tensor) in (Tensor, nn.Parameter) and tensor.is_meta
-    if not plain or not all(type(size) is int for size in tensor.shape):
-        raise TypeError(type(tensor).__name__)
-    return Form(tuple(tensor.shape), tensor.stride(), tensor.dtype)
+    with unheard():
+        plain = type(tensor) in (Tensor, nn.Parameter) and tensor.is_meta
+        if not plain or not all(type(size) is int for size in tensor.shape):
+            raise TypeError(type(tensor).__name__)
+        return Form(tuple(tensor.shape), tensor.stride(), tensor.dtype)

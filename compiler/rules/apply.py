@@ -14,7 +14,7 @@ from compiler.rule_records import InitRule, PlacementRule, Selecting, SelectorRu
 from compiler.rules.agreement import differing_names, disagreements, frozen_in_part
 from compiler.rules.copied import Copying, Wish, copied_name, copies
 from compiler.rules.defaults import default_rules
-from compiler.rules.dry_run import check_initialisation
+from compiler.rules.dry_run import check_default, check_initialisation
 from compiler.rules.dtype import DtypeRules, dtype_decisions, dtype_problems, dtype_rules
 from compiler.rules.frozen_state import statistics_in, updates_in_evaluation
 from compiler.rules.initialisation import draws, reads_checkpoint
@@ -301,7 +301,10 @@ class RuleApplier:
         """Return what is wrong with an initialiser for a tensor."""
         registered = self.inferred.program.scope.plugins.initializers
         try:
-            check_initialisation(candidate.value, candidate.names, *meta(row.tensor), registered)
+            if candidate.default and not registered:
+                check_default(candidate.value, candidate.names, *meta(row.tensor))
+            else:
+                check_initialisation(candidate.value, candidate.names, *meta(row.tensor), registered)
         except SpecError as error:
             note = f"for `{row.name}`, of shape {list(row.tensor.shape)}"
             return [replace(found, notes=(*found.notes, note)) for found in error.diagnostics]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from compiler.catalogue.initializer_table import INITIALIZER_ARGUMENTS, RANDOM_INITIALIZERS, requirement
 from compiler.infer.on_meta import only_meta
+from compiler.infer.values import freeze
 from compiler.rules.checkpoint_call import Surgery
 from compiler.rules.initialisation import InitEvaluator, computes_with_checkpoint, value_problem
 from spec_schema.diagnostics import refuse
@@ -17,6 +18,11 @@ from spec_schema.grammar import Expression
 
 Shape = tuple[int, ...]
 Reader = Callable[[Surgery], Shape]
+
+
+MOST = 4096
+"""Tensors whose default initialiser is known to fit, before all are forgotten."""
+_fitting: set[Hashable] = set()
 
 
 class DrySource:
@@ -97,3 +103,16 @@ def check_initialisation(
         problem = value_problem(value, dtype)
         if problem:
             raise refuse("bad-initializer", problem, expression.place)
+
+
+def check_default(
+    expression: Expression, names: Mapping[str, object], shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    """Refuse a default initialiser as any other; one that fitted such a tensor before is not tried again."""
+    key = expression, freeze(dict(names)), shape, dtype
+    if key in _fitting:
+        return
+    check_initialisation(expression, names, shape, dtype, {})
+    if len(_fitting) >= MOST:
+        _fitting.clear()
+    _fitting.add(key)
