@@ -109,11 +109,8 @@ def _with(input: Tensor, other: Tensor | float) -> Form | None:
         return _same(input) if type(other) in (int, float) else None
     if not _usual(input, other):
         return None
-    if 0 < other.ndim <= input.ndim and other.shape == input.shape[input.ndim - other.ndim :]:
-        return _same(input)
     shape = _broadcast(tuple(input.shape), tuple(other.shape))
-    # Where a size is 1, torch may have another order in mind.
-    return None if shape is None or 1 in shape or not shape else _dense(shape, input.dtype)
+    return None if shape is None else _dense(shape, input.dtype)
 
 
 def _broadcast(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...] | None:

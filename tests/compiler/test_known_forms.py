@@ -230,6 +230,12 @@ def test_what_fills_a_tensor_without_values_leaves_it_as_it_is(case: str) -> Non
     assert filled(nn.init.normal_, (torch.empty(3), *numbers), keywords) is None
 
 
+def test_statistics_that_are_trained_are_left_to_torch() -> None:
+    x, mean = torch.empty(2, 3, device="meta"), torch.empty(3, device="meta")
+    assert known_form(F.batch_norm, (x, mean, mean), {}) is not None
+    assert known_form(F.batch_norm, (x, nn.Parameter(mean), mean), {}) is None
+
+
 UNUSED = {
     "torch._dynamo",
     "sympy",
