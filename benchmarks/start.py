@@ -34,11 +34,11 @@ init:
   - Linear.bias: zeros
   - down.weight: normal(std=0.01)
 """
-OBSTACLE = "names of dimensions come from torch's symbolic shapes, which import sympy and torch._dynamo: a second of CPU"
+OBSTACLE = "names of dimensions come from torch's symbolic shapes, which import sympy and torch._dynamo"
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """Yield the rows of the cold and of the warm start of each verb; a few rounds of `check` if it has to be quick."""
+    """Yield the rows of the cold and of the warm start of each verb; of `check` alone if it has to be quick."""
     rounds = 2 if quick else 7
     with TemporaryDirectory() as folder:
         spec = Path(folder) / "small.yaml"
