@@ -1,4 +1,4 @@
-"""Whole processes beside `python -c "import torch"`: verbs of a small spec, cold, and once more when nothing changed."""
+"""Whole processes beside `import torch`: verbs of a small spec, cold, and once more when nothing has changed."""
 
 from __future__ import annotations
 
