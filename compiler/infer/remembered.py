@@ -7,13 +7,14 @@ model call them over the same few shapes, in each mode and at each size that is 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from compiler.catalogue.unheard import unheard
+from compiler.infer.known_forms import FORMULAS, Form, filled, known_form
 from compiler.infer.placed import map_tensors
 
 REMEMBERED: frozenset[Callable[..., Any]] = frozenset(
@@ -21,19 +22,12 @@ REMEMBERED: frozenset[Callable[..., Any]] = frozenset(
         *(F.batch_norm, F.gelu, F.instance_norm, F.layer_norm, F.linear, F.multi_head_attention_forward),
         *(F.relu, F.rms_norm, F.scaled_dot_product_attention, torch.relu, torch.roll, torch.where),
         *(Tensor.add, Tensor.div, Tensor.gt, Tensor.lt, Tensor.mul, Tensor.relu, Tensor.roll, Tensor.sub),
+        *FORMULAS,
     }
 )
 """Each returns new tensors, unless it is told to work in place."""
 MOST = 4096
 """Calls that are remembered, before all are forgotten."""
-
-
-class Form(NamedTuple):
-    """A tensor without values."""
-
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-    dtype: torch.dtype
 
 
 Made = Form | tuple["Made", ...] | None
@@ -44,6 +38,12 @@ def call_remembered(
     function: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Any:
     """Call a function; over tensors of forms that it had before, on the meta device, return another such result."""
+    same = filled(function, arguments, keywords)
+    if same is not None:
+        return same
+    form = known_form(function, arguments, keywords)
+    if form is not None:
+        return _again(form)
     key = _key(function, arguments, keywords)
     if key is None:
         return function(*arguments, **keywords)

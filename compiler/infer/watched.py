@@ -28,6 +28,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.place, self.notes = place, notes
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing is compiled here, and to tell torch's compiler so would import it: a second."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,

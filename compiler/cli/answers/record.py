@@ -63,6 +63,7 @@ class _Copying(BufferedIOBase):
 
     def __init__(self, stream: BinaryIO, number: int, record: Record) -> None:
         self.stream, self.number, self.record = stream, number, record
+        self.name = stream.name
 
     def write(self, data: Any) -> int:
         self.record.add(self.number, bytes(data))
