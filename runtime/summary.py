@@ -1,6 +1,6 @@
 """The tree of a model: what each layer returns, how many parameters it has and how many operations it takes.
 
-Everything is read off one forward of the model on the meta device: nothing is allocated.
+Everything is read off one forward of the model on the meta device: nothing is allocated, and equal layers run once.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.hooks import RemovableHandle
 
 from compiler.artifact import Artifact
 from compiler.infer.block_parameters import float_dtype
@@ -29,8 +30,9 @@ from compiler.infer.infer import sample_inputs
 from compiler.infer.on_meta import meta_device
 from compiler.infer.symbols import shape_text, symbolic_sizes
 from compiler.rules.plan import PlanRow
-from compiler.rules.without_values import answered_on_meta
+from compiler.rules.without_values import answered_on_meta, nothing_drawn
 from runtime.classes import root_class
+from runtime.equal_calls import Ended, EqualCalls
 from runtime.samples import in_order
 
 SYMBOLIC_SECONDS = 10.0
@@ -111,10 +113,10 @@ def summarise(artifact: Artifact) -> Summary:
     """Return the summary of a compiled spec."""
     rows = artifact.plan.rows
     parameters = [row for row in rows if row.kind == "parameter"]
-    with meta_device(torch.float32), answered_on_meta():
-        model = root_class(artifact)()
+    with meta_device(torch.float32), answered_on_meta(), nothing_drawn():
+        model = root_class(artifact)().eval()
     return Summary(
-        _node(model, "", _counts(rows), _calls(artifact)),
+        _node(model, "", _counts(rows), _calls(artifact, model)),
         {name: _input_form(artifact, name, tensor) for name, tensor in artifact.inferred.inputs.items()},
         dict(artifact.program.sizes),
         sum(row.elements for row in parameters),
@@ -212,62 +214,78 @@ class Call:
     flops: int = 0
     seen: bool = False
 
+    def add(self, ended: Ended) -> None:
+        """Count one more call."""
+        self.flops += ended.flops
+        if not self.seen:
+            self.output, self.seen = ended.output, True
 
-def _calls(artifact: Artifact) -> dict[str, Call]:
+
+def _calls(artifact: Artifact, model: nn.Module) -> dict[str, Call]:
     """Run the model without values: once over example sizes, and once over symbols for what is printed."""
     counter = FlopCounterMode(display=False)
     with meta_device(torch.float32, all_steps=True), counter:
-        calls = _record(artifact, artifact.inferred.inputs, counter.get_total_flops)
-    for path, output in _symbolic_outputs(artifact).items():
+        calls = _record(artifact, model, artifact.inferred.inputs, counter.get_total_flops)
+    for path, output in _symbolic_outputs(artifact, model).items():
         if path in calls:
             calls[path].output = output
     return calls
 
 
-def _symbolic_outputs(artifact: Artifact) -> dict[str, Form]:
+def _symbolic_outputs(artifact: Artifact, model: nn.Module) -> dict[str, Form]:
     """Return the outputs with names of dimensions; none where torch cannot follow the model over symbols."""
     try:
         with symbolic_sizes(artifact.program.sizes) as symbols, meta_device(torch.float32):
             with float_dtype(default_dtype(artifact.program)):
                 inputs = sample_inputs(artifact.program, symbols)
-            calls = _record(artifact, inputs, lambda: 0, time.thread_time() + SYMBOLIC_SECONDS)
+            calls = _record(artifact, model, inputs, lambda: 0, time.thread_time() + SYMBOLIC_SECONDS)
     except Exception:  # torch raises many kinds of errors over symbols, and the example sizes serve as well
         return {}
     return {path: call.output for path, call in calls.items()}
 
 
 def _record(
-    artifact: Artifact, inputs: Mapping[str, Tensor], flops: Callable[[], int], until: float | None = None
+    artifact: Artifact,
+    model: nn.Module,
+    inputs: Mapping[str, Tensor],
+    flops: Callable[[], int],
+    until: float | None = None,
 ) -> dict[str, Call]:
     """Return the calls of each module by all of its paths. TimeoutError after `until`."""
-    with answered_on_meta():
-        model = root_class(artifact)().eval()
     by_module: dict[nn.Module, Call] = {}
     paths = list(model.named_modules(remove_duplicate=False))
-    for _, module in paths:
+    equal = EqualCalls(artifact, flops)
+    handles: list[RemovableHandle] = []
+    for path, module in paths:
         if module not in by_module:
             by_module[module] = Call()
-            _watch(module, by_module[module], flops, until)
-    with EitherWay():
+            handles += _watch(module, path, by_module[module], equal, until)
+    calls = {path: by_module[module] for path, module in paths}
+    equal.note = lambda ended: calls[ended.path].add(ended)
+    with EitherWay(), equal.watching(paths):
         model(*in_order(artifact, inputs))
-    return {path: by_module[module] for path, module in paths}
+    for handle in handles:
+        handle.remove()
+    return calls
 
 
-def _watch(module: nn.Module, call: Call, flops: Callable[[], int], until: float | None) -> None:
+def _watch(
+    module: nn.Module, path: str, call: Call, equal: EqualCalls, until: float | None
+) -> Iterator[RemovableHandle]:
     starts: list[int] = []
 
     def before(*_: Any) -> None:
         if until is not None and time.thread_time() > until:
             raise TimeoutError
-        starts.append(flops())
+        starts.append(equal.flops())
 
     def after(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        call.flops += flops() - starts.pop()
-        if not call.seen:
-            call.output, call.seen = form_of(output), True
+        ended = Ended(path, equal.flops() - starts.pop(), form_of(output))
+        equal.ended.append(ended)
+        call.add(ended)
 
-    module.register_forward_pre_hook(before)
-    module.register_forward_hook(after)
+    yield module.register_forward_pre_hook(before)
+    yield module.register_forward_hook(after)
 
 
 class EitherWay(TorchFunctionMode):
