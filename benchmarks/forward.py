@@ -98,7 +98,7 @@ def pairs() -> Iterator[Pair]:
 def rows(quick: bool) -> Iterator[Row]:
     """Yield the rows of the table."""
     for pair in pairs():
-        yield pair.row(5 if quick else 31)
+        yield pair.row(5 if quick else 15)
 
 
 def row(name: str, artifact: Artifact, hand: nn.Module, inputs: Tensor) -> tuple[str, ...]:
