@@ -1,30 +1,24 @@
-"""What a spec costs beside the module written by hand, on the meta device: `PYTHONPATH=. python benchmarks/build.py`.
+"""What a spec costs beside the module written by hand, on the meta device.
 
 From the text of a spec to a module without values, and from a compiled spec to one, each over the constructor written
-by hand. All are measured in turn, in CPU time of one process, after one call of each. No two texts are the same: a
-comment behind each has its number, so that nothing can be remembered by its text. As with `timeit`, the garbage
-collector waits meanwhile: whether it looks at all objects of a process in one call or in the next is chance.
+by hand. No two texts are the same: a comment behind each has its number, so that nothing can be remembered by its text.
 """
 
 from __future__ import annotations
 
-import gc
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 
 import compiler
 import runtime
-from benchmarks.twins import Blocks, Llama, blocks
+from benchmarks.measured import Row, times
+from benchmarks.repeated import Blocks, Llama, blocks
 from compiler.artifact import Artifact
 from tests.specs.test_twins import HandGpt2, HandResnet
 
@@ -44,17 +38,6 @@ class Case:
     limit: float
     """The ratio to reach."""
     preset: str | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """Medians of ratios to the constructor written by hand, and its milliseconds of CPU time."""
-
-    name: str
-    limit: float
-    hand: float
-    from_text: float
-    from_artifact: float
 
 
 CASES = (
@@ -93,44 +76,17 @@ def by_hand(case: Case) -> nn.Module:
         return case.hand()
 
 
-def in_turn(functions: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
-    """Return the seconds of CPU time of each function in each round, after one call of each."""
-    taken: list[list[float]] = []
-    for _ in range(rounds + 1):
-        taken.append([])
-        for function in functions:
-            gc.collect()
-            gc.disable()
-            start = time.process_time()
-            made = function()
-            taken[-1].append(time.process_time() - start)
-            gc.enable()
-            del made
-    return taken[1:]
-
-
-def row(case: Case, rounds: int = ROUNDS) -> Row:
-    """Measure one case."""
+def row_pair(case: Case, rounds: int) -> Iterator[Row]:
+    """Measure one case, from its text and from its artifact."""
     artifact = compiled(case)
-    functions = [lambda: by_hand(case), lambda: on_meta(compiled(case)), lambda: on_meta(artifact)]
-    taken = in_turn(functions, rounds)
-    text, built = (median(each[at] / each[0] for each in taken) for at in (1, 2))
-    return Row(case.name, case.limit, median(each[0] for each in taken) * 1e3, text, built)
+    calls = [lambda: by_hand(case), lambda: on_meta(compiled(case)), lambda: on_meta(artifact)]
+    taken = times(calls, rounds)
+    text, built = (tuple(each[at] / each[0] for each in taken) for at in (1, 2))
+    yield Row(1, f"{case.name}: text of the spec to a module on meta ÷ by hand", text, case.limit)
+    yield Row(2, f"{case.name}: `runtime.build` on meta ÷ by hand", built, case.limit)
 
 
-def rows(rounds: int = ROUNDS) -> Iterator[Row]:
+def rows(quick: bool) -> Iterator[Row]:
     """Measure all cases."""
-    return (row(case, rounds) for case in CASES)
-
-
-def main() -> None:
-    """Print the table."""
-    table = Table("model", "by hand", "text to module / by hand", "build / by hand", "to reach")
-    for each in rows():
-        ratios = (f"{ratio:.2f}" for ratio in (each.from_text, each.from_artifact))
-        table.add_row(each.name, f"{each.hand:.1f} ms", *ratios, f"{each.limit:g}")
-    Console().print(table)
-
-
-if __name__ == "__main__":
-    main()
+    pairs = [list(row_pair(case, 3 if quick else ROUNDS)) for case in CASES]
+    return (row for pair in zip(*pairs, strict=True) for row in pair)

@@ -13,26 +13,24 @@ class Attention(nn.Module):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = self.qkv(x).chunk(3, dim=-1)
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        batch, time, dim = x.shape
+        q, k, v = (
+            part.view(batch, time, self.heads, -1).transpose(1, 2) for part in self.qkv(x).split(dim, dim=2)
+        )
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        output: Tensor = self.proj(y.transpose(1, 2).flatten(2))
-        return output
+        return self.proj(y.transpose(1, 2).reshape(batch, time, dim))  # type: ignore[no-any-return]
 
 
 class MLP(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.up = nn.Linear(dim, 4 * dim)
-        self.down = nn.Linear(4 * dim, dim)
+        self.up, self.act, self.down = nn.Linear(dim, 4 * dim), nn.GELU("tanh"), nn.Linear(4 * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.down(F.gelu(self.up(x), approximate="tanh"))
-        return output
+        return self.down(self.act(self.up(x)))  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):

@@ -54,12 +54,17 @@ class Row:
 
 
 def seconds(call: Call, number: int = 1, clock: Clock = time.process_time) -> float:
-    """Return the time of one of so many calls, with nothing left over from before."""
+    """Return the time of one of so many calls. As with `timeit`, the garbage collector waits: in which of the calls
+    it looks at all objects of the process would be chance."""
     gc.collect()
-    start = clock()
-    for _ in range(number):
-        call()
-    return (clock() - start) / number
+    gc.disable()
+    try:
+        start = clock()
+        for _ in range(number):
+            call()
+        return (clock() - start) / number
+    finally:
+        gc.enable()
 
 
 def enough(call: Call, least: float = 0.02, clock: Clock = time.process_time) -> int:

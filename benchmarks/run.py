@@ -84,7 +84,7 @@ def _started(
     with subprocess.Popen(
         command,
         cwd=root,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *_path()])},
+        env={**os.environ, "BLOCKPRINT_CACHE": "off", "PYTHONPATH": os.pathsep.join([str(root), *_path()])},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=said,

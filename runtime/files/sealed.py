@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from mmap import ACCESS_COPY, mmap
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from runtime.files.atomic import write_whole
 from runtime.files.header import (
+    ALIGNMENT,
     LONGEST,
     METADATA,
     Entry,
@@ -31,6 +33,7 @@ from runtime.files.header import (
     strict_json,
     write_header,
 )
+from runtime.files.unchangeable import unchangeable
 from runtime.memory import MEMORY_SHARE, available_memory
 
 KEY = "blockprint"
@@ -168,8 +171,9 @@ def read_file(
 ) -> Contents:
     """Return what any safetensors file holds, and make sure that a sealed one is whole.
 
-    Without `values` the tensors are checked, and not kept. They are never views of the file. With `allow_large` a file
-    is read that the memory may not hold, or that has holes.
+    Without `values` the tensors are checked, and not kept. They are views of the file only where the file system lets
+    nobody change it, and what is written to them is written to no file. With `allow_large` a file is read that the
+    memory may not hold, or that has holes.
 
     Raises:
         FileError: it is damaged, no safetensors file, of a newer format, has not the `digest` that is expected, or is
@@ -182,7 +186,8 @@ def read_file(
             raise FileError(f"{path} is no ordinary file: copy it to one")
         if not allow_large:
             _check_size(str(path), status, values)
-        contents = unseal(stream, status.st_size, str(path), values)
+        memory = _mapped(stream.fileno(), status.st_size) if values else None
+        contents = unseal(stream, status.st_size, str(path), values, memory)
     if digest is not None and contents.digest != check_digest(digest):
         has = f"has the digest {contents.digest}" if contents.digest else "has no digest"
         raise FileError(f"{path} {has}, and {digest} is expected: it is not the file that is meant")
@@ -205,6 +210,11 @@ def _check_size(name: str, status: os.stat_result, values: bool) -> None:
         )
 
 
+def _mapped(descriptor: int, size: int) -> mmap | None:
+    """Return a file mapped into memory, None where it must be copied."""
+    return mmap(descriptor, size, access=ACCESS_COPY) if size and unchangeable(descriptor) else None
+
+
 def _open(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)  # a pipe without a writer would else never be opened
 
@@ -217,9 +227,9 @@ def check_digest(text: str) -> str:
     return digest
 
 
-def unseal(stream: Stream, size: int, name: str, values: bool = True) -> Contents:
-    """Read a stream of `size` bytes as a safetensors file; see `read_file`."""
-    reader = _Reader(stream, size, name)
+def unseal(stream: Stream, size: int, name: str, values: bool = True, memory: mmap | None = None) -> Contents:
+    """Read a stream of `size` bytes as a safetensors file; see `read_file`. `memory` is all of it, if it is mapped."""
+    reader = _Reader(stream, size, name, memory)
     try:
         return reader.contents(values)
     except ValueError as error:
@@ -233,6 +243,7 @@ class _Reader:
     stream: Stream
     size: int
     name: str
+    memory: mmap | None = None
     sealed: bool = False
     digest: blake3 = field(default_factory=blake3)
 
@@ -251,9 +262,13 @@ class _Reader:
 
     def contents(self, values: bool) -> Contents:
         header, stored = self._header()
-        metadata, entries = read_header(header, self.size - 8 - len(header))
-        tensors = {entry.name: self._tensor(entry, values) for entry in entries}
-        if self.stream.read(1):
+        start = 8 + len(header)
+        metadata, entries = read_header(header, self.size - start)
+        if self.memory is not None:
+            tensors = {entry.name: self._view(self.memory, entry, start) for entry in entries}
+        else:
+            tensors = {entry.name: self._tensor(entry, values) for entry in entries}
+        if self.memory is None and self.stream.read(1):
             raise ValueError("something follows its end")
         if not self.sealed:
             _refuse_other_forms(metadata, self.name)
@@ -290,6 +305,18 @@ class _Reader:
             end = min(at + CHUNK, size)
             self._fill(self.scratch[: end - at] if memory is None else memory[at:end])
         return tensor
+
+    def _view(self, memory: mmap, entry: Entry, start: int) -> Tensor:
+        """Return a tensor whose memory is where the file is mapped, or a copy if torch would align it better."""
+        begin, end = start + entry.start, start + entry.end
+        if begin == end:
+            return torch.empty(entry.shape, dtype=entry.dtype, device="cpu")
+        self.digest.update(memoryview(memory)[begin:end])
+        flat = torch.frombuffer(
+            memory, dtype=entry.dtype, count=(end - begin) // entry.dtype.itemsize, offset=begin
+        )
+        tensor = flat.reshape(entry.shape)
+        return tensor.clone() if begin % ALIGNMENT else tensor
 
     def _fill(self, chunk: memoryview) -> None:
         if self.stream.readinto(chunk) != len(chunk):
