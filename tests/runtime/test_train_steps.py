@@ -40,6 +40,8 @@ train:
   watch: [Linear.weight]
 """
 BY_VALUE = PLAIN + "  clip: {value: 0.001}\n"
+MIXED = PLAIN + "  precision: bf16-mixed\n"
+NAMES = ["plain", "full", "by value", "mixed"]
 
 
 class Bystander(Callback):
@@ -66,7 +68,7 @@ def run(artifact: compiler.Artifact, out: Path, *callbacks: Callback, **options:
     return files(out)
 
 
-@pytest.mark.parametrize("section", [PLAIN, FULL, BY_VALUE], ids=["plain", "full", "by value"])
+@pytest.mark.parametrize("section", [PLAIN, FULL, BY_VALUE, MIXED], ids=NAMES)
 def test_all_files_are_those_of_lightnings_own_steps(tmp_path: Path, section: str) -> None:
     artifact, out = compiled(tmp_path, section), tmp_path / "out"
     ours = run(artifact, out)
