@@ -97,6 +97,19 @@ def test_an_optimizer_that_asks_for_the_loss_again_is_lightnings(tmp_path: Path)
     assert ours == run(artifact, out, Bystander())
 
 
+class Silent(Callback):
+    """Takes the loggers away."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.loggers = []
+
+
+def test_a_report_does_without_a_log(tmp_path: Path) -> None:
+    found = run(compiled(tmp_path, PLAIN), tmp_path / "out", Silent())
+    assert "tiny.html" in found
+    assert "tiny/metrics.csv" not in found
+
+
 # One call for all parameters.
 
 
