@@ -19,7 +19,7 @@ from torch import nn
 from compiler.artifact import Artifact
 from compiler.training.groups import ALONE
 from compiler.training.monitor import LOSS, VALIDATION
-from compiler.training.section import Training
+from compiler.training.section import PRECISIONS, Training
 from runtime.build import build
 from runtime.files.header import FileError
 from runtime.placement import Devices, settle, target_devices
@@ -224,11 +224,11 @@ class Fit:
     def _steps_itself(self) -> bool:
         """Return whether the learner takes each step itself, which Lightning has as manual optimization.
 
-        That is less work for the same numbers. A callback of the caller may expect that Lightning does it, and an
-        optimizer that asks for the loss several times needs it.
+        That is less work for the same numbers. A callback of the caller may expect that Lightning does it, an
+        optimizer that asks for the loss several times needs it, and other precisions are those of the forward alone.
         """
         names = {making.name for making in self.training.optimizers}
-        return not (self.callbacks or names & ALONE)
+        return self.training.precision == PRECISIONS[0] and not (self.callbacks or names & ALONE)
 
     def _choosing(self) -> list[Callback]:
         """Return what averages the parameters, ends the training early, and keeps the best epoch, in this order."""

@@ -198,7 +198,7 @@ class Learner(L.LightningModule):
         several = self.task.training.accumulate
         if index % several == 0:
             self.optimizer.zero_grad()
-        self.manual_backward(loss / several if several > 1 else loss)
+        self.backward(loss / several if several > 1 else loss)
         if (index + 1) % several and not self.trainer.is_last_batch:
             return
         stepping: Any = self.optimizers()

@@ -40,6 +40,8 @@ train:
   watch: [Linear.weight]
 """
 BY_VALUE = PLAIN + "  clip: {value: 0.001}\n"
+MIXED = PLAIN + "  precision: bf16-mixed\n"
+NAMES = ["plain", "full", "by value", "mixed"]
 
 
 class Bystander(Callback):
@@ -66,7 +68,7 @@ def run(artifact: compiler.Artifact, out: Path, *callbacks: Callback, **options:
     return files(out)
 
 
-@pytest.mark.parametrize("section", [PLAIN, FULL, BY_VALUE], ids=["plain", "full", "by value"])
+@pytest.mark.parametrize("section", [PLAIN, FULL, BY_VALUE, MIXED], ids=NAMES)
 def test_all_files_are_those_of_lightnings_own_steps(tmp_path: Path, section: str) -> None:
     artifact, out = compiled(tmp_path, section), tmp_path / "out"
     ours = run(artifact, out)
@@ -93,6 +95,19 @@ def test_an_optimizer_that_asks_for_the_loss_again_is_lightnings(tmp_path: Path)
     out = tmp_path / "out"
     ours = run(artifact, out)
     assert ours == run(artifact, out, Bystander())
+
+
+class Silent(Callback):
+    """Takes the loggers away."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.loggers = []
+
+
+def test_a_report_does_without_a_log(tmp_path: Path) -> None:
+    found = run(compiled(tmp_path, PLAIN), tmp_path / "out", Silent())
+    assert "tiny.html" in found
+    assert "tiny/metrics.csv" not in found
 
 
 # One call for all parameters.

@@ -37,6 +37,20 @@ IMAGES = SPEC.replace('x: "float32[batch, 3]"', 'x: "uint8[batch, 3, 4, 5]"').re
 LIMIT = 10_000
 
 
+X_Y = "x: points, y: kind"
+SOURCES = {
+    "csv": "file: t.csv, x: [a, b, c], y: kind",
+    "parquet": f"file: t.parquet, {X_Y}",
+    "npz": f"file: t.npz, {X_Y}",
+    "safetensors": f"file: t.safetensors, {X_Y}",
+    "shards": f"folder: shards, {X_Y}",
+    "npy": f"folder: arrays, {X_Y}",
+    "saved": f"folder: saved, {X_Y}",
+    "photos": "folder: photos, x: image, y: label",
+}
+"""What a spec says of each kind of source that `write_all` writes."""
+
+
 def points() -> np.ndarray:
     return np.arange(ROWS * 3, dtype=np.float32).reshape(ROWS, 3)
 

@@ -15,22 +15,21 @@ import compiler.extras
 from runtime.training.checked import check_data
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.folders import Folders
-from tests.runtime.data.sources import IMAGES, LIMIT, SPEC, compiled, points, write_all, write_csv
+from tests.runtime.data.sources import (
+    IMAGES,
+    LIMIT,
+    SOURCES,
+    SPEC,
+    X_Y,
+    compiled,
+    points,
+    write_all,
+    write_csv,
+)
 
-X_Y = "x: points, y: kind"
 CAST = "{layers: {last: Linear(2)}, forward: 'return last(x.float())'}"
 DOUBLE = SPEC.replace("float32[batch", "float64[batch").replace("[Linear(2)]", CAST)
 TEXT = SPEC.replace('"float32[batch, 3]"', '"int64[batch, 2]"').replace("[Linear(2)]", '["Embedding(9, 2)"]')
-SOURCES = {
-    "csv": "file: t.csv, x: [a, b, c], y: kind",
-    "parquet": f"file: t.parquet, {X_Y}",
-    "npz": f"file: t.npz, {X_Y}",
-    "safetensors": f"file: t.safetensors, {X_Y}",
-    "shards": f"folder: shards, {X_Y}",
-    "npy": f"folder: arrays, {X_Y}",
-    "saved": f"folder: saved, {X_Y}",
-    "photos": "folder: photos, x: image, y: label",
-}
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from spec_schema.render import render_short
 from tests.runtime.data.sources import (
     IMAGES,
     ROWS,
+    SOURCES,
     SPEC,
     labels,
     picture,
@@ -30,22 +31,14 @@ from tests.runtime.data.sources import (
 )
 
 Spoil = Callable[[Path], object]
-X_Y = "x: points, y: kind"
 TEXT = SPEC.replace('"float32[batch, 3]"', '"int64[batch, 2]"').replace("[Linear(2)]", '["Embedding(99, 9)"]')
-SOURCES = {
-    "csv": "file: t.csv, x: [a, b, c], y: kind",
-    "npz": f"file: t.npz, {X_Y}",
-    "npy": f"folder: arrays, {X_Y}",
-    "safetensors": f"file: t.safetensors, {X_Y}",
-    "parquet": f"file: t.parquet, {X_Y}",
-    "shards": f"folder: shards, {X_Y}",
-    "saved": f"folder: saved, {X_Y}",
-    "photos": "folder: photos, x: image, y: label",
+FAULTY = {
+    **SOURCES,
     "listed": "folder: listed, x: image, y: size",
     "cells": "file: cells.parquet, x: image, y: label",
     "text": "text: t.txt, context: 2, x: characters, y: next_characters",
 }
-PLACES = {each: text.split(": ")[1].split(",")[0] for each, text in SOURCES.items()}
+PLACES = {each: text.split(": ")[1].split(",")[0] for each, text in FAULTY.items()}
 NAN = np.array([0.0] * (ROWS - 1) + [np.nan])
 
 
@@ -231,20 +224,20 @@ def refusal(folder: Path, kind: str, data: str) -> tuple[str, str]:
     return line, found.span.text
 
 
-@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("kind", FAULTY)
 def test_a_source_that_is_missing(folder: Path, kind: str) -> None:
     (folder / PLACES[kind]).rename(folder / "elsewhere")
-    line, place = refusal(folder, kind, SOURCES[kind])
+    line, place = refusal(folder, kind, FAULTY[kind])
     assert line.endswith(
         f"spec.yaml:6:{line.split(':')[2]}: error[data-missing]: there is no file `{PLACES[kind]}`"
     )
     assert place == PLACES[kind]
 
 
-@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("kind", FAULTY)
 def test_a_column_of_another_name(folder: Path, kind: str) -> None:
-    line, place = refusal(folder, kind, f"{SOURCES[kind]}s")
-    assert place == f"{SOURCES[kind].rsplit(': ')[-1]}s"
+    line, place = refusal(folder, kind, f"{FAULTY[kind]}s")
+    assert place == f"{FAULTY[kind].rsplit(': ')[-1]}s"
     assert (
         f"error[unknown-array]: {'a text' if kind == 'text' else f'`{PLACES[kind]}`'} has no array `{place}`"
         in line
@@ -255,6 +248,6 @@ def test_a_column_of_another_name(folder: Path, kind: str) -> None:
 def test_each_fault_is_one_located_line(folder: Path, kind: str, fault: str) -> None:
     spoil, message = FAULTS[kind][fault]
     spoil(folder)
-    line, place = refusal(folder, kind, f"{SOURCES[kind]}, shuffle: false")
+    line, place = refusal(folder, kind, f"{FAULTY[kind]}, shuffle: false")
     assert message in line
-    assert place in SOURCES[kind]
+    assert place in FAULTY[kind]
