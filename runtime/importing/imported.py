@@ -102,7 +102,9 @@ def described(
         dims=sizes,
         blocks=list(generaliser.blocks.values()),
         model=model,
-        share={key: each for key, each in ties(module).items() if not each[0].startswith(unused or ("/",))},
+        share={
+            key: each for key, each in ties(module).items() if not each[0][1:].startswith(unused or ("/",))
+        },
         freeze=[each for each in frozen(module) if not each[1:].startswith(unused or ("/",))],
         checkpoint=checkpoint if weights(skeleton.root) else None,
         originals=names,

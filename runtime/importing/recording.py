@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from runtime.importing.functions import Spelled, Unspoken, is_fact, spell, torch_name
-from runtime.importing.leaves import base_layer, is_leaf
+from runtime.importing.leaves import base_layer, is_leaf, is_loop
 from runtime.importing.positions import author_frames, position_of, refuse_at
 from runtime.importing.programs import does_the_same
 from runtime.importing.records import Call, Position, Record, Scope, Structure, Target, Value, values_in
@@ -24,7 +24,7 @@ from runtime.importing.structures import (
     shapes_of,
     tensors_in,
     unpacked,
-)
+)from spec_schema.diagnostics import SpecError
 
 MAPPED = (tuple, list, dict)
 SIZES = frozenset({"shape", "size", "numel", "nelement"})
@@ -104,8 +104,11 @@ class Recorder(TorchFunctionMode):
         return self.stack[-1].scope.module.training
 
     def read_dtype(self, spelled: Spelled, given: Structure, result: torch.dtype) -> None:
-        value = Value("call")
         top = self.stack[-1]
+        source = given[0]
+        if source.kind == "state" and "." in source.path:
+            return  # of a layer that may not have been called before: a program cannot ask it yet
+        value = Value("call")
         top.scope.calls.append(Call(spelled.target, given, {}, value, self.position))
         top.dtypes[result] = value
 
@@ -248,7 +251,7 @@ class Recorder(TorchFunctionMode):
         self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], run: Callable[..., Any]
     ) -> Any:
         """Run a module that is called, as a layer or as a scope of its own."""
-        if self.paused or module not in self.skeleton.modules:
+        if self.paused or module not in self.skeleton.modules or (self.stack and is_loop(module)):
             return run(module, *args, **kwargs)
         if self.stack:
             self.look_around(entering=True)
@@ -334,6 +337,8 @@ class Recorder(TorchFunctionMode):
             result = self.forwards[base](scope.module, *inner, **kwargs)
             with self.pause():
                 opened.scope.result = self.structure(result)
+        except (RuntimeError, TypeError, ValueError, SpecError):
+            return False  # the layer would not even take what the module takes
         finally:
             self.stack.pop()
         return does_the_same(scope, opened.scope)
