@@ -24,7 +24,8 @@ from runtime.importing.structures import (
     shapes_of,
     tensors_in,
     unpacked,
-)from spec_schema.diagnostics import SpecError
+)
+from spec_schema.diagnostics import SpecError
 
 MAPPED = (tuple, list, dict)
 SIZES = frozenset({"shape", "size", "numel", "nelement"})
@@ -90,6 +91,9 @@ class Recorder(TorchFunctionMode):
             raise refuse_at(
                 self.position, "import-operation", f"the language has no operation for `{missing.name}`"
             ) from None
+        if name == "torch.nn.functional.batch_norm" and self.is_own_norm(args, kwargs):
+            spelled = Spelled(Target("base", "base", self.stack[-1].scope.module), args[:1], {})
+            self.layer_inputs.setdefault(self.stack[-1].scope.module, shapes_of(args[:1]))
         told = {key: each for key, each in spelled.kwargs.items() if key != "training" or each != self.mode()}
         given, named = self.structure(spelled.args), self.structure(told)
         before = self.stamps(args, kwargs)
@@ -99,6 +103,16 @@ class Recorder(TorchFunctionMode):
             self.read_dtype(spelled, given, result)
             return result
         return self.finish(spelled.target, given, named, result, before, spelled.in_place)
+
+    def is_own_norm(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Return whether a normalisation is that of the layer which the running module extends."""
+        module = self.stack[-1].scope.module
+        if not isinstance(module, nn.modules.batchnorm._BatchNorm) or not args:
+            return False
+        given = [*args[1:], *kwargs.values()]
+        return all(
+            any(each is own for each in given) for own in (module.weight, module.bias) if own is not None
+        )
 
     def mode(self) -> bool:
         return self.stack[-1].scope.module.training
