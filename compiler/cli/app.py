@@ -16,6 +16,7 @@ from compiler.cli.devices import devices
 from compiler.cli.emit import emit
 from compiler.cli.evaluate import evaluate, predict
 from compiler.cli.explain import explain
+from compiler.cli.import_ import import_
 from compiler.cli.layers import layers
 from compiler.cli.load_plan import load_plan
 from compiler.cli.outcome import DEBUG, Format, chosen_format, debugging, guarded, program_name
@@ -83,14 +84,20 @@ VERBS = (
     params,
     load_plan,
     save,
+    import_,
     layers,
     test_layer,
     devices,
     bench,
 )
 
+
+def _name(verb: Callable[..., object]) -> str:
+    return verb.__name__.rstrip("_").replace("_", "-")
+
+
 for verb in VERBS:
-    app.command()(verb)
+    app.command(_name(verb))(verb)
 
 
 @app.callback()
@@ -102,7 +109,7 @@ def overview(context: typer.Context) -> None:
     console.print("Blockprint compiles a declarative spec of a neural network to a plain PyTorch module.\n")
     console.print(facts((f"  {program} {example}", text) for example, text in EXAMPLES.items()))
     console.print()
-    console.print(facts((f"  {verb.__name__.replace('_', '-')}", _first_line(verb)) for verb in VERBS))
+    console.print(facts((f"  {_name(verb)}", _first_line(verb)) for verb in VERBS))
     console.print(f"\n`{program} VERB --help` tells more about a verb.")
 
 

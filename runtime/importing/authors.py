@@ -10,8 +10,6 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from compiler.catalogue.layers import signature_of
-
 
 def word_for(module: nn.Module, path: Sequence[str]) -> str | None:
     """Return the name that a constructor gives an argument of a layer: `hidden` of `("mlp", "0", "out_features")`."""
@@ -77,7 +75,10 @@ def _argument(made: ast.Call, module: nn.Module, name: str) -> ast.expr | None:
     for keyword in made.keywords:
         if keyword.arg == name:
             return keyword.value
-    names = list(signature_of(type(module)).parameters)
+    try:
+        names = list(inspect.signature(type(module)).parameters)
+    except (TypeError, ValueError):
+        return None
     if name in names and names.index(name) < len(made.args):
         return made.args[names.index(name)]
     return None

@@ -30,6 +30,7 @@ from runtime.importing.nodes import (
 from runtime.importing.programs import Program, signature
 from runtime.importing.records import Record
 from runtime.importing.sizes import plain
+from runtime.importing.state import tied_names
 from runtime.importing.statements import Words, program_text
 
 
@@ -80,6 +81,11 @@ class Generaliser:
         for module, program in self.programs.items():
             for path in program.states():
                 reached.add(module.get_submodule(path.rpartition(".")[0]))
+        root = self.record.root
+        for names in tied_names(root):
+            holders = [root.get_submodule(name.rpartition(".")[0]) for name in names]
+            if any(inner in reached for inner in holders):
+                reached.update(holders)
         return {
             each for each in self.record.root.modules() if any(inner in reached for inner in each.modules())
         }

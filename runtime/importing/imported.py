@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from runtime.files.atomic import write_whole
 from runtime.importing.blocks import Generaliser, class_name
 from runtime.importing.inputs import Given, Input, inputs_of, other_sizes
 from runtime.importing.positions import refuse_at
@@ -43,8 +44,9 @@ class Imported:
         """Write the spec, and the weights beside it."""
         target = Path(path)
         if self.weights:
-            save_file(dict(self.weights), target.parent / self.checkpoint)
-        target.write_text(self.text, encoding="utf-8")
+            values = save(dict(self.weights))
+            write_whole(target.parent / self.checkpoint, lambda file: file.write(values))
+        write_whole(target, lambda file: file.write(self.text.encode()))
 
 
 def from_module(
@@ -102,7 +104,9 @@ def described(
         dims=sizes,
         blocks=list(generaliser.blocks.values()),
         model=model,
-        share={key: each for key, each in ties(module).items() if not each[0].startswith(unused or ("/",))},
+        share={
+            key: each for key, each in ties(module).items() if not each[0][1:].startswith(unused or ("/",))
+        },
         freeze=[each for each in frozen(module) if not each[1:].startswith(unused or ("/",))],
         checkpoint=checkpoint if weights(skeleton.root) else None,
         originals=names,

@@ -42,7 +42,13 @@ def is_sequence(module: nn.Module) -> bool:
 
 def is_list(module: nn.Module) -> bool:
     """Return whether the layers of a module are items, reached by their numbers."""
-    return is_sequence(module) or isinstance(module, nn.ModuleList)
+    return is_sequence(module) or is_loop(module)
+
+
+def is_loop(module: nn.Module) -> bool:
+    """Return whether a module is a list with a way of its own to run it, which its holder's program can say."""
+    own = any(each is not None for each in (*module._parameters.values(), *module._buffers.values()))
+    return isinstance(module, nn.Sequential | nn.ModuleList) and not is_sequence(module) and not own
 
 
 def tensors_of_base(module: nn.Module) -> frozenset[str]:

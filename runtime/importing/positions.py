@@ -49,6 +49,20 @@ def position_of(frame: FrameType) -> Position:
     return Position(code.co_filename, line, column or 0, end or line, end_column or 0)
 
 
+def position_of_error(error: BaseException) -> Position | None:
+    """Return the place of the author's own code that is nearest to where an error was raised."""
+    found = None
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not code.co_filename.startswith((_TORCH, _HERE)):
+            start, end, column, end_column = next(islice(code.co_positions(), trace.tb_lasti // 2, None))
+            line = start or trace.tb_lineno
+            found = Position(code.co_filename, line, column or 0, end or line, end_column or 0)
+        trace = trace.tb_next
+    return found
+
+
 def span_of(position: Position | None) -> Span | None:
     """Return what a diagnostic points at."""
     if position is None:

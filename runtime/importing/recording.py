@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from runtime.importing.functions import Spelled, Unspoken, is_fact, spell, torch_name
-from runtime.importing.leaves import base_layer, is_leaf
+from runtime.importing.leaves import base_layer, is_leaf, is_loop
 from runtime.importing.positions import author_frames, position_of, refuse_at
 from runtime.importing.programs import does_the_same
 from runtime.importing.records import Call, Position, Record, Scope, Structure, Target, Value, values_in
@@ -25,6 +25,7 @@ from runtime.importing.structures import (
     tensors_in,
     unpacked,
 )
+from spec_schema.diagnostics import SpecError
 
 MAPPED = (tuple, list, dict)
 SIZES = frozenset({"shape", "size", "numel", "nelement"})
@@ -90,6 +91,9 @@ class Recorder(TorchFunctionMode):
             raise refuse_at(
                 self.position, "import-operation", f"the language has no operation for `{missing.name}`"
             ) from None
+        if name == "torch.nn.functional.batch_norm" and self.is_own_norm(args, kwargs):
+            spelled = Spelled(Target("base", "base", self.stack[-1].scope.module), args[:1], {})
+            self.layer_inputs.setdefault(self.stack[-1].scope.module, shapes_of(args[:1]))
         told = {key: each for key, each in spelled.kwargs.items() if key != "training" or each != self.mode()}
         given, named = self.structure(spelled.args), self.structure(told)
         before = self.stamps(args, kwargs)
@@ -100,12 +104,25 @@ class Recorder(TorchFunctionMode):
             return result
         return self.finish(spelled.target, given, named, result, before, spelled.in_place)
 
+    def is_own_norm(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Return whether a normalisation is that of the layer which the running module extends."""
+        module = self.stack[-1].scope.module
+        if not isinstance(module, nn.modules.batchnorm._BatchNorm) or not args:
+            return False
+        given = [*args[1:], *kwargs.values()]
+        return all(
+            any(each is own for each in given) for own in (module.weight, module.bias) if own is not None
+        )
+
     def mode(self) -> bool:
         return self.stack[-1].scope.module.training
 
     def read_dtype(self, spelled: Spelled, given: Structure, result: torch.dtype) -> None:
-        value = Value("call")
         top = self.stack[-1]
+        source = given[0]
+        if source.kind == "state" and "." in source.path:
+            return  # of a layer that may not have been called before: a program cannot ask it yet
+        value = Value("call")
         top.scope.calls.append(Call(spelled.target, given, {}, value, self.position))
         top.dtypes[result] = value
 
@@ -248,7 +265,7 @@ class Recorder(TorchFunctionMode):
         self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], run: Callable[..., Any]
     ) -> Any:
         """Run a module that is called, as a layer or as a scope of its own."""
-        if self.paused or module not in self.skeleton.modules:
+        if self.paused or module not in self.skeleton.modules or (self.stack and is_loop(module)):
             return run(module, *args, **kwargs)
         if self.stack:
             self.look_around(entering=True)
@@ -334,6 +351,8 @@ class Recorder(TorchFunctionMode):
             result = self.forwards[base](scope.module, *inner, **kwargs)
             with self.pause():
                 opened.scope.result = self.structure(result)
+        except (RuntimeError, TypeError, ValueError, SpecError):
+            return False  # the layer would not even take what the module takes
         finally:
             self.stack.pop()
         return does_the_same(scope, opened.scope)

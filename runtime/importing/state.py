@@ -23,12 +23,20 @@ def ties(module: nn.Module) -> dict[str, list[str]]:
         each for each in shared if not any(_is_inside(each, other) for other in shared if other is not each)
     ]
     inside = tuple(f"{name}." for names in shared for name in names[1:])
+    outside = [
+        [name for name in names if not name.startswith(inside or ("/",))] for names in tied_names(module)
+    ]
+    groups = [*shared, *(names for names in outside if len(names) > 1)]
+    groups = [[f"/{name}" for name in names] for names in groups]
+    return {_tie_name(names, number): names for number, names in enumerate(groups)}
+
+
+def tied_names(module: nn.Module) -> list[list[str]]:
+    """Return the names of each parameter that has several."""
     tensors: dict[int, list[str]] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
-        if not name.startswith(inside or ("/",)):
-            tensors.setdefault(id(parameter), []).append(name)
-    groups = [*shared, *(names for names in tensors.values() if len(names) > 1)]
-    return {_tie_name(names, number): names for number, names in enumerate(groups)}
+        tensors.setdefault(id(parameter), []).append(name)
+    return [names for names in tensors.values() if len(names) > 1]
 
 
 def _is_inside(names: list[str], others: list[str]) -> bool:

@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from runtime.importing.leaves import base_layer
+from runtime.importing.positions import position_of_error, refuse_at
 from runtime.importing.recording import Recorder
 from runtime.importing.records import Record, Target
 from runtime.importing.skeleton import Skeleton
 from runtime.importing.structures import shapes_of
+from spec_schema.diagnostics import SpecError
 
 
 def base_call(recorder: Recorder, module: nn.Module, args: Sequence[Any], run: Callable[..., Any]) -> Any:
@@ -95,6 +97,19 @@ def record(skeleton: Skeleton, args: Sequence[Any], kwargs: Mapping[str, Any], t
     skeleton.root.train(training)
     recorder = Recorder(skeleton)
     skeleton.trace_numbers(recorder)
-    with torch.no_grad(), watched(recorder), recorder:
-        skeleton.root(*args, **kwargs)
+    try:
+        with torch.no_grad(), watched(recorder), recorder:
+            skeleton.root(*args, **kwargs)
+    except SpecError:
+        raise
+    except Exception as error:
+        said = str(error).split("\n")[0] or type(error).__name__
+        raise refuse_at(
+            position_of_error(error),
+            "import-failed",
+            f"the module raises {type(error).__name__}: {said}",
+            help="values are not known where it runs: give it other inputs, or no condition on what is in a tensor"
+            if "meta" in said
+            else None,
+        ) from error
     return recorder.record()

@@ -1,0 +1,108 @@
+"""`import`: the spec of a live module, and its weights."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compiler.cli.console import err, status
+from compiler.cli.outcome import UsageProblem
+from spec_schema.shown import shown
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        show_default=False,
+        help="`file.py:callable`, `package.module:callable`, `timm:NAME`, `torchvision:NAME`, or "
+        "`transformers:FOLDER`. Its code is run.",
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", show_default=False, help="The spec; the weights go beside it."
+    ),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="NAME=TYPE",
+        show_default=False,
+        help="An input: `image=float32[batch, 3, 224, 224]`.",
+    ),
+]
+Dims = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dim", metavar="NAME=SIZE", show_default=False, help="An example size of an open dimension."
+    ),
+]
+Arguments = Annotated[
+    list[str] | None,
+    typer.Option("--arg", metavar="KEY=VALUE", show_default=False, help="An argument of the callable."),
+]
+Unproven = Annotated[
+    bool, typer.Option("--unproven", help="Write the spec without comparing it with the module.")
+]
+
+
+def import_(
+    source: Source,
+    output: Output = None,
+    input: Inputs = None,
+    dim: Dims = None,
+    arg: Arguments = None,
+    unproven: Unproven = False,
+) -> None:
+    """Make a spec of a live module: blocks, repeats, ties and weights.
+
+    Its code is run, with all rights of the caller. Nothing is written before the spec was compared with the module:
+    names, shapes, outputs and gradients.
+    """
+    from runtime.importing.imported import from_module
+    from runtime.importing.sources import argument_value, source_of
+
+    arguments = {key: argument_value(value) for key, value in _pairs("--arg", arg).items()}
+    sizes = {key: _size(value) for key, value in _pairs("--dim", dim).items()}
+    with status(f"making {source}"):
+        found = source_of(source, arguments)
+    inputs = _pairs("--input", input) or found.inputs
+    if not inputs:
+        raise UsageProblem(
+            f"nothing says what `{source}` takes", "give `--input image='float32[batch, 3, 224, 224]'`"
+        )
+    name = output.stem if output is not None else "weights"
+    with status(f"importing {source}"):
+        made = from_module(
+            found.module,
+            inputs,
+            dims={**found.dims, **sizes},
+            checkpoint=f"{name}.safetensors",
+            prove_it=not unproven,
+        )
+    if output is None:
+        sys.stdout.write(made.text)
+        return
+    made.save(output)
+    err().print(shown(f"wrote {output} and {name}.safetensors"), soft_wrap=True)
+
+
+def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
+    found = {}
+    for each in given or ():
+        key, sign, value = each.partition("=")
+        if not sign or not key:
+            raise UsageProblem(f"`{option} {each}` is no KEY=VALUE")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def _size(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise UsageProblem(f"`{text}` is no size of a dimension")
+    return int(text)

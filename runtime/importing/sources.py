@@ -1,0 +1,142 @@
+"""Where a module comes from that is named on the command line: a file, a package, or a library of models.
+
+Importing runs the caller's code, like a plugin. A spec can never cause it.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from spec_schema.diagnostics import refuse
+from spec_schema.suggest import did_you_mean
+
+
+@dataclass(frozen=True)
+class Source:
+    """A module, and what its library says of its inputs."""
+
+    module: nn.Module
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    dims: Mapping[str, int] = field(default_factory=dict)
+
+
+def source_of(text: str, arguments: Mapping[str, Any]) -> Source:
+    """Return the module that a text names, made with these arguments.
+
+    Raises:
+        SpecError: there is no such file, callable or library, or what it makes is no module.
+    """
+    head, _, rest = text.partition(":")
+    if not rest:
+        raise refuse("import-source", f"`{text}` names no module", None, help="write `file.py:make_model`")
+    if head in LIBRARIES:
+        return LIBRARIES[head](rest, arguments)
+    made = _callable(head, rest)(**arguments)
+    if not isinstance(made, nn.Module):
+        raise refuse("import-source", f"`{text}` makes a `{type(made).__name__}`, and no `nn.Module`", None)
+    return Source(made)
+
+
+def argument_value(text: str) -> Any:
+    """Return the value of an argument that is given as a text: a literal of Python, else the text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _callable(where: str, name: str) -> Callable[..., Any]:
+    module = _file(Path(where)) if where.endswith(".py") else _package(where)
+    found = getattr(module, name, None)
+    if not callable(found):
+        near = did_you_mean(name, [each for each in vars(module) if callable(getattr(module, each))])
+        raise refuse("import-source", f"`{where}` has no callable `{name}`", None, help=near)
+    function: Callable[..., Any] = found
+    return function
+
+
+def _file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise refuse("import-source", f"there is no file `{path}`", None)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def _package(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise refuse("import-source", f"there is no package `{error.name}`", None) from None
+
+
+def _library(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        help = f"pip install {name}"
+        raise refuse("import-source", f"`{name}` is not installed", None, help=help) from None
+
+
+def _timm(name: str, arguments: Mapping[str, Any]) -> Source:
+    timm: Any = _library("timm")
+    if not timm.is_model(name):
+        near = did_you_mean(name, timm.list_models())
+        raise refuse("import-source", f"timm has no model `{name}`", None, help=near)
+    module = timm.create_model(name, pretrained=False, **arguments)
+    size = module.pretrained_cfg.get("input_size") or (3, 224, 224)
+    return Source(module, {"x": _type("batch", *size)})
+
+
+def _torchvision(name: str, arguments: Mapping[str, Any]) -> Source:
+    models: Any = importlib.import_module("torchvision.models") if _library("torchvision") else None
+    if name not in models.list_models():
+        near = did_you_mean(name, models.list_models())
+        raise refuse("import-source", f"torchvision has no model `{name}`", None, help=near)
+    module = models.get_model(name, weights=None, **arguments)
+    size: Sequence[object] = (3, 16, 112, 112) if "video" in type(module).__module__ else (3, 224, 224)
+    return Source(module, {"x": _type("batch", *size)})
+
+
+def _transformers(name: str, arguments: Mapping[str, Any]) -> Source:
+    library: Any = _library("transformers")
+    path = Path(name)
+    folder = path.parent if path.is_file() else path
+    if not (folder / "config.json").is_file() and not path.is_file():
+        raise refuse("import-source", f"there is no configuration in `{path}`", None)
+    config = library.AutoConfig.from_pretrained(str(path), **arguments)
+    classes = [getattr(library, each, None) for each in getattr(config, "architectures", None) or ()]
+    module = classes[0](config) if classes and classes[0] else library.AutoModel.from_config(config)
+    return Source(
+        module.eval(), {"input_ids": _type("batch", "time", dtype="int64")}, {"batch": 2, "time": 16}
+    )
+
+
+def _type(*dimensions: object, dtype: str = "float32") -> str:
+    return f"{dtype}[{', '.join(map(str, dimensions))}]"
+
+
+LIBRARIES: dict[str, Callable[[str, Mapping[str, Any]], Source]] = {
+    "timm": _timm,
+    "torchvision": _torchvision,
+    "transformers": _transformers,
+}
+"""What may stand in front of the name of a model."""
