@@ -281,6 +281,8 @@ class Interpreter(Evaluator):
     def _builtin(self, node: ast.Call, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         """Call `len`, `range`, `zip` and their like, which also go over layers and tensors."""
         self.engine.call_kinds.note(self.source, node, "number")
+        if name == "float" and arguments in (["inf"], ["-inf"]):
+            return float(arguments[0])
         if name == "len" and isinstance(arguments[0], ModuleReference):
             return len(arguments[0].parts(self.source.span(node)))
         if name in ("zip", "enumerate", "reversed"):
