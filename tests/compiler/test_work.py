@@ -66,7 +66,7 @@ def test_default_rules_are_tried_once_for_tensors_of_one_form(monkeypatch: pytes
     assert not again
 
 
-def test_what_a_plugin_may_have_named_anew_is_tried_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rules_of_a_spec_are_tried_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     with counted(monkeypatch, apply, "check_initialisation") as calls:
         compiled(3)
     assert not calls  # of the spec there are no rules
