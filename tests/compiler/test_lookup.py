@@ -11,7 +11,22 @@ from compiler.rules import lookup
 from compiler.rules.lookup import Lookup, Node
 from spec_schema.selectors import Step, parse_selector
 
-COMPONENTS = ["h", "a1", "a2", "0", "1", "Linear", "weight", "*", "**", "a?", "{a1,h}", "x{0,1}", "[0-1]", "h[0]"]
+COMPONENTS = [
+    "h",
+    "a1",
+    "a2",
+    "0",
+    "1",
+    "Linear",
+    "weight",
+    "*",
+    "**",
+    "a?",
+    "{a1,h}",
+    "x{0,1}",
+    "[0-1]",
+    "h[0]",
+]
 COMPONENTS += ["h[-1]", "*[1:]", "Base", "[ah]*"]
 PATHS = st.lists(
     st.builds(
@@ -60,7 +75,9 @@ def spec(section: str, count: int) -> str:
     rules = "".join(SECTIONS[section](at) for at in range(count))
     layers = 2 * count if section == "share" else count
     head = 'spec: 1\ninputs: {x: "float32[batch, 4]"}\nmodel:\n  layers:\n    h:'
-    return f"{head} {{repeat: {layers}, of: Linear(4)}}\n  forward: return h(x)\n{section.split()[0]}:\n{rules}"
+    return (
+        f"{head} {{repeat: {layers}, of: Linear(4)}}\n  forward: return h(x)\n{section.split()[0]}:\n{rules}"
+    )
 
 
 @pytest.mark.parametrize("section", SECTIONS)
