@@ -98,6 +98,7 @@ def pairs() -> Iterator[Pair]:
 
 def rows(quick: bool) -> Iterator[Row]:
     """Yield the rows of the table."""
+    torch.set_num_threads(1)  # a thread that waits for another one spins, and spends CPU time
     for pair in pairs():
         yield pair.row(5 if quick else 15)
 
