@@ -46,7 +46,7 @@ class EqualCalls:
     """Is told of what was not run."""
     spared: int = 0
     """The operations of calls that were not run."""
-    known: dict[object, tuple[Any, int, list[Ended]]] = field(default_factory=dict)
+    known: dict[object, tuple[Any, int, tuple[str, list[Ended]]]] = field(default_factory=dict)
     forms: dict[nn.Module, int | None] = field(default_factory=dict)
     numbers: dict[object, int] = field(default_factory=dict)
 
@@ -117,8 +117,8 @@ class _Once:
         if None in given:
             return self.forward(*arguments, **keywords)
         if key in calls.known:
-            output, flops, (first, ended) = calls.known[key]
-            calls.again(self.path, first, flops, ended)
+            output, flops, (first, inside) = calls.known[key]
+            calls.again(self.path, first, flops, inside)
             return output
         start, before = len(calls.ended), calls.flops()
         output = self.forward(*arguments, **keywords)

@@ -248,9 +248,11 @@ class Provenance:
             found = self._child(state, name, point, around)
         else:
             found = self._part(state, name, point, around) if isinstance(state, Chain) else None
-        if found is None or not isinstance(found[0], BlockState):
-            return found
+        if found is None:
+            return None
         inner, node, point = found
+        if not isinstance(inner, BlockState):
+            return found
         return inner, node, Point(Frame(inner, node if isinstance(node, Call) else None, point))
 
     def _child(self, state: BlockState, name: str, point: Point, at: Steps) -> Found | None:
