@@ -161,6 +161,8 @@ def test_errors_of_ours_are_safe_to_show() -> None:
         "DependsOnData",
         "CannotInfer",
         "UnliftableError",
+        "NotCopiedError",
+        "UnspokenError",
         "Skip",
         "Differs",
     }

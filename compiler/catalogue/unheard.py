@@ -5,7 +5,11 @@ A mode hears of each question for a shape or a dtype, which then takes twenty ti
 
 from __future__ import annotations
 
-import torch
+from contextlib import AbstractContextManager
 
-unheard = torch._C.DisableTorchFunction
-"""Let modes hear nothing, for the time of a `with`: not what device a new tensor is to be on either."""
+
+def unheard() -> AbstractContextManager[None]:
+    """Let modes hear nothing, for the time of a `with`: not what device a new tensor is to be on either."""
+    import torch  # the tables of layers are read where torch is not needed
+
+    return torch._C.DisableTorchFunction()

@@ -67,7 +67,7 @@ class Spelled:
     in_place: bool = False
 
 
-class Unspoken(Exception):
+class UnspokenError(Exception):
     """The language has no word for a function."""
 
     def __init__(self, name: str) -> None:
@@ -91,7 +91,7 @@ def is_fact(name: str) -> bool:
 def spell(
     function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Spelled:
-    """Return a call in the language's words; Unspoken if there are none."""
+    """Return a call in the language's words; UnspokenError if there are none."""
     owner, _, last = name.rpartition(".")
     if last == "__get__":
         return _attribute(owner.rpartition(".")[2], args)
@@ -109,7 +109,7 @@ def _attribute(name: str, args: tuple[Any, ...]) -> Spelled:
         return Spelled(Target("function", name), args[:1], {})
     if name in ("H", "mH"):
         return Spelled(Target("method", "adjoint"), args[:1], {})
-    raise Unspoken(f"Tensor.{name}")
+    raise UnspokenError(f"Tensor.{name}")
 
 
 def _method(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Spelled:
@@ -138,7 +138,7 @@ def _method(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Spel
         return Spelled(Target("method", name), (args[0], *rest), named)
     if name in FUNCTIONS:
         return Spelled(Target("function", name), args, dict(_kept(kwargs)))
-    raise Unspoken(f"Tensor.{name}")
+    raise UnspokenError(f"Tensor.{name}")
 
 
 def _without_devices(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -162,7 +162,7 @@ def _in_place(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sp
         return Spelled(Target("method", "expand_as"), (args[1], args[0]), {}, in_place=True)
     found = _method(name, args, kwargs) if name in METHODS else None
     if found is None or name in ("bernoulli", "normal", "uniform", "random", "exponential"):
-        raise Unspoken(f"Tensor.{name}_")
+        raise UnspokenError(f"Tensor.{name}_")
     return Spelled(found.target, found.args, found.kwargs, in_place=True)
 
 
@@ -177,9 +177,9 @@ def _function(
         spelled, in_place = spelled.removesuffix("_"), True
     spelled = MADE_EMPTY.get(spelled, spelled)
     if spelled not in FUNCTIONS:
-        raise Unspoken(name)
+        raise UnspokenError(name)
     if kwargs.get("out") is not None:
-        raise Unspoken(f"{name}(out=...)")
+        raise UnspokenError(f"{name}(out=...)")
     args, named = _without_defaults(function, args, dict(kwargs))
     in_place = in_place or named.pop("inplace", False)
     return Spelled(Target("function", spelled), args, _kept(named), in_place)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from runtime.importing.functions import Spelled, Unspoken, is_fact, spell, torch_name
+from runtime.importing.functions import Spelled, UnspokenError, is_fact, spell, torch_name
 from runtime.importing.leaves import base_layer, is_leaf, is_loop
 from runtime.importing.positions import author_frames, position_of, refuse_at
 from runtime.importing.programs import does_the_same
@@ -87,7 +87,7 @@ class Recorder(TorchFunctionMode):
         self.look_around()
         try:
             spelled = spell(func, name, tuple(args), kwargs)
-        except Unspoken as missing:
+        except UnspokenError as missing:
             raise refuse_at(
                 self.position, "import-operation", f"the language has no operation for `{missing.name}`"
             ) from None
