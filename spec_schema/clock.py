@@ -45,8 +45,11 @@ class Clock:
     stage: str | None = None
     """What is under way."""
     since: float = 0.0
-    over: bool = False
-    """Whether the stages had taken too long at the last look."""
+    over: bool = field(init=False)
+    """Whether the stages had taken too long at the last look: nothing may take no time."""
+
+    def __post_init__(self) -> None:
+        self.over = self.seconds <= 0
 
     @contextmanager
     def running(self) -> Iterator[Clock]:
