@@ -36,7 +36,15 @@ def table_lines(
     right = [column.justify == "right" for column in columns]
     found = []
     if heading:
-        found.append(_joined([str(column.header) for column in columns], widths, right))
+        titles = [
+            _wrapped(console, _lines(column.header), width)
+            for column, width in zip(columns, widths, strict=True)
+        ]
+        most = max(map(len, titles))
+        found += [
+            _joined(line, widths, right)
+            for line in zip(*([""] * (most - len(lines)) + lines for lines in titles), strict=True)
+        ]
         found.append("─" * (sum(widths) + GAP * (len(widths) - 1)))
     for row in zip(*cells, strict=True):
         wrapped = [_wrapped(console, lines, width) for lines, width in zip(row, widths, strict=True)]

@@ -15,7 +15,7 @@ CHOICE = re.compile(r"\(\?:(\w+(?:\|\w+)*)\)|(\w+)")
 """The regular expression of a component that stands for names which can be listed: of `{up,down}`, or `up`."""
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Node:
     """The components that rules begin with. What follows them is kept by what can be looked up of a step."""
 

@@ -164,7 +164,7 @@ def test_naming_the_dimensions_of_an_error_takes_so_long_and_no_longer(
 def test_the_clock_is_looked_at_for_each_tensor_that_is_placed() -> None:
     artifact = compiler.compile_text(f"{HEAD}model: [{{repeat: 30, of: Linear(8)}}]\n")
     root = artifact.inferred.root
-    rule = PlacementRule(parse_selector("/", None), "cpu", None, root.definition.span, None, None)
+    rule = PlacementRule(parse_selector("**", None), "cpu", None, root.definition.span, None, None)
     reads = itertools.count()
     clock = Clock(LOOKS / 2, lambda: float(next(reads)))
     with clock.running(), clock.measure("rules"), pytest.raises(compiler.SpecError) as caught:

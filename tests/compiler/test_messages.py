@@ -239,11 +239,6 @@ def test_where_with_two_arguments_is_told_its_third() -> None:
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
-        ("unique(x)", "`unique` refuses this: the size of its result would depend on data"),
-        (
-            "x.unique_consecutive()",
-            "`unique_consecutive` refuses this: the size of its result would depend on data",
-        ),
         ("bincount(x.long()[0])", "`bincount` refuses this: the size of its result would depend on data"),
         ("where(x > 0, x)", "`where` refuses this: it takes other arguments than (a tensor, a tensor)"),
         ("clamp(x, 'a')", "`clamp` refuses this: it takes other arguments than (a tensor, a text)"),

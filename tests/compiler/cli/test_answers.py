@@ -118,6 +118,7 @@ def test_another_environment_is_another_answer(
 ) -> None:
     Path("spec.yaml").write_text(FINE)
     work = Work("spec.yaml")
+    monkeypatch.delenv(name, raising=False)
     answered(["check", "spec.yaml"], work)
     monkeypatch.setenv(name, SETTINGS[name])
     answered(["check", "spec.yaml"], work)
