@@ -165,5 +165,4 @@ def test_errors_of_ours_are_safe_to_show() -> None:
         "UnspokenError",
         "Skip",
         "Differs",
-        "Unspoken",
     }

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from compiler.infer.states import BlockState, Chain, State, used_children
 from compiler.infer.values import form_of, holds_recipe
-from compiler.program import Definition, ModuleBody, ResidualBody, SequenceBody
+from compiler.program import Definition, ModuleBody, Repeat, ResidualBody, SequenceBody
+from compiler.resolve.calls import nodes_of, repeats_in
 from compiler.resolve.nodes import reuses
 from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.names import unused
@@ -44,6 +45,11 @@ class ClassGroup:
                 return entry.name
         body = self.definition.body
         return next(iter(body.tensors), None) if isinstance(body, ModuleBody) else None
+
+    @cached_property
+    def repeats(self) -> list[Repeat]:
+        """The repeats of the block that stand in no other."""
+        return list(repeats_in(nodes_of(self.definition)))
 
     @cached_property
     def written_out(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from compiler.program import (
     Call,
@@ -56,6 +56,15 @@ def parts_of(node: LayerNode | Splice) -> list[LayerNode | Splice]:
         case Repeat():
             return [node.of]
     return []
+
+
+def repeats_in(nodes: Iterable[LayerNode | Splice]) -> Iterator[Repeat]:
+    """Yield the repeats among nodes, and inside of them, that stand in no other."""
+    for node in nodes:
+        if isinstance(node, Repeat):
+            yield node
+        else:
+            yield from repeats_in(parts_of(node))
 
 
 def calls_of(definition: Definition, always: bool = False) -> Iterator[Call]:
