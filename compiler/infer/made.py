@@ -52,4 +52,4 @@ def is_alike(layer: LayerType, values: Mapping[str, Any]) -> bool:
 
 
 def _is_plain(value: object) -> bool:
-    return all(map(_is_plain, value)) if type(value) in (list, tuple) else type(value) in PLAIN  # type: ignore[call-overload]
+    return all(map(_is_plain, value)) if isinstance(value, list | tuple) else type(value) in PLAIN
