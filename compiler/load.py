@@ -25,8 +25,12 @@ from spec_schema.scalars import shorten
 from spec_schema.source import SourceFile, Span
 from spec_schema.suggest import did_you_mean
 from spec_schema.validation import validate
+from spec_schema.walk import walk
 
 Settings = Mapping[str, object]
+REMEMBERED, REMEMBERED_BYTES = 64, 1 << 16
+"""Documents that are remembered, before all are forgotten, and of how long a text. Nothing changes a document."""
+_documents: dict[tuple[bytes, str, Limits], tuple[Node, Document]] = {}
 
 
 class Files(Protocol):
@@ -119,8 +123,7 @@ def load(
 
 def _load(path: str, files: Files, limits: Limits, trail: tuple[str, ...], done: dict[str, Loaded]) -> Loaded:
     data, name = files.read(path)
-    node = read_bytes(data, name, limits)
-    document = validate(node)
+    node, document = _read(data, name, limits)
     imports = {}
     problems: list[Diagnostic] = []
     for target, at in document.keys_of("import").items():
@@ -131,6 +134,21 @@ def _load(path: str, files: Files, limits: Limits, trail: tuple[str, ...], done:
     if problems:
         raise SpecError(problems)
     return Loaded(path, name, node, document, imports)
+
+
+def _read(data: bytes, name: str, limits: Limits) -> tuple[Node, Document]:
+    """Return a file's document. The same bytes under the same name are read once, such as those of imports."""
+    key = data, name, limits
+    if key not in _documents:
+        node = read_bytes(data, name, limits)
+        found = node, validate(node)
+        if len(data) > REMEMBERED_BYTES:
+            return found
+        if len(_documents) >= REMEMBERED:
+            _documents.clear()
+        _documents[key] = found
+        return found
+    return _documents[key]
 
 
 def _import(
@@ -281,7 +299,7 @@ def _means_something(given: Scalar, variables: Iterable[str]) -> bool:
     except SpecError:
         return False
     functions = () if isinstance(tree, ast.Name) else FUNCTIONS  # `sum` alone is a text
-    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} <= {*variables, *functions}
+    return {n.id for n in walk(tree) if isinstance(n, ast.Name)} <= {*variables, *functions}
 
 
 def _problem(loaded: Loaded, key: str, place: Node, value: Node) -> Diagnostic | None:

@@ -13,6 +13,7 @@ from compiler.catalogue.plugins import Plugin, Registry, load_plugin, plugin_mod
 from compiler.load import BundledFiles, DiskFiles, Files, Settings, load
 from compiler.resolve.program import resolve
 from spec_schema.clock import check_time, stage, timed
+from spec_schema.collecting import collecting_seldom
 from spec_schema.diagnostics import SpecError
 from spec_schema.limits import DEFAULT_LIMITS, Limits
 
@@ -86,7 +87,7 @@ def compile_model(
     path: str, files: Files, settings: Settings | None, preset: str | None, plugins: Registry, limits: Limits
 ) -> Artifact:
     """Compile the model of a spec that `files` hold: the whole pipeline."""
-    with timed(limits.compile_seconds):
+    with collecting_seldom(), timed(limits.compile_seconds):
         loaded = load(path, files, settings, preset, limits)
         program = resolve(loaded, plugins)
         inferred = infer(program, limits)

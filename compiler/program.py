@@ -18,6 +18,7 @@ from spec_schema.grammar import Expression, Program
 from spec_schema.source import Span
 from spec_schema.tensors import TensorType
 from spec_schema.train_section import Train
+from spec_schema.walk import walk
 
 ValueTree = Expression | tuple["ValueTree", ...]
 """A compile-time value as it was written: an expression, or a list of values."""
@@ -348,6 +349,4 @@ class ResolvedProgram:
 
 def names_in(tree: ast.AST) -> set[str]:
     """Return the names that an expression or program reads."""
-    return {
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    }
+    return {node.id for node in walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}

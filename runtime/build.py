@@ -25,6 +25,7 @@ from runtime.placement import Devices, settle, target_devices
 from runtime.ties import keep_ties
 from runtime.unsaved import keep_unsaved
 from runtime.work import check_work
+from spec_schema.collecting import collecting_seldom
 from spec_schema.diagnostics import refuse
 
 META = "meta"
@@ -73,7 +74,7 @@ def assemble(artifact: Artifact, values: Values) -> nn.Module:
     """Return a model, settled on devices, whose tensors are what `values` gives for each row of the plan."""
     there = target_devices(artifact.plan)
     module = module_of(artifact)
-    with constructed_on_meta(), undrawn():
+    with collecting_seldom(), constructed_on_meta(), undrawn():
         model = construct(module, artifact.name)
     modules = dict(model.named_modules(remove_duplicate=False))
     for row in artifact.plan.rows:

@@ -10,6 +10,7 @@ from typing import Any
 
 from spec_schema.limits import Limits
 from spec_schema.scalars import shorten
+from spec_schema.walk import walk
 
 _PLAIN = (bool, int, float, str, list, tuple, type(None))
 _LARGEST_EXPONENT = 64
@@ -88,9 +89,7 @@ def problem(value: object, limits: Limits) -> tuple[str, str] | None:
 
 def bindings(tree: ast.AST, names: Mapping[str, object]) -> tuple[str, ...]:
     """Return a note with the values of the names in an expression, if there are any."""
-    used = dict.fromkeys(
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in names
-    )
+    used = dict.fromkeys(node.id for node in walk(tree) if isinstance(node, ast.Name) and node.id in names)
     shown = [f"{name} = {shorten(repr(names[name]))}" for name in used if isinstance(names[name], _PLAIN)]
     return (", ".join(shown),) if shown else ()
 

@@ -11,6 +11,7 @@ from spec_schema.diagnostics import Diagnostic
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.names import name_problem
 from spec_schema.source import Span
+from spec_schema.walk import walk
 
 
 class Located(Protocol):
@@ -276,7 +277,7 @@ def _return_problem(source: Located, node: ast.AST) -> Diagnostic | None:
 
 def _assign_problem(source: Located, node: ast.AST) -> Diagnostic | None:
     assert isinstance(node, ast.Assign)
-    starred = [n for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Starred)]
+    starred = [n for target in node.targets for n in walk(target) if isinstance(n, ast.Starred)]
     return _not_in_language(source, starred[0], "`*` in a target", "name each value") if starred else None
 
 

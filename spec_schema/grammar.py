@@ -19,6 +19,7 @@ from spec_schema.limits import DEFAULT_LIMITS, Limits
 from spec_schema.scalars import Scalar
 from spec_schema.source import Span
 from spec_schema.syntax import parse
+from spec_schema.walk import walk
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +81,7 @@ class Expression(Source):
     @cached_property
     def names(self) -> frozenset[str]:
         """The names in it, those of functions too."""
-        return frozenset(node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name))
+        return frozenset(node.id for node in walk(self.tree) if isinstance(node, ast.Name))
 
     def __str__(self) -> str:
         return self._unparsed

@@ -14,6 +14,7 @@ from spec_schema.evaluate import evaluate
 from spec_schema.grammar import Expression, parse_expression
 from spec_schema.scalars import Scalar
 from spec_schema.source import Span
+from spec_schema.walk import walk
 
 Place = tuple[int, int]
 """The position of an item, and how many there are."""
@@ -89,7 +90,7 @@ class Index:
         numbers = tuple(None if part is None else _whole(part, values) for part in self.parts)
         if len(numbers) == PARTS and numbers[2] == 0:
             raise refuse("bad-selector", "the step of a slice is 0", self.place)
-        varies = any(isinstance(n, ast.Name) for part in self.expressions for n in ast.walk(part.tree))
+        varies = any(isinstance(n, ast.Name) for part in self.expressions for n in walk(part.tree))
         return Chosen(self.text, numbers, varies, self.place)
 
 

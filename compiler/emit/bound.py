@@ -25,6 +25,7 @@ from compiler.resolve.calls import nodes_of, parts_of
 from compiler.resolve.copies import INDEX
 from compiler.resolve.values import expressions_of
 from spec_schema.grammar import Expression
+from spec_schema.walk import walk
 
 
 def bound_names(definition: Definition) -> set[str]:
@@ -55,7 +56,7 @@ def _names_inside(node: LayerNode | Splice) -> set[str]:
 
 def called_names(definition: Definition) -> set[str]:
     """Return what the functions of a block's programs call by a name of the file, or of Python."""
-    calls = {n.func for root in _roots(definition) for n in ast.walk(root) if isinstance(n, ast.Call)}
+    calls = {n.func for root in _roots(definition) for n in walk(root) if isinstance(n, ast.Call)}
     found = {each.id for each in calls if isinstance(each, ast.Name)}
     body = definition.body
     if isinstance(body, ParallelBody | ResidualBody) and body.combine is not None:
@@ -94,7 +95,7 @@ def expressions_in(node: LayerNode | Splice) -> list[Expression]:
 
 def names_of_tests(statements: Iterable[ast.stmt]) -> set[str]:
     """Return the names that the conditions of a program read."""
-    nodes = [node for statement in statements for node in ast.walk(statement)]
+    nodes = [node for statement in statements for node in walk(statement)]
     tests: list[ast.AST] = [node.test for node in nodes if isinstance(node, ast.If | ast.IfExp | ast.While)]
     tests += [node for node in nodes if isinstance(node, ast.BoolOp)]
     return names_in(*tests)
@@ -139,5 +140,5 @@ def _read(statements: Sequence[ast.stmt], bound: set[str]) -> set[str]:
 
 
 def _loads(nodes: Iterable[ast.AST], bound: Collection[str]) -> set[str]:
-    walked = (node for root in nodes for node in ast.walk(root))
+    walked = (node for root in nodes for node in walk(root))
     return {n.id for n in walked if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)} - set(bound)

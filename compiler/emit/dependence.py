@@ -25,6 +25,7 @@ from compiler.program import (
 from compiler.resolve.calls import nodes_of, parts_of
 from compiler.resolve.values import expressions_of, free_names
 from spec_schema.grammar import Expression
+from spec_schema.walk import walk
 
 Link = tuple[str | None, ValueTree]
 """A name, None for the number of copies itself, and what it is computed by."""
@@ -47,9 +48,7 @@ class Dependence:
     @cached_property
     def _counted(self) -> set[str]:
         """The names that say how often a loop of a program runs, or how many are chosen."""
-        return names_in(
-            *(count for tree in self._trees for node in ast.walk(tree) for count in _counts(node))
-        )
+        return names_in(*(count for tree in self._trees for node in walk(tree) for count in _counts(node)))
 
     @cached_property
     def stepping(self) -> set[str]:
@@ -74,7 +73,7 @@ class Dependence:
 
     def _nodes_where(self, is_meant: Callable[[ast.AST], bool]) -> list[ast.AST]:
         """Return all parts of the expressions and programs that have such a part."""
-        walked = ([*ast.walk(tree)] for tree in self._trees)
+        walked = ([*walk(tree)] for tree in self._trees)
         return [node for nodes in walked if any(map(is_meant, nodes)) for node in nodes]
 
     @cached_property
@@ -160,7 +159,7 @@ def _given(definition: Definition) -> Iterator[Expression]:
 def _links_of_recipes(definition: Definition) -> Iterator[Link]:
     blocks = definition.scope.blocks
     for expression in _given(definition):
-        for node in ast.walk(expression.tree):
+        for node in walk(expression.tree):
             match node:
                 case ast.Call(func=ast.Name(id=name)) if name in blocks:
                     names = [parameter.name for parameter in blocks[name].parameters]
@@ -201,7 +200,7 @@ def is_stepped(tree: ValueTree) -> bool:
     """Return whether an expression rounds, bounds, or chooses."""
     if not isinstance(tree, Expression):
         return any(map(is_stepped, tree))
-    return any(map(_steps, ast.walk(tree.tree)))
+    return any(map(_steps, walk(tree.tree)))
 
 
 def _steps(node: ast.AST) -> bool:

@@ -12,6 +12,7 @@ from compiler.emit.names import Globals
 from compiler.emit.syntax import dotted, load_name
 from compiler.emit.trees import copy_tree, stored_names
 from spec_schema.evaluate import BINARY, COMPARISONS, make_divisible
+from spec_schema.walk import walk
 
 MATH = {"floor", "ceil", "sqrt", "log"}
 NUMBERS: dict[str, Callable[..., Any]] = {
@@ -189,7 +190,7 @@ def _joined(op: ast.boolop, operands: Sequence[ast.expr]) -> ast.expr:
         if not isinstance(operand, ast.Constant):
             kept.append(operand)
         elif bool(operand.value) is deciding:
-            calls = any(isinstance(part, ast.Call) for each in kept for part in ast.walk(each))
+            calls = any(isinstance(part, ast.Call) for each in kept for part in walk(each))
             return ast.BoolOp(op, [*kept, operand]) if calls else ast.Constant(deciding)
     if not kept:
         return ast.Constant(not deciding)

@@ -11,6 +11,7 @@ from typing import TypeGuard
 from compiler.emit.names import RESERVED
 from compiler.emit.syntax import assign, call, load_name, own
 from compiler.emit.trees import Replaced, copy_tree
+from spec_schema.walk import walk
 
 TENSOR = "tensor"
 """The name of the tensor in the statements that fill it."""
@@ -91,7 +92,7 @@ def _head(loop: ast.For) -> str:
 def with_tensor(named: Named, path: ast.expr, local: str) -> list[ast.stmt]:
     """Return the statements over the tensor of a name: bound first if they read it more than once."""
     reached = call(own("get_parameter" if named.is_parameter else "get_buffer"), path)
-    names = [n.id for s in named.body for n in ast.walk(s) if isinstance(n, ast.Name)]
+    names = [n.id for s in named.body for n in walk(s) if isinstance(n, ast.Name)]
     if names.count(TENSOR) == 1:
         return [Replaced(TENSOR, reached).visit(copy_tree(each)) for each in named.body]
     name = local if local.isidentifier() and local not in {*RESERVED, *names} else TENSOR

@@ -10,11 +10,12 @@ import ast
 
 from compiler.emit.syntax import call, load_name
 from spec_schema.keys import is_attribute
+from spec_schema.walk import walk
 
 
 def write_keys(code: ast.Module) -> ast.Module:
     """Return code in which no attribute has a name that Python cannot write."""
-    odd = (isinstance(node, ast.Attribute) and not is_attribute(node.attr) for node in ast.walk(code))
+    odd = (isinstance(node, ast.Attribute) and not is_attribute(node.attr) for node in walk(code))
     return _KeyWriter().visit(code) if any(odd) else code
 
 

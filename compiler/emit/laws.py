@@ -22,6 +22,7 @@ from compiler.emit.trees import copy_tree, stored_names
 from compiler.rules.initialisation import DRAWN, MIXTURE
 from compiler.rules.plan import PlanRow
 from spec_schema.names import unused
+from spec_schema.walk import walk
 
 HALF = (torch.float16, torch.bfloat16)
 LIKE = {"zeros": "torch.zeros_like", "ones": "torch.ones_like"}
@@ -162,8 +163,8 @@ class LawWriter(Translator):
 
     def _first_draw(self) -> ast.expr:
         """Return the draw that `w` stands for."""
-        called = {id(n.func) for n in ast.walk(self.tree) if isinstance(n, ast.Call)}
-        draws = [n for n in ast.walk(self.tree) if is_draw(n, self.plugins.initializers)]
+        called = {id(n.func) for n in walk(self.tree) if isinstance(n, ast.Call)}
+        draws = [n for n in walk(self.tree) if is_draw(n, self.plugins.initializers)]
         inside = [n for n in draws if isinstance(n, ast.Call | ast.Name) and id(n) not in called]
         return min(inside, key=lambda n: (n.lineno, n.col_offset))
 
@@ -189,8 +190,8 @@ class LawWriter(Translator):
 
     def _bind_in_loops(self, node: ast.AST) -> None:
         """Bind what is drawn in a list comprehension: all its items have the same values."""
-        loops = [each for each in ast.walk(node) if isinstance(each, ast.ListComp)]
-        for inner in (n for loop in loops for n in ast.walk(loop)):
+        loops = [each for each in walk(node) if isinstance(each, ast.ListComp)]
+        for inner in (n for loop in loops for n in walk(loop)):
             mixes = isinstance(inner, ast.Call) and _name(inner) == MIXTURE
             if isinstance(inner, ast.Call) and (mixes or is_draw(inner, self.plugins.initializers)):
                 self._local(inner, "drawn")
@@ -276,7 +277,7 @@ class LawWriter(Translator):
     def _draw(self, node: ast.expr) -> ast.expr:
         if id(node) in self.locals:
             return load_name(self.locals[id(node)])
-        reads_first = any(isinstance(n, ast.Name) and self._is_first(n) for n in ast.walk(self.tree))
+        reads_first = any(isinstance(n, ast.Name) and self._is_first(n) for n in walk(self.tree))
         if reads_first and node is self._first_draw():
             return self._local(node, DRAWN)
         return self._fresh(node)

@@ -21,6 +21,7 @@ from compiler.program import Repeat
 from compiler.resolve.copies import INDEX
 from compiler.resolve.values import free_names, is_type
 from spec_schema.limits import DEFAULT_LIMITS
+from spec_schema.walk import walk
 
 
 class LoopHead:
@@ -133,7 +134,7 @@ class LoopHead:
             return
         names = {self.depth: self.variable, **self.loop.inner}
         renamed = {name: names[depth - 1] for depth, name in names.items() if depth > self.depth}
-        for node in (n for part in body for n in ast.walk(part)):
+        for node in (n for part in body for n in walk(part)):
             if isinstance(node, ast.Name):
                 node.id = renamed.get(node.id, node.id)
 

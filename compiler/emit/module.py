@@ -23,6 +23,7 @@ from compiler.placement.transfers import Transfers
 from compiler.resolve.calls import meant
 from compiler.rules.plan import Plan
 from spec_schema.diagnostics import SpecError, refuse
+from spec_schema.walk import walk
 
 
 def emit_tree(inferred: Inferred, plan: Plan, moves: Transfers) -> tuple[ast.Module, str]:
@@ -68,7 +69,7 @@ def _code(file: EmittedFile) -> ast.Module:
     file.runs.check_root(file.root)
     helpers = [*operations.emitted(), *file.helpers()]
     code = ast.Module([*file.functions, *helpers, *classes], [])
-    for node in ast.walk(code):
+    for node in walk(code):
         if isinstance(node, ast.Constant) and isinstance(node.value, Recipe):
             raise _not_a_value(node.value)
     return write_keys(code)

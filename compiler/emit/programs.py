@@ -23,6 +23,7 @@ from compiler.resolve.programs import MODE, NAMESPACES
 from compiler.resolve.updates import Updates, is_update
 from spec_schema.evaluate import FUNCTIONS
 from spec_schema.names import unused
+from spec_schema.walk import walk
 
 GETTERS: dict[CallOf, str] = {
     "part": "get_submodule",
@@ -219,7 +220,7 @@ class ProgramTranslator(Translator):
         """Write a new value into a buffer, a copy of it where it may be a view of the buffer."""
         assert isinstance(target, ast.Name)
         made = self.visit(value)
-        calls = [self.call_kinds.get(id(each)) for each in ast.walk(value)]
+        calls = [self.call_kinds.get(id(each)) for each in walk(value)]
         through_layers = target.id in names_in(value) and ("layer" in calls or "block" in calls)
         if self._is_state(target) or through_layers:
             made = call(ast.Attribute(made, "clone", ast.Load()))
@@ -229,7 +230,7 @@ class ProgramTranslator(Translator):
         """Write `y, new_mean = ...`, and then the new value into the buffer."""
         new = {name: unused(f"new_{name}", self.local | self.names.taken) for name in names}
         targets: list[ast.expr] = copy_tree(node.targets)
-        for each in (n for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)):
+        for each in (n for target in targets for n in walk(target) if isinstance(n, ast.Name)):
             each.id = new.get(each.id, each.id)
         first = ast.Assign([self.visit(target) for target in targets], self.visit(node.value))
         pairs = [(self.outside(load_name(name)), load_name(new[name])) for name in names]

@@ -21,6 +21,7 @@ from compiler.rules.initialisation import InitEvaluator
 from compiler.rules.plan import PlanRow
 from spec_schema.evaluate import FUNCTIONS
 from spec_schema.grammar import Expression
+from spec_schema.walk import walk
 
 Kind = Literal["number", "float", "other"]
 """A plain value, a tensor of real or complex numbers, or a tensor of whole numbers or truths."""
@@ -104,7 +105,7 @@ class Readings:
         with only_meta(), float_dtype(torch.float64 if in_double(row) else torch.float32):
             run = _Watched(expression, names, row.shape, source, self.registered)
             value = run.result()
-        nodes = list(ast.walk(expression.tree))
+        nodes = list(walk(expression.tree))
         taken = tuple(sorted(map(int, run.taken.get(id(n), ()))) for n in nodes if isinstance(n, ast.IfExp))
         calls = tuple(id(n) in run.operations for n in nodes if isinstance(n, ast.Call))
         form = (_dump(expression), tuple(map(tuple, taken)), calls, isinstance(value, Tensor))
@@ -125,7 +126,7 @@ def _is_plain(tree: ast.expr, names: Mapping[str, object], registered: Mapping[s
     elif is_draw(tree, registered) and isinstance(tree, ast.Name):
         return tree.id not in names
     plain = ast.Constant | ast.BinOp | ast.operator
-    return all(isinstance(node, plain) for part in parts for node in ast.walk(part))
+    return all(isinstance(node, plain) for part in parts for node in walk(part))
 
 
 def is_draw(tree: ast.AST, registered: Mapping[str, object]) -> bool:

@@ -6,13 +6,14 @@ import ast
 from collections.abc import Collection
 
 from compiler.emit.syntax import call
+from spec_schema.walk import walk
 
 READING = ("forward", "reset_parameters")
 
 
 def read_stored(tree: ast.Module, names: Collection[str]) -> ast.Module:
     """Write attributes for what methods get by `get_parameter`, where some parameter of that name is parametrised."""
-    methods = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    methods = [node for node in walk(tree) if isinstance(node, ast.FunctionDef)]
     for method in methods if names else []:
         if method.name in READING:
             _Read(names).visit(method)

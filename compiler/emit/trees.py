@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Any, TypeGuard
 
+from spec_schema.walk import walk
+
 
 def copy_tree(node: Any) -> Any:
     """Return a deep copy of an `ast` node without positions."""
@@ -17,12 +19,12 @@ def copy_tree(node: Any) -> Any:
 
 def names_in(*roots: ast.AST) -> set[str]:
     """Return the names that occur in trees, read or bound."""
-    return {node.id for root in roots for node in ast.walk(root) if isinstance(node, ast.Name)}
+    return {node.id for root in roots for node in walk(root) if isinstance(node, ast.Name)}
 
 
 def stored_names(*roots: ast.AST) -> set[str]:
     """Return the names that statements and expressions bind, those of comprehensions among them."""
-    nodes = (node for root in roots for node in ast.walk(root))
+    nodes = (node for root in roots for node in walk(root))
     return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from compiler.catalogue.deferral import SIDE_INPUTS
 from compiler.catalogue.layers import CannotInfer, infer
 from compiler.catalogue.unheard import unheard
+from compiler.infer import made
 from compiler.infer.arguments import Given
 from compiler.infer.block_parameters import float_dtype, open_size
 from compiler.infer.calls import TORCH_ERRORS
 from compiler.infer.context import Context
 from compiler.infer.dtypes import FLOAT, Dtypes
 from compiler.infer.layer_dtypes import compared_inputs, convert, in_two_dtypes, saved_floats
+from compiler.infer.made import Made
 from compiler.infer.on_meta import undrawn
 from compiler.infer.one_dtype import OneDtypeInside
 from compiler.infer.reasons import needs_values, reason
@@ -36,15 +38,6 @@ KEEPS_SHAPES = "torch.nn.modules.dropout"
 """The module of layers that may fail to be made, and whose output has the shape of their input for sure."""
 FEW = 8
 """Layers in one of torch, which are soon made and called."""
-
-
-@dataclass(frozen=True, eq=False)
-class Made:
-    """A layer on the meta device. `cast` says that it was converted to its dtype after it was made."""
-
-    module: nn.Module
-    dtype: torch.dtype
-    cast: bool
 
 
 @dataclass(eq=False)
@@ -201,6 +194,18 @@ class Leaves:
         is_plain = len(plain) == len(values)
         if is_plain and key in self.modules:
             return self.modules[key]
+        is_alike = is_plain and made.is_alike(state.layer, values)
+        before = made.known((key, self.engine.limits)) if is_alike else None
+        if before is not None:
+            return self.modules.setdefault(key, before)
+        found = self._made_new(state, values, dtype)
+        if is_plain:
+            self.modules[key] = found
+        if is_alike and isinstance(found.module, state.layer.cls):
+            made.keep((key, self.engine.limits), found)
+        return found
+
+    def _made_new(self, state: Leaf, values: Mapping[str, Any], dtype: torch.dtype) -> Made:
         self._check_layers_in_one(state, values)
         given = {"dtype": dtype} if state.layer.takes_dtype and dtype != FLOAT else {}
         try:
@@ -218,10 +223,7 @@ class Leaves:
             to_meta(module)
             self._check_dimensions(state, module)
         converts = not state.layer.takes_dtype and state.dtypes.rule is not None
-        made = Made(module, dtype, converts and convert(module, dtype))
-        if is_plain:
-            self.modules[key] = made
-        return made
+        return Made(module, dtype, converts and convert(module, dtype))
 
     def _check_layers_in_one(self, state: Leaf, values: Mapping[str, Any]) -> None:
         """Refuse a layer of very many layers before it is made: that takes time and memory for each."""

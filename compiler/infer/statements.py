@@ -187,6 +187,8 @@ class Statements:
     def _turn(self, loop: Loop, body: Sequence[ast.stmt]) -> tuple[Ended, bool]:
         """Run the body of a loop once; return how it ended, and whether any way goes on with the next turn."""
         ended = self.block(body)
+        if ended is None and not loop.next_turn:
+            return None, True  # there is one way, and it is here
         ways, loop.next_turn = loop.next_turn, []
         here = (self._way(), loop.place)
         if ended is None or (isinstance(ended, Left) and isinstance(ended.node, ast.Continue)):

@@ -43,6 +43,7 @@ from spec_schema.budget import Budget
 from spec_schema.clock import stage
 from spec_schema.grammar import Expression, Program
 from spec_schema.source import Span
+from spec_schema.walk import walk
 
 CPU = "cpu"
 
@@ -87,7 +88,7 @@ def _makes_on_the_cpu(group: ClassGroup) -> bool:
     body = group.definition.body
     if group.device_source is not None or not isinstance(body, ModuleBody) or body.program is None:
         return False
-    calls = [n for s in body.program.body for n in ast.walk(s) if isinstance(n, ast.Call)]
+    calls = [n for s in body.program.body for n in walk(s) if isinstance(n, ast.Call)]
     return any(ast.unparse(call.func) in FACTORIES for call in calls)
 
 

@@ -17,6 +17,7 @@ from compiler.infer.states import BlockState
 from compiler.placement.groups import group_key
 from compiler.placement.routes import Router
 from compiler.placement.transfers import Follow, Slot, position
+from spec_schema.walk import walk
 
 STRUCTURAL = frozenset({"len", "zip", "enumerate", "reversed", "range"})
 """Functions over lists, which leave the tensors in them alone."""
@@ -63,7 +64,7 @@ class PlacedInterpreter(Interpreter):
 
     def _follows(self, written: Sequence[ast.AST], target: str) -> list[Follow]:
         """Return what is on a device: names among the operands, then tensors of the block."""
-        names = [n for w in written for n in ast.walk(w) if isinstance(n, ast.Name)]
+        names = [n for w in written for n in walk(w) if isinstance(n, ast.Name)]
         bound = {n.id for n in names if isinstance(n.ctx, ast.Store)}
         found = [n.id for n in names if n.id not in bound and self._place(n.id) == target]
         return [*(Follow(False, name) for name in dict.fromkeys(found)), *self.engine.own(self.state, target)]

@@ -15,6 +15,7 @@ from compiler.program import Item, Reuse
 from spec_schema.diagnostics import Diagnostic
 from spec_schema.grammar import Program
 from spec_schema.source import Span
+from spec_schema.walk import walk
 
 Steps = tuple[str | int, ...]
 """What a list runs, in order: a layer of the block by its name, or an item of its own by its place."""
@@ -51,7 +52,7 @@ class ImpliedProgram(Program):
     places: Mapping[str, Span] = field(default_factory=dict)
 
     def span(self, node: ast.AST) -> Span:
-        names = [each.id for each in ast.walk(node) if isinstance(each, ast.Name) and each.id in self.places]
+        names = [each.id for each in walk(node) if isinstance(each, ast.Name) and each.id in self.places]
         return self.places[names[0]] if names else self.scalar.span
 
 

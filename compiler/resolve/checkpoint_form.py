@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from spec_schema.grammar import Expression, parse_expression
 from spec_schema.reader import Entries, Items, Node, Scalar
 from spec_schema.source import Span
+from spec_schema.walk import walk
 
 NAME = "checkpoint"
 
@@ -46,7 +47,7 @@ def read_long_form(entry: Entries) -> LongForm:
         places[id(keyword)] = places.setdefault(id(node), entry.keys_at[key].span)
         keywords.append(keyword)
     call = ast.Call(ast.Name(NAME, ast.Load()), arguments, keywords)
-    _at_the_start(ast.walk(call))
+    _at_the_start(walk(call))
     return LongForm(path, path.text, 0, call, places)
 
 
@@ -62,7 +63,7 @@ def _tree(node: Node, places: dict[int, Span]) -> ast.expr:
         return ast.Dict(keys, [_tree(value, places) for value in node.values()])
     if isinstance(node.value, str) and node.text.startswith("${") and node.text.endswith("}"):
         expression = parse_expression(node, 2, len(node.text) - 1)
-        places.update((id(each), expression.span(each)) for each in ast.walk(expression.tree))
+        places.update((id(each), expression.span(each)) for each in walk(expression.tree))
         return expression.tree
     made = ast.Constant(node.value)
     places[id(made)] = node.span

@@ -15,6 +15,7 @@ from compiler.resolve.values import free_names
 from compiler.rule_records import InitRule, Rules, SelectorRule, ShareGroup
 from spec_schema.grammar import Expression
 from spec_schema.selectors import Selector
+from spec_schema.walk import walk
 
 CHECKPOINT = "checkpoint"
 
@@ -51,7 +52,7 @@ def _is_free(selector: Selector) -> bool:
 
 def _loads(rule: InitRule) -> bool:
     """Return whether a rule reads a checkpoint, which is one of the model that the file has."""
-    return CHECKPOINT in {n.id for n in ast.walk(rule.value.tree) if isinstance(n, ast.Name)}
+    return CHECKPOINT in {n.id for n in walk(rule.value.tree) if isinstance(n, ast.Name)}
 
 
 def _init(rule: InitRule, values: Mapping[str, object]) -> InitRule:
@@ -74,7 +75,7 @@ class _Fixed(ast.NodeTransformer):
         if node.id not in self.values:
             return node
         made = ast.parse(repr(self.values[node.id]), mode="eval").body
-        for each in ast.walk(made):
+        for each in walk(made):
             ast.copy_location(each, node)
         return made
 
@@ -82,6 +83,6 @@ class _Fixed(ast.NodeTransformer):
 def _fixed(expression: Expression, values: Mapping[str, object]) -> Expression:
     """Return an expression with values in the place of names."""
     tree: ast.expr = _Fixed(values).visit(ast.parse(str(expression), mode="eval").body)
-    for each in ast.walk(tree):
+    for each in walk(tree):
         ast.copy_location(each, expression.tree)
     return expression.part(tree)

@@ -6,12 +6,13 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from compiler.program import names_in
+from spec_schema.walk import walk
 
 
 def names_of_layers(roots: Iterable[ast.AST], layers: Iterable[str]) -> frozenset[str]:
     """Return the layers of a block, and the names that a program binds to them or to what is in them."""
     found = set(layers)
-    bindings = [pair for root in roots for node in ast.walk(root) for pair in _bindings(node)]
+    bindings = [pair for root in roots for node in walk(root) for pair in _bindings(node)]
     size = 0
     while size < len(found):  # a name that is bound to another one
         size = len(found)
@@ -31,7 +32,7 @@ def _bindings(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
 
 
 def _stored(target: ast.AST) -> set[str]:
-    return {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
+    return {node.id for node in walk(target) if isinstance(node, ast.Name)}
 
 
 def root_of(node: ast.AST) -> str | None:

@@ -12,6 +12,7 @@ from compiler.catalogue.operation_table import MODE_ARGUMENTS, RATE, TRAINING
 from compiler.resolve.programs import MODE, ProgramNames
 from spec_schema.diagnostics import Diagnostic
 from spec_schema.grammar import Program, Source
+from spec_schema.walk import walk
 
 IsOperation = Callable[[str], bool]
 Node = TypeVar("Node", bound=ast.AST)
@@ -35,7 +36,7 @@ def follow_mode(program: Program, names: ProgramNames, problems: list[Diagnostic
 def mode_problems(source: Source, roots: Iterable[ast.AST], names: ProgramNames) -> list[Diagnostic]:
     """Return what asks for the mode where it has no value: the mode itself, and calls that would follow it."""
     roots = list(roots)
-    nodes = [n for root in roots for n in ast.walk(root) if isinstance(n, ast.Name) and n.id == MODE]
+    nodes = [n for root in roots for n in walk(root) if isinstance(n, ast.Name) and n.id == MODE]
     asked = [] if MODE in names.own() else [node for node in nodes if isinstance(node.ctx, ast.Load)]
     message = "the mode of the model has no value here"
     return [
@@ -58,7 +59,7 @@ def _unknown(source: Source, call: ast.Call) -> Diagnostic:
 def _is_operation(roots: Iterable[ast.AST], names: ProgramNames) -> IsOperation:
     """Return a function that says whether a name is that of an operation of torch which follows the mode."""
     stored = {
-        n.id for r in roots for n in ast.walk(r) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        n.id for r in roots for n in walk(r) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
     }
     hidden = {*stored, *names.layers, *names.scope.plugins.operations}  # no other value can be called
     return lambda name: name in MODE_ARGUMENTS and name not in hidden
@@ -66,7 +67,7 @@ def _is_operation(roots: Iterable[ast.AST], names: ProgramNames) -> IsOperation:
 
 def _followers(roots: Iterable[ast.AST], is_operation: IsOperation) -> Iterator[ast.Call]:
     """Yield the calls of operations that follow the mode, in the order of the text."""
-    calls = [n for root in roots for n in ast.walk(root) if isinstance(n, ast.Call)]
+    calls = [n for root in roots for n in walk(root) if isinstance(n, ast.Call)]
     for call in sorted(calls, key=lambda n: (n.lineno, n.col_offset)):
         if isinstance(call.func, ast.Name) and is_operation(call.func.id) and leaves_mode_open(call):
             yield call
@@ -79,7 +80,7 @@ def leaves_mode_open(call: ast.Call) -> bool:
     if MODE_ARGUMENTS[call.func.id][0] == TRAINING:
         return value is None
     never = value is None or (isinstance(value, ast.Constant) and value.value == 0)
-    return not never and not any(isinstance(n, ast.Name) and n.id == MODE for n in ast.walk(value or call))
+    return not never and not any(isinstance(n, ast.Name) and n.id == MODE for n in walk(value or call))
 
 
 def _mode_argument(call: ast.Call) -> ast.expr | None:
@@ -117,7 +118,7 @@ class _FollowMode(ast.NodeTransformer):
 def _behind(place: ast.expr, node: Node) -> Node:
     """Give a node the place behind another one."""
     line, column = place.end_lineno or place.lineno, place.end_col_offset or place.col_offset
-    for part in ast.walk(node):
+    for part in walk(node):
         part.lineno = part.end_lineno = line  # type: ignore[attr-defined]
         part.col_offset = part.end_col_offset = column  # type: ignore[attr-defined]
     return node

@@ -30,6 +30,7 @@ from spec_schema.grammar import Source
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 from spec_schema.unknown_names import PYTHON_WORDS, no_python_word
+from spec_schema.walk import walk
 
 NAMESPACES = frozenset({"fft", "linalg", "special"})
 MODE = "training"
@@ -80,7 +81,7 @@ def check_program(program: Source, body: Iterable[ast.AST], names: ProgramNames)
     stored = {
         n.id: n
         for root in roots
-        for n in ast.walk(root)
+        for n in walk(root)
         if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and n not in updates
     }
     layers = names_of_layers(roots, names.layers)
@@ -93,10 +94,10 @@ def check_program(program: Source, body: Iterable[ast.AST], names: ProgramNames)
 
 def _updates(roots: Iterable[ast.AST], names: ProgramNames) -> Iterator[ast.Name]:
     """Yield the targets of assignments that give a buffer a new value."""
-    for node in (node for root in roots for node in ast.walk(root)):
+    for node in (node for root in roots for node in walk(root)):
         if isinstance(node, ast.Assign | ast.AugAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            found = (n for target in targets for n in ast.walk(target) if isinstance(n, ast.Name))
+            found = (n for target in targets for n in walk(target) if isinstance(n, ast.Name))
             yield from (n for n in found if isinstance(n.ctx, ast.Store) and names.buffers.get(n.id))
 
 

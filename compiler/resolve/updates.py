@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from compiler.catalogue.operation_table import STATISTICS
 from compiler.program import ModuleBody
 from compiler.resolve.programs import MODE
+from spec_schema.walk import walk
 
 Modes = frozenset[bool]
 """The modes of a module: `True` is training."""
@@ -66,7 +67,7 @@ class Updates:
 
     def _assign(self, targets: Sequence[ast.expr], value: ast.expr, modes: Modes) -> None:
         self._read(value, modes, copied=is_update(targets, self.names))
-        for node in (node for target in targets for node in ast.walk(target)):
+        for node in (node for target in targets for node in walk(target)):
             if isinstance(node, ast.Name) and node.id in self.names:
                 self._update(node.id, node, modes)
 
@@ -128,7 +129,7 @@ class Updates:
 def updates_of(body: ModuleBody, values: Collection[str]) -> Updates:
     """Return what the program of a block does to its buffers. `values` are its compile-time names."""
     statements = body.program.body if body.program is not None else ()
-    loops = [n for each in statements for n in ast.walk(each) if isinstance(n, ast.For)]
+    loops = [n for each in statements for n in walk(each) if isinstance(n, ast.For)]
     hidden = frozenset({*body.layers, *values, *(name for loop in loops for name in _stored(loop.target))})
     found = Updates(body.updated, hidden)
     if found.names:
@@ -137,7 +138,7 @@ def updates_of(body: ModuleBody, values: Collection[str]) -> Updates:
 
 
 def _stored(target: ast.expr) -> list[str]:
-    return [node.id for node in ast.walk(target) if isinstance(node, ast.Name)]
+    return [node.id for node in walk(target) if isinstance(node, ast.Name)]
 
 
 def is_update(targets: Sequence[ast.expr], names: frozenset[str]) -> bool:

@@ -18,6 +18,7 @@ from spec_schema.reader import Entries, Items, Node, Scalar
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 from spec_schema.unknown_names import PYTHON_WORDS, unknown_value
+from spec_schema.walk import walk
 
 
 def read_value(node: Node) -> ValueTree:
@@ -119,7 +120,7 @@ def _loads(node: ast.AST, bound: frozenset[str]) -> Iterator[ast.Name]:
     elif isinstance(node, ast.ListComp):
         for each in node.generators:
             yield from _loads(each.iter, bound)
-            bound |= {n.id for n in ast.walk(each.target) if isinstance(n, ast.Name)}
+            bound |= {n.id for n in walk(each.target) if isinstance(n, ast.Name)}
             for test in each.ifs:
                 yield from _loads(test, bound)
         yield from _loads(node.elt, bound)

@@ -30,6 +30,7 @@ from spec_schema.evaluate import FUNCTIONS, Evaluator
 from spec_schema.grammar import Expression
 from spec_schema.suggest import did_you_mean
 from spec_schema.unknown_names import unknown_argument
+from spec_schema.walk import walk
 
 MIXTURE = "mixture"
 CHECKPOINT = "checkpoint"
@@ -72,9 +73,9 @@ class InitEvaluator(Evaluator):
         self.shape = shape
         self.draws = source
         self.registered = registered
-        called = {id(n.func) for n in ast.walk(expression.tree) if isinstance(n, ast.Call)}
-        self.nodes = [n for n in ast.walk(expression.tree) if self._is_draw(n) and id(n) not in called]
-        mixtures = [n for n in ast.walk(expression.tree) if isinstance(n, ast.Call) and self._is_mixture(n)]
+        called = {id(n.func) for n in walk(expression.tree) if isinstance(n, ast.Call)}
+        self.nodes = [n for n in walk(expression.tree) if self._is_draw(n) and id(n) not in called]
+        mixtures = [n for n in walk(expression.tree) if isinstance(n, ast.Call) and self._is_mixture(n)]
         self.random = [n for n in (*self.nodes, *mixtures) if self._name_of(n) not in FIXED]
         """What needs random numbers: where there are several of them, each has a branch of its own."""
         self.drawn: dict[int, Tensor] = {}
@@ -333,7 +334,7 @@ def computes_with_checkpoint(expression: Expression) -> bool:
 
 
 def _reads(node: ast.AST) -> bool:
-    return any(isinstance(n, ast.Name) and n.id == CHECKPOINT for n in ast.walk(node))
+    return any(isinstance(n, ast.Name) and n.id == CHECKPOINT for n in walk(node))
 
 
 def draws(expression: Expression, names: Mapping[str, object], registered: Mapping[str, object]) -> bool:

@@ -32,6 +32,7 @@ from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.evaluate import FUNCTIONS
 from spec_schema.grammar import Expression, Program
 from spec_schema.source import Span
+from spec_schema.walk import walk
 
 OUTPUT = "output"
 """What the model returned."""
@@ -88,7 +89,7 @@ def name_problems(source: Expression | Program, values: Sequence[str], scope: Sc
 
 
 def _nodes(source: Expression | Program) -> Iterator[ast.AST]:
-    return (node for root in source.roots for node in ast.walk(root))
+    return (node for root in source.roots for node in walk(root))
 
 
 def _with_values(problem: Diagnostic, values: Sequence[str]) -> Diagnostic:

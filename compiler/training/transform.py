@@ -18,6 +18,7 @@ from spec_schema.grammar import Expression, Program, parse_expression, parse_pro
 from spec_schema.reader import Scalar
 from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
+from spec_schema.walk import walk
 
 TITLE = "transform"
 
@@ -79,7 +80,7 @@ def _returned(source: Expression | Program) -> Iterator[ast.expr]:
     if isinstance(source, Expression):
         yield source.tree
         return
-    for node in (each for root in source.roots for each in ast.walk(root)):
+    for node in (each for root in source.roots for each in walk(root)):
         if isinstance(node, ast.Return) and node.value is not None:
             yield node.value
 

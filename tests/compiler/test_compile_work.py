@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import compiler
+from compiler.infer import made
 from compiler.infer.on_meta import meta_device, undrawn
 from compiler.rules import apply, dry_run
 
@@ -45,6 +46,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, owner: Any, *names: str) -> Iterato
 
 
 def compiled(count: int) -> None:
+    made.forget()
     compiler.compile_text(SPEC.replace("COUNT", str(count)))
 
 

@@ -13,6 +13,7 @@ from compiler.emit.initialise import FirstValues, Holder
 from compiler.emit.syntax import RESET, call, function, inherited, load_name, own, parameters
 from compiler.infer.states import BlockState, node_of
 from compiler.placement.groups import group_key
+from spec_schema.walk import walk
 
 
 def reset_method(
@@ -104,7 +105,7 @@ def _is_at_once(statement: ast.stmt, tensors: Sequence[str]) -> bool:
 
 def _read(statement: ast.stmt) -> set[str]:
     """Return the attributes of the module that a statement reads, or calls."""
-    found = (node for node in ast.walk(statement) if isinstance(node, ast.Attribute))
+    found = (node for node in walk(statement) if isinstance(node, ast.Attribute))
     return {node.attr for node in found if isinstance(node.value, ast.Name) and node.value.id == "self"}
 
 

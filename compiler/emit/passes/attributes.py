@@ -7,6 +7,7 @@ import builtins
 
 from compiler.emit.names import RESERVED
 from compiler.emit.trees import is_own
+from spec_schema.walk import walk
 
 HIDING = RESERVED | set(dir(builtins))
 """Names that mean something else where a class is read: a buffer that is called so has no annotation."""
@@ -18,7 +19,7 @@ def annotate_attributes(tree: ast.Module) -> ast.Module:
         if isinstance(cls, ast.ClassDef):
             _Annotated(_of_several_classes(cls)).visit(cls)
             buffers = _buffers(cls)
-            nodes = ast.walk(cls) if buffers else ()
+            nodes = walk(cls) if buffers else ()
             read = {node.attr for node in nodes if is_own(node)}
             found = [name for name in buffers if name in read and name not in HIDING]
             at = 1 if ast.get_docstring(cls) is not None else 0
@@ -27,7 +28,7 @@ def annotate_attributes(tree: ast.Module) -> ast.Module:
 
 
 def _buffers(cls: ast.ClassDef) -> list[str]:
-    calls = [node for node in ast.walk(cls) if isinstance(node, ast.Call) and _registers(node.func)]
+    calls = [node for node in walk(cls) if isinstance(node, ast.Call) and _registers(node.func)]
     return [str(ast.literal_eval(each.args[0])) for each in calls]
 
 
@@ -42,7 +43,7 @@ def _annotated(name: str) -> ast.stmt:
 def _of_several_classes(cls: ast.ClassDef) -> set[str]:
     """Return the attributes that statements set to layers of different classes."""
     made: dict[str, list[frozenset[str]]] = {}
-    for node in ast.walk(cls):
+    for node in walk(cls):
         match node:
             case ast.Assign(targets=[ast.Attribute(attr=name) as target], value=value) if is_own(target):
                 if kinds := _kinds(value):

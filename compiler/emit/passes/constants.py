@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from compiler.emit.passes.functions import functions
+from spec_schema.walk import walk
 
 Kind = Literal["int", "float", "number"]
 """What is known of a value: an `int`, a `float`, or one of both. A tensor, a text and a `bool` are none of these."""
@@ -18,7 +19,7 @@ WHOLE_CALLS = frozenset({"len", "math.floor", "math.ceil", "make_divisible"})
 def fold_constants(tree: ast.Module) -> ast.Module:
     """Fold the constants in each function of a file."""
     for function in functions(tree):
-        if not any(isinstance(node, ast.BinOp) for node in ast.walk(function)):
+        if not any(isinstance(node, ast.BinOp) for node in walk(function)):
             continue
         folder = _Folder(_kinds_of_names(function))
         function.body = [folder.visit(statement) for statement in function.body]
@@ -28,7 +29,7 @@ def fold_constants(tree: ast.Module) -> ast.Module:
 def _kinds_of_names(function: ast.FunctionDef) -> dict[str, Kind]:
     """Return what is known of the arguments and local values of a function that are bound once."""
     arguments = [*function.args.args, *function.args.kwonlyargs]
-    nodes = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
+    nodes = [node for node in walk(function) if isinstance(node, ast.Name)]
     stored = [node.id for node in nodes if isinstance(node.ctx, ast.Store)]
     bound = Counter([*(argument.arg for argument in arguments), *stored])
     kinds: dict[str, Kind] = {}
@@ -43,7 +44,7 @@ def _kinds_of_names(function: ast.FunctionDef) -> dict[str, Kind]:
 
 
 def _local_kinds(function: ast.FunctionDef, kinds: Mapping[str, Kind]) -> Iterator[tuple[str, Kind | None]]:
-    for node in ast.walk(function):
+    for node in walk(function):
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             (target,) = node.targets if isinstance(node, ast.Assign) else [node.target]
             yield from _bound(target, kind_of(node.value, kinds))
@@ -53,7 +54,7 @@ def _local_kinds(function: ast.FunctionDef, kinds: Mapping[str, Kind]) -> Iterat
 
 def _bound(target: ast.expr, kind: Kind | None) -> Iterator[tuple[str, Kind | None]]:
     whole = isinstance(target, ast.Name)
-    for node in ast.walk(target):
+    for node in walk(target):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id, kind if whole else None
 

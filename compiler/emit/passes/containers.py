@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from compiler.emit.trees import is_own
+from spec_schema.walk import walk
 
 ITERATING = frozenset({"enumerate", "len", "list", "reversed", "tuple", "zip"})
 """Builtins that go over a list, or count it."""
@@ -15,7 +16,7 @@ OF_EVERY_MODULE = frozenset({"buffers", "eval", "parameters", "requires_grad_", 
 
 def choose_containers(tree: ast.Module) -> ast.Module:
     """Make a `ModuleList` of each list that is indexed or iterated over, and never called as a whole."""
-    nodes = list(ast.walk(tree))
+    nodes = list(walk(tree))
     one_by_one = {id(taken) for node in nodes if isinstance(node, TAKING) for taken in _one_by_one(node)}
     attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
     harmless = one_by_one | {id(node.value) for node in attributes if node.attr in OF_EVERY_MODULE}
@@ -24,7 +25,7 @@ def choose_containers(tree: ast.Module) -> ast.Module:
     elsewhere |= {name for node in nodes for name in _reached(node)}
     for cls in tree.body:
         if isinstance(cls, ast.ClassDef) and _calls_by_name(cls):
-            uses = [n for n in ast.walk(cls) if is_own(n) and isinstance(n.ctx, ast.Load)]
+            uses = [n for n in walk(cls) if is_own(n) and isinstance(n.ctx, ast.Load)]
             whole = elsewhere | {node.attr for node in uses if id(node) not in harmless}
             _convert(cls, {node.attr for node in uses if id(node) in one_by_one} - whole)
     return tree
@@ -64,7 +65,7 @@ def _sliced(node: ast.expr) -> ast.expr:
 
 def _convert(cls: ast.ClassDef, names: set[str]) -> None:
     """Make `ModuleList`s of the attributes of a class with the given names."""
-    for node in ast.walk(cls) if names else ():
+    for node in walk(cls) if names else ():
         match node:
             case ast.Assign(targets=[ast.Attribute(attr=name) as target], value=ast.Call() as made):
                 if name in names and is_own(target) and made.args and _is_sequential(made):

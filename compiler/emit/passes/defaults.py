@@ -8,6 +8,7 @@ from functools import cache
 from types import MappingProxyType
 
 from compiler.catalogue.layers import layer_names, layer_type
+from spec_schema.walk import walk
 
 Defaults = Mapping[str, object]
 NO_DEFAULTS: Defaults = MappingProxyType({})
@@ -16,7 +17,7 @@ NO_DEFAULTS: Defaults = MappingProxyType({})
 def drop_defaults(tree: ast.Module) -> ast.Module:
     """Leave out the keyword arguments of calls that equal the default of what is called."""
     own = {node.name: _own_defaults(node) for node in tree.body if isinstance(node, ast.ClassDef)}
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Call) and node.keywords:
             defaults = _defaults_of(node.func, own)
             node.keywords = [each for each in node.keywords if not _is_default(each, defaults)]

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping
 
 from compiler.emit.trees import is_own
+from spec_schema.walk import walk
 
 Made = Mapping[str, Mapping[str, str | None]]
 """The attributes of each class that derives from `nn.Module`, with the class of each, None where there are several."""
@@ -26,7 +27,7 @@ def name_members(tree: ast.Module) -> ast.Module:
 
 def _attributes(cls: ast.ClassDef) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
-    for node in ast.walk(cls):
+    for node in walk(cls):
         match node:
             case ast.Assign(targets=[ast.Attribute(attr=name) as target], value=value) if is_own(target):
                 kind = ast.unparse(value.func) if isinstance(value, ast.Call) else None

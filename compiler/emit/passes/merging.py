@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from compiler.emit.trees import is_own, names_in
+from spec_schema.walk import walk
 
 Form = tuple[object, ...]
 
@@ -96,7 +97,7 @@ def _replace(tree: ast.Module, renamed: Mapping[str, str]) -> None:
     if not renamed:
         return
     tree.body = [n for n in tree.body if not (isinstance(n, ast.ClassDef) and n.name in renamed)]
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Name):
             node.id = renamed.get(node.id, node.id)
 
@@ -125,12 +126,12 @@ def _merge_alike(tree: ast.Module, group: Sequence[_Made]) -> bool:
 
 def _reads_inside(cls: ast.ClassDef, places: Sequence[ast.expr]) -> bool:
     """Return whether a class reads attributes of the layers that it makes in some places."""
-    nodes = list(ast.walk(cls))
+    nodes = list(walk(cls))
     made = {
         target.attr
         for node in nodes
         if isinstance(node, ast.Assign)
-        and any(each is place for each in ast.walk(node.value) for place in places)
+        and any(each is place for each in walk(node.value) for place in places)
         for target in node.targets
         if is_own(target)
     }
@@ -145,26 +146,26 @@ def _argument(group: Sequence[_Made], types: Sequence[str]) -> str | None:
         return None
     name = str(found.pop())
     taken = names_in(group[0].node)
-    taken |= {n.arg for n in ast.walk(group[0].node) if isinstance(n, ast.arg)}
+    taken |= {n.arg for n in walk(group[0].node) if isinstance(n, ast.arg)}
     return None if name in taken else name
 
 
 def _only_called(tree: ast.Module, group: Sequence[_Made]) -> bool:
     """Return whether the classes are named only to be called."""
     names = {made.node.name for made in group}
-    read = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in names]
+    read = [n for n in walk(tree) if isinstance(n, ast.Name) and n.id in names]
     return len(read) == sum(1 for name in names for _ in _calls(tree, name))
 
 
 def _calls(tree: ast.Module, name: str) -> Iterator[ast.Call]:
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
             yield node
 
 
 def _give(constructor: ast.FunctionDef, name: str, places: Sequence[ast.expr]) -> None:
     """Add an argument to a constructor, and call it where the layers were made."""
-    calls = [n for n in ast.walk(constructor) if isinstance(n, ast.Call) and any(n.func is p for p in places)]
+    calls = [n for n in walk(constructor) if isinstance(n, ast.Call) and any(n.func is p for p in places)]
     plain = not any(call.args or call.keywords for call in calls)
     for call in calls:
         call.func = ast.Name(name, ast.Load())

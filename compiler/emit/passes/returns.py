@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from compiler.emit.passes.functions import functions
 from compiler.emit.passes.untyped import Types
+from spec_schema.walk import walk
 
 
 def name_results(tree: ast.Module) -> ast.Module:
@@ -61,7 +62,7 @@ class _Function:
 
     def all_results(self) -> ast.expr:
         """Return the annotation, with the tuples that the function returns in another mode, as in training."""
-        values = [node.value for node in ast.walk(self.node) if isinstance(node, ast.Return)]
+        values = [node.value for node in walk(self.node) if isinstance(node, ast.Return)]
         tuples = (
             [value.elts for value in values if isinstance(value, ast.Tuple)]
             if self.returns == "Tensor"

@@ -10,6 +10,7 @@ import ast
 
 from compiler.emit.passes.functions import functions
 from compiler.emit.passes.untyped import Types, is_of_module
+from spec_schema.walk import walk
 
 METHODS = frozenset({"split", "unflatten", "unique", "unique_consecutive"})
 RENAMED = {("split", "split_size"): "split_size_or_sections"}
@@ -20,7 +21,7 @@ def call_typed_functions(tree: ast.Module) -> ast.Module:
     """Write the methods that torch has no types for as its functions, where a value is a tensor for sure."""
     for node in functions(tree):
         types = Types(node)
-        for each in ast.walk(node):
+        for each in walk(node):
             if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute):
                 _call_function(each, each.func, types)
     return tree

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeGuard
 
 from compiler.emit.passes.functions import functions
+from spec_schema.walk import walk
 
 ONE_FOR_ONE = frozenset({"enumerate", "list", "reversed", "sorted", "tuple"})
 """Builtins whose result is as long as what they are given."""
@@ -17,7 +18,7 @@ CHANGING = frozenset({"append", "extend", "insert", "add_module"})
 def state_equal_lengths(tree: ast.Module) -> ast.Module:
     """Write `strict=True` into each call of `zip` whose arguments are sure to be of one length."""
     for function in functions(tree):
-        found = [node for node in ast.walk(function) if _is_zip(node)]
+        found = [node for node in walk(function) if _is_zip(node)]
         values = _values(function) if found else {}
         for node in found:
             _state(node, values)
@@ -36,7 +37,7 @@ def _state(node: ast.Call, values: Mapping[str, ast.expr | None]) -> None:
 
 def _values(function: ast.FunctionDef) -> dict[str, ast.expr | None]:
     """Return the names that are bound once and then never changed, with what they are set to; None for an argument."""
-    nodes = list(ast.walk(function))
+    nodes = list(walk(function))
     arguments = [node.arg for node in nodes if isinstance(node, ast.arg)]
     stored = [n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
     bound = Counter([*arguments, *stored])
@@ -52,7 +53,7 @@ def _changed(nodes: Sequence[ast.AST]) -> set[str]:
     """Return the names of lists that a function adds to, and those that a loop binds again each time."""
     methods = [node for node in nodes if isinstance(node, ast.Attribute) and node.attr in CHANGING]
     loops = [node for node in nodes if isinstance(node, ast.For | ast.While)]
-    inside = [n for loop in loops for n in ast.walk(loop) if isinstance(n, ast.Name)]
+    inside = [n for loop in loops for n in walk(loop) if isinstance(n, ast.Name)]
     again = {node.id for node in inside if isinstance(node.ctx, ast.Store)}
     return again | {node.value.id for node in methods if isinstance(node.value, ast.Name)}
 
