@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from compiler.emit.choose import Candidate, Case
@@ -12,8 +12,7 @@ from compiler.emit.scope import ConstructorScope
 from compiler.emit.syntax import call, index, load_name
 from compiler.emit.trees import copy_tree
 from compiler.infer.values import holds_recipe
-from compiler.program import LayerNode, Repeat, Splice, ValueTree
-from compiler.resolve.calls import nodes_of, parts_of
+from compiler.program import Repeat, ValueTree
 from compiler.resolve.copies import INDEX
 from compiler.resolve.values import free_names
 from spec_schema.diagnostics import SpecError
@@ -89,7 +88,7 @@ class Candidates:
 
     def _expressions(self) -> list[Expression]:
         """Return the expressions of the class that are more than a name."""
-        return [e for e in self.scope.expressions if not isinstance(e.tree, ast.Constant | ast.Name)]
+        return self.scope.computed_expressions
 
     # Items of lists.
 
@@ -115,7 +114,7 @@ class Candidates:
                 loop.node, before, lambda case, rows: _row(rows, case.position[-1] - 1)
             )
         else:
-            for node in _repeats(nodes_of(self.scope.group.definition)):
+            for node in self.scope.repeats:
                 if free_names(node.over) <= {*self.scope.visible, *FUNCTIONS}:
                     yield from self._seen_from(
                         node, self._last(node), lambda _, rows: _row(rows, len(rows) - 1)
@@ -179,15 +178,6 @@ class Candidates:
         if len(node.names) == 1:
             return {node.names[0]: row}
         return {name: index(copy_tree(row), place) for place, name in enumerate(node.names)}
-
-
-def _repeats(nodes: Iterable[LayerNode | Splice]) -> Iterator[Repeat]:
-    """Yield the repeats that stand in no other."""
-    for node in nodes:
-        if isinstance(node, Repeat):
-            yield node
-        else:
-            yield from _repeats(parts_of(node))
 
 
 def _bindings(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeGuard
 
 from compiler.emit.branches import Branches, Cases
@@ -14,7 +15,8 @@ from compiler.emit.expressions import Translator, condition
 from compiler.emit.file import EmittedFile
 from compiler.emit.syntax import load_name
 from compiler.placement.groups import ClassGroup
-from compiler.program import Choice, ValueTree
+from compiler.program import Choice, LayerNode, Repeat, Splice, ValueTree
+from compiler.resolve.calls import nodes_of, parts_of
 from compiler.resolve.values import free_names
 from spec_schema.grammar import Expression
 from spec_schema.keys import is_attribute
@@ -49,6 +51,16 @@ class ConstructorScope:
     def __post_init__(self) -> None:
         self.visible: set[str] = set(self.ctor_names)
         self.branches = Branches(self.file.builder, self.may_turn)
+
+    @cached_property
+    def repeats(self) -> list[Repeat]:
+        """The repeats of the block that stand in no other."""
+        return list(_outermost(nodes_of(self.group.definition)))
+
+    @cached_property
+    def computed_expressions(self) -> list[Expression]:
+        """The expressions that are more than a name."""
+        return [each for each in self.expressions if not isinstance(each.tree, ast.Constant | ast.Name)]
 
     # Names and expressions.
 
@@ -144,3 +156,12 @@ class ConstructorScope:
 def _is_wide(made: ast.expr) -> TypeGuard[ast.IfExp]:
     """Say whether a layer is one of two that hardly fit into a line."""
     return isinstance(made, ast.IfExp) and len(ast.unparse(made)) > WIDE
+
+
+def _outermost(nodes: Iterable[LayerNode | Splice]) -> Iterator[Repeat]:
+    """Yield the repeats that stand in no other."""
+    for node in nodes:
+        if isinstance(node, Repeat):
+            yield node
+        else:
+            yield from _outermost(parts_of(node))
