@@ -1,35 +1,32 @@
-"""How compiling grows with what a spec holds: `PYTHONPATH=. python benchmarks/growth.py [SIZE SIZE] [NAME ...]`.
+"""How compiling grows with what a spec holds, and what a thousand rules add to the same spec without them.
 
-Each row is measured in seconds of CPU at two sizes, in one process, after a run of a small spec; the slope is that of
-the line between them where both axes are logarithmic: 1 for time in proportion, 2 for its square.
+A slope is that of the line through the seconds of CPU at several sizes, where both axes are logarithmic: 1 for time in
+proportion, 2 for its square.
 """
 
 from __future__ import annotations
 
-import gc
 import io
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
-from math import log
+from dataclasses import replace
 
-from rich.console import Console
-from rich.table import Table
-
+import runtime
+from benchmarks.measured import Call, Row, seconds, slope
 from compiler.artifact import Artifact
 from compiler.cli.console import out
 from compiler.cli.params import print_params
 from compiler.pipeline import compile_text
 from runtime.placement import settle
 from runtime.summary import summarise
-from spec_schema.clock import Clock
 from spec_schema.limits import DEFAULT_LIMITS
 
 LIMITS = replace(DEFAULT_LIMITS, file_bytes=1 << 26, nodes=10**7, compile_seconds=1e6, modules=10**7)
-SIZES = (1_000, 10_000)
+SIZES, QUICK_SIZES = (1_000, 3_000, 10_000), (100, 1_000)
 SMALL = 10
+ROUNDS = 3
+SLOPE = 1.1
+RULES = 1_000
 
 
 def spec(layers: int, section: str = "", rules: str = "") -> str:
@@ -45,6 +42,7 @@ def each(count: int, rule: str) -> str:
 
 
 def pairs(count: int) -> str:
+    """Return a group for each two layers that follow each other."""
     return "".join(f"  g{at}: [h.{2 * at}, h.{2 * at + 1}]\n" for at in range(count))
 
 
@@ -56,29 +54,23 @@ SPECS: dict[str, Callable[[int], str]] = {
     "freeze selectors": lambda n: spec(n, "freeze", each(n, "- h.@")),
     "placement rules": lambda n: spec(n, "placement", each(n, "- h.@: cpu")),
 }
-"""Specs whose rules take most of the time: of the stage `rules`, and of the whole."""
+"""Specs of `n` rules, which are compiled."""
 
-AFTERWARDS: dict[str, Callable[[Artifact], object]] = {
-    "params": lambda artifact: _printed(artifact),
-    "summary": summarise,
-    "source formatting": lambda artifact: artifact.class_source,
-    "settle": lambda artifact: settle(artifact, "cpu"),
+AFTERWARDS: dict[str, tuple[str, Callable[[Artifact], object]]] = {
+    "`params`": ("layers", lambda artifact: _printed(artifact)),
+    "`summary`": ("layers", summarise),
+    "source of classes": ("layers", lambda artifact: artifact.class_source),
+    "formatting the source of different rules": ("init rules", lambda artifact: _formatted(artifact)),
+    "settling on a device": ("layers", lambda artifact: settle(artifact, "cpu")),
+    "building names in one group on meta": (
+        "names in one group",
+        lambda artifact: runtime.build(artifact, device="meta"),
+    ),
 }
-"""What is done with a compiled spec of layers, without rules."""
+"""What is done with a compiled spec, one of layers without rules, or one of those above."""
 
-
-@dataclass(frozen=True)
-class Row:
-    """The seconds of one work at two sizes."""
-
-    name: str
-    sizes: tuple[int, int]
-    seconds: tuple[float, float]
-
-    @property
-    def slope(self) -> float:
-        """The exponent with which the time grows."""
-        return log(self.seconds[1] / self.seconds[0]) / log(self.sizes[1] / self.sizes[0])
+ADDED = {"init rules": (RULES, 0.3), "share groups": (2 * RULES, 0.5)}
+"""How many layers a thousand of them are for, and what they may add."""
 
 
 def _printed(artifact: Artifact) -> None:
@@ -86,49 +78,57 @@ def _printed(artifact: Artifact) -> None:
         print_params(out(), list(artifact.plan.rows), {})
 
 
-def compiled(text: str) -> tuple[float, float]:
-    """Return the seconds of the stage `rules`, and of compiling a spec."""
-    gc.collect()
-    clock = Clock(1e6)
-    start = time.process_time()
-    with clock.running():
-        compile_text(text, limits=LIMITS)
-    return clock.spent["rules"], time.process_time() - start
+def _formatted(artifact: Artifact) -> str:
+    from compiler.emit.style import format_tree
+
+    return format_tree(artifact.tree)
 
 
-def afterwards(work: Callable[[Artifact], object], artifact: Artifact) -> float:
-    """Return the seconds of some work on an artifact."""
-    gc.collect()
-    start = time.process_time()
-    work(artifact)
-    return time.process_time() - start
+def compiled(text: str) -> Artifact:
+    """Return the artifact of a text."""
+    return compile_text(text, limits=LIMITS)
 
 
-def measure(sizes: tuple[int, int] = SIZES, names: tuple[str, ...] = ()) -> Iterator[Row]:
-    """Yield the rows whose names begin so, all of them if there are none."""
-    wanted = names or ("",)
+def slopes(work: Callable[[int], Call], sizes: Sequence[int], rounds: int) -> tuple[float, ...]:
+    """Return the slope of each round, after a call at a small size."""
+    work(SMALL)()
+    calls = [work(size) for size in sizes]
+    return tuple(slope(sizes, [seconds(call) for call in calls]) for _ in range(rounds))
+
+
+def compiling(make: Callable[[int], str]) -> Callable[[int], Call]:
+    """Return what compiles the spec of a size."""
+    return lambda size: lambda: compiled(make(size))
+
+
+def doing(make: Callable[[int], str], work: Callable[[Artifact], object]) -> Callable[[int], Call]:
+    """Return what does some work with the compiled spec of a size."""
+
+    def of(size: int) -> Call:
+        artifact = compiled(make(size))
+        return lambda: work(artifact)
+
+    return of
+
+
+def added(name: str, layers: int, rounds: int) -> tuple[float, ...]:
+    """Return the seconds that rules add to the compilation of their layers, in each round."""
+    texts = spec(layers), SPECS[name](RULES)
+    for text in texts:
+        compiled(text)
+    taken = [[seconds(lambda text=text: compiled(text)) for text in texts] for _ in range(rounds)]  # type: ignore[misc]
+    return tuple(ours - without for without, ours in taken)
+
+
+def rows(quick: bool) -> Iterator[Row]:
+    """Measure what rules add, and all slopes."""
+    rounds, sizes = (1, QUICK_SIZES) if quick else (ROUNDS, SIZES)
+    for name, (layers, limit) in ADDED.items():
+        work = f"{RULES:,} {name} for {layers:,} layers, beside the same layers without"
+        yield Row(10, work, added(name, layers, rounds), limit, "s")
     for name, make in SPECS.items():
-        if name.startswith(wanted):
-            compiled(make(SMALL))
-            few, many = (compiled(make(size)) for size in sizes)
-            yield Row(f"{name}, rules", sizes, (few[0], many[0]))
-            yield Row(f"{name}, compile", sizes, (few[1], many[1]))
-    for name, work in AFTERWARDS.items():
-        if name.startswith(wanted):
-            made = [compile_text(spec(size), limits=LIMITS) for size in (SMALL, *sizes)]
-            _, first, second = (afterwards(work, artifact) for artifact in made)
-            yield Row(name, sizes, (first, second))
-
-
-def main() -> None:
-    """Print the table."""
-    given = [int(text) for text in sys.argv[1:3] if text.isdigit()]
-    sizes = (given[0], given[1]) if len(given) == len(SIZES) else SIZES
-    table = Table("work", *(f"{size:,}" for size in sizes), "slope")
-    for row in measure(sizes, tuple(text for text in sys.argv[1:] if not text.isdigit())):
-        table.add_row(row.name, *(f"{seconds:.2f} s" for seconds in row.seconds), f"{row.slope:.2f}")
-    Console().print(table)
-
-
-if __name__ == "__main__":
-    main()
+        found = slopes(compiling(make), sizes, rounds)
+        yield Row(10, f"{name}, compiled, to {sizes[-1]:,}", found, SLOPE, "slope")
+    for name, (of, work_on) in AFTERWARDS.items():
+        found = slopes(doing(SPECS.get(of, spec), work_on), sizes, rounds)
+        yield Row(10, f"{name}, to {sizes[-1]:,}", found, SLOPE, "slope")

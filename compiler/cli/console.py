@@ -111,9 +111,10 @@ def table(
     return made
 
 
-def facts(entries: Iterable[tuple[str | Text, ...]]) -> Table:
+def facts(entries: Iterable[tuple[str | Text, ...]]) -> FittingTable:
     """Return a grid of titles, each with a text beside it, and maybe a second one that is not wrapped."""
     made = FittingTable.grid(padding=(0, 2))
+    assert isinstance(made, FittingTable)
     made.add_column(style="bold", no_wrap=True)
     for entry in entries:
         made.add_row(*entry)

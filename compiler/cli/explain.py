@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from compiler.catalogue.docstrings import first_sentence
 from compiler.cli.console import facts, out, say
+from compiler.cli.explained import Explained, reasons_of
 from compiler.cli.options import ExpectDigest, ImportPaths, OutputFormat, Plugins, Preset, Settings
 from compiler.cli.outcome import Format, UsageProblem
 from compiler.cli.selection import SelectorText, select
 from compiler.cli.subject import Subject
 from spec_schema.diagnostics import SpecError
-from spec_schema.shown import shown
 from spec_schema.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -80,15 +79,12 @@ def print_rows(artifact: Artifact, rows: list[PlanRow], format: Format) -> None:
                 for decision in row.decisions:
                     won = "decides" if decision.won else "overruled"
                     say(f"{row.name}: {decision.section} {decision.text} ({decision.where()}) {won}")
-                for title, origin in _origins(row, origins):
+                for title, origin in reasons_of(row, origins).origins():
                     say(f"{row.name}: {title}: {origin.text} ({origin.where()})")
         case Format.text:
-            console = out()
-            for number, row in enumerate(rows):
-                if number:
-                    console.print()
-                console.print(Text.assemble((row.name, "bold"), f"  {form_text(row)}"), soft_wrap=True)
-                console.print(facts(_lines(row, origins, console.width)))
+            explained = Explained(out(), origins)
+            for row in rows:
+                explained.print(row, form_text(row))
 
 
 def with_training(artifact: Artifact, row: PlanRow) -> PlanRow:
@@ -98,7 +94,7 @@ def with_training(artifact: Artifact, row: PlanRow) -> PlanRow:
     except SpecError:  # a saved model, whose section may name what is not there
         return row
     found = next((group.decisions[row.name] for group in groups if row.name in group.decisions), ())
-    return replace(row, decisions=(*row.decisions, *found))
+    return replace(row, decisions=(*row.decisions, *found)) if found else row
 
 
 def dtype_text(row: PlanRow) -> str:
@@ -109,58 +105,6 @@ def dtype_text(row: PlanRow) -> str:
 def form_text(row: PlanRow) -> str:
     """Return the dtype and the shape of a row."""
     return f"{dtype_text(row)}{list(row.shape)}"
-
-
-def _lines(row: PlanRow, origins: Provenance, width: int) -> Iterator[tuple[str | Text, ...]]:
-    yield f"  {row.kind}", ", ".join(_qualities(row))
-    if len(row.names) > 1:
-        yield "  is also", ", ".join(row.names[1:])
-    if row.initialisation is None and not row.decisions:
-        yield "  value", "the layer's own"
-    if row.copied is not None:
-        yield "  begins as", row.copied.source
-    decisions = [(d.section, Text(shown(d.text), "" if d.won else "dim"), _outcome(d)) for d in row.decisions]
-    found = [(title, Text(shown(origin.text)), origin.where()) for title, origin in _origins(row, origins)]
-    lines = [*decisions, *found]
-    beside = max((len(where) for _, _, where in lines), default=0) <= width // 2
-    before = ""
-    for title, text, where in lines:
-        heading = "" if title == before and title.startswith("size") else title
-        before = title
-        beneath = Text("\n").join([text, Text(where)])
-        yield (f"  {heading}", text, where) if beside else (f"  {heading}", beneath)
-
-
-def _origins(row: PlanRow, origins: Provenance) -> Iterator[tuple[str, Origin]]:
-    """Yield the lines that give the names of its initialiser, its device, its dtype and its sizes their values."""
-    from compiler.rules.provenance import Origin
-
-    for origin in origins.names(row.initialisation) if row.initialisation else ():
-        yield "where", origin
-    decided = {decision.section for decision in row.decisions}
-    if "placement" not in decided:
-        yield "device", Origin(row.device, None)
-    if "dtype" not in decided:
-        yield "dtype", origins.dtype(row.source)
-    for at, size in enumerate(origins.stored_sizes(row)):
-        for number, origin in enumerate(size.origins):
-            yield (
-                f"size {at}",
-                replace(origin, text=f"{size.value}: {origin.text}") if number == 0 else origin,
-            )
-
-
-def _outcome(decision: Decision) -> str:
-    place = decision.where() if decision.place else "PyTorch's default"
-    return place if decision.won else f"{place}, overruled"
-
-
-def _qualities(row: PlanRow) -> Iterator[str]:
-    if row.kind == "parameter":
-        yield "trained" if row.trainable else "frozen"
-    elif not row.persistent:
-        yield "not saved"
-    yield f"on {row.device}"
 
 
 def as_json(row: PlanRow) -> dict[str, Any]:

@@ -52,13 +52,18 @@ def table_lines(
     return found
 
 
+def columns_of(line: str) -> int:
+    """Return how many columns of a terminal a line takes."""
+    return len(line) if line.isascii() and line.isprintable() else cell_len(line)
+
+
 def _lines(cell: object) -> list[str]:
     return (cell.plain if isinstance(cell, Text) else str(cell)).split("\n")
 
 
 def _wrapped(console: Console, lines: list[str], width: int) -> list[str]:
     """Return lines that are no wider."""
-    if all(cell_len(line) <= width for line in lines):
+    if all(columns_of(line) <= width for line in lines):
         return lines
     return [part.plain for line in lines for part in Text(line).wrap(console, width, overflow="fold")]
 
@@ -69,7 +74,7 @@ def _joined(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) 
 
 
 def _padded(text: str, width: int, right: bool) -> str:
-    blanks = " " * (width - cell_len(text))
+    blanks = " " * (width - columns_of(text))
     return blanks + text if right else text + blanks
 
 

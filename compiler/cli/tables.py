@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 
-from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Column, Table
 from rich.text import Text
 
-from compiler.cli.plain import GAP, table_lines
+from compiler.cli.plain import GAP, columns_of, table_lines
 from spec_schema.shown import shown
 
 WIDER = 100
@@ -86,11 +85,11 @@ def _lines(column: Column) -> Iterator[str]:
 
 
 def _longest_line(column: Column) -> int:
-    return max(map(cell_len, _lines(column)))
+    return max(map(columns_of, _lines(column)))
 
 
 def _longest_word(column: Column) -> int:
     """Return how narrow a column may be: in one that is whole, nothing is broken."""
     if column.no_wrap:
         return _longest_line(column)
-    return max((cell_len(word) for line in _lines(column) for word in line.split()), default=0)
+    return max((columns_of(word) for line in _lines(column) for word in line.split()), default=0)

@@ -88,7 +88,7 @@ class Candidates:
 
     def _expressions(self) -> list[Expression]:
         """Return the expressions of the class that are more than a name."""
-        return [e for e in self.scope.expressions if not isinstance(e.tree, ast.Constant | ast.Name)]
+        return self.scope.computed_expressions
 
     # Items of lists.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeGuard
 
 from compiler.emit.names import RESERVED
 from compiler.emit.syntax import assign, call, load_name, own
-from compiler.emit.trees import Replaced, copy_tree
+from compiler.emit.trees import Replaced, copy_tree, form
 from spec_schema.walk import walk
 
 TENSOR = "tensor"
@@ -28,27 +28,23 @@ class Named:
     body: list[ast.stmt]
 
     @cached_property
-    def text(self) -> str:
-        return f"{self.is_parameter} {text_of(self.body)}"
-
-
-def text_of(statements: Sequence[ast.stmt]) -> str:
-    """Return the source of statements, to tell whether they are alike."""
-    return ast.unparse(ast.fix_missing_locations(ast.Module(copy_tree(list(statements)), [])))
+    def form(self) -> Hashable:
+        """Equal for tensors that are filled alike."""
+        return self.is_parameter, form(self.body)
 
 
 def as_loops(found: Sequence[Named | list[ast.stmt]]) -> list[ast.stmt]:
     """Return the statements, those that do the same by name in one place: the first one's."""
-    groups: dict[str, list[Named]] = {}
+    groups: dict[Hashable, list[Named]] = {}
     for each in found:
         if isinstance(each, Named):
-            groups.setdefault(each.text, []).append(each)
+            groups.setdefault(each.form, []).append(each)
     result: list[ast.stmt] = []
     for each in found:
         if not isinstance(each, Named):
             result += each
-        elif each.text in groups:
-            result += _written(groups.pop(each.text))
+        elif each.form in groups:
+            result += _written(groups.pop(each.form))
     return _merged(result)
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from compiler.catalogue.plugins import Registry
 from compiler.emit.by_type import Filled, TypeLoop, TypeRules, common
 from compiler.emit.copies import Copies, Copy, copy_statements
-from compiler.emit.filling import TENSOR, Named, as_loops, is_no_grad, text_of
+from compiler.emit.filling import TENSOR, Named, as_loops, is_no_grad
 from compiler.emit.laws import HALF, LawWriter
 from compiler.emit.names import Globals
 from compiler.emit.readings import Readings, in_double
@@ -24,7 +24,7 @@ from compiler.emit.runs import Runs
 from compiler.emit.sites import Differs, Site, Values, attribute_site, is_optional, named_site
 from compiler.emit.spots import Spot, blocks_around, by_class, is_drawn_by_layer, present, spots
 from compiler.emit.syntax import call, dotted, index, load_name, own
-from compiler.emit.trees import copy_tree
+from compiler.emit.trees import copy_tree, form
 from compiler.infer.states import BlockState, Leaf, node_of
 from compiler.infer.values import holds_recipe
 from compiler.placement.groups import group_key
@@ -272,10 +272,10 @@ class FirstValues:
 
     def _type_loops(self, loops: Sequence[TypeLoop], names: Globals, kept: Kept) -> list[ast.stmt]:
         """Return one loop over the modules, which does for each type what its rules say."""
-        bodies: dict[str, tuple[list[TypeLoop], list[ast.stmt]]] = {}
+        bodies: dict[Hashable, tuple[list[TypeLoop], list[ast.stmt]]] = {}
         for loop in loops:
             body = [each for filled in loop.filled for each in self._looped(filled, names, kept)]
-            bodies.setdefault(text_of(body), ([], body))[0].append(loop)
+            bodies.setdefault(form(body), ([], body))[0].append(loop)
         chain: list[ast.stmt] = []
         for same, body in reversed(bodies.values()):
             types = [dotted(f"nn.{loop.cls.__name__}") for loop in same]

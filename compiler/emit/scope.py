@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeGuard
 
 from compiler.emit.branches import Branches, Cases
@@ -49,6 +50,11 @@ class ConstructorScope:
     def __post_init__(self) -> None:
         self.visible: set[str] = set(self.ctor_names)
         self.branches = Branches(self.file.builder, self.may_turn)
+
+    @cached_property
+    def computed_expressions(self) -> list[Expression]:
+        """The expressions that are more than a name."""
+        return [each for each in self.expressions if not isinstance(each.tree, ast.Constant | ast.Name)]
 
     # Names and expressions.
 

@@ -67,6 +67,8 @@ def as_store(node: ast.expr) -> ast.expr:
             return ast.Subscript(node.value, node.slice, ast.Store())
         case ast.Tuple():
             return ast.Tuple([as_store(part) for part in node.elts], ast.Store())
+        case ast.Starred():
+            return ast.Starred(as_store(node.value), ast.Store())
     raise TypeError(type(node).__name__)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Hashable
 from typing import Any, TypeGuard
 
 from spec_schema.walk import walk
@@ -15,6 +16,13 @@ def copy_tree(node: Any) -> Any:
     if not isinstance(node, ast.AST):
         return node
     return type(node)(**{field: copy_tree(getattr(node, field, None)) for field in node._fields})
+
+
+def form(node: Any) -> Hashable:
+    """Return a key of an `ast` node, or of a list of them: equal for those that are written alike."""
+    if isinstance(node, ast.AST):
+        return type(node), *(form(getattr(node, field, None)) for field in node._fields)
+    return tuple(map(form, node)) if isinstance(node, list) else (type(node), node)
 
 
 def names_in(*roots: ast.AST) -> set[str]:

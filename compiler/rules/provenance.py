@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from compiler.infer.build import Builder, ListEntry
-from compiler.infer.calls import TORCH_ERRORS
+from compiler.infer.build import Bound, Builder, ListEntry
 from compiler.infer.infer import Inferred
-from compiler.infer.on_meta import only_meta
 from compiler.infer.states import BlockState, Chain, Leaf, State, base_of
-from compiler.infer.values import show
+from compiler.infer.values import freeze, show
 from compiler.program import (
     BASE,
     Argument,
@@ -30,9 +27,11 @@ from compiler.program import (
     ValueTree,
 )
 from compiler.resolve.calls import stands_for
+from compiler.resolve.captures import node_names
 from compiler.resolve.values import free_names, place_of, text_of
 from compiler.rules.dtype import own_dtype
 from compiler.rules.plan import Initialisation, PlanRow
+from compiler.rules.size_causes import causes
 from compiler.rules.table import TensorRow
 from spec_schema.selectors import Step
 from spec_schema.source import Span
@@ -156,10 +155,20 @@ class Provenance:
     """What is at the end of a path."""
     rows: dict[Steps, Mapping[str, ListEntry]] = field(default_factory=dict)
     """The layers of a list, by the path of the list."""
+    branches: dict[ParallelBody, Mapping[str, Item]] = field(default_factory=dict)
+    alike: dict[Hashable, Point] = field(default_factory=dict)
+    """Points from which all that is inside looks the same: in a thousand equal blocks it is looked at once."""
+    traced: dict[Hashable, tuple[Size, ...]] = field(default_factory=dict)
+    """The sizes of a tensor, by what they depend on."""
 
     @cached_property
     def builder(self) -> Builder:
         return Builder(self.inferred.limits)
+
+    @cached_property
+    def start(self) -> Point:
+        """The point of the model."""
+        return Point(Frame(self.inferred.root))
 
     def stored_sizes(self, row: PlanRow) -> tuple[Size, ...]:
         """Return the sizes of a tensor that the model stores, each with the lines that it comes from."""
@@ -171,14 +180,20 @@ class Provenance:
 
     def sizes(self, row: TensorRow) -> tuple[Size, ...]:
         """Return the sizes of a tensor, each with the lines that it comes from."""
-        shape = [int(size) for size in row.tensor.shape]
         point, call = self.descend(row.steps)
+        key = row.owner, row.entry, id(row.tensor), row.torch_steps, point, call
+        if key not in self.traced:
+            self.traced[key] = self._sizes(row, point, call)
+        return self.traced[key]
+
+    def _sizes(self, row: TensorRow, point: Point, call: Call | None) -> tuple[Size, ...]:
+        shape = [int(size) for size in row.tensor.shape]
         if isinstance(row.owner, BlockState):
             return tuple(Size(size, tuple(_of_entry(row, at, point))) for at, size in enumerate(shape))
-        causes = _causes(row.owner, tuple(step[0] for step in row.torch_steps[1:]))
-        causes = causes if _is_of_size(row) else {}
+        found = causes(row.owner, tuple(step[0] for step in row.torch_steps[1:]))
+        found = found if _is_of_size(row) else {}
         return tuple(
-            Size(size, tuple(self._of_layer(row.owner, causes.get(at, ()), point, call)))
+            Size(size, tuple(self._of_layer(row.owner, found.get(at, ()), point, call)))
             for at, size in enumerate(shape)
         )
 
@@ -203,6 +218,8 @@ class Provenance:
 
     def names(self, initialisation: Initialisation) -> tuple[Origin, ...]:
         """Return the lines that the names of an initialiser come from; the layer's own names have none."""
+        if not initialisation.names:
+            return ()
         point, _ = self.descend(initialisation.scope)
         return tuple(origin for name in sorted(initialisation.names) for origin in point.origins(name))
 
@@ -223,7 +240,7 @@ class Provenance:
     def descend(self, steps: Steps) -> tuple[Point, Call | None]:
         """Return the point at which the owner of a path is written, and the call that it is written as."""
         state: State = self.inferred.root
-        point, node = Point(Frame(self.inferred.root)), None
+        point, node = self.start, None
         at: Steps = ()
         for number in range(len(steps)):
             found = self._inside(state, steps[: number + 1], point)
@@ -253,7 +270,10 @@ class Provenance:
         inner, node, point = found
         if not isinstance(inner, BlockState):
             return found
-        return inner, node, Point(Frame(inner, node if isinstance(node, Call) else None, point))
+        key = inner, node, point
+        if key not in self.alike:
+            self.alike[key] = Point(Frame(inner, node if isinstance(node, Call) else None, point))
+        return inner, node, self.alike[key]
 
     def _child(self, state: BlockState, name: str, point: Point, at: Steps) -> Found | None:
         if name not in state.children:  # a tensor of the block itself
@@ -262,8 +282,9 @@ class Provenance:
         if isinstance(body, ModuleBody):
             return self._unwrap(state.children[name], body.layers[name], point)
         if isinstance(body, ParallelBody):
-            branch = next(b for at, b in enumerate(body.branches) if name == (b.name or str(at)))
-            return self._unwrap(state.children[name], branch.node, point)
+            if body not in self.branches:
+                self.branches[body] = {each.name or str(at): each for at, each in enumerate(body.branches)}
+            return self._unwrap(state.children[name], self.branches[body][name].node, point)
         return self._listed(state.children[name], name, body.items, point, at)
 
     def _part(self, state: Chain, name: str, point: Point, at: Steps) -> Found:
@@ -277,7 +298,16 @@ class Provenance:
             entries = [e for e in self.builder.places(items, point.values) if not isinstance(e.node, Reuse)]
             self.rows[at] = {each.name: each for each in reversed(entries)}
         place = self.rows[at][name]
-        return self._unwrap(child, place.node, Point(point.frame, {**point.bound, **place.bound}))
+        return self._unwrap(child, place.node, self._inner_point(point, place))
+
+    def _inner_point(self, point: Point, place: ListEntry) -> Point:
+        """Return the point of a layer in a list, with those names alone that it reads."""
+        bound = _read({**point.bound, **place.bound}, place.node)
+        try:
+            values = tuple((name, freeze(value), repeat) for name, (value, repeat) in bound.items())
+        except TypeError:  # a layer, which is like no other
+            return Point(point.frame, bound)
+        return self.alike.setdefault((point.frame, values), Point(point.frame, bound))
 
     def _unwrap(self, child: State, node: LayerNode, point: Point) -> Found:
         while isinstance(node, Choice):
@@ -286,6 +316,28 @@ class Provenance:
             assert not isinstance(chosen, Splice)  # places are no splices
             node = chosen
         return child, node, point
+
+
+def _read(bound: Bound, node: LayerNode) -> Bound:
+    """Return the names that a node reads, and those that the repeats which bind these read."""
+    found: dict[str, tuple[object, Repeat]] = {}
+    names: Set[str] = _names_of(node)
+    while names := {name for name in names if name in bound and name not in found}:
+        found |= {name: bound[name] for name in names}
+        names = frozenset().union(*(_read_by(bound[name][1]) for name in names))
+    return {name: each for name, each in bound.items() if name in found}
+
+
+@lru_cache(maxsize=4096)
+def _names_of(node: LayerNode) -> frozenset[str]:
+    return frozenset(node_names(node))
+
+
+@lru_cache(maxsize=4096)
+def _read_by(repeat: Repeat) -> frozenset[str]:
+    """Return the names that a repeat reads to bind its own."""
+    running = [free_names(part) for each in repeat.running for part in (each.first, each.after)]
+    return frozenset().union(free_names(repeat.over), *running)
 
 
 def _of_entry(row: TensorRow, at: int, point: Point) -> Iterator[Origin]:
@@ -311,54 +363,6 @@ def find_argument(call: Call, names: list[str], wanted: str) -> Argument | None:
         if name == wanted:
             return argument
     return None
-
-
-# --- which argument of a layer of the catalogue decides which dimension
-
-
-@lru_cache(maxsize=4096)
-def _causes(leaf: Leaf, inner: tuple[str, ...]) -> Mapping[int, tuple[str, ...]]:
-    """Return, for each dimension of a tensor of a layer, the arguments that change its size.
-
-    Found by trial, on the meta device: the layer is made again with one argument larger.
-    """
-    arguments = {
-        **leaf.values,
-        **leaf.inferred,
-        **{name: nested.module for name, nested in leaf.nested.items()},
-    }
-    assert leaf.module is not None
-    before = _shape(leaf.module, inner)
-    causes: dict[int, tuple[str, ...]] = {}
-    for name, value in arguments.items():
-        after = next(filter(None, (_made(leaf, inner, {**arguments, name: v}) for v in _larger(value))), None)
-        for at, (one, two) in enumerate(zip(before, after, strict=False)) if after else ():
-            if one != two:
-                causes[at] = (*causes.get(at, ()), name)
-    return causes
-
-
-def _larger(value: object) -> list[Any]:
-    """Return larger values to try: twice as large keeps what is divisible so."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return [2 * value or 1, value + 1]
-    if isinstance(value, list | tuple) and value and all(type(each) is int for each in value):
-        return [[2 * each or 1 for each in value], [each + 1 for each in value]]
-    return []
-
-
-def _made(leaf: Leaf, inner: tuple[str, ...], arguments: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """Return the shape of a tensor of the layer with other arguments, None if it refuses them."""
-    try:
-        with only_meta():
-            return _shape(leaf.layer.cls(**arguments), inner)
-    except TORCH_ERRORS:
-        return None
-
-
-def _shape(module: nn.Module, inner: tuple[str, ...]) -> tuple[int, ...]:
-    owner = module.get_submodule(".".join(inner[:-1]))
-    return tuple(getattr(owner, inner[-1]).shape)
 
 
 def _is_of_size(row: TensorRow) -> bool:

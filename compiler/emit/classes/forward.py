@@ -59,7 +59,7 @@ class ForwardEmitter:
             case ResidualBody() as body:
                 return self._residual(body)
             case ParallelBody() as body:
-                return [ast.Return(self.combiner.branches(body, self.states[0], self._flow().id))]
+                return self.combiner.branches(body, self.states[0], self._flow().id)
 
     def _is_made(self, name: str) -> bool:
         return any(name in state.children for state in self.states)
@@ -82,7 +82,7 @@ class ForwardEmitter:
         """Return an item of a sequence: by its name, or by its place among the items."""
         if not name.isdigit():
             return own(name)
-        return index(load_name("self"), list(self.states[0].children).index(name))
+        return index(load_name("self"), self.states[0].places[name])
 
     def _in_order(self, layers: Sequence[ast.expr]) -> list[ast.stmt]:
         flow = self._flow().id
