@@ -112,6 +112,6 @@ def named_inputs(artifact: Artifact) -> dict[str, Tensor]:
         like = artifact.inferred.inputs[entry.name]
         sizes: Sizes = tuple(evaluate(part, names) for part in entry.type.dimensions)
         with unheard():
-            found[entry.name] = torch.empty_like(like)
+            found[entry.name] = torch.empty(like.shape, dtype=like.dtype, device="meta")
         mark(found[entry.name], sizes)
     return found
