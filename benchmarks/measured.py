@@ -128,6 +128,14 @@ def process(*arguments: str) -> Spent:
     return Spent(*json.loads(ended.stdout))
 
 
+def said(*arguments: str) -> str:
+    """Return what this Python says on standard output, with arguments, in a process of its own."""
+    command = [sys.executable, *arguments]
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+    ).stdout
+
+
 def processes_in_turns(ours: Sequence[str], theirs: Sequence[str], rounds: int) -> list[tuple[Spent, Spent]]:
     """Return what both used, round by round, after one of each that fills the caches of the disk."""
     return [(process(*ours), process(*theirs)) for _ in range(rounds + 1)][1:]

@@ -9,7 +9,6 @@ from typing import Any
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from compiler.infer.values import tensors_in
 
@@ -102,6 +101,8 @@ def _steps(
     func: Any, args: Sequence[Any], keywords: Mapping[str, Any], taken: Sequence[Tensor], result: Any
 ) -> int:
     """Return what one call takes: an element that is read or made is one."""
+    from torch.utils.flop_counter import flop_registry  # takes long to import, and most processes do no work
+
     elements = max((tensor.numel() for tensor in (*taken, *tensors_in(result))), default=0)
     formula = flop_registry.get(func._overloadpacket)
     if formula is not None:

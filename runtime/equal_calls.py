@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from compiler.artifact import Artifact
+from compiler.catalogue.unheard import unheard
 
 EMITTED = "blockprint_"
 """What the modules of emitted source begin with."""
@@ -139,7 +140,9 @@ def _is_inside(path: str, ended: Sequence[Ended]) -> bool:
 def frozen(value: Any) -> Any:
     """Return what two values have in common that a layer does the same with; None if that is not known."""
     if isinstance(value, Tensor):
-        sizes = (*value.shape, *value.stride(), value.storage_offset())
+        with unheard():
+            lies = (*value.stride(), value.storage_offset())
+        sizes = (*value.shape, *lies)
         return type(value), value.dtype, value.device, value.requires_grad, *map(_size, sizes)
     if isinstance(value, torch.SymInt):
         return _size(value)

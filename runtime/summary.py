@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
 from compiler.artifact import Artifact
@@ -27,12 +26,15 @@ from compiler.infer.block_parameters import float_dtype
 from compiler.infer.chosen import AllChosen
 from compiler.infer.dtypes import default_dtype
 from compiler.infer.infer import sample_inputs
+from compiler.infer.named_size import UnknownSizeError
 from compiler.infer.on_meta import meta_device
 from compiler.infer.symbols import shape_text, symbolic_sizes
 from compiler.rules.plan import PlanRow
 from compiler.rules.without_values import answered_on_meta, nothing_drawn
 from runtime.classes import root_class
 from runtime.equal_calls import Ended, EqualCalls
+from runtime.named_dimensions import NamedDimensions, named_inputs
+from runtime.operations import Operations
 from runtime.samples import in_order
 
 SYMBOLIC_SECONDS = 10.0
@@ -222,14 +224,39 @@ class Call:
 
 
 def _calls(artifact: Artifact, model: nn.Module) -> dict[str, Call]:
-    """Run the model without values: once over example sizes, and once over symbols for what is printed."""
-    counter = FlopCounterMode(display=False)
-    with meta_device(torch.float32, all_steps=True), counter:
-        calls = _record(artifact, model, artifact.inferred.inputs, counter.get_total_flops)
+    """Run the model without values: once, if names follow by rules, else also over torch's symbols for them."""
+    try:
+        return _named_calls(artifact, model)
+    except Exception:  # Python and torch raise many kinds of errors where a size is no number
+        calls = _plain_calls(artifact, model)
     for path, output in _symbolic_outputs(artifact, model).items():
         if path in calls:
             calls[path].output = output
     return calls
+
+
+def _named_calls(artifact: Artifact, model: nn.Module) -> dict[str, Call]:
+    """Run the model over example sizes with names.
+
+    Raises:
+        UnknownSizeError: they do not follow from the rules; what a plugin does, no rule sees.
+    """
+    if artifact.inferred.plugins.plugins:
+        raise UnknownSizeError("a plugin")
+    counter = Operations()
+    with meta_device(torch.float32, all_steps=True), counter:
+        inputs = named_inputs(artifact)
+        with NamedDimensions(counter):
+            return _record(artifact, model, inputs, lambda: counter.total)
+
+
+def _plain_calls(artifact: Artifact, model: nn.Module) -> dict[str, Call]:
+    """Run the model over example sizes alone."""
+    from torch.utils.flop_counter import FlopCounterMode  # imports torch's compiler
+
+    counter = FlopCounterMode(display=False)
+    with meta_device(torch.float32, all_steps=True), counter:
+        return _record(artifact, model, artifact.inferred.inputs, counter.get_total_flops)
 
 
 def _symbolic_outputs(artifact: Artifact, model: nn.Module) -> dict[str, Form]:
@@ -262,10 +289,12 @@ def _record(
             handles += _watch(module, path, by_module[module], equal, until)
     calls = {path: by_module[module] for path, module in paths}
     equal.note = lambda ended: calls[ended.path].add(ended)
-    with EitherWay(), equal.watching(paths):
-        model(*in_order(artifact, inputs))
-    for handle in handles:
-        handle.remove()
+    try:
+        with EitherWay(), equal.watching(paths):
+            model(*in_order(artifact, inputs))
+    finally:
+        for handle in handles:
+            handle.remove()
     return calls
 
 

@@ -43,7 +43,7 @@ def call_remembered(
         return same
     form = known_form(function, arguments, keywords)
     if form is not None:
-        return _again(form)
+        return made_again(form)
     key = _key(function, arguments, keywords)
     if key is None:
         return function(*arguments, **keywords)
@@ -53,7 +53,7 @@ def call_remembered(
             _made.clear()
         _made[key] = map_tensors(_form_of_tensor, result)
         return result
-    return _again(_made[key])
+    return made_again(_made[key])
 
 
 def _key(
@@ -74,12 +74,12 @@ def _is_in_place(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> bool:
     return any(each is True for each in (*arguments[1:2], keywords.get("inplace")))
 
 
-def _again(made: Made) -> Any:
+def made_again(made: Made) -> Any:
     """Return a new result like one that was made before."""
     if isinstance(made, Form):
         with unheard():
             return torch.empty_strided(made.shape, made.stride, dtype=made.dtype, device="meta")
-    return None if made is None else tuple(map(_again, made))
+    return None if made is None else tuple(map(made_again, made))
 
 
 def _form(value: Any) -> Hashable:

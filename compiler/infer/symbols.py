@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from compiler.infer.chosen import chosen_sizes
+from compiler.infer.named_size import MAX_FORMULA, Size
 
 Symbols = Mapping[str, Any]
 """The symbolic size of each named dimension: a `torch.SymInt`."""
@@ -78,6 +79,8 @@ _names: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
 
 def size_text(size: Any) -> str:
     """Return a size as a person reads it: `768`, `batch` or `2*time`."""
+    if isinstance(size, Size):
+        return size.text
     if not isinstance(size, torch.SymInt):
         return str(size)
     known = _names.get(size.node.shape_env, {})
@@ -85,10 +88,6 @@ def size_text(size: Any) -> str:
     text = re.sub(r"\(\(([^()]*)\)\)", r"(\1)", text)
     text = re.sub(r"^\(([^()]*)\)$", r"\1", text)
     return text if len(text) <= MAX_FORMULA else str(size.node.hint)
-
-
-MAX_FORMULA = 14
-"""Characters. A longer formula tells a person less than the example size."""
 
 
 def shape_text(shape: Sequence[Any] | Tensor) -> str:

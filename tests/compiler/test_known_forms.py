@@ -239,6 +239,7 @@ def test_statistics_that_are_trained_are_left_to_torch() -> None:
 UNUSED = {
     "torch._dynamo",
     "sympy",
+    "torch.utils.flop_counter",
     "torch.distributed.tensor",
     "transformers",
     "torchmetrics",
@@ -267,7 +268,7 @@ model:
 """
 
 
-@pytest.mark.parametrize("verb", ["check", "emit"])
+@pytest.mark.parametrize("verb", ["check", "emit", "summary"])
 def test_a_process_imports_nothing_that_it_does_not_use(verb: str, tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(SMALL)
     script = (
