@@ -88,5 +88,5 @@ def row_pair(case: Case, rounds: int) -> Iterator[Row]:
 
 def rows(quick: bool) -> Iterator[Row]:
     """Measure all cases."""
-    pairs = [list(row_pair(case, 3 if quick else ROUNDS)) for case in CASES]
-    return (row for pair in zip(*pairs, strict=True) for row in pair)
+    for case in CASES:
+        yield from row_pair(case, 3 if quick else ROUNDS)
