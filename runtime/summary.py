@@ -33,8 +33,8 @@ from compiler.rules.plan import PlanRow
 from compiler.rules.without_values import answered_on_meta
 from runtime.classes import root_class
 from runtime.equal_calls import Ended, EqualCalls
-from runtime.named_dimensions import NamedDimensions, named_inputs
-from runtime.operations import Operations
+from runtime.named.dimensions import NamedDimensions, named_inputs
+from runtime.operations import Operations, UncountedError
 from runtime.samples import in_order
 
 SYMBOLIC_SECONDS = 10.0
@@ -227,7 +227,7 @@ def _calls(artifact: Artifact, model: nn.Module) -> dict[str, Call]:
     """Run the model without values: once, if names follow by rules, else also over torch's symbols for them."""
     try:
         return _named_calls(artifact, model)
-    except Exception:  # Python and torch raise many kinds of errors where a size is no number
+    except (UnknownSizeError, UncountedError):
         calls = _plain_calls(artifact, model)
     for path, output in _symbolic_outputs(artifact, model).items():
         if path in calls:
@@ -240,6 +240,7 @@ def _named_calls(artifact: Artifact, model: nn.Module) -> dict[str, Call]:
 
     Raises:
         UnknownSizeError: they do not follow from the rules; what a plugin does, no rule sees.
+        UncountedError: torch may count an operation in another way.
     """
     if artifact.inferred.plugins.plugins:
         raise UnknownSizeError("a plugin")

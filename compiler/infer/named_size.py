@@ -70,6 +70,9 @@ class Size(torch.SymInt):
         divided(self, other)
         return 0
 
+    def __invert__(self) -> Any:
+        raise UnknownSizeError("bits")
+
 
 def divided(size: Any, other: Any) -> Any:
     """Return a size by another one, which has to be part of it."""

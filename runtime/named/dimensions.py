@@ -1,6 +1,6 @@
 """The names of dimensions, carried along while a model runs over example sizes.
 
-Each function has a rule in `named_rules.py` that says which sizes of its result are which of its arguments. A function
+Each function has a rule in `rules.py` that says which sizes of its result are which of its arguments. A function
 without a rule, and a size that is asked for its value, end the run: torch's own symbols have to tell then.
 """
 
@@ -18,7 +18,8 @@ from compiler.catalogue.unheard import unheard
 from compiler.infer.known_forms import known_form
 from compiler.infer.named_size import Size, UnknownSizeError, named, value_of
 from compiler.infer.remembered import made_again
-from runtime.named_rules import RULES, Sizes, mark, sizes_of
+from runtime.named.rules import RULES
+from runtime.named.sizes import Sizes, mark, sizes_of
 from runtime.operations import Operations
 from spec_schema.evaluate import evaluate
 
@@ -53,10 +54,7 @@ class NamedDimensions(TorchFunctionMode):
         plain = _plain(list(args)), {key: _plain(value) for key, value in given.items()}
         result = self._result(func, *plain)
         if _is_named([*args, *given.values()]) and not (isinstance(result, FACTS) or func in COUNTS):
-            rule = RULES.get(func)
-            if rule is None:
-                raise UnknownSizeError(getattr(func, "__name__", str(func)))
-            mark(result, rule(result, *args, **given))
+            mark(result, _sizes(func, result, args, given))
         return result
 
     def _result(self, func: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
@@ -67,6 +65,17 @@ class NamedDimensions(TorchFunctionMode):
         made = made_again(form)
         self.operations.add(func, arguments, made)
         return made
+
+
+def _sizes(func: Any, result: Any, args: Sequence[Any], given: Mapping[str, Any]) -> Any:
+    """Return the sizes of a result. A call may be in a form that torch knows, and its rule does not."""
+    rule, name = RULES.get(func), getattr(func, "__name__", str(func))
+    if rule is None:
+        raise UnknownSizeError(name)
+    try:
+        return rule(result, *args, **given)
+    except (LookupError, TypeError, ValueError) as error:
+        raise UnknownSizeError(name) from error
 
 
 def _shape(tensor: Tensor, dim: int | None = None) -> Any:

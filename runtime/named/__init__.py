@@ -1,0 +1,1 @@
+"""The names of dimensions, carried along while a model runs over example sizes."""
