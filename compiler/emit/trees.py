@@ -22,7 +22,9 @@ def form(node: Any) -> Hashable:
     """Return a key of an `ast` node, or of a list of them: equal for those that are written alike."""
     if isinstance(node, ast.AST):
         return type(node), *(form(getattr(node, field, None)) for field in node._fields)
-    return tuple(map(form, node)) if isinstance(node, list) else (type(node), node)
+    if isinstance(node, list):
+        return tuple(map(form, node))
+    return type(node), repr(node) if isinstance(node, float) else node  # 0.0 and -0.0 are equal, and differ
 
 
 def names_in(*roots: ast.AST) -> set[str]:

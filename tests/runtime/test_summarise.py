@@ -64,8 +64,9 @@ def test_shapes_have_the_names_of_symbolic_dimensions() -> None:
 
 def test_sizes_are_shown_where_torch_cannot_follow_symbols(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.summary.SYMBOLIC_SECONDS", -1.0)
-    found = summary('spec: 1\ninputs: {x: "float32[batch, 6]"}\nmodel:\n  - Linear(3)\n')
-    assert found.root.output == TensorForm("float32", "[2, 3]")
+    model = "model:\n  layers: {fc: Linear(3)}\n  forward: return pad(fc(x), [1, 0])\n"  # no rule is there for `pad`
+    found = summary(f'spec: 1\ninputs: {{x: "float32[batch, 6]"}}\n{model}')
+    assert found.root.output == TensorForm("float32", "[2, 4]")
 
 
 def test_nested_outputs_and_other_dtypes() -> None:
