@@ -159,6 +159,8 @@ def test_errors_of_ours_are_safe_to_show() -> None:
         "OutsideError",
         "NoFileError",
         "DependsOnData",
+        "UnknownSizeError",
+        "UncountedError",
         "CannotInfer",
         "UnliftableError",
         "NotCopiedError",
