@@ -366,3 +366,14 @@ def noise_seed(seed: int, epoch: int) -> int:
     """Return the seed of what layers draw in an epoch, such as dropout."""
     generator = Draws(seed, f"noise of epoch {epoch}").generator()
     return int(torch.randint(2**62, (), generator=generator))
+
+
+def seed_noise(seed: int, device: torch.device) -> None:
+    """Let layers on a device draw by a seed.
+
+    `torch.manual_seed` keeps a note for all kinds of accelerators too, and one more each time where none is used.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
