@@ -199,10 +199,10 @@ class Fit:
     ) -> L.Trainer:
         shown, clip = progress and sys.stderr.isatty(), self.training.clip
         direct = not learner.automatic_optimization
-        watch = [Watch(learner.model, self.training.watch)] if self.training.watch else []
-        callbacks: list[Callback] = [*watch, *self._choosing(), last]
+        watch = Watch(learner.model, self.training.watch) if self.training.watch else None
+        callbacks: list[Callback] = [*([watch] if watch else []), *self._choosing(), last]
         if isinstance(learner, SteppingLearner):
-            learner.after_each = self.average
+            learner.watch, learner.average = watch, self.average
         without_idle_hooks(learner, callbacks)
         callbacks += self.callbacks
         callbacks += [EpochLines(self.length)] if progress else []

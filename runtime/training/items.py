@@ -62,8 +62,8 @@ class Rows(_Numbered, Dataset[Batch]):
         self.arrays = arrays
 
     def __getitem__(self, indices: Tensor) -> Batch:
-        rows = self.chosen[indices]
-        return {name: array[rows] for name, array in self.arrays.items()}
+        rows = self.chosen.index_select(0, indices)  # a third of the time of `chosen[indices]`
+        return {name: array.index_select(0, rows) for name, array in self.arrays.items()}
 
     def samples(self, indices: Tensor) -> list[Batch]:
         return taken_apart(self[indices])
@@ -285,8 +285,7 @@ def test_batches(items: Items, batch: int, loading: Loading, pinned: bool) -> Da
 
 
 def _cut(order: Tensor, batch: int, epoch: int, turns: Tensor) -> list[Drawn]:
-    places = range(0, len(order), batch)
-    return [Drawn(epoch, order[at : at + batch], turns[at : at + batch]) for at in places]
+    return [Drawn(epoch, *parts) for parts in zip(order.split(batch), turns.split(batch), strict=True)]
 
 
 def _turns(order: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from typing import Any
 
 from pytorch_lightning import Callback
 from torch import Tensor
-from torch.optim import Optimizer
 
 from compiler.infer.calls import TORCH_ERRORS
 from runtime.training.hooks import signed
@@ -28,21 +27,27 @@ MOMENT = 0.05
 class SteppingLearner(Learner):
     """A learner for trainings whose steps are plain: backward, clip, step."""
 
-    after_each: Callback | None = None
-    """A callback that has to be called after each batch, and not after each call."""
+    watch: Callback | None = None
+    """Called before each step."""
+    average: Callback | None = None
+    """Called after each batch: Lightning would do it after each call."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.automatic_optimization = False
+        assert self.optimizer is not None
+        self.trained = [each for group in self.optimizer.param_groups for each in group["params"]]
 
     @signed
     def training_step(self, dataloader_iter: Iterator[Any]) -> None:
         loop: Any = self.trainer.fit_loop.epoch_loop
         for batch, index in self._moment(dataloader_iter, loop.batch_progress):
             loss = self.loss_of(batch)
-            self._optimize(loss, index, loop.batch_progress.is_last_batch)
-            if self.after_each is not None:
-                self.after_each.on_train_batch_end(self.trainer, self, loss, batch, index)
+            if self._gather(loss, index, loop.batch_progress.is_last_batch):
+                self._step()
+                loop.manual_optimization.optim_step_progress.increment_by(1)
+            if self.average is not None:
+                self.average.on_train_batch_end(self.trainer, self, loss, batch, index)
             self.after_batch()
             if self.trainer.should_stop:
                 return
@@ -60,32 +65,34 @@ class SteppingLearner(Learner):
 
     def _moment(self, batches: Any, progress: Any) -> Iterator[tuple[Batch, int]]:
         """Give batches, at least one, and count those after the first, which Lightning has counted."""
-        end = time.monotonic() + MOMENT
+        end, device = time.monotonic() + MOMENT, self.device
         for number, (batch, index, _) in enumerate(batches):
             progress.increment_by(min(number, 1), is_last_batch=batches.done)
-            yield self.transfer_batch_to_device(batch, self.device, 0), index
+            yield self.transfer_batch_to_device(batch, device, 0), index
             if time.monotonic() >= end:
                 return
 
-    def _optimize(self, loss: Tensor, index: int, is_last: bool) -> None:
-        """Do what Lightning does around a step, in the same order, without the closures that other optimizers need."""
-        assert self.optimizer is not None
+    def _gather(self, loss: Tensor, index: int, is_last: bool) -> bool:
+        """Add the gradients of a batch to those of the next step; return whether it has all of them."""
         several = self.task.training.accumulate
         if index % several == 0:
-            self.optimizer.zero_grad()
+            for parameter in self.trained:
+                parameter.grad = None  # as `zero_grad` does, which opens a record for torch's profiler before
         self.backward(loss / several if several > 1 else loss)
-        if (index + 1) % several and not is_last:
-            return
-        stepping: Any = self.optimizers()
-        try:
-            stepping.step()
-        except TORCH_ERRORS as error:
-            raise self.failed(error, self.task.training.optimizers[0].span) from error
+        return is_last or not (index + 1) % several
 
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        clip = self.task.training.clip
-        if clip is not None:
-            self.clip_gradients(optimizer, clip.largest, clip.by)
+    def _step(self) -> None:
+        """Do what Lightning does for a step, in the same order, without the closures that other optimizers need."""
+        training, optimizer = self.task.training, self.optimizer
+        assert optimizer is not None
+        if self.watch is not None:
+            self.watch.on_before_optimizer_step(self.trainer, self, optimizer)
+        if training.clip is not None:
+            self.clip_gradients(optimizer, training.clip.largest, training.clip.by)
+        try:
+            optimizer.step()
+        except TORCH_ERRORS as error:
+            raise self.failed(error, training.optimizers[0].span) from error
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         as_automatic(checkpoint, self.task.training.accumulate)
