@@ -285,7 +285,10 @@ def test_batches(items: Items, batch: int, loading: Loading, pinned: bool) -> Da
 
 
 def _cut(order: Tensor, batch: int, epoch: int, turns: Tensor) -> list[Drawn]:
-    return [Drawn(epoch, *parts) for parts in zip(order.split(batch), turns.split(batch), strict=True)]
+    return [
+        Drawn(epoch, *parts)
+        for parts in zip(torch.split(order, batch), torch.split(turns, batch), strict=True)
+    ]
 
 
 def _turns(order: Tensor) -> Tensor:

@@ -25,7 +25,10 @@ MOMENT = 0.05
 
 
 class SteppingLearner(Learner):
-    """A learner for trainings whose steps are plain: backward, clip, step."""
+    """A learner for trainings whose steps are plain: backward, clip, step.
+
+    Lightning tells by the name of its argument what a step takes, so that here it is another one than in a `Learner`.
+    """
 
     watch: Callback | None = None
     """Called before each step."""
@@ -39,7 +42,7 @@ class SteppingLearner(Learner):
         self.trained = [each for group in self.optimizer.param_groups for each in group["params"]]
 
     @signed
-    def training_step(self, dataloader_iter: Iterator[Any]) -> None:
+    def training_step(self, dataloader_iter: Iterator[Any]) -> None:  # type: ignore[override]
         loop: Any = self.trainer.fit_loop.epoch_loop
         for batch, index in self._moment(dataloader_iter, loop.batch_progress):
             loss = self.loss_of(batch)
@@ -56,12 +59,12 @@ class SteppingLearner(Learner):
         """Do nothing: it is done after each batch."""
 
     @signed
-    def validation_step(self, dataloader_iter: Iterator[Any]) -> None:
+    def validation_step(self, dataloader_iter: Iterator[Any]) -> None:  # type: ignore[override]
         loop: Any = self.trainer._evaluation_loop
         for batch, _ in self._moment(dataloader_iter, loop.batch_progress):
             self.evaluate_batch(batch)
 
-    test_step = validation_step
+    test_step = validation_step  # type: ignore[assignment]
 
     def _moment(self, batches: Any, progress: Any) -> Iterator[tuple[Batch, int]]:
         """Give batches, at least one, and count those after the first, which Lightning has counted."""
