@@ -285,10 +285,8 @@ def test_batches(items: Items, batch: int, loading: Loading, pinned: bool) -> Da
 
 
 def _cut(order: Tensor, batch: int, epoch: int, turns: Tensor) -> list[Drawn]:
-    return [
-        Drawn(epoch, *parts)
-        for parts in zip(torch.split(order, batch), torch.split(turns, batch), strict=True)
-    ]
+    places = range(0, len(order), batch)
+    return [Drawn(epoch, order[at : at + batch], turns[at : at + batch]) for at in places]
 
 
 def _turns(order: Tensor) -> Tensor:
