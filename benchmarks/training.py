@@ -201,7 +201,7 @@ def measured(job: Job, rounds: int) -> Iterator[Row]:
     yield Row(9, f"{work}, no checkpoints in both", without, note=told)
 
 
-OBSTACLE = "What is left are Lightning's calls around each batch, which do not grow with the network."
+OBSTACLE = "What is left are Lightning's calls around each epoch, which do not grow with the network."
 
 
 def rows(quick: bool) -> Iterator[Row]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from compiler.training.monitor import EarlyStopping as Stopping
@@ -73,11 +74,38 @@ class Patience(EarlyStopping):
             trainer.should_stop = True
 
 
+class Listed:
+    """The parameters and buffers of a model as they are now. To walk over its modules takes longer than to average."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._parameters, self._buffers = list(module.parameters()), list(module.buffers())
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return all parameters."""
+        return self._parameters
+
+    def buffers(self) -> list[Tensor]:
+        """Return all buffers."""
+        return self._buffers
+
+
 class Average(WeightAveraging):
     """The exponential moving average of parameters and buffers, which is what is evaluated and saved."""
 
     def __init__(self, decay: float) -> None:
         super().__init__(multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """List what is averaged, now that it lies where it is trained."""
+        assert self._average_model is not None
+        averaged: Any = self._average_model.module
+        averaged.parameters, averaged.buffers = (listed := Listed(averaged)).parameters, listed.buffers
+        self.current: Any = Listed(pl_module)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        super().on_train_batch_end(trainer, self.current, outputs, batch, batch_idx)
 
     def restore(self, learner: LightningModule) -> None:
         """Give the learner the average, also where no epoch was left, and be done with it."""

@@ -42,6 +42,7 @@ from runtime.training.optimizers import make_optimizer
 from runtime.training.outcome import Interrupted, Trained
 from runtime.training.progress import Bar, EpochLines
 from runtime.training.schedule import follows_length, make_schedule
+from runtime.training.stepping import SteppingLearner
 from runtime.training.task import make_task, on_device, several_devices
 from runtime.training.tensorboard import FOLDER, EventLog
 from runtime.training.watch import Watch
@@ -168,7 +169,8 @@ class Fit:
         steps = self.length if self.by_step else None
         epochs = None if self.by_step else self.length
         schedule = make_schedule(training.schedule, optimizer, epochs, steps or all_steps, training.warmup)
-        return Learner(task, optimizer, schedule, steps)
+        learner = SteppingLearner if self._steps_itself() else Learner
+        return learner(task, optimizer, schedule, steps)
 
     def _check_resume(self, path: Path, task: Task) -> bool:
         """Make sure that the training can go on from a checkpoint; return whether some of it has new values."""
@@ -195,10 +197,12 @@ class Fit:
         resume: str | Path | None,
         progress: bool,
     ) -> L.Trainer:
-        shown, clip, direct = progress and sys.stderr.isatty(), self.training.clip, self._steps_itself()
-        learner.automatic_optimization = not direct
-        watch = [Watch(learner.model, self.training.watch)] if self.training.watch else []
-        callbacks: list[Callback] = [*watch, *self._choosing(), last]
+        shown, clip = progress and sys.stderr.isatty(), self.training.clip
+        direct = not learner.automatic_optimization
+        watch = Watch(learner.model, self.training.watch) if self.training.watch else None
+        callbacks: list[Callback] = [*([watch] if watch else []), *self._choosing(), last]
+        if isinstance(learner, SteppingLearner):
+            learner.watch, learner.average = watch, self.average
         without_idle_hooks(learner, callbacks)
         callbacks += self.callbacks
         callbacks += [EpochLines(self.length)] if progress else []
@@ -222,13 +226,15 @@ class Fit:
         )
 
     def _steps_itself(self) -> bool:
-        """Return whether the learner takes each step itself, which Lightning has as manual optimization.
+        """Return whether the learner takes each step itself, which is less work for the same numbers.
 
-        That is less work for the same numbers. A callback of the caller may expect that Lightning does it, an
-        optimizer that asks for the loss several times needs it, and other precisions are those of the forward alone.
+        A callback of the caller may expect that Lightning does it, for batch after batch, and batches of the caller
+        may come without their number; an optimizer that asks for the loss several times needs it, and other
+        precisions are those of the forward alone.
         """
+        plain = self.training.precision == PRECISIONS[0] and self.loaders is None
         names = {making.name for making in self.training.optimizers}
-        return self.training.precision == PRECISIONS[0] and not (self.callbacks or names & ALONE)
+        return plain and not (self.callbacks or names & ALONE)
 
     def _choosing(self) -> list[Callback]:
         """Return what averages the parameters, ends the training early, and keeps the best epoch, in this order."""

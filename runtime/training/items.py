@@ -62,8 +62,8 @@ class Rows(_Numbered, Dataset[Batch]):
         self.arrays = arrays
 
     def __getitem__(self, indices: Tensor) -> Batch:
-        rows = self.chosen[indices]
-        return {name: array[rows] for name, array in self.arrays.items()}
+        rows = self.chosen.index_select(0, indices)  # a third of the time of `chosen[indices]`
+        return {name: array.index_select(0, rows) for name, array in self.arrays.items()}
 
     def samples(self, indices: Tensor) -> list[Batch]:
         return taken_apart(self[indices])
@@ -366,3 +366,14 @@ def noise_seed(seed: int, epoch: int) -> int:
     """Return the seed of what layers draw in an epoch, such as dropout."""
     generator = Draws(seed, f"noise of epoch {epoch}").generator()
     return int(torch.randint(2**62, (), generator=generator))
+
+
+def seed_noise(seed: int, device: torch.device) -> None:
+    """Let layers on a device draw by a seed.
+
+    `torch.manual_seed` keeps a note for all kinds of accelerators too, and one more each time where none is used.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)

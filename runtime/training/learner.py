@@ -25,11 +25,10 @@ from compiler.training.section import Training
 from runtime.training.checkpoints import RUN
 from runtime.training.data import Splits
 from runtime.training.hooks import signed
-from runtime.training.items import Batch, Items, noise_seed, test_batches, training_batches
+from runtime.training.items import Batch, Items, noise_seed, seed_noise, test_batches, training_batches
 from runtime.training.log import RunLog
 from runtime.training.mean import MeanLoss
 from runtime.training.override import go_on, memory_of, renewed_states
-from runtime.training.progress_state import as_automatic, as_manual
 from runtime.training.schedule import Schedule
 from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import Span
@@ -170,18 +169,20 @@ class Learner(L.LightningModule):
         self.shown, self.logged = self.trainer.callback_metrics, self.trainer.logged_metrics
 
     def on_train_epoch_start(self) -> None:
-        torch.manual_seed(noise_seed(self.task.seed, self.epoch_under_way()))
+        seed_noise(noise_seed(self.task.seed, self.epoch_under_way()), self.device)
         self.mean_loss["train_loss"].reset()
 
     @signed
     def training_step(self, batch: Batch, index: int) -> Tensor:
+        return self.loss_of(batch)
+
+    def loss_of(self, batch: Batch) -> Tensor:
+        """Return the loss of a batch, and keep it for what is told of the next step."""
         loss = self._loss(batch)
         self.mean_loss["train_loss"].update(loss, self._count(batch))
         self.window.append(loss.detach())
         one = len(self.window) == 1
         self.shown["loss"] = self.window[0] if one else torch.stack(self.window).mean()
-        if not self.automatic_optimization:
-            self._optimize(loss, index)
         return loss
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -189,36 +190,20 @@ class Learner(L.LightningModule):
         try:
             loss: Tensor = self.task.compute(objective, self._forward(batch), batch)
         except TORCH_ERRORS as error:
-            raise self._failed(error, objective.place) from error
+            raise self.failed(error, objective.place) from error
         return loss
-
-    def _optimize(self, loss: Tensor, index: int) -> None:
-        """Do what Lightning does around a step, in the same order, without the closures that other optimizers need."""
-        assert self.optimizer is not None
-        several = self.task.training.accumulate
-        if index % several == 0:
-            self.optimizer.zero_grad()
-        self.backward(loss / several if several > 1 else loss)
-        if (index + 1) % several and not self.trainer.is_last_batch:
-            return
-        stepping: Any = self.optimizers()
-        try:
-            stepping.step()
-        except TORCH_ERRORS as error:
-            raise self._failed(error, self.task.training.optimizers[0].span) from error
 
     def backward(self, *args: Any, **kwargs: Any) -> None:
         try:
             super().backward(*args, **kwargs)
         except TORCH_ERRORS as error:
-            raise self._failed(error, self.task.training.loss.place) from error
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        clip = self.task.training.clip
-        if clip is not None and not self.automatic_optimization:
-            self.clip_gradients(optimizer, clip.largest, clip.by)
+            raise self.failed(error, self.task.training.loss.place) from error
 
     def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
+        self.after_batch()
+
+    def after_batch(self) -> None:
+        """Log a step that was taken with the batch, go on with the schedule, and end where the last one was that."""
         trainer: Any = self.trainer
         step = trainer.global_step
         if step == self.stepped:
@@ -265,7 +250,7 @@ class Learner(L.LightningModule):
         try:
             super().optimizer_step(*args, **kwargs)
         except TORCH_ERRORS as error:
-            raise self._failed(error, self.task.training.optimizers[0].span) from error
+            raise self.failed(error, self.task.training.optimizers[0].span) from error
 
     def _rates(self) -> dict[str, Any]:
         """Return the rate of the first group, and that of each where there are several."""
@@ -298,16 +283,20 @@ class Learner(L.LightningModule):
 
     @signed
     def validation_step(self, batch: Batch, index: int) -> None:
+        self.evaluate_batch(batch)
+
+    test_step = validation_step
+
+    def evaluate_batch(self, batch: Batch) -> None:
+        """Let all metrics and the mean loss see a batch."""
         try:
             output = self._forward(batch)
             loss = self.task.compute(self.task.training.loss, output, batch)
             for measure in self.task.training.metrics:
                 self.measures[measure.name].update(*self.task.compute(measure.of, output, batch))
         except TORCH_ERRORS as error:
-            raise self._failed(error, self.task.training.loss.place) from error
+            raise self.failed(error, self.task.training.loss.place) from error
         self.mean_loss[self.loss_name].update(loss, self._count(batch))
-
-    test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
         self._report(self.loss_name, self.mean_loss[self.loss_name])
@@ -327,7 +316,7 @@ class Learner(L.LightningModule):
     def _forward(self, batch: Batch) -> Any:
         return self.model(*(batch[name] for name in self.task.inputs))
 
-    def _failed(self, error: Exception, place: Span) -> SpecError:
+    def failed(self, error: Exception, place: Span) -> SpecError:
         """Return, located, what goes wrong in a step although the first batch was tried."""
         return refuse("training-failed", f"step {self.global_step} failed: {reason(error)}", place)
 
@@ -341,16 +330,12 @@ class Learner(L.LightningModule):
         for logger in self.trainer.loggers:
             if isinstance(logger, RunLog):
                 logger.write(durable=True)  # no checkpoint is ahead of the log: a training goes on with both
-        if not self.automatic_optimization:
-            as_automatic(checkpoint, self.task.training.accumulate)
         checkpoint[RUN] = dict(self.task.run)
         checkpoint[MEMORY] = memory_of(self.optimizer, self.model)
         if self.schedule is not None:
             checkpoint[SCHEDULE] = self.schedule.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if not self.automatic_optimization:
-            as_manual(checkpoint)
         if self.overrides:
             self._renew(checkpoint)
         elif self.schedule is not None:

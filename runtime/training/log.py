@@ -129,6 +129,8 @@ ADVICE = (
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*before .optimizer.step\\(\\)..*",
     ".*epoch parameter in .scheduler.step.*",
+    ".*the .dataloader_iter. step flavor.*",
+    ".*Found .dataloader_iter. argument in.*",
 )
 """Warnings of Lightning about choices made here on purpose, and about its own use of torch."""
 

@@ -22,8 +22,8 @@ class MeanLoss:
 
     def update(self, mean: Tensor, count: int) -> None:
         """Add the mean over so many items."""
-        part = mean.detach().float() * count
-        self.total = self.total + part if self.count else part
+        part = mean.detach().float()
+        self.total = torch.add(self.total, part, alpha=count) if self.count else part * count
         self.count += count
 
     def compute(self) -> Tensor:

@@ -21,6 +21,8 @@ DTYPES = (torch.float32, torch.float64)
 """... of numbers of these; those of bfloat16 differ in the last bit."""
 LARGEST = 2**18
 """Numbers of all parameters together up to which that is faster on a CPU: with more, they are out of its cache."""
+FEWEST = 8
+"""Parameters of a group from which on it is."""
 
 
 class JoinedOptimizer(Optimizer):
@@ -70,25 +72,28 @@ def make_optimizer(training: Training, model: nn.Module) -> Optimizer:
 def _make(training: Training, number: int, trained: Mapping[str, Tensor]) -> Optimizer:
     making = training.optimizers[number]
     groups = [group for group in training.groups if group.optimizer == number]
+    together = _together(making, trained)
     with located(making):
-        parameters = [{"params": _parameters(group, trained), **group.options} for group in groups]
-        optimizer: Optimizer = making.target(parameters, **_together(making, trained), **making.arguments)
+        parameters = [_group(group, trained, together) for group in groups]
+        optimizer: Optimizer = making.target(parameters, **making.arguments)
     for group in groups:
         _check_options(group, optimizer, making.name)
     return optimizer
 
 
-def _together(making: Making, trained: Mapping[str, Tensor]) -> dict[str, bool]:
-    """Return `foreach` where the spec leaves it open, torch would not do it, and it is faster."""
+def _together(making: Making, trained: Mapping[str, Tensor]) -> bool:
+    """Return whether the spec leaves `foreach` open, torch would not do it, and it is faster."""
     small = sum(each.numel() for each in trained.values()) <= LARGEST
     plain = all(each.device.type == "cpu" and each.dtype in DTYPES for each in trained.values())
     said = making.arguments.keys() & {"foreach", "fused", "differentiable"}
-    return {"foreach": True} if making.target in ALIKE and small and plain and not said else {}
+    return making.target in ALIKE and small and plain and not said
 
 
-def _parameters(group: ParameterGroup, trained: Mapping[str, Tensor]) -> list[Tensor]:
+def _group(group: ParameterGroup, trained: Mapping[str, Tensor], together: bool) -> dict[str, Any]:
     chosen = set(group.parameters)
-    return [parameter for name, parameter in trained.items() if name in chosen]
+    parameters = [parameter for name, parameter in trained.items() if name in chosen]
+    many = {"foreach": True} if together and len(parameters) >= FEWEST else {}
+    return {"params": parameters, **many, **group.options}
 
 
 def _check_options(group: ParameterGroup, optimizer: Optimizer, name: str) -> None:

@@ -22,7 +22,7 @@ from runtime.files.header import FileError
 from runtime.train import train
 from runtime.training.checkpoints import read_checkpoint
 from runtime.training.data import open_data
-from runtime.training.items import noise_seed, training_batches
+from runtime.training.items import Batch, noise_seed, training_batches
 from runtime.training.learner import Learner
 from runtime.training.outcome import Interrupted, Trained
 from spec_schema.diagnostics import SpecError
@@ -191,16 +191,16 @@ def test_after_an_interruption_the_schedule_goes_on_too(
 ) -> None:
     artifact = compiled(folder, TRAIN + "  schedule: CosineAnnealingLR\n")
     straight = trained(folder, artifact, out=folder / "straight")
-    step = Learner.training_step
+    step = Learner.loss_of
 
-    def interrupted_step(learner: Learner, batch: object, index: int) -> torch.Tensor:
+    def interrupted_step(learner: Learner, batch: Batch) -> torch.Tensor:
         if learner.global_step == 10:
             raise KeyboardInterrupt
-        return step(learner, batch, index)  # type: ignore[arg-type]
+        return step(learner, batch)
 
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(Learner, "training_step", interrupted_step)
+        patch.setattr(Learner, "loss_of", interrupted_step)
         with pytest.raises(Interrupted, match="after 2 epochs") as caught:
             trained(folder, artifact)
     assert signal.getsignal(signal.SIGINT) is handler

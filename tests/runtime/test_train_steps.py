@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import compiler
 from runtime.train import train
+from runtime.training import stepping
 from runtime.training.optimizers import ALIKE, DTYPES
 from tests.runtime.points import TINY, write_points
 
@@ -95,6 +96,18 @@ def test_an_optimizer_that_asks_for_the_loss_again_is_lightnings(tmp_path: Path)
     out = tmp_path / "out"
     ours = run(artifact, out)
     assert ours == run(artifact, out, Bystander())
+
+
+def test_how_many_steps_a_call_takes_makes_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact, out, found = compiled(tmp_path, FULL), tmp_path / "out", []
+    for moment in (0.0, 60.0):
+        monkeypatch.setattr(stepping, "MOMENT", moment)
+        found.append(run(artifact, out))
+        for path in found[0]:
+            (out / path).unlink()
+    assert found[0] == found[1]
 
 
 class Silent(Callback):
