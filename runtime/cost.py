@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from compiler.infer.dispatch import DispatchMode
 from compiler.infer.values import tensors_in
 
 CALL = 10_000
@@ -41,11 +41,11 @@ NUMBERS = ("kernel_size", "n", "p")
 """Arguments that say how many steps are taken for each element of the result."""
 
 
-class Cost(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Cost(DispatchMode):
     """Counts what torch does inside a `with`: its steps, and the most bytes that are held at once."""
 
     def __init__(self, swept: float = SWEPT) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.swept = swept
         self.steps = 0
         self.bytes = 0

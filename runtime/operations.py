@@ -13,9 +13,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from compiler.catalogue.unheard import unheard
+from compiler.infer.dispatch import DispatchMode
 
 OWN = ("aten", "prim")
 """Namespaces of operations that torch itself has; others may have formulas of their own."""
@@ -79,17 +79,12 @@ FORMULAS: Mapping[str, Callable[..., int]] = {
 CONVOLUTIONS = frozenset({torch.conv1d, torch.conv2d, torch.conv3d})
 
 
-class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Operations(DispatchMode):
     """Counts the operations inside of a `with`; a multiplication and the addition of its result are two."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.total = 0
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Return False: nothing is compiled here, and to tell torch's compiler so would import it: a second."""
-        return False
 
     def __torch_dispatch__(
         self,

@@ -12,8 +12,8 @@ from functools import cache
 from typing import Any
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from compiler.infer.dispatch import DispatchMode
 from spec_schema.clock import check_time
 from spec_schema.source import Span
 
@@ -23,15 +23,10 @@ MANY = 64
 """Values in one call."""
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Watch(DispatchMode):
     def __init__(self, place: Span | Callable[[], Span], notes: Callable[[], tuple[str, ...]]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.place, self.notes = place, notes
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Return False: nothing is compiled here, and to tell torch's compiler so would import it: a second."""
-        return False
 
     def __torch_dispatch__(
         self,
