@@ -8,7 +8,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Places = list[tuple[int, int]]
 
-MOST = 250_000
+MOST = 100_000
 """Pairs that are looked at. Longer rows are aligned by position."""
 NEAR = 1e-3
 """What a place that agrees is worth, where nothing else tells two things apart."""

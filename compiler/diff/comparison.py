@@ -85,7 +85,7 @@ def compare(
         tuple(changes(matching)),
         tuple(program_changes(matching)),
         rules,
-        tuple(unexplained(rules, effects(tensors))),
+        tuple(unexplained(rules, effects(before, after, tensors))),
         tensors,
         weights(before, after, matching, tensors, checkpoint),
         _code(before, before.name) != _code(after, before.name),

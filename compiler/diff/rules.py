@@ -8,7 +8,7 @@ from typing import Literal
 
 from compiler.artifact import Artifact
 from compiler.diff.tensors import Tensors
-from compiler.rules.plan import PlanRow
+from compiler.rules.plan import Decision, PlanRow
 from spec_schema.grammar import Expression
 
 Aspect = Literal["init", "share", "freeze", "device", "dtype", "saved", "kind"]
@@ -74,16 +74,13 @@ def rule_changes(before: Artifact, after: Artifact, tensors: Tensors) -> list[Ru
     added = (
         RuleChange(r.section, r.selector, None, r.says, theirs[r].where, tuple(theirs[r].names)) for r in new
     )
-    same = _as_before(tensors)
+    same = {row.name for row in tensors.pairs.values()} - _otherwise(before, after, tensors)
     return [replace(each, decides=not same.issuperset(each.touched)) for each in (*found, *added)]
 
 
-def _as_before(tensors: Tensors) -> set[str]:
-    """Return the tensors of which nothing is decided otherwise."""
-    pairs = tensors.pairs.items()
-    return {
-        two.name for one, two in pairs if _decided(one) == _decided(two) and len(one.names) == len(two.names)
-    }
+def _otherwise(before: Artifact, after: Artifact, tensors: Tensors) -> set[str]:
+    """Return the tensors of which something is decided otherwise."""
+    return {name for effect in effects(before, after, tensors) for name in effect.tensors}
 
 
 def _merged(one: _Touched, other: _Touched | None) -> tuple[str, ...]:
@@ -91,40 +88,42 @@ def _merged(one: _Touched, other: _Touched | None) -> tuple[str, ...]:
 
 
 def _rules(artifact: Artifact, names: Mapping[str, str]) -> dict[_Rule, _Touched]:
-    """Return the rules that touch a tensor, with the names of those that they do."""
-    found: dict[_Rule, _Touched] = {}
+    """Return the rules that touch a tensor, with the names of those that they decide, or else of all."""
+    decided: dict[_Rule, _Touched] = {}
+    touched: dict[_Rule, _Touched] = {}
     for row in artifact.plan.rows:
         for decision in row.decisions:
-            if decision.section not in SECTIONS or decision.place is None:
-                continue
-            selector, colon, says = decision.text.partition(": ")
-            if not colon and decision.section == "init":
-                selector, says = "", decision.text  # beside the parameter
-            if decision.section == "share":
-                selector, says = decision.text, "one tensor"
-            rule = _Rule(decision.section, selector, says)
-            found.setdefault(rule, _Touched(decision.where(), {})).names[names.get(row.name, row.name)] = None
-    return found
+            if decision.section in SECTIONS and decision.place is not None:
+                for found in (touched, decided) if decision.won else (touched,):
+                    rule = found.setdefault(_rule(decision), _Touched(decision.where(), {}))
+                    rule.names[names.get(row.name, row.name)] = None
+    return {rule: decided.get(rule, each) for rule, each in touched.items()}
 
 
-def effects(tensors: Tensors) -> list[Effect]:
+def _rule(decision: Decision) -> _Rule:
+    selector, colon, says = decision.text.partition(": ")
+    if decision.section == "init" and not colon:
+        return _Rule(decision.section, "", decision.text)  # beside the parameter
+    return _Rule(decision.section, selector, "one tensor" if decision.section == "share" else says)
+
+
+def effects(before: Artifact, after: Artifact, tensors: Tensors) -> list[Effect]:
     """Return what is decided otherwise for tensors that are there on both sides."""
     found: dict[tuple[Aspect, str, str], list[str]] = {}
     for one, other in tensors.pairs.items():
-        ours, theirs = _decided(one), _decided(other)
+        ours, theirs = _decided(one, before), _decided(other, after)
         for aspect in ours:
             if ours[aspect] != theirs[aspect]:
                 found.setdefault((aspect, ours[aspect], theirs[aspect]), []).append(other.name)
-    for (before, after), rows in _ties(tensors).items():
-        found[("share", before, after)] = rows
     return [Effect(*key, tuple(rows)) for key, rows in found.items()]
 
 
-def _decided(row: PlanRow) -> dict[Aspect, str]:
+def _decided(row: PlanRow, artifact: Artifact) -> dict[Aspect, str]:
     """Return what is decided for a tensor, aspect by aspect."""
     return {
         "kind": row.kind,
-        "init": _first_values(row),
+        "init": _first_values(row, artifact.program.variables),
+        "share": "alone" if len(row.names) == 1 else f"one of {len(row.names)}",
         "freeze": "trained" if row.trainable else "not trained",
         "device": row.device,
         "dtype": str(row.dtype).removeprefix("torch."),
@@ -132,33 +131,23 @@ def _decided(row: PlanRow) -> dict[Aspect, str]:
     }
 
 
-def _first_values(row: PlanRow) -> str:
-    """Return the first values of a tensor, with what the names stand for that differ from model to model."""
+def _first_values(row: PlanRow, variables: Mapping[str, object]) -> str:
+    """Return the first values of a tensor, with the values of the variables of the spec in them.
+
+    What follows from the sizes of its layer is no decision.
+    """
     made = row.stands_for.plain.initialisation if row.stands_for is not None else row.initialisation
     if row.copied is not None:
         return f"those of {row.copied.source}"
     if made is None:
         return ""
-    return f"{made.text}{_where(made.expression, made.names)}"
+    return f"{made.text}{_where(made.expression, variables)}"
 
 
 def _where(expression: Expression, names: Mapping[str, object]) -> str:
     used = sorted(name for name in expression.names if isinstance(names.get(name), int | float | str))
     values = [f"{name} = {names[name]!r}" for name in used]
     return f" where {', '.join(values)}" if values else ""
-
-
-def _ties(tensors: Tensors) -> Mapping[tuple[str, str], list[str]]:
-    """Return the tensors that are one on one side and several on the other."""
-    counts: dict[tuple[str, str], list[str]] = {}
-    for one, other in tensors.pairs.items():
-        if len(one.names) != len(other.names):
-            counts.setdefault((_several(one), _several(other)), []).append(other.name)
-    return counts
-
-
-def _several(row: PlanRow) -> str:
-    return "one name" if len(row.names) == 1 else f"{len(row.names)} names"
 
 
 def unexplained(changes: Iterable[RuleChange], found: Iterable[Effect]) -> Iterator[Effect]:

@@ -9,7 +9,7 @@ from compiler.cli.diff.sections import Section
 from spec_schema.shown import shown
 
 NUMBERS = ("parameters", "trained", "memory", "FLOPs")
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~&#])")
+_SPECIAL = re.compile(r"([\\`*<\[|~&]|(?<!\w)_|_(?!\w)|^[#+-])")
 
 
 def markdown_lines(title: str, sections: Sequence[Section]) -> Iterator[str]:
@@ -20,7 +20,8 @@ def markdown_lines(title: str, sections: Sequence[Section]) -> Iterator[str]:
     yield "|---|---|"
     for section in sections:
         if section.title in NUMBERS:
-            yield f"| {section.title} | {_escaped(section.lines[0])} |"
+            numbers = " ".join(section.lines[0].split())
+            yield f"| {section.title} | {_escaped(numbers)} |"
     for section in sections:
         if section.title not in NUMBERS:
             yield ""
@@ -35,8 +36,8 @@ def _section(section: Section) -> Iterator[str]:
     elif section.code:
         yield f"**{section.title}**"
         yield from _fenced(section.lines, section.code)
-    elif len(section.lines) == 1:
-        yield f"**{section.title}**: {_escaped(head)}"
+    elif section.packed or not rest:
+        yield f"**{section.title}**: {'; '.join(map(_escaped, section.lines))}"
     else:
         yield f"**{section.title}**"
         yield ""

@@ -75,8 +75,9 @@ def _cut(section: Section) -> Section:
 def _lines(section: Section, width: int) -> Iterator[str]:
     title = section.title
     lines = _packed(section.lines, width - GUTTER) if section.packed else section.lines
-    for line in lines:
-        for part in _wrapped(shown(line), width - GUTTER):
+    for at, line in enumerate(lines):
+        is_whole = section.code and at  # what is pasted, or compared, is not broken
+        for part in [shown(line)] if is_whole else _wrapped(shown(line), width - GUTTER):
             yield f"{title.ljust(GUTTER)}{part}".rstrip()
             title = ""
 
