@@ -12,6 +12,8 @@ LEAST = 0.3
 """Below this, two modules of a row are two modules."""
 FORMS, TYPES, NAME = 0.6, 0.2, 0.2
 """What shapes, types and the name of the block are worth."""
+OTHER_KIND = 0.3
+"""What is left of the likeness of a block and a list."""
 SAME_TYPE = 0.6
 """What the type of a layer is worth, where its shapes differ."""
 
@@ -26,7 +28,8 @@ def likeness(before: Module, after: Module) -> float:
         return 1.0 if before.form == after.form else SAME_TYPE
     forms = _overlap(before.leaf_forms, after.leaf_forms)
     types = _overlap(before.leaf_types, after.leaf_types)
-    return FORMS * forms + TYPES * types + NAME * (before.type == after.type)
+    found = FORMS * forms + TYPES * types + NAME * (before.type == after.type)
+    return found if before.kind == after.kind else OTHER_KIND * found
 
 
 @lru_cache(maxsize=65_536)

@@ -6,7 +6,7 @@ around, and so on up to the root: first whole modules, then single layers, in or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from compiler.diff.alignment import align
@@ -127,14 +127,22 @@ class _Matcher:
         """Match what has no partner: whole modules that are the same, then layers of the same type and shapes."""
         if not removed or not added:
             return list(removed), list(added)
-        whole = align(
-            removed, added, _same, lambda one, other: float(_same(one, other) and one.parameters > 0)
-        )
-        for at, place in whole:
-            self.pair(removed[at], added[place])
-        ours = _without(removed, (removed[at] for at, _ in whole))
-        theirs = _without(added, (added[place] for _, place in whole))
+        whole = list(_outermost(self._whole(removed, added)))
+        for one, other in whole:
+            self.pair(one, other)
+        ours = _dissolved(removed, {one for one, _ in whole})
+        theirs = _dissolved(added, {other for _, other in whole})
         return self._layers(ours, theirs)
+
+    def _whole(self, removed: Sequence[Module], added: Sequence[Module]) -> list[tuple[Module, Module]]:
+        """Return modules that are the same, and have parameters, wherever they are in what has no partner."""
+        done = {module for pair in self.pairs for module in pair}
+        ours, theirs = (
+            [m for each in side for m in each.walk() if not m.is_leaf and m.parameters and m not in done]
+            for side in (removed, added)
+        )
+        found = align(ours, theirs, _equal, lambda one, other: float(_equal(one, other)))
+        return [(ours[at], theirs[place]) for at, place in found]
 
     def _layers(self, removed: Sequence[Module], added: Sequence[Module]) -> Left:
         ours, theirs = self._leaves(removed, 0), self._leaves(added, 1)
@@ -153,6 +161,20 @@ class _Matcher:
 
 def _same(before: Module, after: Module) -> bool:
     return before.content == after.content and before.is_numbered == after.is_numbered
+
+
+def _equal(before: Module, after: Module) -> bool:
+    return before.content == after.content
+
+
+def _outermost(pairs: Iterable[tuple[Module, Module]]) -> Iterator[tuple[Module, Module]]:
+    """Yield the pairs that are in no other one. Those around come first."""
+    taken: set[Module] = set()
+    for one, other in pairs:
+        if taken.isdisjoint((one, other)):
+            taken.update(one.walk())
+            taken.update(other.walk())
+            yield one, other
 
 
 def _never(before: Module, after: Module) -> bool:

@@ -30,12 +30,28 @@ class Name:
 
 def renames(names: Sequence[Name]) -> Renames:
     """Return the renames, one after the other, that give each name the one that it is to have."""
-    for ordered in (names, names[::-1]):
+    balanced = list(map(_balanced, names))
+    for ordered in (balanced, balanced[::-1]):
         made = _Renaming(list(ordered)).run()
         if made is not None and _does(made, names):
-            merged = _merged(made)
-            return merged if _does(merged, names) else made
+            shorter = (_merged(made, bare=True), _merged(made, bare=False))
+            return next((each for each in shorter if _does(each, names)), made)
     return _one_by_one(names)
+
+
+def _balanced(name: Name) -> Name:
+    """Return a name that is in as many copies before as after; what is beyond is a number like any name."""
+    count = min(len(_wild(name.parts)), len(_wild(name.wanted_parts)))
+    ours, theirs = _literal(name.now, name.parts, count), _literal(name.wanted, name.wanted_parts, count)
+    return Name(name.now, name.wanted, ours, theirs)
+
+
+def _literal(name: str, parts: Parts, kept: int) -> Parts:
+    beyond = set(_wild(parts)[kept:])
+    return tuple(
+        own if at in beyond else part
+        for at, (own, part) in enumerate(zip(name.split("."), parts, strict=True))
+    )
 
 
 def renamed(name: str, by: Renames) -> str:
@@ -128,6 +144,8 @@ class _Renaming:
 
     def _rename(self, ours: Parts, theirs: Parts) -> bool:
         """Add the shortest rename that is meant, and no other."""
+        if len(_wild(ours)) < len(_wild(theirs)):
+            return False
         expected = [_replaced(name, ours, theirs) for name in self.names]
         same = _length(ours, theirs)
         for start in range(min(same, len(ours) - 1, len(theirs) - 1), -1, -1):
@@ -179,6 +197,8 @@ def _length(one: Parts, other: Parts) -> int:
 
 def _is_torn(ours: Parts, theirs: Parts, names: Sequence[Name]) -> bool:
     """Return whether what begins alike goes to several places, of which `theirs` is but what is around them."""
+    if len(names) == 1:
+        return False
     if theirs != ours[: len(theirs)]:
         return _wild(ours) != [] and len(_wild(ours)) != len(_wild(theirs))
     same = [name for name in names if name.parts[len(ours) :] == name.wanted_parts[len(theirs) :]]
@@ -208,12 +228,15 @@ def _replaced(name: Name, ours: Parts, theirs: Parts) -> Name:
     )
 
 
-def _merged(by: Renames) -> Renames:
-    """Return renames with those of layers beside each other as one: `{query,key}: {q_lin,k_lin}`."""
+def _merged(by: Renames, bare: bool) -> Renames:
+    """Return renames with those of layers beside each other as one: `self.{query,key}: {q_lin,k_lin}`.
+
+    Where `bare`, those with nothing in front are taken for such layers too.
+    """
     rows: list[tuple[str, str, list[tuple[str, str]]]] = []
     for pattern, to in by.items():
         (around, _, name), (new_around, _, new) = pattern.rpartition("."), to.rpartition(".")
-        simple = not {*name, *new} & set("*[{/")
+        simple = not {*name, *new} & set("*[{/") and (bare or around != "")
         if rows and simple and rows[-1][:2] == (around, new_around) and rows[-1][2]:
             rows[-1][2].append((name, new))
         else:

@@ -36,7 +36,7 @@ def every(pattern: str, *names: str) -> list[str]:
     ("now", "wanted", "repeats", "expected"),
     [
         (["a.w", "a.b", "c.w"], ["x.w", "x.b", "c.w"], (), {"a": "x"}),
-        (["h.0.a.w", "h.1.a.w"], ["e.h.0.a.w", "e.h.1.a.w"], ("h", "e.h"), {"/": "/e"}),
+        (["h.0.a.w", "h.1.a.w"], ["e.h.0.a.w", "e.h.1.a.w"], ("h", "e.h"), {"h": "e.h"}),
         (["e.h.0.a.w", "e.b"], ["h.0.a.w", "b"], ("h", "e.h"), {"/e": "/"}),
         (["h.0.a.w", "h.1.a.w"], ["h.1.a.w", "h.0.a.w"], ("h",), {"/h.{0,1}": "/h.{1,0}"}),
         (["h.2.a.w", "h.4.a.w"], ["h.1.b.w", "h.2.b.w"], ("h",), {"/h.{2,4}": "/h.{1,2}", "a": "b"}),
@@ -45,7 +45,7 @@ def every(pattern: str, *names: str) -> list[str]:
             ["h.0.at.self.q.w", "h.0.at.self.k.w", "h.0.at.out.w", "h.1.at.out.w"],
             ["h.0.at.q.w", "h.0.at.k.w", "h.0.o.w", "h.1.o.w"],
             ("h",),
-            {"at.self": "at", "at.out": "o"},
+            {"at.{self,out}": "{at,o}"},
         ),
     ],
 )
