@@ -28,26 +28,40 @@ class MapProblem(ShownError):
 
 @dataclass(frozen=True)
 class Map:
-    """A map as it is written: a module of the second model, and the one of the first that it is."""
+    """A map as it is written. `counted` is the side with a name alone in braces, and `computed` the other one.
+
+    What is counted is of the second model, but where `turned`.
+    """
 
     text: str
-    after: str
-    before: str
+    counted: str
+    computed: str
+    turned: bool
+
+    def model(self, counted: bool) -> str:
+        """Return which model a side is of."""
+        return "first" if counted is self.turned else "second"
 
 
 def read_map(text: str) -> Map:
     """Read a map. MapProblem if it is none."""
-    after, sign, before = text.partition("=")
-    if not sign or not after.strip() or not before.strip():
+    after, sign, before = (part.strip() for part in text.partition("="))
+    if not sign or not after or not before:
         raise MapProblem(
             f"`{text}` is no map", "write `NEW = OLD`: `encoder.layer.{i} = encoder.layer.{2 * i}`"
         )
-    names = HOLE.findall(after)
-    if len(names) > 1 or not all(map(_NAME.fullmatch, names)):
-        raise MapProblem(
-            f"`{after.strip()}` has more than one name in braces", "write `layer.{i}` on the left"
-        )
-    return Map(text, after.strip(), before.strip())
+    if _is_counted(after):
+        return Map(text, after, before, False)
+    if _is_counted(before):
+        return Map(text, before, after, True)
+    raise MapProblem(
+        f"neither side of `{text}` has one name alone in braces", "write `layer.{i} = layer.{2 * i}`"
+    )
+
+
+def _is_counted(pattern: str) -> bool:
+    names = HOLE.findall(pattern)
+    return len(names) <= 1 and all(map(_NAME.fullmatch, names))
 
 
 def given_pairs(texts: Iterable[str], before: Sequence[str], after: Sequence[str]) -> list[tuple[str, str]]:
@@ -56,7 +70,12 @@ def given_pairs(texts: Iterable[str], before: Sequence[str], after: Sequence[str
     Raises:
         MapProblem: a map names a module that is not there, or one has two partners.
     """
-    found = [pair for text in texts for pair in _pairs(read_map(text), before, after)]
+    found: list[tuple[str, str]] = []
+    for each in map(read_map, texts):
+        if each.turned:
+            found += _pairs(each, before, after)
+        else:
+            found += ((one, other) for other, one in _pairs(each, after, before))
     for side in (0, 1):
         paths = [pair[side] for pair in found]
         twice = next((path for path in paths if paths.count(path) > 1), None)
@@ -65,32 +84,37 @@ def given_pairs(texts: Iterable[str], before: Sequence[str], after: Sequence[str
     return found
 
 
-def _pairs(each: Map, before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, str]]:
-    pattern = re.compile(_anywhere(each.after) + r"(\d+)".join(map(re.escape, _texts(each.after))))
-    matches = [match for path in after if (match := pattern.fullmatch(path))]
+def _pairs(each: Map, counted: Sequence[str], computed: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the modules that a map names: the one that is counted, then its partner."""
+    pattern = re.compile(_anywhere(each.counted) + r"(\d+)".join(map(re.escape, _texts(each.counted))))
+    matches = [match for path in counted if (match := pattern.fullmatch(path))]
     if not matches:
-        raise MapProblem(f"no module of the second model is `{each.after}`", _near(each.after, after))
-    if len({match[0][: match.start(1)] for match in matches if match.groups()}) > 1 or (
-        len(matches) > 1 and not matches[0].groups()
-    ):
-        places = " and ".join(f"`{match[0]}`" for match in matches[:2])
-        raise MapProblem(f"`{each.after}` is in several places: {places}", "write more of the path in front")
+        message = f"no module of the {each.model(True)} model is `{each.counted}`"
+        raise MapProblem(message, _near(each.counted, counted))
+    beginnings = {match[0][: match.start(1)] if match.groups() else match[0] for match in matches}
+    if len(beginnings) > 1:
+        raise _several(each.counted, [match[0] for match in matches])
     for match in matches:
-        yield _source(each, match, before), match[0]
+        yield match[0], _partner(each, match, computed)
 
 
-def _source(each: Map, match: re.Match[str], before: Sequence[str]) -> str:
-    """Return the module of the first model that one of the second is."""
-    names = {name: int(match[1]) for name in HOLE.findall(each.after)}
-    text = HOLE.sub(lambda hole: str(_number(hole[1], names, each)), each.before)
+def _several(text: str, paths: Sequence[str]) -> MapProblem:
+    first, second, *_ = paths
+    message = f"`{text}` is in several places: `{first}` and `{second}`"
+    return MapProblem(message, "write more of the path in front, from the root after a `/`")
+
+
+def _partner(each: Map, match: re.Match[str], paths: Sequence[str]) -> str:
+    """Return the module that another one belongs to."""
+    names = {name: int(match[1]) for name in HOLE.findall(each.counted)}
+    text = HOLE.sub(lambda hole: str(_number(hole[1], names, each)), each.computed)
     pattern = re.compile(_anywhere(text) + re.escape(text.removeprefix("/")))
-    found = [path for path in before if pattern.fullmatch(path)]
+    found = [path for path in paths if pattern.fullmatch(path)]
     if not found:
-        raise MapProblem(f"no module of the first model is `{text}`, for `{match[0]}`", _near(text, before))
+        message = f"no module of the {each.model(False)} model is `{text}`, for `{match[0]}`"
+        raise MapProblem(message, _near(text, paths))
     if len(found) > 1:
-        raise MapProblem(
-            f"`{text}` is in several places: `{found[0]}` and `{found[1]}`", "write more of the path in front"
-        )
+        raise _several(text, found)
     return found[0]
 
 

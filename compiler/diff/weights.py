@@ -33,13 +33,15 @@ class Weights:
     left: tuple[str, ...]
     """Those that keep the first values which the spec gives them."""
     skipped: tuple[str, ...]
-    """The tensors of the first model for which there is no place."""
+    """The tensors of the first model that the rule leaves out."""
+    lost: tuple[str, ...]
+    """Those among them that are nowhere in the second one."""
     rule: tuple[Mapping[str, Any], ...]
     """Items of `init` that load them; none where nothing loads."""
     problem: str | None
     """Why the rule is none, after it was compiled into the second spec; None where it loads these tensors alone."""
     as_it_is: bool
-    """Whether a saved model of the first spec has the names and shapes of the second one."""
+    """Whether a saved model of the first spec has the names, shapes and dtypes of the second one."""
 
     @property
     def proven(self) -> bool:
@@ -65,14 +67,19 @@ def weights(before: Artifact, after: Artifact, matching: Matching, tensors: Tens
         tuple(row.name for row in loads.values()),
         tuple(row.name for row in left),
         tuple(gone),
+        tuple(row.name for row in tensors.removed if row.persistent),
         rule,
         _problem(before, after, loads, rule, path) if rule else None,
-        not left and not gone and all(one.name == other.name for one, other in loads.items()),
+        _forms(before) == _forms(after),
     )
 
 
 def _saved(artifact: Artifact) -> list[PlanRow]:
     return [row for row in artifact.plan.rows if row.persistent]
+
+
+def _forms(artifact: Artifact) -> set[tuple[object, ...]]:
+    return {(row.names, row.kind, row.shape, row.dtype) for row in _saved(artifact)}
 
 
 def _is_target(row: PlanRow) -> bool:

@@ -120,7 +120,7 @@ def _code(found: Comparison) -> Section:
 
 def _weights(weights: Weights, reshaped: int) -> Section:
     if weights.as_it_is:
-        return Section("weights", (f"all {len(weights.loaded):,} tensors load as they are",))
+        return Section("weights", ("all tensors load as they are",))
     if not weights.proven:
         why = f"no rule loads them: {weights.problem}" if weights.problem else "nothing loads"
         return Section("weights", (why,))

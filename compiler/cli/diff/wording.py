@@ -74,9 +74,10 @@ def renames_words(found: Iterable[Fold]) -> list[str]:
     for each in found:
         rows = tuple(row for row in each.rows if _is_told(row[0]))
         if rows:
-            kept = Fold(rows)
-            words.append(f"{layer_name(kept, 0)} {ARROW} {_new_name(kept)}")
-            words += [f"  {one} {ARROW} {other}" for one, other in kept.first.tensors]
+            bare = "." not in rows[0][0].patterns[0] or "." not in rows[0][0].patterns[1]
+            for kept in [Fold((row,)) for row in rows] if bare else [Fold(rows)]:
+                words.append(f"{layer_name(kept, 0)} {ARROW} {_new_name(kept)}")
+            words += [f"  {one} {ARROW} {other}" for one, other in rows[0][0].tensors]
     return list(dict.fromkeys(words))
 
 
@@ -167,7 +168,7 @@ def program_name(change: ProgramChange) -> str:
 def loaded_words(weights: Weights, reshaped: int) -> str:
     """Return how many tensors load, and why others do not."""
     count = len(weights.loaded)
-    new, gone = len(weights.left) - reshaped, len(weights.skipped) - reshaped
+    new, gone = len(weights.left) - reshaped, len(weights.lost)
     others = [
         *([f"{reshaped:,} have other shapes"] if reshaped else []),
         *([f"{new:,} are new"] if new > 0 else []),
