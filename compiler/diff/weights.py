@@ -124,32 +124,38 @@ def _rule(
         call["rename"] = dict(made)
     if gone:
         call["skip"] = cover(gone, sources)
-    selectors = _chosen(loads.values(), left, targets)
-    return ({selectors: call}, *([] if selectors != "/" else _kept(left, targets)))
+    selectors = _chosen(list(loads.values()), left, targets)
+    kept = _kept(left, targets) if selectors == ["/"] else ()
+    return (*({selector: call} for selector in selectors), *kept)
 
 
-def _chosen(loaded: Iterable[PlanRow], left: Sequence[PlanRow], targets: Sequence[PlanRow]) -> str:
-    """Return a selector of the tensors that are loaded, or of all, if no single one names just these."""
+def _chosen(loaded: Sequence[PlanRow], left: Sequence[PlanRow], targets: Sequence[PlanRow]) -> list[str]:
+    """Return selectors of the tensors that are loaded: of all, if others can be given their own values again."""
     if not left:
-        return "/"
-    found = cover([row.name for row in loaded], [row.name for row in targets])
+        return ["/"]
+    found = cover(_names(loaded), _names(targets))
     tops = [selector.removeprefix("/") for selector in found]
-    if len(found) == 1:
-        return found[0]
-    return f"/{{{','.join(tops)}}}" if all(top.isidentifier() for top in tops) else "/"
+    if all(top.isidentifier() for top in tops):
+        return [found[0] if len(found) == 1 else f"/{{{','.join(tops)}}}"]
+    return found if len(found) == 1 or not all(map(_own_text, left)) else ["/"]
+
+
+def _names(rows: Iterable[PlanRow]) -> list[str]:
+    """Return all names of some tensors: what rules say of one that has several, they say of all."""
+    return [name for row in rows for name in row.names]
 
 
 def _kept(left: Sequence[PlanRow], targets: Sequence[PlanRow]) -> Iterator[Mapping[str, Any]]:
     """Yield rules that give the tensors which are not loaded the first values that they had."""
     by_text: dict[str, list[str]] = {}
     for row in left:
-        by_text.setdefault(_own_text(row), []).append(row.name)
+        by_text.setdefault(_own_text(row), []).extend(row.names)
     for text, names in by_text.items():
-        yield from ({selector: text} for selector in cover(names, [row.name for row in targets]))
+        yield from ({selector: text} for selector in cover(names, _names(targets)))
 
 
 def _own_text(row: PlanRow) -> str:
-    """Return the first values of a tensor as an expression that holds anywhere in the spec."""
+    """Return the first values of a tensor as an expression that holds anywhere in the spec; "" if there is none."""
     made = row.initialisation
     if made is None:
         return ""

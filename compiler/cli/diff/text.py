@@ -20,8 +20,8 @@ SHORTER = ("weights", "programs")
 """Sections that say less first."""
 CUT = ("renamed", "presets", "train")
 """Sections that lose lines first."""
-LEAST = 3
-"""Lines that are left of a section that is cut."""
+LEAST = (3, 2, 1)
+"""Lines that are left of a section that is cut: three if that is enough."""
 
 
 def text_lines(title: str, sections: Sequence[Section], width: int, everything: bool) -> Iterator[str]:
@@ -38,11 +38,9 @@ def fitted(sections: Sequence[Section], width: int) -> list[Section]:
     for title in SHORTER:
         if _surplus(found, width) > 0:
             found = [replace(s, lines=s.short) if s.title == title and s.short else s for s in found]
-    while _surplus(found, width) > 0:
-        at = _longest(found, width)
-        if at is None:
-            break
-        found[at] = _cut(found[at])
+    for least in LEAST:
+        while _surplus(found, width) > 0 and (at := _longest(found, width, least)) is not None:
+            found[at] = _cut(found[at])
     return found
 
 
@@ -54,10 +52,10 @@ def _height(section: Section, width: int) -> int:
     return sum(1 for _ in _lines(section, width))
 
 
-def _longest(sections: Sequence[Section], width: int) -> int | None:
+def _longest(sections: Sequence[Section], width: int, least: int) -> int | None:
     """Return the place of the section that loses a line next, None if none has lines to lose."""
     heights = {at: _height(section, width) for at, section in enumerate(sections)}
-    may = [at for at, section in enumerate(sections) if heights[at] > LEAST and len(section.lines) > 1]
+    may = [at for at, section in enumerate(sections) if heights[at] > least and len(section.lines) > 1]
     first = [at for at in may if sections[at].title in CUT]
     return max(first or may, key=heights.__getitem__, default=None)
 
