@@ -31,7 +31,8 @@ class Matching:
 
 def match(before: Module, after: Module, given: Sequence[tuple[Module, Module]] = ()) -> Matching:
     """Match two models. `given` are the pairs that the caller names."""
-    matcher = _Matcher({one for one, _ in given}, {other for _, other in given})
+    order = {module: at for root in (before, after) for at, module in enumerate(root.walk())}
+    matcher = _Matcher({one for one, _ in given}, {other for _, other in given}, order)
     removed, added = matcher.pair(before, after)
     for one, other in given:
         left = matcher.pair(one, other)
@@ -40,30 +41,11 @@ def match(before: Module, after: Module, given: Sequence[tuple[Module, Module]] 
     surplus = matcher.surplus
     removed, added = matcher.moved(removed, added)
     return Matching(
-        tuple(sorted(matcher.pairs, key=_order(before))),
-        _in_order(before, [*removed, *(each for each in surplus[0])]),
-        _in_order(after, [*added, *(each for each in surplus[1])]),
+        tuple(sorted(matcher.pairs, key=lambda pair: order[pair[0]])),
+        tuple(sorted([*removed, *surplus[0]], key=order.__getitem__)),
+        tuple(sorted([*added, *surplus[1]], key=order.__getitem__)),
         parents,
     )
-
-
-def _order(root: Module) -> Places:
-    return Places({module: at for at, module in enumerate(root.walk())})
-
-
-@dataclass(frozen=True)
-class Places:
-    """The place of each module of a model, from the root down."""
-
-    at: Mapping[Module, int]
-
-    def __call__(self, pair: tuple[Module, Module]) -> int:
-        return self.at[pair[0]]
-
-
-def _in_order(root: Module, modules: Iterable[Module]) -> tuple[Module, ...]:
-    wanted = set(modules)
-    return tuple(module for module in root.walk() if module in wanted)
 
 
 Left = tuple[list[Module], list[Module]]
@@ -72,10 +54,11 @@ Left = tuple[list[Module], list[Module]]
 
 @dataclass(eq=False)
 class _Matcher:
-    """`taken` are modules that the caller gives partners to."""
+    """`taken` are modules that the caller gives partners to, and `order` has the place of each in its model."""
 
     taken_before: set[Module]
     taken_after: set[Module]
+    order: Mapping[Module, int]
     pairs: list[tuple[Module, Module]] = field(default_factory=list)
     surplus: Left = field(default_factory=lambda: ([], []))
     """Copies of a repeat beside others that have a partner: nothing inside of them is looked for elsewhere."""
@@ -97,7 +80,7 @@ class _Matcher:
             left[1].extend(inner[1])
         rest = _without(ours, (one for one, _ in found)), _without(theirs, (other for _, other in found))
         for side, module in enumerate((before, after)):
-            copies = found and module.is_repeat
+            copies = module.is_repeat and (found or len(ours) < len(before.children))
             (self.surplus if copies else left)[side].extend(rest[side])
         return self.moved(*left)
 
@@ -127,6 +110,7 @@ class _Matcher:
         """Match what has no partner: whole modules that are the same, then layers of the same type and shapes."""
         if not removed or not added:
             return list(removed), list(added)
+        removed, added = (sorted(side, key=self.order.__getitem__) for side in (removed, added))
         whole = list(_outermost(self._whole(removed, added)))
         for one, other in whole:
             self.pair(one, other)
@@ -135,13 +119,13 @@ class _Matcher:
         return self._layers(ours, theirs)
 
     def _whole(self, removed: Sequence[Module], added: Sequence[Module]) -> list[tuple[Module, Module]]:
-        """Return modules that are the same, and have parameters, wherever they are in what has no partner."""
+        """Return blocks and lists that are the same, wherever they are in what has no partner."""
         done = {module for pair in self.pairs for module in pair}
         ours, theirs = (
-            [m for each in side for m in each.walk() if not m.is_leaf and m.parameters and m not in done]
+            [m for each in side for m in each.walk() if _may_move(m) and m not in done]
             for side in (removed, added)
         )
-        found = align(ours, theirs, _equal, lambda one, other: float(_equal(one, other)))
+        found = align(ours, theirs, _never, lambda one, other: float(_is_moved(one, other)))
         return [(ours[at], theirs[place]) for at, place in found]
 
     def _layers(self, removed: Sequence[Module], added: Sequence[Module]) -> Left:
@@ -163,8 +147,13 @@ def _same(before: Module, after: Module) -> bool:
     return before.content == after.content and before.is_numbered == after.is_numbered
 
 
-def _equal(before: Module, after: Module) -> bool:
-    return before.content == after.content
+def _may_move(module: Module) -> bool:
+    return module.kind == "block" or (module.kind == "sequence" and module.parameters > 0)
+
+
+def _is_moved(before: Module, after: Module) -> bool:
+    """Return whether two modules are the same; what has no parameters has to have its name."""
+    return before.content == after.content and (before.parameters > 0 or before.name == after.name)
 
 
 def _outermost(pairs: Iterable[tuple[Module, Module]]) -> Iterator[tuple[Module, Module]]:

@@ -56,8 +56,8 @@ class Weights:
 
 def weights(before: Artifact, after: Artifact, matching: Matching, tensors: Tensors, path: str) -> Weights:
     """Return which weights of the first model load into the second one, from a file of this path."""
-    loads = _loads(tensors)
     targets = [row for row in after.plan.rows if _is_target(row)]
+    loads = _loads(tensors, targets)
     taken = set(loads.values())
     left = [row for row in targets if row not in taken]
     sources = [row.name for row in _saved(before)]
@@ -87,13 +87,19 @@ def _is_target(row: PlanRow) -> bool:
     return row.persistent and (row.initialisation is not None or row.stands_for is not None)
 
 
-def _loads(tensors: Tensors) -> dict[PlanRow, PlanRow]:
-    """Return the tensors that can be loaded, each with the one that it becomes."""
-    return {
+def _loads(tensors: Tensors, targets: Iterable[PlanRow]) -> dict[PlanRow, PlanRow]:
+    """Return the tensors that can be loaded, each with the one that it becomes.
+
+    What a parameter is stored as is loaded whole: a rule knows the parameter alone.
+    """
+    found = {
         one: other
         for one, other in tensors.pairs.items()
         if one.persistent and _is_target(other) and one.shape == other.shape and _kind(one) == _kind(other)
     }
+    taken = set(found.values())
+    torn = {row.in_table for row in targets if row.stands_for is not None and row not in taken}
+    return {one: other for one, other in found.items() if other.in_table not in torn}
 
 
 def _kind(row: PlanRow) -> tuple[bool, bool]:
@@ -141,15 +147,15 @@ def _chosen(loaded: Sequence[PlanRow], left: Sequence[PlanRow], targets: Sequenc
 
 
 def _names(rows: Iterable[PlanRow]) -> list[str]:
-    """Return all names of some tensors: what rules say of one that has several, they say of all."""
-    return [name for row in rows for name in row.names]
+    """Return all names by which rules know some tensors: what is said of one that has several, is said of all."""
+    return list(dict.fromkeys(name for row in rows for name in row.in_table))
 
 
 def _kept(left: Sequence[PlanRow], targets: Sequence[PlanRow]) -> Iterator[Mapping[str, Any]]:
     """Yield rules that give the tensors which are not loaded the first values that they had."""
     by_text: dict[str, list[str]] = {}
     for row in left:
-        by_text.setdefault(_own_text(row), []).extend(row.names)
+        by_text.setdefault(_own_text(row), []).extend(row.in_table)
     for text, names in by_text.items():
         yield from ({selector: text} for selector in cover(names, _names(targets)))
 

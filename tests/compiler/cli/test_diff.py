@@ -248,7 +248,7 @@ def with_rule(rule: str) -> compiler.Artifact:
         ("body.{i} = body.{i + 5}", "no module of the first model is `body.5`, for `body.0`"),
         ("bdy.{i} = body.{i}", "no module of the second model is `bdy.{i}`"),
         ("body.{i} = body.0", "the maps give `body.0` two partners"),
-        ("{i}.{j} = body.0", "has one name alone in braces"),
+        ("{i}.{j} = {i}.{j + 1}", "has one name alone in braces"),
         ("0 = body.0", "`0` is in several places"),
         ("body.{i} = body.{i + k}", "k"),
     ],
