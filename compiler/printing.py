@@ -77,13 +77,13 @@ def _inside(definition: Definition) -> Iterator[str]:
         case ModuleBody() as body:
             yield from _module(body, [entry.name for entry in definition.inputs])
         case ParallelBody(branches=branches, combine=combine):
-            yield f"parallel, combined by {_call(combine)}"
+            yield f"parallel, combined by {print_call(combine)}"
             yield from _indented(_items(branches))
         case ResidualBody(items=items, combine=combine):
-            yield f"residual, combined by {_call(combine) if combine else '+'}"
+            yield f"residual, combined by {print_call(combine) if combine else '+'}"
             yield from _indented(_items(items))
         case CallBody(call=call):
-            yield f"{call.kind} {_call(call)}"
+            yield f"{call.kind} {print_call(call)}"
         case body:
             yield from _items(body.items)
     yield from _rules(definition.rules)
@@ -94,13 +94,14 @@ def _module(body: ModuleBody, inputs: Sequence[str]) -> Iterator[str]:
         alias = f" as {body.aliases[name]}" if name in body.aliases else ""
         yield from _node(f"{name}{alias}: " if name else "extends ", node)
     for entry in body.tensors.values():
-        yield _tensor(entry)
+        yield print_tensor(entry)
     if body.program is not None:
         yield f"forward({', '.join(inputs)}):"
         yield from _indented(_program(body.program))
 
 
-def _tensor(entry: TensorEntry) -> str:
+def print_tensor(entry: TensorEntry) -> str:
+    """Return a parameter or buffer of a block as a line."""
     text = f"{entry.kind} {entry.name}"
     if entry.type is not None:
         text += f": {entry.type}"
@@ -127,7 +128,7 @@ def _items(items: Iterable[Item]) -> Iterator[str]:
 def _node(start: str, node: LayerNode | Splice) -> Iterator[str]:
     match node:
         case Call():
-            yield f"{start}{node.kind} {_call(node)}"
+            yield f"{start}{node.kind} {print_call(node)}"
         case Reuse():
             yield f"{start}again {node.name}"
         case SequenceNode() | Splice():
@@ -150,7 +151,8 @@ def _node(start: str, node: LayerNode | Splice) -> Iterator[str]:
             yield from _indented(_inside(node.definition))
 
 
-def _call(call: Call) -> str:
+def print_call(call: Call) -> str:
+    """Return a call with its arguments as they are written."""
     return f"{call.target}({', '.join(map(_argument, call.arguments))})" if call.arguments else call.target
 
 

@@ -13,6 +13,7 @@ from compiler.cli.bench import bench
 from compiler.cli.check import check
 from compiler.cli.console import facts, out
 from compiler.cli.devices import devices
+from compiler.cli.diff.verb import diff
 from compiler.cli.emit import emit
 from compiler.cli.evaluate import evaluate, predict
 from compiler.cli.explain import explain
@@ -83,6 +84,7 @@ VERBS = (
     explain,
     params,
     load_plan,
+    diff,
     save,
     import_,
     layers,

@@ -1,0 +1,1 @@
+"""What changed between two compiled specs. Begin to read in `comparison.py`."""

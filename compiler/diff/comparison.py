@@ -1,0 +1,116 @@
+"""The comparison of two compiled specs: what a reviewer needs to know, as values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from compiler.artifact import Artifact
+from compiler.diff.documents import ValueChange, names, value_changes
+from compiler.diff.folding import Fold, fold
+from compiler.diff.given import given_pairs
+from compiler.diff.matching import Matching, match
+from compiler.diff.programs import ProgramChange, program_changes
+from compiler.diff.rules import Effect, RuleChange, effects, rule_changes, unexplained
+from compiler.diff.structure import Change, changes
+from compiler.diff.tensors import Tensors, match_tensors
+from compiler.diff.tree import Module, tree_of
+from compiler.diff.weights import Weights, weights
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two models, what belongs together in them, and what changed."""
+
+    before: Artifact
+    after: Artifact
+    names: tuple[str, str] | None
+    """What the models are called, if both specs say it and do not agree."""
+    values: tuple[ValueChange, ...]
+    blocks: tuple[tuple[str | None, str | None], ...]
+    """Blocks that are called otherwise, that are no longer used, and that are new."""
+    changes: tuple[Change, ...]
+    programs: tuple[ProgramChange, ...]
+    rules: tuple[RuleChange, ...]
+    effects: tuple[Effect, ...]
+    """What is decided otherwise without a changed rule that would say it."""
+    tensors: Tensors
+    weights: Weights
+    code_differs: bool
+    """Whether the models compute something else, whatever of that is told above."""
+
+    @property
+    def folds(self) -> list[Fold]:
+        """The changes of layers, as a reviewer would tell them."""
+        return fold(self.changes)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether there is anything to say."""
+        every = (self.names, self.values, self.blocks, self.changes, self.programs, self.rules, self.effects)
+        return any(every)
+
+    @property
+    def is_same(self) -> bool:
+        """Whether both specs are of one model, however they are written."""
+        return not self.is_told and not self.code_differs
+
+
+def compare(
+    before: Artifact,
+    after: Artifact,
+    checkpoint: str,
+    maps: Sequence[str] = (),
+) -> Comparison:
+    """Compare two compiled specs. `maps` say which modules belong together, as the caller knows.
+
+    `checkpoint` is the path of the weights of the first one, for the rule that loads them.
+
+    Raises:
+        MapProblem: a map names what is not there.
+    """
+    trees = tree_of(before), tree_of(after)
+    by_path = [{module.path: module for module in tree.walk()} for tree in trees]
+    given = given_pairs(maps, list(by_path[0]), list(by_path[1]))
+    matching = match(*trees, [(by_path[0][one], by_path[1][other]) for one, other in given])
+    tensors = match_tensors(before, after, matching)
+    rules = tuple(rule_changes(before, after, tensors))
+    return Comparison(
+        before,
+        after,
+        names(before, after),
+        tuple(value_changes(before, after)),
+        tuple(_blocks(matching)),
+        tuple(changes(matching)),
+        tuple(program_changes(matching)),
+        rules,
+        tuple(unexplained(rules, effects(before, after, tensors))),
+        tensors,
+        weights(before, after, matching, tensors, checkpoint),
+        _code(before, before.name) != _code(after, before.name),
+    )
+
+
+def _code(artifact: Artifact, name: str) -> str:
+    """Return the source of a model, with another name of its root class."""
+    return re.sub(rf"\b{re.escape(artifact.name)}\b", name, artifact.class_source)
+
+
+def _blocks(matching: Matching) -> list[tuple[str | None, str | None]]:
+    """Return the blocks that have no partner of the same name."""
+    before, after = (_types(matching.pairs[0][side]) for side in (0, 1))
+    found: dict[str, str] = {}
+    for one, other in matching.pairs[1:]:
+        if one.kind == other.kind == "block" and one.type not in after and other.type not in before:
+            found.setdefault(one.type, other.type)
+    renamed = list(found.items())
+    gone = [(name, None) for name in before if name not in after and name not in found]
+    new = [(None, name) for name in after if name not in before and name not in found.values()]
+    return [*renamed, *gone, *new]
+
+
+def _types(root: Module) -> dict[str, None]:
+    """Return the names of the blocks of a model, but for what is written in place."""
+    blocks = (each for each in root.walk() if each.kind == "block" and each is not root)
+    return dict.fromkeys(each.type for each in blocks if each.definition is not None)
