@@ -16,6 +16,7 @@ from compiler.cli.devices import devices
 from compiler.cli.emit import emit
 from compiler.cli.evaluate import evaluate, predict
 from compiler.cli.explain import explain
+from compiler.cli.fmt import fmt
 from compiler.cli.import_ import import_
 from compiler.cli.layers import layers
 from compiler.cli.load_plan import load_plan
@@ -85,6 +86,7 @@ VERBS = (
     load_plan,
     save,
     import_,
+    fmt,
     layers,
     test_layer,
     devices,

@@ -16,14 +16,14 @@ _DASHES = re.compile(r"[\s\-?:]*")
 
 def place_comments(tree: Tree) -> None:
     """Give all comments and empty lines of a text to entries."""
-    starts = [entry.start for entry in tree.entries]
-    if not starts:
+    if not tree.entries:
         return
+    placing = _Placing(tree)
     for start, comment in _comments(tree):
-        _place(tree, starts, start, comment)
+        placing.place(start, comment)
     for number, entry in enumerate(tree.entries):
         first = entry is entry.owner.entries[0] and not entry.before
-        if number and not first and _blank_above(tree.file.text, entry.start):
+        if (number or entry.before) and not first and _blank_above(tree.file.text, entry.start):
             entry.before.append(BLANK)
 
 
@@ -45,20 +45,46 @@ def _between(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
         at = found.end()
 
 
-def _place(tree: Tree, starts: list[int], start: int, comment: str) -> None:
-    text = tree.file.text
-    number = bisect_right(starts, start)
-    previous = tree.entries[number - 1] if number else None
-    following = tree.entries[number] if number < len(tree.entries) else None
-    column = start - _line_start(text, start)
-    alone = _DASHES.fullmatch(text, _line_start(text, start), start) is not None
-    if previous is not None and not alone and _behind(previous, start, comment, column):
-        return
-    lines = _lines(previous, following, start, column)
-    first = following is not None and lines is following.before and _is_first(following)
-    if _blank_above(text, start) and (lines or not first):
-        lines.append(BLANK)
-    lines.append(comment)
+class _Placing:
+    """Finds the entry of each comment, one after the other."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.starts = [entry.start for entry in tree.entries]
+        self.last: tuple[Entry | None, int] = (None, 0)
+        """Behind which entry the last comment stands, and how many lists and mappings around it are over there."""
+
+    def place(self, start: int, comment: str) -> None:
+        text, entries = self.tree.file.text, self.tree.entries
+        number = bisect_right(self.starts, start)
+        previous = entries[number - 1] if number else None
+        following = entries[number] if number < len(entries) else None
+        column = start - _line_start(text, start)
+        alone = _DASHES.fullmatch(text, _line_start(text, start), start) is not None
+        if previous is not None and not alone and _behind(previous, start, comment, column):
+            return
+        lines = self._lines(previous, following, start, column)
+        first = following is not None and lines is following.before and _is_first(following)
+        if _blank_above(text, start) and (lines or not first):
+            lines.append(BLANK)
+        lines.append(comment)
+
+    def _lines(self, previous: Entry | None, following: Entry | None, start: int, column: int) -> list[str]:
+        """Return the lines that a comment on a line of its own goes to."""
+        if previous is None or (following is not None and following.owner.above is previous):
+            assert following is not None
+            return following.before
+        places = [*_groups_over(previous, following)]
+        least = self.last[1] if self.last[0] is previous else 0
+        for number, group in enumerate(places):
+            closed = group.flow and group.end <= start
+            is_own = not closed and (group.flow or column >= group.column or group.above is None)
+            if is_own and number >= least:
+                self.last = (previous, number)
+                return group.after
+        self.last = (previous, len(places))
+        assert following is not None
+        return following.before
 
 
 def _is_first(entry: Entry) -> bool:
@@ -75,20 +101,12 @@ def _behind(entry: Entry, start: int, comment: str, column: int) -> bool:
     return True
 
 
-def _lines(previous: Entry | None, following: Entry | None, start: int, column: int) -> list[str]:
-    """Return the lines that a comment on a line of its own goes to."""
-    if previous is None or (following is not None and following.owner.above is previous):
-        assert following is not None
-        return following.before
-    wanted = following.owner if following is not None else None
-    group: Group = previous.owner
-    while group is not wanted:
-        closed = group.flow and group.end <= start
-        if group.above is None or not (closed or (not group.flow and column < group.column)):
-            return group.after
-        group = group.above.owner
-    assert following is not None
-    return following.before
+def _groups_over(previous: Entry, following: Entry | None) -> Iterator[Group]:
+    """Yield the lists and mappings that are over between two entries, the innermost first."""
+    group: Group | None = previous.owner
+    while group is not None and (following is None or group is not following.owner):
+        yield group
+        group = group.above.owner if group.above is not None else None
 
 
 def _line_start(text: str, at: int) -> int:

@@ -12,7 +12,7 @@ from spec_schema.formatting.order import Kind, kind_of, order_of, position_below
 from spec_schema.formatting.scalars_written import WIDTH, is_block, lines_of, one_line
 from spec_schema.formatting.tree import BLANK, Entry, Group, Leaf, Piece, Tree
 
-_ON_LINES = ("document", "blocks", "body", "layers", "inputs", "rules", "train")
+_ON_LINES = ("document", "blocks", "body", "list", "layers", "inputs", "rules", "train")
 """Kinds that stand on lines where nothing else is said."""
 _APART = ("blocks", "model", "share", "init", "freeze", "placement", "parametrize", "train")
 """Sections that have an empty line in front of them then."""
@@ -120,6 +120,9 @@ class Layout:
             self._block(group, kind, " " * len(inner))
 
     def _may_be_flow(self, group: Group, kind: Kind) -> bool:
+        pair_in_a_list = _is_pair(group) and group.above is not None and group.above.key is None
+        if pair_in_a_list and kind != "value":
+            return False
         return kind not in _ON_LINES if self.is_fresh else group.flow
 
     def _filled(self, entry: Entry, group: Group, flow: str, start: str, inner: str) -> None:
@@ -173,6 +176,8 @@ class Layout:
         value = entry.value
         key = f"{self._key(entry.key, True, entry.owner.flow)} " if entry.key else ""
         if isinstance(value, Leaf):
+            if is_block(value):
+                return None
             return key + one_line(value, True, entry.owner.flow)
         below = _kind(entry, kind)
         text = self._flow(value, below, pair)

@@ -110,7 +110,14 @@ _BELOW: dict[Kind, dict[str, Kind]] = {
     },
 }
 _EACH: dict[Kind, Kind] = {
-    **{"blocks": "body", "layers": "node", "tensors": "tensor", "sequence": "node", "named": "node"},
+    **{
+        "blocks": "body",
+        "layers": "node",
+        "tensors": "tensor",
+        "list": "node",
+        "sequence": "node",
+        "named": "node",
+    },
     **{"rules": "rule", "rule": "ruled", "groups": "groups", "metrics": "metric"},
 }
 """What all values of a mapping or a list are."""
@@ -119,7 +126,7 @@ _EACH: dict[Kind, Kind] = {
 def kind_of(position: Kind, keys: Collection[str] | None) -> Kind:
     """Return what a value is, in a position that may hold one of several; `keys` are those of a mapping."""
     if keys is None:
-        return "sequence" if position in ("body", "node", "branches") else position
+        return {"body": "list", "node": "sequence", "branches": "sequence"}.get(position, position)
     if position in ("body", "node"):
         form = next((key for key in NODE_KEYS if key in keys), None)
         return "node" if form else "body" if position == "body" else "named"
