@@ -20,7 +20,14 @@ ORDER = (
     *("compiler.placement", "compiler.emit", "compiler.verify"),
     *("compiler.training", "compiler.artifact", "compiler.checkpoint_mapping"),
     *("compiler.printing", "compiler.pipeline"),
-    *("compiler.other_devices", "compiler.pickled", "compiler", "compiler.cli", "compiler.__main__"),
+    *(
+        "compiler.other_devices",
+        "compiler.pickled",
+        "compiler.rewriting",
+        "compiler",
+        "compiler.cli",
+        "compiler.__main__",
+    ),
 )
 """The parts of the compiler, each before those that may import it."""
 STAGES = ("load", "resolve", "infer", "rules", "placement", "emit", "verify")

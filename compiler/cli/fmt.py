@@ -5,17 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from difflib import unified_diff
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from compiler.catalogue.plugins import Registry
 from compiler.cli.answers.record import spoil
-from compiler.cli.console import err, say
-from compiler.cli.options import OutputFormat
+from compiler.cli.console import err, say, status
+from compiler.cli.options import ImportPaths, OutputFormat, Plugins
 from compiler.cli.outcome import Format, Status, UsageProblem, is_bug, report
+from compiler.cli.run import check_target
 from compiler.cli.subject import Subject, check_file
-from spec_schema.formatting.canonical_form import formatted
+from compiler.pipeline import registry
+from compiler.rewriting.edits import editable
+from spec_schema.formatting.canonical_form import as_json, as_yaml, formatted, is_json
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.reader import read_bytes
 from spec_schema.shown import escape, shown
@@ -40,12 +45,49 @@ Check = Annotated[
 Diff = Annotated[bool, typer.Option("--diff", help="Write nothing, and show what would change.")]
 
 
-def fmt(specs: Specs, check: Check = False, diff: Diff = False, format: OutputFormat = Format.text) -> int:
+Form = StrEnum("Form", ["yaml", "json", "long"])
+To = Annotated[
+    Form | None,
+    typer.Option(
+        show_default=False,
+        help="Print the spec as YAML or JSON, with its layers as calls, or with each as a mapping (long).",
+    ),
+]
+Expand = Annotated[
+    bool, typer.Option("--expand", help="Print the spec with inferred sizes and defaults written out.")
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", show_default=False, help="Write it to a file instead."),
+]
+
+
+def fmt(
+    specs: Specs,
+    check: Check = False,
+    diff: Diff = False,
+    to: To = None,
+    expand: Expand = False,
+    output: Output = None,
+    plugin: Plugins = None,
+    import_path: ImportPaths = None,
+    format: OutputFormat = Format.text,
+) -> int:
     """Write specs in their canonical form.
 
     Comments stay, and no value changes: the formatted spec compiles to the same artifact. What is no spec is refused
-    and not touched; of several files, the others are written.
+    and not touched; of several files, the others are written. With `--to` and `--expand` a spec is printed in
+    another form, after that was compiled.
     """
+    if to is not None or expand:
+        if check or diff or len(specs) != 1:
+            raise UsageProblem("`--to` and `--expand` print one spec", "leave `--check` and `--diff` out")
+        _convert(specs[0], to, expand, output, registry(plugin or ()), import_path or [])
+        return Status.FINE
+    if output is not None:
+        raise UsageProblem(
+            "`--output` is for `--to` and `--expand`", "without them, specs are written in place"
+        )
     statuses: list[int] = []
     changed = 0
     for path in files_of(specs):
@@ -116,6 +158,35 @@ def _format(path: Path, check: bool, diff: bool) -> bool:
     elif found != text:
         write_spec(path, found)
     return found != text
+
+
+def _convert(
+    path: Path,
+    to: Form | None,
+    expand: bool,
+    output: Path | None,
+    plugins: Registry,
+    import_paths: list[Path],
+) -> None:
+    """Print a spec in another form, or write it to a file."""
+    from compiler.rewriting.forms import converted
+
+    if path == STDIN:
+        raise UsageProblem("`--to` and `--expand` compile the spec, which is a file", "name the file")
+    check_target(output, path)
+    text, name = read_spec(path)
+    wants_json = is_json(str(output or path)) if to in (None, Form.long) else to is Form.json
+    if output is not None and is_json(str(output)) is not wants_json:
+        raise UsageProblem(f"`{output}` is not the name of a file of {'JSON' if wants_json else 'YAML'}")
+    spec = editable(text, path, name, plugins, import_paths)
+    with status(f"compiling {path.name}"):
+        found = converted(spec, is_long=None if to is None else to is Form.long, expand=expand)
+    written = as_json(found, name) if wants_json else as_yaml(found, name)
+    if output is None:
+        sys.stdout.write(written)
+        return
+    write_spec(output, written)
+    err().print(shown(f"wrote {output}"), soft_wrap=True)
 
 
 def show_diff(before: str, after: str, name: str) -> None:

@@ -40,7 +40,7 @@ def as_json(text: str, name: str) -> str:
 
 def as_yaml(text: str, name: str) -> str:
     """Return a spec as YAML."""
-    tree = _tree(text, name)
+    tree = tree_from(text, name)
     if not is_json(name):
         place_comments(tree)
     if any(leaf.end - leaf.start > _LONGEST_KEY for entry in tree.entries if (leaf := entry.key)):
@@ -53,7 +53,8 @@ def as_yaml(text: str, name: str) -> str:
     return found
 
 
-def _tree(text: str, name: str) -> Tree:
+def tree_from(text: str, name: str) -> Tree:
+    """Return the tree of a text that was read without an error."""
     file = SourceFile(name, text.removeprefix("\ufeff"))
     events = json_events(file, DEFAULT_LIMITS) if is_json(name) else yaml_events(file, DEFAULT_LIMITS)
     return tree_of(file, events)

@@ -42,6 +42,17 @@ def can_be_plain(text: str, in_flow: bool) -> bool:
     return isinstance(resolve(text, DEFAULT_LIMITS), str)
 
 
+def flow_text(value: object) -> str:
+    """Return a plain value in brackets, or a scalar as it stands in brackets."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{flow_text(key)}: {flow_text(each)}' for key, each in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(flow_text, value))}]"
+    if isinstance(value, str):
+        return value if can_be_plain(value, True) else quoted(value)
+    return json.dumps(value)
+
+
 def quoted(text: str) -> str:
     """Return a text in double quotes, or in single ones where these need fewer signs."""
     double = json.dumps(text, ensure_ascii=not text.isprintable())

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import compiler
 from compiler.cli.app import app
 from tests.compiler.cli.conftest import MLP, Call
 
@@ -88,3 +89,62 @@ def test_a_file_that_cannot_be_written(cli: Call, untidy: Path, monkeypatch: pyt
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: `{untidy}`: permission denied\n")
     assert untidy.read_text() == UNTIDY
+
+
+def test_other_forms_are_printed(cli: Call, mlp: Path) -> None:
+    long = cli("fmt", mlp, "--to", "long")
+    assert long.exit_code == 0
+    assert '    - {layer: Linear, out_features: "${width}"}\n' in long.stdout
+    assert '    body: {repeat: deep, of: {layer: Block, width: "${hidden}"}}\n' in long.stdout
+    assert mlp.read_text() == MLP
+    (mlp.parent / "long.yaml").write_text(long.stdout)
+    assert cli("fmt", mlp.parent / "long.yaml", "--to", "yaml").stdout == MLP
+    expanded = cli("fmt", mlp, "--expand").stdout
+    assert "    head: Linear(2, in_features=hidden, bias=True)\n" in expanded
+    assert "    - Linear(width, bias=True)\n" in expanded  # after 4 inputs, or after `hidden`
+
+
+def test_json_and_back(cli: Call, mlp: Path) -> None:
+    json = mlp.parent / "mlp.json"
+    assert cli("fmt", mlp, "--to", "json", "-o", json).stderr == f"wrote {json}\n"
+    assert compiler.compile(json) == compiler.compile(mlp)
+    assert cli("fmt", json, "--check").exit_code == 0
+    back = cli("fmt", json, "--to", "yaml").stdout
+    assert compiler.compile_text(back, name="mlp.yaml") == compiler.compile(mlp)
+    assert cli("fmt", json, "--to", "long").stdout.startswith('{\n  "spec": 1,')
+
+
+def test_comments_in_a_long_call_keep_it(cli: Call, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    head = "spec: 1\ninputs:\n  x: float32[4]\nmodel:\n"
+    text = f"{head}  - layer: Linear  # wide\n    out_features: 8\n  - layer: ReLU\n"
+    path.write_text(text)
+    expected = text.replace("layer: ReLU", "ReLU")
+    assert cli("fmt", path, "--to", "yaml").stdout == expected
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--to", "json", "--check"),
+        ("--to", "json", "-o", "a.yaml"),
+        ("--expand", "-o", "mlp.yaml"),
+        ("-o", "b.yaml"),
+        ("--to", "text"),
+    ],
+)
+def test_what_does_not_fit_together(
+    cli: Call, mlp: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(mlp.parent)
+    assert cli("fmt", "mlp.yaml", *options).exit_code == 2
+    assert mlp.read_text() == MLP
+    assert [each.name for each in mlp.parent.iterdir()] == ["mlp.yaml"]
+
+
+def test_what_does_not_compile_has_no_other_form(cli: Call, broken: Path) -> None:
+    for option in (("--expand",), ("--to", "long")):
+        result = cli("fmt", broken, *option, "-o", broken.parent / "out.yaml")
+        assert result.exit_code == 1
+        assert "unknown-layer" in result.stderr
+    assert not (broken.parent / "out.yaml").exists()

@@ -1,0 +1,125 @@
+"""The text of a spec with parts of it replaced, and what is compiled of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from compiler.artifact import Artifact
+from compiler.catalogue.plugins import Registry
+from compiler.load import DiskFiles
+from compiler.pipeline import compile_files
+from spec_schema.formatting.canonical_form import is_json, tree_from
+from spec_schema.formatting.scalars_written import flow_text
+from spec_schema.formatting.tree import Leaf
+from spec_schema.limits import DEFAULT_LIMITS
+from spec_schema.source import Span
+
+_GAP = re.compile(r"([\]}]*)( {2,})(?=#)")
+"""What stands in front of a comment, which stays in its column."""
+
+
+class Edit(NamedTuple):
+    """The characters `start` to `end` of a text, and what is to stand there."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class _Replaced:
+    """Files of which the main one has another text."""
+
+    files: DiskFiles
+    main: str
+    text: str
+
+    def read(self, path: str) -> tuple[bytes, str]:
+        if path != self.main:
+            return self.files.read(path)
+        return self.text.encode(), str(self.files.main)
+
+
+@dataclass(frozen=True)
+class Editable:
+    """The text of a spec, and how it is compiled."""
+
+    text: str
+    path: Path
+    plugins: Registry
+    import_paths: tuple[Path, ...]
+    name: str
+
+    @property
+    def is_json(self) -> bool:
+        return is_json(self.name)
+
+    @cached_property
+    def leaves(self) -> list[Leaf]:
+        """The scalars of the text, in its order."""
+        return tree_from(self.text, self.name).leaves
+
+    def leaf_at(self, at: int) -> Leaf | None:
+        """Return the scalar that a place is in."""
+        number = bisect_right(self.leaves, at, key=lambda leaf: leaf.start) - 1
+        leaf = self.leaves[number] if number >= 0 else None
+        return leaf if leaf is not None and at < leaf.end else None
+
+    def holds(self, span: Span) -> bool:
+        """Return whether a place is in this text, and not in one that it imports."""
+        return span.file.text == self.text and span.file.name == self.name
+
+    def has_comment(self, start: int, end: int) -> bool:
+        """Return whether a comment stands in a part of the text."""
+        at = start
+        for leaf in self.leaves:
+            if leaf.start >= start and leaf.start < end:
+                if "#" in self.text[at : leaf.start]:
+                    return True
+                at = leaf.end
+        return "#" in self.text[min(at, end) : end]
+
+    def edited(self, edits: Iterable[Edit]) -> Editable:
+        """Return the spec with parts of its text replaced."""
+        pieces, at = [], 0
+        for edit in sorted(edits):
+            assert edit.start >= at, "two edits of one place"
+            longer = len(edit.text) - (edit.end - edit.start)
+            gap = None if "\n" in self.text[edit.start : edit.end] else _GAP.match(self.text, edit.end)
+            pieces += [self.text[at : edit.start], edit.text]
+            at = edit.end
+            if gap is not None and longer:
+                pieces += [gap[1], " " * max(len(gap[2]) - longer, 2)]
+                at = gap.end()
+        return self.with_text("".join([*pieces, self.text[at:]]))
+
+    def with_text(self, text: str) -> Editable:
+        """Return the spec with another text."""
+        return replace(self, text=text)
+
+    def written(self, value: object) -> str:
+        """Return a plain value as it can stand anywhere in the text."""
+        return json.dumps(value) if self.is_json else flow_text(value)
+
+    def compiled(self) -> Artifact:
+        """Compile.
+
+        Raises:
+            SpecError: the spec is refused.
+        """
+        files = _Replaced(DiskFiles(self.path, self.import_paths), self.path.name, self.text)
+        return compile_files(self.path.name, files, None, None, self.plugins, DEFAULT_LIMITS)
+
+
+def editable(
+    text: str, path: Path, name: str, plugins: Registry, import_paths: Iterable[Path] = ()
+) -> Editable:
+    """Return a spec that can be rewritten."""
+    return Editable(text.removeprefix("\ufeff"), path, plugins, tuple(import_paths), name)
