@@ -16,8 +16,8 @@ from compiler.catalogue.plugins import Registry
 from compiler.load import DiskFiles
 from compiler.pipeline import compile_files
 from spec_schema.formatting.canonical_form import is_json, tree_from
-from spec_schema.formatting.scalars_written import flow_text
-from spec_schema.formatting.tree import Leaf
+from spec_schema.formatting.scalars_written import can_be_plain, flow_text
+from spec_schema.formatting.tree import Leaf, Tree
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.source import Span
 
@@ -62,9 +62,14 @@ class Editable:
         return is_json(self.name)
 
     @cached_property
+    def tree(self) -> Tree:
+        """The text as it is laid out."""
+        return tree_from(self.text, self.name)
+
+    @property
     def leaves(self) -> list[Leaf]:
         """The scalars of the text, in its order."""
-        return tree_from(self.text, self.name).leaves
+        return self.tree.leaves
 
     def leaf_at(self, at: int) -> Leaf | None:
         """Return the scalar that a place is in."""
@@ -104,9 +109,18 @@ class Editable:
         """Return the spec with another text."""
         return replace(self, text=text)
 
-    def written(self, value: object) -> str:
-        """Return a plain value as it can stand anywhere in the text."""
-        return json.dumps(value) if self.is_json else flow_text(value)
+    def written(self, value: object, at: int | None = None) -> str:
+        """Return a plain value as it can stand at a place of the text, or anywhere."""
+        if self.is_json:
+            return json.dumps(value)
+        bare = at is not None and isinstance(value, str) and can_be_plain(value, self.in_brackets(at))
+        return str(value) if bare else flow_text(value)
+
+    def in_brackets(self, at: int) -> bool:
+        """Return whether the entry that begins last in front of a place stands in brackets."""
+        entries = self.tree.entries
+        number = bisect_right(entries, at, key=lambda entry: entry.start) - 1
+        return number >= 0 and entries[number].owner.flow
 
     def compiled(self) -> Artifact:
         """Compile.
