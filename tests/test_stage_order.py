@@ -24,6 +24,7 @@ ORDER = (
         "compiler.other_devices",
         "compiler.pickled",
         "compiler.rewriting",
+        "compiler.json_schema",
         "compiler",
         "compiler.cli",
         "compiler.__main__",

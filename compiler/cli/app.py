@@ -24,6 +24,7 @@ from compiler.cli.outcome import DEBUG, Format, chosen_format, debugging, guarde
 from compiler.cli.params import params
 from compiler.cli.run import run
 from compiler.cli.save import save
+from compiler.cli.schema import schema
 from compiler.cli.set_ import set_
 from compiler.cli.summary import summary
 from compiler.cli.test_layer import test_layer
@@ -89,6 +90,7 @@ VERBS = (
     import_,
     fmt,
     set_,
+    schema,
     layers,
     test_layer,
     devices,

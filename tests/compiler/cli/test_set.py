@@ -47,7 +47,7 @@ def spec(tmp_path: Path) -> Path:
         ("inputs.x", "float32[batch, 5]", "float32[batch, 4]", "float32[batch, 5]"),
         ("name", "net", "spec: 1\n", "spec: 1\nname: net\n"),
         ("freeze", "[head]", "normal(std=0.02)\n", "normal(std=0.02)\nfreeze: [head]\n"),
-        ("vars.depths", "[1, 2]", "\"'tanh'\"}     #", "\"'tanh'\", depths: [1, 2]}     #"),
+        ("vars.depths", "[1, 2]", "\"'tanh'\"}     #", "\"'tanh'\", depths: [1, 2]}  #"),
     ],
 )
 def test_one_value_changes(cli: Call, spec: Path, key: str, value: str, before: str, after: str) -> None:
