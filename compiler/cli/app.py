@@ -22,6 +22,7 @@ from compiler.cli.layers import layers
 from compiler.cli.load_plan import load_plan
 from compiler.cli.outcome import DEBUG, Format, chosen_format, debugging, guarded, program_name
 from compiler.cli.params import params
+from compiler.cli.rename import rename
 from compiler.cli.run import run
 from compiler.cli.save import save
 from compiler.cli.schema import schema
@@ -90,6 +91,7 @@ VERBS = (
     import_,
     fmt,
     set_,
+    rename,
     schema,
     layers,
     test_layer,

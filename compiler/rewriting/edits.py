@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +21,8 @@ from spec_schema.formatting.tree import Leaf, Tree
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.source import Span
 
-_GAP = re.compile(r"([\]}]*)( {2,})(?=#)")
-"""What stands in front of a comment, which stays in its column."""
+_COMMENT = re.compile(r" {2,}(?=#)")
+"""The blanks in front of a comment."""
 
 
 class Edit(NamedTuple):
@@ -94,16 +94,27 @@ class Editable:
     def edited(self, edits: Iterable[Edit]) -> Editable:
         """Return the spec with parts of its text replaced."""
         pieces, at = [], 0
-        for edit in sorted(edits):
+        given = list(edits)
+        for edit in sorted([*given, *self._gaps(given)]):
             assert edit.start >= at, "two edits of one place"
-            longer = len(edit.text) - (edit.end - edit.start)
-            gap = None if "\n" in self.text[edit.start : edit.end] else _GAP.match(self.text, edit.end)
             pieces += [self.text[at : edit.start], edit.text]
             at = edit.end
-            if gap is not None and longer:
-                pieces += [gap[1], " " * max(len(gap[2]) - longer, 2)]
-                at = gap.end()
         return self.with_text("".join([*pieces, self.text[at:]]))
+
+    def _gaps(self, edits: list[Edit]) -> Iterator[Edit]:
+        """Yield the edits of blanks that keep the comments behind changed lines in their columns."""
+        longer: dict[int, int] = {}
+        for edit in edits:
+            end = self.text.find("\n", edit.end)
+            end = len(self.text) if end < 0 else end
+            if "\n" not in self.text[edit.start : edit.end] and "\n" not in edit.text:
+                longer[end] = longer.get(end, 0) + len(edit.text) - (edit.end - edit.start)
+        for end, more in longer.items():
+            start = max(edit.end for edit in edits if edit.end <= end)
+            for found in _COMMENT.finditer(self.text, start, end):
+                if more and self.leaf_at(found.end()) is None:
+                    yield Edit(*found.span(), " " * max(found.end() - found.start() - more, 2))
+                    break
 
     def with_text(self, text: str) -> Editable:
         """Return the spec with another text."""

@@ -37,7 +37,7 @@ def spec(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("key", "value", "before", "after"),
     [
-        ("vars.width", "128", "width: 8, mode: \"'tanh'\"}     #", "width: 128, mode: \"'tanh'\"}     #"),
+        ("vars.width", "128", "width: 8, mode: \"'tanh'\"}     #", "width: 128, mode: \"'tanh'\"}   #"),
         ("vars.mode", "none", "'tanh'", "'none'"),
         ("blocks.Block.up", "Linear(2, bias=False)", "Linear(4 * width)  #", "Linear(2, bias=False)  #"),
         ("blocks.Block.0.up", "Linear(width)", "Linear(4 * width)  #", "Linear(width)      #"),
