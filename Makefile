@@ -17,8 +17,8 @@ help:
 	@echo "make run      train specs/digits.yaml and save the model"
 	@echo "make test     lint, types and all tests"
 	@echo "make properties  property tests with 500 examples each; make test draws 200"
-	@echo "make lint     ruff: rules and format"
-	@echo "make format   let ruff mend what it can"
+	@echo "make lint     ruff: rules and format; the form of specs"
+	@echo "make format   let ruff mend what it can, and write specs in their form"
 	@echo "make types    mypy, strict"
 	@echo "make check    lint and types"
 	@echo "make bench    speed and memory beside modules by hand; renews docs/benchmarks.md; BASE=REVISION compares"
@@ -43,10 +43,12 @@ check: lint types
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m compiler fmt --check specs
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python -m compiler fmt specs
 
 types: $(READY)
 	$(BIN)/mypy

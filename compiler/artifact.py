@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.catalogue.plugins import Plugin, plugin_modules
 from compiler.load import Loaded
 from spec_schema.canonical import plain
+from spec_schema.formatting.order import in_order
 from spec_schema.limits import Limits
 
 if TYPE_CHECKING:
@@ -137,8 +138,8 @@ def _members(plugins: tuple[Plugin, ...]) -> Iterator[Any]:
 
 
 def canonical(loaded: Loaded) -> Canonical:
-    """Return a spec with its imports, its name and the caller's values of `vars`, as plain values."""
-    document: Any = plain(loaded.node)
+    """Return a spec with its imports, its name and the caller's values of `vars`, as plain values in one order."""
+    document: Any = in_order(plain(loaded.node))
     document = {"spec": document["spec"], "name": loaded.title, **document}
     if loaded.overrides:
         document = {
@@ -153,5 +154,5 @@ def canonical(loaded: Loaded) -> Canonical:
 def _collect(loaded: Loaded, imports: dict[str, Any]) -> None:
     for imported in loaded.imports.values():
         if imported.path not in imports:
-            imports[imported.path] = plain(imported.node)
+            imports[imported.path] = in_order(plain(imported.node))
             _collect(imported, imports)

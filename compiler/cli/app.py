@@ -17,13 +17,17 @@ from compiler.cli.diff.verb import diff
 from compiler.cli.emit import emit
 from compiler.cli.evaluate import evaluate, predict
 from compiler.cli.explain import explain
+from compiler.cli.fmt import fmt
 from compiler.cli.import_ import import_
 from compiler.cli.layers import layers
 from compiler.cli.load_plan import load_plan
 from compiler.cli.outcome import DEBUG, Format, chosen_format, debugging, guarded, program_name
 from compiler.cli.params import params
+from compiler.cli.rename import rename
 from compiler.cli.run import run
 from compiler.cli.save import save
+from compiler.cli.schema import schema
+from compiler.cli.set_ import set_
 from compiler.cli.summary import summary
 from compiler.cli.test_layer import test_layer
 
@@ -87,6 +91,10 @@ VERBS = (
     diff,
     save,
     import_,
+    fmt,
+    set_,
+    rename,
+    schema,
     layers,
     test_layer,
     devices,
