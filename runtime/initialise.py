@@ -97,14 +97,21 @@ class FirstValues:
         """Return the values in a window, which are drawn alone where the law allows that."""
         if row.copied is not None and not is_made(row):
             return self(self.artifact.plan.plain.by_name[row.copied.name], window).to(row.dtype)
-        made, entry = row.initialisation, row.source.entry
-        computed = isinstance(row.source.owner, BlockState) and entry is not None and entry.value is not None
-        if made is None or computed or law_in_window(made, self._registered) is None:
+        made = row.initialisation
+        if made is None or not self.draws_alone(row):
             return cut(self._values(row), window).clone()
         draws = WindowDraws(self.seed, row.name, pool=self.pool, window=window)
         part = self._drawn(row, made, draws)
         value = part if part.shape == torch.Size(map(len, window)) else cut(part, window).clone()
         return _padded(value, tuple(at - window[0].start for at in row.zero_rows if at in window[0]))
+
+    def draws_alone(self, row: PlanRow) -> bool:
+        """Return whether a window of a row is drawn without the rest."""
+        if row.copied is not None and not is_made(row):
+            return self.draws_alone(self.artifact.plan.plain.by_name[row.copied.name])
+        made, entry = row.initialisation, row.source.entry
+        computed = isinstance(row.source.owner, BlockState) and entry is not None and entry.value is not None
+        return made is not None and not computed and law_in_window(made, self._registered) is not None
 
     @property
     def _registered(self) -> Mapping[str, Callable[..., Any]]:
