@@ -19,6 +19,7 @@ from compiler.cli.explain import explain
 from compiler.cli.import_ import import_
 from compiler.cli.layers import layers
 from compiler.cli.load_plan import load_plan
+from compiler.cli.mesh import mesh
 from compiler.cli.outcome import DEBUG, Format, chosen_format, debugging, guarded, program_name
 from compiler.cli.params import params
 from compiler.cli.run import run
@@ -88,6 +89,7 @@ VERBS = (
     layers,
     test_layer,
     devices,
+    mesh,
     bench,
 )
 

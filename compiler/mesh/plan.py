@@ -82,6 +82,8 @@ class MeshPlan:
     recompute: Mapping[str, Reason]
     span: Span
     """The key of the section."""
+    places: Mapping[str, Span]
+    """Where it is said what an axis is for, by its name."""
 
     @cached_property
     def size(self) -> int:

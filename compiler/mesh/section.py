@@ -90,7 +90,12 @@ class MeshReader:
         )
         self._stop()
         self.problems += local_problems(layers, local, self.local_places)
-        made = MeshPlan(axes, shard, replicate, tensor, units, layers, tensors, local, recompute, self.span)
+        places = {
+            axis: self.mesh.at(key) for axis, key in ((shard, "shard"), (replicate, "replicate")) if axis
+        }
+        made = MeshPlan(
+            axes, shard, replicate, tensor, units, layers, tensors, local, recompute, self.span, places
+        )
         self.problems += unit_problems(self.plan, made)
         if not (self.mesh.local_statistics and self.mesh.local_statistics.value):
             self.problems += statistics_problems(self.plan, made)

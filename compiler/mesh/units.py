@@ -20,7 +20,7 @@ def unit_problems(plan: Plan, made: MeshPlan) -> Iterator[Diagnostic]:
     """Yield tensors that units cannot gather: one in two of them, without a dimension, of several dtypes in one."""
     dtypes: dict[str, PlanRow] = {}
     for row in plan.parameters:
-        places = [_unit(name, made) for name in row.names]
+        places = [unit_of(name, made) for name in row.names]
         place = made.units[places[0]].place if places[0] in made.units else made.span
         if len(set(places)) > 1:
             yield _torn(row, places, made)
@@ -46,7 +46,7 @@ def unit_problems(plan: Plan, made: MeshPlan) -> Iterator[Diagnostic]:
                 dtypes[places[0]] = row
 
 
-def _unit(name: str, made: MeshPlan) -> str:
+def unit_of(name: str, made: MeshPlan) -> str:
     """Return the unit that a tensor is in: the innermost one, and the root where there is none."""
     while name:
         name = name.rpartition(".")[0]

@@ -98,13 +98,14 @@ def split(model: nn.Module, artifact: Artifact, plan: MeshPlan, mesh: DeviceMesh
         module = model.get_submodule(path)
         if module not in seen:
             seen.add(module)
-            parallelize_module(module, mesh[plan.tensor], _style(layer))
+            parallelize_module(module, mesh[plan.tensor], style_of(layer))
     for row in artifact.plan.rows:
         if len(row.names) > 1 and row.name in plan.tensors:
             _tie(model, row)
 
 
-def _style(layer: LayerSplit) -> ParallelStyle:
+def style_of(layer: LayerSplit) -> ParallelStyle:
+    """Return torch's style of a layer that is split."""
     if layer.style == "colwise":
         return ColwiseParallel(output_layouts=Replicate() if layer.is_gathered else Shard(-1))
     return RowwiseParallel(input_layouts=Shard(-1) if layer.takes_part else Replicate())
