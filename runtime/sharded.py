@@ -53,8 +53,18 @@ def gathered(tensor: Tensor, order: Tensor | None = None) -> Tensor:
     """Return all of a tensor, with its rows as the spec has them. Every rank of its mesh has to call this."""
     if not on_mesh(tensor):
         return tensor
-    found: Tensor = tensor.detach().full_tensor()  # type: ignore[attr-defined]
+    found = _replicated(tensor.detach())
     return found if order is None else torch.empty_like(found).index_copy_(0, order.to(found.device), found)
+
+
+def _replicated(tensor: Any) -> Tensor:
+    """Return all of a tensor, gathered over one axis of its mesh after the other: outer ones shard inner ones."""
+    placements = list(tensor.placements)
+    for at in range(len(placements)):
+        placements[at] = sys.modules[DTENSOR].Replicate()
+        tensor = tensor.redistribute(placements=placements)
+    found: Tensor = tensor.to_local()
+    return found
 
 
 def local(tensor: Tensor) -> Tensor:

@@ -101,10 +101,9 @@ def _print(artifact: Artifact, plan: MeshPlan, found: Rehearsal) -> None:
             rows.add_row(kind, f"{messages.count:,}", memory_text(messages.bytes))
         console.print(rows)
     if found.unsure is not None:
-        text = (
-            f"not verified: whether `{found.unsure.path}` treats columns one by one ({found.unsure.message})"
-        )
-        console.print(f"\n{text}", soft_wrap=True)
+        path, why = found.unsure.path, found.unsure.message
+        what = f"`{path}` treats columns one by one" if path else "the step runs to its end"
+        console.print(f"\nnot verified: whether {what} ({why})", soft_wrap=True)
 
 
 def _facts(artifact: Artifact, found: Rehearsal) -> Iterator[tuple[str, str]]:

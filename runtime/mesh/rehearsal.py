@@ -6,6 +6,7 @@ is counted on the way, and what torch refuses is found without a cluster.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    UnsupportedOperatorException,
+)
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -27,6 +34,13 @@ from runtime.samples import in_order
 from runtime.sharded import local
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 
+WITHOUT_VALUES = (
+    DynamicOutputShapeException,
+    DataDependentOutputException,
+    UnsupportedOperatorException,
+    GuardOnDataDependentSymNode,
+)
+"""What torch raises where a tensor without memory cannot say how it goes on: the rest of the step is not rehearsed."""
 COLLECTIVES = ("c10d", "_c10d_functional")
 """The namespaces of torch's operations that send."""
 KINDS = {"gather": "all-gather", "reduce_scatter": "reduce-scatter", "reduce": "all-reduce"}
@@ -73,6 +87,8 @@ def rehearse(artifact: Artifact, plan: MeshPlan) -> Rehearsal:
             model.to_empty(device="cpu")
             try:
                 _step(artifact, model, kept, sent)
+            except WITHOUT_VALUES:
+                mixed = Unsure("", "sizes or choices follow from values, and there are none")
             except Exception as error:  # whatever torch raises for what it cannot do
                 message = str(error).split("\n")[0]
                 raise refuse(
@@ -106,11 +122,13 @@ def fake_ranks(count: int) -> Iterator[None]:
     """Let this process be the first of some ranks of which the others do not exist: what is sent arrives nowhere."""
     if distributed.is_initialized():
         raise RuntimeError("this process is a rank, and rehearses nothing")
+    hook = sys.excepthook  # torch puts one around it that names the rank
     distributed.init_process_group("fake", rank=0, world_size=count, store=FakeStore())
     try:
         yield
     finally:
         distributed.destroy_process_group()
+        sys.excepthook = hook
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
