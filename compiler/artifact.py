@@ -18,6 +18,7 @@ from spec_schema.limits import Limits
 
 if TYPE_CHECKING:
     from compiler.infer.infer import Inferred
+    from compiler.mesh.plan import MeshPlan
     from compiler.program import ResolvedProgram
     from compiler.rules.plan import Plan
     from compiler.training.section import Training
@@ -117,6 +118,25 @@ class Artifact:
         from compiler.training.section import read_training
 
         return read_training(self.inferred, self.plan)
+
+    @cached_property
+    def mesh(self) -> MeshPlan | None:
+        """How the model lies on the ranks that the section `mesh` names, or None if the spec has none.
+
+        Raises:
+            SpecError: the section is refused. Compiling a spec reports that; a saved model loads all the same.
+        """
+        return self.mesh_of({})
+
+    def mesh_of(self, sizes: Mapping[str, int]) -> MeshPlan | None:
+        """Return the plan of the mesh with other sizes of some axes.
+
+        Raises:
+            SpecError: the section is refused at these sizes, or has no such axis.
+        """
+        from compiler.mesh.section import read_mesh
+
+        return read_mesh(self.inferred, self.plan, sizes)
 
     @cached_property
     def canonical_text(self) -> str:

@@ -79,7 +79,7 @@ def compile_files(
     """Compile a spec that `files` hold, and check how it is to be trained."""
     with timed(limits.compile_seconds):
         artifact = compile_model(path, files, settings, preset, plugins, limits)
-        _ = artifact.training  # refuses a wrong section; a saved model loads without that look
+        _ = artifact.training, artifact.mesh  # refuses a wrong section; a saved model loads without that look
         return artifact
 
 

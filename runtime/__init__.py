@@ -8,6 +8,7 @@ from runtime.files.header import FileError
 from runtime.importing.imported import Imported, from_module
 from runtime.initialise import initial_values
 from runtime.loaders import loaders
+from runtime.on_mesh import build_on_mesh
 from runtime.store import Mismatch, load, load_into, save
 from runtime.tensors import load_tensors, save_tensors
 from runtime.train import lightning_module, train
@@ -20,6 +21,7 @@ __all__ = [
     "Mismatch",
     "Trained",
     "build",
+    "build_on_mesh",
     "evaluate",
     "from_module",
     "initial_values",

@@ -26,6 +26,7 @@ from compiler.catalogue.plugin_files import PluginFile, files_of, import_name
 from compiler.catalogue.plugins import Registry
 from compiler.emit.syntax import RESET
 from compiler.verify import open_imports, safe_builtins, verify
+from runtime.sharded import unwrapped
 
 REGISTERED = 256
 """The number of emitted modules that one process keeps findable by name."""
@@ -178,7 +179,7 @@ def artifact_of(model: nn.Module) -> Artifact:
     Raises:
         TypeError: the model was not built by `runtime.build` or `runtime.load`.
     """
-    artifact = getattr(model, ARTIFACT, None)
+    artifact = getattr(unwrapped(model), ARTIFACT, None)
     if not isinstance(artifact, Artifact):
         raise TypeError(f"{type(model).__name__} was not built from a spec")
     return artifact

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from compiler.artifact import Canonical
 from runtime.manifest import Manifest, differences
 
-NOT_STRUCTURE = ("name", "presets", "init", "placement", "train")
+NOT_STRUCTURE = ("name", "presets", "init", "placement", "train", "mesh")
 """Keys of a spec that no name, shape or dtype follows from."""
 SHOWN = 20
 """Lines about the two specs; all tensors are listed."""

@@ -24,6 +24,7 @@ from runtime.constructor_values import ConstructorValues, seeded
 from runtime.initializers import INITIALIZERS, TRANSFORMATIONS, mixture, one_thread
 from runtime.parametrized import is_made, stored_tensors
 from runtime.random import Draws
+from runtime.windows import ALIKE, Window, WindowDraws, check_window, cut, law_in_window
 from runtime.work import check_work
 from spec_schema.diagnostics import refuse
 from spec_schema.selectors import parse_selector, path_of
@@ -36,16 +37,18 @@ def initial_values(
     seed: int = 0,
     folder: str | Path | None = None,
     allow_large: bool = False,
+    windows: Mapping[str, Window] = MappingProxyType({}),
 ) -> dict[str, Tensor]:
     """Return the first values of some tensors of a model, by canonical name, on the CPU.
 
     They are those that `build` gives, and nothing else is drawn: two halves of a model can be made in two
-    places. A tensor that is shared is selected by any of its names.
+    places. A tensor that is shared is selected by any of its names. `windows` has a range for each dimension of a
+    tensor, by canonical name, of which no more than that part is returned.
 
     Raises:
         SpecError: the selector is malformed, a checkpoint that the spec names does not fit, or the values take too much
             work and `allow_large` is not given.
-        ValueError: the selector names nothing.
+        ValueError: the selector names nothing, or a window does not lie in its tensor.
     """
     rows = artifact.plan.select(parse_selector(selector, None))
     if not rows:
@@ -53,7 +56,7 @@ def initial_values(
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         first_values = FirstValues(artifact, seed, folder, pool)
         check_work(artifact, rows, allow_large, first_values.checkpoints)
-        return {row.name: first_values(row) for row in rows}
+        return {row.name: first_values(row, windows.get(row.name)) for row in rows}
 
 
 @dataclass(eq=False)
@@ -77,15 +80,42 @@ class FirstValues:
         self.own = ConstructorValues(self.seed)
         self.checkpoints = CheckpointValues(self.artifact, self.folder)
 
-    def __call__(self, row: PlanRow) -> Tensor:
-        """Return the first values of a row of the plan.
+    def __call__(self, row: PlanRow, window: Window | None = None) -> Tensor:
+        """Return the first values of a row of the plan, or those in a window of it.
 
         Raises:
             SpecError: a checkpoint has no such tensor, or one of another shape; or what a plugin makes is
                 not the tensor that it should be.
+            ValueError: the window does not lie in the tensor.
         """
+        if window is not None:
+            check_window(window, row.shape, row.name)
         with _sealed(_exact(row)):
-            return self._values(row).contiguous()
+            return (self._values(row) if window is None else self._part(row, window)).contiguous()
+
+    def _part(self, row: PlanRow, window: Window) -> Tensor:
+        """Return the values in a window, which are drawn alone where the law allows that."""
+        if row.copied is not None and not is_made(row):
+            return self(self.artifact.plan.plain.by_name[row.copied.name], window).to(row.dtype)
+        made = row.initialisation
+        if made is None or not self.draws_alone(row):
+            return cut(self._values(row), window).clone()
+        draws = WindowDraws(self.seed, row.name, pool=self.pool, window=window)
+        part = self._drawn(row, made, draws)
+        value = part if part.shape == torch.Size(map(len, window)) else cut(part, window).clone()
+        return _padded(value, tuple(at - window[0].start for at in row.zero_rows if at in window[0]))
+
+    def draws_alone(self, row: PlanRow) -> bool:
+        """Return whether a window of a row is drawn without the rest."""
+        if row.copied is not None and not is_made(row):
+            return self.draws_alone(self.artifact.plan.plain.by_name[row.copied.name])
+        made, entry = row.initialisation, row.source.entry
+        computed = isinstance(row.source.owner, BlockState) and entry is not None and entry.value is not None
+        return made is not None and not computed and law_in_window(made, self._registered) is not None
+
+    @property
+    def _registered(self) -> Mapping[str, Callable[..., Any]]:
+        return self.artifact.program.scope.plugins.initializers
 
     def _stored(self, row: PlanRow, found: Parametrized) -> Tensor:
         """Return a tensor that a layer stores for a parametrised parameter; those of one parameter are made at once."""
@@ -103,21 +133,20 @@ class FirstValues:
         if isinstance(owner, BlockState) and entry is not None and entry.value is not None:
             return self._computed(row)
         if row.initialisation is not None:
-            return _padded(self._drawn(row, row.initialisation), row.zero_rows)
+            draws = Draws(self.seed, row.name, pool=self.pool)
+            return _padded(self._drawn(row, row.initialisation, draws), row.zero_rows)
         assert isinstance(owner, Leaf)
         return self.own.tensor(owner, row.source).to(row.dtype, copy=True)
 
-    def _drawn(self, row: PlanRow, initialisation: Initialisation) -> Tensor:
-        scope = self.artifact.program.scope
-        draws = Draws(self.seed, row.name, pool=self.pool)
-        source = RuntimeSource(row, draws, scope.plugins.initializers, self.checkpoints)
+    def _drawn(self, row: PlanRow, initialisation: Initialisation, draws: Draws) -> Tensor:
+        source = RuntimeSource(row, draws, self._registered, self.checkpoints)
         evaluator = InitEvaluator(
             initialisation.expression, initialisation.names, row.shape, source, source.registered
         )
         value = evaluator.result()
         if not isinstance(value, Tensor):
             return torch.full(row.shape, value, dtype=row.dtype)
-        if value.shape == torch.Size(row.shape):
+        if value.shape == torch.Size(row.shape) or isinstance(draws, WindowDraws):
             return value.to(row.dtype)
         return value.to(row.dtype).broadcast_to(row.shape).clone()
 
@@ -185,7 +214,10 @@ class RuntimeSource:
         draws = self._branch(branch)
         if name in self.registered:
             return self._registered(name, arguments, draws)
-        return INITIALIZERS[name](self.row.shape, self.row.dtype, draws, **arguments)
+        shape = self.row.shape
+        if isinstance(draws, WindowDraws) and name in ALIKE:
+            shape = tuple(map(len, draws.window))
+        return INITIALIZERS[name](shape, self.row.dtype, draws, **arguments)
 
     def mix(self, parts: Sequence[tuple[float, Callable[[], Tensor]]], branch: Sequence[int]) -> Tensor:
         return mixture(self.row.shape, self.row.dtype, self._branch(branch), parts)

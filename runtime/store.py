@@ -20,7 +20,7 @@ from runtime.build import assemble, check_memory
 from runtime.classes import artifact_of
 from runtime.comparison import spec_lines, tensor_lines
 from runtime.files.header import DTYPES, FileError, strict_json
-from runtime.files.sealed import WIDENED, Contents, read_file, write_sealed
+from runtime.files.sealed import WIDENED, Contents, read_file, stored_order, write_sealed
 from runtime.initialise import FirstValues
 from runtime.manifest import (
     Manifest,
@@ -33,6 +33,7 @@ from runtime.manifest import (
     saved_rows,
 )
 from runtime.placement import Devices, settle
+from runtime.sharded import any_on_mesh, copy_whole, gathered, orders_of, state_of, unwrapped, written_once
 from runtime.ties import differing_ties
 from runtime.unsaved import compute_unsaved
 from runtime.work import check_work
@@ -64,15 +65,16 @@ def save(model: nn.Module, path: str | Path) -> str:
     """Save architecture and weights in one file, and return its digest: all of it or nothing, durable then.
 
     A tensor with several names is saved once, under its canonical name. Buffers that are not persistent are
-    computed again on load. The same model gives the same bytes.
+    computed again on load. The same model gives the same bytes. One that lies on several ranks is saved by all of
+    them together: its tensors are gathered one by one, and the first rank writes.
 
     Raises:
         TypeError: the model was not built from a spec.
         ValueError: the model is no longer the one of its spec, or has no values, so that the file would not be it.
         OSError: the file cannot be written; an older file at this path is unchanged.
     """
-    artifact = artifact_of(model)
-    state = _state(model)
+    artifact, model = artifact_of(model), unwrapped(model)
+    state = state_of(model)
     dtypes = _dtypes(artifact, state)
     _check_savable(model, artifact, dtypes)
     about = {
@@ -81,14 +83,15 @@ def save(model: nn.Module, path: str | Path) -> str:
         "versions": {"blockprint": VERSION, "torch": torch.__version__.partition("+")[0]},
         **({"cast": {name: dtype_name(dtype) for name, dtype in dtypes.items()}} if dtypes else {}),
     }
-    return write_sealed(path, KIND, about, {row.name: state[row.name] for row in saved_rows(artifact.plan)})
-
-
-def _state(model: nn.Module) -> dict[str, Tensor]:
-    return {
-        **dict(model.named_parameters(remove_duplicate=False)),
-        **dict(model.named_buffers(remove_duplicate=False)),
-    }
+    tensors = {row.name: state[row.name] for row in saved_rows(artifact.plan)}
+    if not any_on_mesh(tensors.values()):
+        return write_sealed(path, KIND, about, tensors)
+    orders = orders_of(model)
+    return written_once(
+        stored_order(tensors),
+        lambda name: gathered(tensors[name], orders.get(name)),
+        lambda values: write_sealed(path, KIND, about, tensors, values),
+    )
 
 
 def _dtypes(artifact: Artifact, state: Mapping[str, Tensor]) -> dict[str, torch.dtype]:
@@ -296,7 +299,7 @@ def load_into(
         TypeError: the model was not built from a spec.
         ValueError: the model has no values, or the `digest` is malformed.
     """
-    own = artifact_of(model)
+    own, model = artifact_of(model), unwrapped(model)
     saved = read_saved(path, digest, allow_large=allow_large)
     _note_format(saved)
     artifact = own if json.dumps(saved.canonical) == json.dumps(own.canonical) else saved.artifact(plugins)
@@ -305,12 +308,12 @@ def load_into(
     if lines:
         changes = [f"spec: {line}" for line in spec_lines(saved.canonical, own.canonical)]
         raise Mismatch(f"{path} does not fit the model, which is left as it was:", [*changes, *lines])
-    state = _state(model)
+    state, orders = state_of(model), orders_of(model)
     if any(tensor.is_meta for tensor in state.values()):
         raise ValueError("the model has no values to be replaced: it is on the meta device")
     with torch.no_grad():
         for row in saved_rows(artifact.plan):
-            state[row.name].copy_(saved.tensors[row.name])
+            copy_whole(state[row.name], saved.tensors[row.name], orders.get(row.name))
     compute_unsaved(model, own)
 
 

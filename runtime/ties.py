@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from compiler.rules.plan import Plan
 from runtime.method_override import MethodOverride
+from runtime.sharded import gathered, on_mesh
 from spec_schema.shown import shown
 
 APPLY = "_apply"
@@ -170,7 +171,7 @@ def _difference(one: Tensor, other: Tensor) -> str | None:
         return f"have the shapes {list(one.shape)} and {list(other.shape)}"
     if one is other or one.is_meta or other.is_meta or _same_memory(one, other):
         return None
-    a, b = _exact(one), _exact(other)
+    a, b = _exact(gathered(one)), _exact(gathered(other))
     if torch.equal(a, b):
         return None
     differing = (a != b) & ~(a.isnan() & b.isnan())
@@ -183,6 +184,8 @@ def _difference(one: Tensor, other: Tensor) -> str | None:
 
 def _same_memory(one: Tensor, other: Tensor) -> bool:
     """Return whether two tensors are views of the same memory, as those of a state dict are."""
+    if on_mesh(one) or on_mesh(other):
+        return False
     return (
         one.device == other.device
         and one.dtype == other.dtype

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag
 
 from spec_schema.layer_nodes import LayerNode, UnnamedNode, node_kind
+from spec_schema.mesh_section import Mesh
 from spec_schema.reader import Entries, Node, Scalar
 from spec_schema.records import (
     ExpressionText,
@@ -96,3 +97,4 @@ class Document(RuleBearer):
     placement: list[PlacementItem] = Field(default_factory=list)
     parametrize: list[ParametrizeItem] = Field(default_factory=list)
     train: Train | None = None
+    mesh: Mesh | None = None

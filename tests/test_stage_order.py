@@ -18,7 +18,7 @@ ORDER = (
     *("compiler.load", "compiler.rule_records", "compiler.program"),
     *("compiler.resolve", "compiler.infer", "compiler.rules"),
     *("compiler.placement", "compiler.emit", "compiler.verify"),
-    *("compiler.training", "compiler.artifact", "compiler.checkpoint_mapping"),
+    *("compiler.training", "compiler.mesh", "compiler.artifact", "compiler.checkpoint_mapping"),
     *("compiler.printing", "compiler.pipeline", "compiler.diff", "compiler.other_devices", "compiler.pickled"),
     *("compiler.rewriting", "compiler.json_schema", "compiler", "compiler.cli", "compiler.__main__"),
 )

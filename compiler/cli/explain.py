@@ -60,7 +60,8 @@ def explain(
         print_page(what, format)
     else:
         artifact = Subject(Path(what), set_, preset, plugin, import_path, expect_digest).artifact()
-        print_rows(artifact, [with_training(artifact, row) for row in select(artifact, selector)], format)
+        rows = [with_mesh(artifact, with_training(artifact, row)) for row in select(artifact, selector)]
+        print_rows(artifact, rows, format)
 
 
 # --- parameters -----------------------------------------------------------------------------------------
@@ -95,6 +96,17 @@ def with_training(artifact: Artifact, row: PlanRow) -> PlanRow:
         return row
     found = next((group.decisions[row.name] for group in groups if row.name in group.decisions), ())
     return replace(row, decisions=(*row.decisions, *found)) if found else row
+
+
+def with_mesh(artifact: Artifact, row: PlanRow) -> PlanRow:
+    """Return a row with what decides how it lies on the mesh of its spec, if there is one."""
+    from compiler.mesh.told import mesh_decisions
+
+    try:
+        made = artifact.mesh
+    except SpecError:  # a saved model, whose section may name what is not there
+        return row
+    return row if made is None else replace(row, decisions=(*row.decisions, *mesh_decisions(made, row)))
 
 
 def dtype_text(row: PlanRow) -> str:

@@ -10,7 +10,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from mmap import ACCESS_COPY, mmap
@@ -73,21 +73,43 @@ class Contents:
 # Writing.
 
 
-def write_sealed(path: str | Path, kind: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+Values = Callable[[str], Tensor]
+"""Gives the values of a tensor when they are to be written."""
+
+
+def write_sealed(
+    path: str | Path,
+    kind: str,
+    about: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    values: Values | None = None,
+) -> str:
     """Write a sealed file, all of it or nothing, and return its digest.
 
     The same values give the same bytes. One tensor at a time is brought to the CPU; none is copied without need.
+    `values` are asked for one by one, in the order of `stored_order`, if they are not what `tensors` hold.
 
     Raises:
         OSError: it cannot be written; an older file is unchanged.
         TypeError, ValueError: a tensor is of a dtype, or has a name, that a file cannot hold.
     """
-    return write_whole(path, lambda stream: seal(stream, kind, about, tensors))
+    return write_whole(path, lambda stream: seal(stream, kind, about, tensors, values))
 
 
-def seal(stream: BinaryIO, kind: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+def stored_order(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return the names in the order in which a file has them, so that all are aligned."""
+    return sorted(tensors, key=lambda name: (-_stored_dtype(tensors[name]).itemsize, name))
+
+
+def seal(
+    stream: BinaryIO,
+    kind: str,
+    about: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    values: Values | None = None,
+) -> str:
     """Write a sealed file to a stream, and return its digest."""
-    order = sorted(tensors, key=lambda name: (-_stored_dtype(tensors[name]).itemsize, name))  # all aligned
+    order, given = stored_order(tensors), values or tensors.__getitem__
     widened = sorted(name for name in order if tensors[name].dtype in WIDENED)
     told = {"format": FORMAT, "kind": kind, **about, **({"complex": widened} if widened else {})}
     digest = blake3()
@@ -99,7 +121,7 @@ def seal(stream: BinaryIO, kind: str, about: Mapping[str, Any], tensors: Mapping
 
     put(write_header(_metadata(told), ((name, *_stored_form(tensors[name])) for name in order)))
     for name in order:
-        put(_bytes(_stored(tensors[name])))
+        put(_bytes(_stored(given(name))))
     found = digest.hexdigest()
     stream.seek(PLACE)
     stream.write(found.encode())

@@ -108,7 +108,7 @@ def _name(node: ast.AST) -> tuple[str, int, int] | None:
 
 def misspelt_keys(original: Original) -> Iterator[Edit]:
     known = set(
-        "spec inputs vars blocks model layers forward init share freeze placement parametrize train parallel".split()
+        "spec inputs vars blocks model layers forward init share freeze placement parametrize train mesh parallel".split()
     )
     known |= set(
         "extends combine residual repeat of parameters buffers value tensor import loss optimizer".split()
