@@ -39,6 +39,12 @@ FACTS = frozenset(
     """.split()
 )
 """What is asked of a tensor and holds for all sizes: nothing to be written."""
+LOOKS = frozenset(
+    "__bool__ __int__ __float__ __index__ __complex__ __contains__ item tolist equal allclose is_nonzero".split()
+)
+"""What tells a Python program what is in a tensor."""
+SHAPED = frozenset("shape size numel dtype zeros_like ones_like full_like new_zeros new_ones new_full".split())
+"""What reads no values of the tensors that it is given."""
 MADE_EMPTY = {"empty": "zeros", "empty_like": "zeros_like", "new_empty": "new_zeros"}
 """What makes memory that nobody wrote -> what makes zeros of it, which any program may read."""
 SYNONYMS = {
@@ -86,6 +92,11 @@ def is_fact(name: str) -> bool:
     if last == "__get__":
         last = owner.rpartition(".")[2]
     return last in FACTS or owner in ("", "torch.autograd", "torch.jit")
+
+
+def is_look(name: str) -> bool:
+    """Return whether a function tells what is in a tensor."""
+    return name.rpartition(".")[2] in LOOKS
 
 
 def spell(

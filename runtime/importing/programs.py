@@ -93,9 +93,9 @@ def in_both_modes(
     idle: frozenset[nn.Module] = frozenset(),
 ) -> Program:
     """Return the program of a module that ran in evaluation and in training."""
-    program = program_of(evaluated, interfaces, idle)
     if trained is None:
-        return program
+        return program_of(evaluated, interfaces, idle)
+    program = program_of(with_rates(evaluated, trained), interfaces, idle)
     other = program_of(trained, interfaces, idle)
     if signature(program, modes=False) == signature(other, modes=False):
         # A mode that is no longer told here is the module's own there: what one of them says holds for both.
@@ -108,6 +108,27 @@ def in_both_modes(
         return program
     program.in_training = program_of(trained, interfaces, idle, program.literals)
     return program
+
+
+RATES = {"scaled_dot_product_attention": "dropout_p", "dropout": "p"}
+"""What drops in training alone -> its argument that says how much."""
+
+
+def with_rates(evaluated: Scope, trained: Scope) -> Scope:
+    """Return a run in evaluation with the rates of the one in training: authors often give 0 outside of it."""
+    pairs = [[each for each in scope.calls if each.target.name in RATES] for scope in (evaluated, trained)]
+    if [each.target for each in pairs[0]] != [each.target for each in pairs[1]]:
+        return evaluated
+    rates = {id(one): _with_rate(one, other) for one, other in zip(*pairs, strict=True)}
+    return replace(evaluated, calls=[rates.get(id(each), each) for each in evaluated.calls])
+
+
+def _with_rate(call: Call, trained: Call) -> Call:
+    name = RATES[call.target.name]
+    rate = trained.kwargs.get(name)
+    if rate is None or (isinstance(rate, Value) and rate.kind != "attribute"):
+        return call
+    return replace(call, kwargs={**call.kwargs, name: rate})
 
 
 def _mode(call: Call) -> dict[str, Structure]:

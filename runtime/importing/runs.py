@@ -17,7 +17,7 @@ from runtime.importing.watching import record
 
 def recorded(skeleton: Skeleton, inputs: Mapping[str, Tensor]) -> tuple[dict[nn.Module, Program], Record]:
     """Run a skeleton in evaluation and in training, and return the program of each module in it."""
-    given = {name: each.to("meta") for name, each in inputs.items()}
+    given = {name: each.to(skeleton.device) for name, each in inputs.items()}
     run = record(skeleton, (), given, training=False)
     trained = record(skeleton, (), given, training=True)
     interfaces = interfaces_of(run, trained)
@@ -34,9 +34,9 @@ def recorded(skeleton: Skeleton, inputs: Mapping[str, Tensor]) -> tuple[dict[nn.
             )
         found[module] = made[0]
     layers = {**trained.layer_inputs, **run.layer_inputs}
-    return found, Record(
-        run.root, {**trained.scopes, **run.scopes}, layers, {**trained.words, **run.words}, idle
-    )
+    words = {**trained.words, **run.words}
+    looks = list(dict.fromkeys([*run.looks, *trained.looks]))
+    return found, Record(run.root, {**trained.scopes, **run.scopes}, layers, words, looks, idle)
 
 
 def _paired(scopes: Sequence[Scope], others: Sequence[Scope]) -> Iterator[tuple[Scope, Scope | None]]:

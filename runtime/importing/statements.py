@@ -79,6 +79,8 @@ class _Writer:
         self.inlined = {id(call) for call in program.calls if self.is_inlined(call)}
         self.inputs: list[str] = []
         self.names: dict[int, str] = {}
+        self.parts: dict[int, ast.expr] = {}
+        """How a value is written that is a part of a dict."""
         self.env: dict[str, int] = {}
 
     # --- what becomes a statement ------------------------------------------------------------------
@@ -199,7 +201,17 @@ class _Writer:
             return ast.Name(name)
         if isinstance(result, tuple | list):
             return ast.Tuple([self.targets(each, later) for each in result], ast.Store())
+        if isinstance(result, Mapping):
+            return self.whole_target(result, later)
         return ast.Name("_")
+
+    def whole_target(self, result: Mapping[str, Structure], later: set[int]) -> ast.Name:
+        """Return a name for a whole dict, of which the program reads parts."""
+        name = self.free("outputs", later)
+        for value in values_in(result):
+            self.parts[id(value)] = _picked(ast.Name(name), result, value)
+            self.env[name] = id(value)
+        return ast.Name(name)
 
     def name_for(self, value: Value, later: set[int]) -> str:
         for name in map(_clean, value.names):
@@ -278,6 +290,8 @@ class _Writer:
         if value.kind == "state":
             return self.module(value.path)
         call = self.producer.get(id(value))
+        if id(value) in self.parts:
+            return self.parts[id(value)]
         if call is None or id(call) not in self.inlined:
             return ast.Name(self.names[id(value)])
         found = self.call(call)

@@ -12,7 +12,7 @@ from torch import nn
 
 from runtime.importing.leaves import base_layer
 from runtime.importing.positions import position_of_error, refuse_at
-from runtime.importing.recording import Recorder
+from runtime.importing.recording import Recorder, ValuesNeeded
 from runtime.importing.records import Record, Target
 from runtime.importing.skeleton import Skeleton
 from runtime.importing.structures import shapes_of
@@ -100,7 +100,7 @@ def record(skeleton: Skeleton, args: Sequence[Any], kwargs: Mapping[str, Any], t
     try:
         with torch.no_grad(), watched(recorder), recorder:
             skeleton.root(*args, **kwargs)
-    except SpecError:
+    except (SpecError, ValuesNeeded):
         raise
     except Exception as error:
         said = str(error).split("\n")[0] or type(error).__name__
