@@ -60,7 +60,7 @@ def watched(recorder: Recorder) -> Iterator[None]:
     finally:
         nn.Module.__call__ = called  # type: ignore[method-assign]
         for base, forward in forwards.items():
-            base.forward = forward  # type: ignore[method-assign]
+            base.forward = forward
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def record(skeleton: Skeleton, args: Sequence[Any], kwargs: Mapping[str, Any], t
     recorder = Recorder(skeleton)
     skeleton.trace_numbers(recorder)
     try:
-        with torch.no_grad(), watched(recorder), recorder:
+        with torch.no_grad(), watched(recorder), torch.device("meta"), recorder:
             skeleton.root(*args, **kwargs)
     except (SpecError, ValuesNeeded):
         raise
