@@ -86,7 +86,9 @@ def import_(
             prove_it=not unproven,
         )
     for place in made.report.looks:
-        err().print(shown(f"note: what a tensor holds decides the way at {place}: the spec goes the way it went"))
+        err().print(
+            shown(f"note: what a tensor holds decides the way at {place}: the spec goes the way it went")
+        )
     if output is None:
         sys.stdout.write(made.text)
         return

@@ -74,6 +74,11 @@ class Generaliser:
         self.blocks: dict[str, Block] = {}
         self.calls: dict[nn.Module, LayerCall] = {}
         self.used = self._used_modules()
+        self.read = {
+            id(getattr(module.get_submodule(path.rpartition(".")[0]), path.rpartition(".")[2]))
+            for module, program in programs.items()
+            for path in program.states()
+        }
 
     def _used_modules(self) -> set[nn.Module]:
         """Return what was called, what holds it, and what holds a tensor that was read."""
@@ -84,8 +89,8 @@ class Generaliser:
         root = self.record.root
         for names in tied_names(root):
             holders = [root.get_submodule(name.rpartition(".")[0]) for name in names]
-            if any(inner in reached for inner in holders):
-                reached.update(holders)
+            if any(inner in reached for inner in holders):  # a rule of the model makes its own layers alone
+                reached.update(each for each in holders if each in root.children())
         return {
             each for each in self.record.root.modules() if any(inner in reached for inner in each.modules())
         }
@@ -184,6 +189,10 @@ class Generaliser:
             block.inputs, block.program = program_text(program, words)
         return arguments
 
+    def is_kept(self, module: nn.Module, name: str) -> bool:
+        """Return whether a tensor is saved, or read by a program: what was computed and is neither has no use."""
+        return name not in module._non_persistent_buffers_set or id(module._buffers[name]) in self.read
+
     def _loop_names(self, module: nn.Module, program: Program) -> dict[str, str]:
         """Return what the author calls the layers of the lists that a program loops over."""
         found = {}
@@ -206,7 +215,9 @@ class Generaliser:
             block.layers[name] = unified([each[name] for each in children], site, (name,))
         tensors = [dict(_tensors(each)) for each in instances]
         inherited = tensors_of_base(instances[0])
-        for name in [each for each in tensors[0] if each not in inherited]:
+        for name in [
+            each for each in tensors[0] if each not in inherited and self.is_kept(instances[0], each)
+        ]:
             shapes = [tuple(each[name].shape) for each in tensors]
             dimensions = tuple(
                 site((name, f"size{place}"), sizes) for place, sizes in enumerate(zip(*shapes, strict=True))

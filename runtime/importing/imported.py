@@ -77,7 +77,7 @@ def from_module(
         skeleton = Skeleton(module, "cpu")
         document, unused, looks = described(module, skeleton, given, sizes, name, checkpoint)
     text = written(document)
-    kept = {key: each for key, each in weights(module).items() if not key.startswith(unused or ("/",))}
+    kept = weights(module, unused)
     imported = Imported(text, kept, Report(None, unused, looks), checkpoint)
     if not prove_it:
         return imported
@@ -111,14 +111,22 @@ def described(
         dims=sizes,
         blocks=list(generaliser.blocks.values()),
         model=model,
-        share={
-            key: each for key, each in ties(module).items() if not each[0][1:].startswith(unused or ("/",))
-        },
+        share=_shared(module, unused),
         freeze=[each for each in frozen(module) if not each[1:].startswith(unused or ("/",))],
         checkpoint=checkpoint if weights(skeleton.root) else None,
         originals=names,
     )
     return document, unused, tuple(map(str, run.looks))
+
+
+def _shared(module: nn.Module, unused: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return what is one under several names, of what is used."""
+    left_out = tuple(f"/{name}" for name in unused) or ("//",)
+    groups = {
+        key: [each for each in names if not f"{each}.".startswith(left_out)]
+        for key, names in ties(module).items()
+    }
+    return {key: names for key, names in groups.items() if len(names) > 1}
 
 
 def _unused(skeleton: Skeleton, generaliser: Generaliser) -> tuple[str, ...]:

@@ -128,7 +128,9 @@ def _with_rate(call: Call, trained: Call) -> Call:
     rate = trained.kwargs.get(name)
     if rate is None or (isinstance(rate, Value) and rate.kind != "attribute"):
         return call
-    return replace(call, kwargs={**call.kwargs, name: rate})
+    kwargs = {**call.kwargs, name: rate}
+    order = [key for key in trained.kwargs if key in kwargs]
+    return replace(call, kwargs={key: kwargs[key] for key in dict.fromkeys([*order, *kwargs])})
 
 
 def _mode(call: Call) -> dict[str, Structure]:
@@ -138,7 +140,22 @@ def _mode(call: Call) -> dict[str, Structure]:
 def _is_alias(call: Call, idle: frozenset[nn.Module]) -> bool:
     if call.target.module in idle:
         return True
+    if call.target == Target("operator", "+"):  # what was kept from calls before: nothing
+        return isinstance(call.args[0], Value) and call.args[1] is ZERO
+    if call.target == Target("item", "[]"):
+        return isinstance(call.result, Value) and call.result.number is None and _is_all(call.args[1])
     return call.target == Target("method", "view_as") and call.args[0] is call.args[1]
+
+
+ZERO = 0
+"""Python has one small number of each value."""
+
+
+def _is_all(index: Structure) -> bool:
+    """Return whether an index chooses the whole of a tensor."""
+    parts = index if isinstance(index, tuple) else (index,)
+    full = (slice(None), slice(0, None))
+    return bool(parts) and all(isinstance(each, slice) and each in full for each in parts)
 
 
 def _aliases(calls: Iterable[Call], idle: frozenset[nn.Module]) -> dict[int, Value]:

@@ -12,9 +12,19 @@ from torch.overrides import TorchFunctionMode
 
 from runtime.importing.functions import SHAPED, Spelled, Unspoken, is_fact, is_look, spell, torch_name
 from runtime.importing.leaves import base_layer, is_leaf, is_loop
-from runtime.importing.positions import author_frames, position_of, refuse_at
+from runtime.importing.positions import author_frames, position_of, refuse_at, said
 from runtime.importing.programs import does_the_same
-from runtime.importing.records import Call, Position, Record, Scope, Structure, Target, Value, is_fixed, values_in
+from runtime.importing.records import (
+    Call,
+    Position,
+    Record,
+    Scope,
+    Structure,
+    Target,
+    Value,
+    is_fixed,
+    values_in,
+)
 from runtime.importing.sizes import Number, TracedFloat, TracedInt, plain, traced
 from runtime.importing.skeleton import Skeleton
 from runtime.importing.structures import (
@@ -124,7 +134,9 @@ class Recorder(TorchFunctionMode):
         if fixed:
             return result
         if not isinstance(result, bool):
-            raise refuse_at(self.position, "import-data-number", "what is in a tensor becomes a number of Python's")
+            raise refuse_at(
+                self.position, "import-data-number", "what is in a tensor becomes a number of Python's"
+            )
         if self.position is not None:
             self.looks.setdefault(self.position)
         return result
@@ -250,7 +262,7 @@ class Recorder(TorchFunctionMode):
         if isinstance(given, tuple):
             return tuple(self.structure(each) for each in given)
         if isinstance(given, torch.dtype):
-            return self.stack[-1].dtypes.get(given, given)
+            return given if said(self.position, given) else self.stack[-1].dtypes.get(given, given)
         return given
 
     def number_of(self, number: TracedInt | TracedFloat) -> Value | Number:
@@ -422,6 +434,7 @@ class Recorder(TorchFunctionMode):
             return self.own(plain(given), value)
         elif isinstance(given, tuple | list | dict) and holds_values(given):
             keys = list(given) if isinstance(given, dict) else range(len(given))
+            value.parts = len(given)
             made = {}
             for key in keys:
                 part = Value("call", fixed=value.fixed)
@@ -445,6 +458,10 @@ class Recorder(TorchFunctionMode):
                     found = top.known.get(id(each))
                     if found is not None and name not in found[1].names:
                         found[1].names.append(name)
+                elif type(each) is tuple and each and all(isinstance(one, Tensor) for one in each):
+                    found = top.known.get(id(each[0]))
+                    if found is not None and name not in found[1].wholes:
+                        found[1].wholes.append(name)
                 elif isinstance(each, TracedInt | TracedFloat) and id(each.value) in top.owned:
                     names = each.value.names
                     names.extend([name] if name not in names else [])

@@ -47,7 +47,11 @@ class Value:
     shape: tuple[int, ...] | None = None
     fixed: bool = False
     """Whether neither inputs nor weights decide what it is: sizes may."""
+    parts: int = 0
+    """How many items it has, of a tuple or list that a module is given."""
     names: list[str] = field(default_factory=list)
+    wholes: list[str] = field(default_factory=list)
+    """What the author's program calls the tuple that it is the first item of."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -82,6 +83,8 @@ class _Writer:
         self.names: dict[int, str] = {}
         self.parts: dict[int, ast.expr] = {}
         """How a value is written that is a part of a dict."""
+        self.wholes: dict[int, tuple[str, Structure]] = {}
+        """The name of a tuple, and the tuple, by its first item."""
         self.env: dict[str, int] = {}
 
     # --- what becomes a statement ------------------------------------------------------------------
@@ -133,6 +136,10 @@ class _Writer:
             yield from self.loop(call, later)
             return
         value = self.call(call)
+        whole = self.whole_name(call.result, later)
+        if whole is not None:
+            yield ast.Assign([ast.Name(whole)], value)
+            return
         yield from self.set_aside(call.result, later)
         target = self.targets(call.result, later)
         if (
@@ -142,6 +149,26 @@ class _Writer:
         ):
             target, value = target.elts[0], ast.Subscript(value, ast.Constant(0), ast.Load())
         yield ast.Assign([target], value)
+
+    def whole_name(self, result: Structure, later: set[int]) -> str | None:
+        """Return a name for a tuple whose items the program only hands on, all together."""
+        if (
+            not isinstance(result, tuple)
+            or len(result) < 2
+            or not all(isinstance(each, Value) for each in result)
+        ):
+            return None
+        used = [
+            *_tuples([(each.args, each.kwargs) for each in self.program.calls]),
+            *_tuples(self.program.result),
+        ]
+        count = sum(same_structure(each, result) for each in used)
+        if not count or not result[0].wholes or any(self.uses.get(id(each)) != count for each in result):
+            return None
+        name = self.free(_clean(result[0].wholes[0]), later)
+        self.wholes[id(result[0])] = (name, result)
+        self.env[name] = id(result[-1])
+        return name
 
     def loop(self, call: Call, later: set[int]) -> Iterator[ast.stmt]:
         carried = self.expression(call.args[0])
@@ -259,14 +286,23 @@ class _Writer:
         """Return the expressions of items, the last sizes of a tensor in a row as `*x.shape[1:]`."""
         for start in range(len(structure) - 1):
             call, first = self.sizes_at(structure[start])
-            if call is not None and first is not None and len(structure) - start == len(call.result) - first:
-                rest = structure[start:]
-                if all(one is other for one, other in zip(rest, call.result[first:], strict=True)):
-                    shape: ast.expr = self.call(call)
-                    if first:
-                        shape = ast.Subscript(shape, ast.Slice(ast.Constant(first)), ast.Load())
-                    return [*map(self.expression, structure[:start]), ast.Starred(shape)]
+            if call is None or first is None:
+                continue
+            pairs = zip(structure[start:], call.result[first:], strict=False)
+            count = len(list(takewhile(lambda pair: pair[0] is pair[1], pairs)))
+            if count > 1:
+                before, after = structure[:start], structure[start + count :]
+                sizes = ast.Starred(self.sizes(call, first, first + count))
+                return [*map(self.expression, before), sizes, *self.items(after)]
         return [self.expression(each) for each in structure]
+
+    def sizes(self, call: Call, first: int, end: int) -> ast.expr:
+        """Return the expression of sizes of a tensor in a row."""
+        shape, count = self.call(call), len(call.result)
+        if first == 0 and end == count:
+            return shape
+        start, stop = ast.Constant(first) if first else None, ast.Constant(end) if end < count else None
+        return ast.Subscript(shape, ast.Slice(start, stop), ast.Load())
 
     def sizes_at(self, item: Structure) -> tuple[Call | None, int | None]:
         """Return the call that read a size together with the others of its tensor, and which dimension it is."""
@@ -280,10 +316,26 @@ class _Writer:
     def whole(self, structure: Structure) -> ast.expr | None:
         """Return the call whose whole result a structure is, if it stands where it is used."""
         first = structure[0] if structure else None
+        if id(first) in self.wholes and same_structure(structure, self.wholes[id(first)][1]):
+            return ast.Name(self.wholes[id(first)][0])
         call = self.producer.get(id(first)) if isinstance(first, Value) else None
+        if call is not None and call.target.form == "item" and id(call) in self.inlined:
+            return self.parts_of(structure, call.args[0])
         if call is not None and id(call) in self.inlined and same_structure(structure, call.result):
             return self.call(call)
         return None
+
+    def parts_of(self, structure: Sequence[Structure], whole: Structure) -> ast.expr | None:
+        """Return a tuple that was given whole, if a structure is all of its items."""
+        if not isinstance(whole, Value) or whole.parts != len(structure):
+            return None
+        for place, each in enumerate(structure):
+            call = self.producer.get(id(each)) if isinstance(each, Value) else None
+            if call is None or call.target.form != "item" or call.args[0] is not whole:
+                return None
+            if not isinstance(call.args[1], Literal) or call.args[1].number != place:
+                return None
+        return self.value_expression(whole)
 
     def value_expression(self, value: Value) -> ast.expr:
         if value.kind == "attribute":
@@ -341,6 +393,17 @@ class _Writer:
                 found = ast.Attribute(found, name, ast.Load())
             at = getattr(at, name)
         return found
+
+
+def _tuples(structure: Structure) -> Iterator[tuple[Structure, ...]]:
+    """Yield the tuples in a structure, also those in others."""
+    if isinstance(structure, Mapping):
+        structure = list(structure.values())
+    if isinstance(structure, tuple):
+        yield structure
+    if isinstance(structure, tuple | list):
+        for each in structure:
+            yield from _tuples(each)
 
 
 def same_structure(first: Structure, second: Structure) -> bool:

@@ -88,7 +88,10 @@ def replaced(container: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def single(result: Any) -> Any:
-    """Return the tensor of a dict or dataclass that has nothing else."""
+    """Return the tensor of a tuple, dict or dataclass that has nothing else."""
     items = unpacked(result)
-    only = next(iter(items.values())) if isinstance(items, Mapping) and len(items) == 1 else None
-    return only if isinstance(only, Tensor) else result
+    items = list(items.values()) if isinstance(items, Mapping) else items
+    if not isinstance(items, tuple | list):
+        return result
+    there = [each for each in items if each is not None]
+    return there[0] if len(there) == 1 and isinstance(there[0], Tensor) else result

@@ -46,13 +46,15 @@ def inputs_of_model(model: Any) -> tuple[dict[str, str], dict[str, int]]:
     found: dict[str, str] = {}
     main = getattr(model, "main_input_name", "input_ids")
     for name in ("input_ids", "pixel_values", "input_values", "input_features"):
-        if name in takes and (name == main or takes[name].default is None and _is_joint(config, name)):
+        if name in takes and (name == main or (takes[name].default is None and _is_joint(config, name))):
             found[name] = _type(name, config)
     if getattr(config, "is_encoder_decoder", False) and "decoder_input_ids" in takes:
         found["decoder_input_ids"] = "int64[batch, target_length]"
     sizes = {"batch": 2, "length": _length(config), "target_length": 7, "samples": _samples(config)}
     written = " ".join(found.values())
-    return found, {name: size for name, size in sizes.items() if f"{name}]" in written or f"{name}," in written}
+    return found, {
+        name: size for name, size in sizes.items() if f"{name}]" in written or f"{name}," in written
+    }
 
 
 def _is_joint(config: Any, name: str) -> bool:

@@ -103,13 +103,12 @@ def record(skeleton: Skeleton, args: Sequence[Any], kwargs: Mapping[str, Any], t
     except (SpecError, ValuesNeeded):
         raise
     except Exception as error:
+        if skeleton.device == "meta":
+            raise ValuesNeeded from error
         said = str(error).split("\n")[0] or type(error).__name__
         raise refuse_at(
             position_of_error(error),
             "import-failed",
             f"the module raises {type(error).__name__}: {said}",
-            help="values are not known where it runs: give it other inputs, or no condition on what is in a tensor"
-            if "meta" in said
-            else None,
         ) from error
     return recorder.record()
