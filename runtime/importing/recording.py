@@ -76,6 +76,7 @@ class Recorder(TorchFunctionMode):
         self.forwards: dict[type[nn.Module], Callable[..., Any]] = {}
         """What layers do that modules extend, by their classes."""
         self.looks: dict[Position, None] = {}
+        self.open_modules: frozenset[nn.Module] = frozenset()
         self.paused = 0
         self.position: Position | None = None
 
@@ -313,13 +314,17 @@ class Recorder(TorchFunctionMode):
         self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], run: Callable[..., Any]
     ) -> Any:
         """Run a module that is called, as a layer or as a scope of its own."""
-        if self.paused or module not in self.skeleton.modules or (self.stack and is_loop(module)):
+        if self.paused or module not in self.skeleton.modules or (self.stack and self.is_open(module)):
             return run(module, *args, **kwargs)
         if self.stack:
             self.look_around(entering=True)
         if is_leaf(module):
             return self.enter_layer(module, args, kwargs, run)
         return self.enter_scope(module, args, kwargs, run)
+
+    def is_open(self, module: nn.Module) -> bool:
+        """Return whether what a module does is written in the program that calls it."""
+        return is_loop(module) or module in self.open_modules
 
     def enter_layer(
         self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], run: Callable[..., Any]

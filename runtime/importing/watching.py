@@ -92,10 +92,17 @@ def einops_watched(recorder: Recorder) -> Iterator[None]:
         package.reduce = reduce  # type: ignore[attr-defined]
 
 
-def record(skeleton: Skeleton, args: Sequence[Any], kwargs: Mapping[str, Any], training: bool) -> Record:
-    """Run a skeleton on inputs, and return what it did."""
+def record(
+    skeleton: Skeleton,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    training: bool,
+    open_modules: frozenset[nn.Module] = frozenset(),
+) -> Record:
+    """Run a skeleton on inputs, and return what it did; what open modules do is done by those that call them."""
     skeleton.root.train(training)
     recorder = Recorder(skeleton)
+    recorder.open_modules = open_modules
     skeleton.trace_numbers(recorder)
     try:
         with torch.no_grad(), watched(recorder), torch.device("meta"), recorder:
