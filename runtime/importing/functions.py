@@ -104,7 +104,7 @@ def torch_name(function: Callable[..., Any]) -> str:
 def is_fact(name: str) -> bool:
     """Return whether a function tells what no program has to compute."""
     owner, _, last = name.rpartition(".")
-    if last == "__get__":
+    if last in ("__get__", "__set__"):
         last = owner.rpartition(".")[2]
     return last in FACTS or owner in ("", "torch.autograd", "torch.jit")
 
@@ -232,7 +232,7 @@ def _attention(
     is_causal: bool = False,
     scale: Any = None,
     enable_gqa: bool = False,
-):
+) -> None:
     """The attention of torch, whose own signature torch does not tell."""
 
 

@@ -126,9 +126,10 @@ def with_rates(evaluated: Scope, trained: Scope) -> Scope:
 def _with_rate(call: Call, trained: Call) -> Call:
     name = RATES[call.target.name]
     rate = trained.kwargs.get(name)
-    if rate is None or (isinstance(rate, Value) and rate.kind != "attribute"):
+    if isinstance(rate, Value) and rate.kind != "attribute":
         return call
-    kwargs = {**call.kwargs, name: rate}
+    kwargs = {key: each for key, each in call.kwargs.items() if key != name}
+    kwargs.update({} if rate is None else {name: rate})
     order = [key for key in trained.kwargs if key in kwargs]
     return replace(call, kwargs={key: kwargs[key] for key in dict.fromkeys([*order, *kwargs])})
 

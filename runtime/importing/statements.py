@@ -83,6 +83,8 @@ class _Writer:
         self.names: dict[int, str] = {}
         self.parts: dict[int, ast.expr] = {}
         """How a value is written that is a part of a dict."""
+        self.held: dict[str, set[int]] = {}
+        """The values that the name of a whole tuple or dict stands for."""
         self.wholes: dict[int, tuple[str, Structure]] = {}
         """The name of a tuple, and the tuple, by its first item."""
         self.env: dict[str, int] = {}
@@ -167,7 +169,7 @@ class _Writer:
             return None
         name = self.free(_clean(result[0].wholes[0]), later)
         self.wholes[id(result[0])] = (name, result)
-        self.env[name] = id(result[-1])
+        self.held[name] = {id(each) for each in result}
         return name
 
     def loop(self, call: Call, later: set[int]) -> Iterator[ast.stmt]:
@@ -238,7 +240,7 @@ class _Writer:
         name = self.free("outputs", later)
         for value in values_in(result):
             self.parts[id(value)] = _picked(ast.Name(name), result, value)
-            self.env[name] = id(value)
+        self.held[name] = {id(value) for value in values_in(result)}
         return ast.Name(name)
 
     def name_for(self, value: Value, later: set[int]) -> str:
@@ -248,7 +250,8 @@ class _Writer:
         return self.free(_clean(value.names[0]) if value.names else "y", later)
 
     def is_free(self, name: str, later: set[int]) -> bool:
-        return name not in self.words.reserved and self.env.get(name) not in later
+        held = {self.env.get(name), *self.held.get(name, ())}
+        return name not in self.words.reserved and not held & later
 
     def free(self, name: str, later: set[int]) -> str:
         name = _clean(name)
@@ -280,6 +283,8 @@ class _Writer:
         if whole is not None:
             return whole
         items = self.items(structure)
+        if len(items) == 1 and isinstance(items[0], ast.Starred):
+            return items[0].value
         return ast.List(items) if isinstance(structure, list) else ast.Tuple(items)
 
     def items(self, structure: Sequence[Structure]) -> list[ast.expr]:

@@ -25,6 +25,7 @@ def model_of(library: Any, name: str, arguments: Mapping[str, Any]) -> nn.Module
     for each in _configurations(config):
         if getattr(each, "use_cache", False):
             each.use_cache = False  # what it keeps between calls is no part of a program
+        each._experts_implementation = "batched_mm"  # the way in which no data decide a size
     named = (getattr(library, each, None) for each in getattr(config, "architectures", None) or ())
     cls = next((each for each in named if each is not None), None)
     made: nn.Module = cls(config) if cls is not None else library.AutoModel.from_config(config)
@@ -79,7 +80,7 @@ def _type(name: str, config: Any) -> str:
 
 
 def _pair(size: Any) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else tuple(size)[-2:]  # type: ignore[return-value]
+    return (size, size) if isinstance(size, int) else tuple(size)[-2:]
 
 
 def _length(config: Any) -> int:

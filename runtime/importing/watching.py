@@ -105,7 +105,7 @@ def record(
     recorder.open_modules = open_modules
     skeleton.trace_numbers(recorder)
     try:
-        with torch.no_grad(), watched(recorder), torch.device("meta"), recorder:
+        with torch.no_grad(), watched(recorder), torch.device(skeleton.device), recorder:
             skeleton.root(*args, **kwargs)
     except (SpecError, ValuesNeeded):
         raise

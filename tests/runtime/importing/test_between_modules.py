@@ -89,7 +89,7 @@ class Turning(nn.Module):
 
 def test_a_tuple_that_is_handed_on_is_not_taken_apart() -> None:
     text = imported(Turning(), torch.randn(2, 4)).text
-    assert "outer(x, pair)" in text
+    assert "outer(x, rotary(x))" in text
     assert "inner(x, pair)" in text
 
 
