@@ -182,10 +182,16 @@ class Generaliser:
             block.node = Items(tuple(block.layers.items()))
         elif program is not None:
             block.vars.update(arguments.constants(program))
-            reserved = frozenset({*taken, *arguments.names(), *block.vars, "base" if block.extends else ""})
+            aliases = {name: f"{name}_layer" for name in block.layers if name in program.functions()}
+            block.layers = {
+                f"{name} as {aliases[name]}" if name in aliases else name: each
+                for name, each in block.layers.items()
+            }
+            used = {*taken, *arguments.names(), *block.vars, *aliases.values()}
+            reserved = frozenset({*used, "base" if block.extends else ""})
             literals = arguments.literals(self._programs(instances))
             items = self._loop_names(instances[0], program)
-            words = Words(literals, arguments.attributes(program), items, reserved)
+            words = Words(literals, arguments.attributes(program), items, aliases, reserved)
             block.inputs, block.program = program_text(program, words)
         return arguments
 

@@ -54,6 +54,11 @@ class Program:
         }
         return {**called, **(self.in_training.modules() if self.in_training is not None else {})}
 
+    def functions(self) -> set[str]:
+        """Return the operations that the program calls by name."""
+        found = {each.target.name.partition(".")[0] for each in self.calls if each.target.form == "function"}
+        return found | (self.in_training.functions() if self.in_training is not None else set())
+
     def values(self) -> Iterator[Value]:
         """Yield what the calls are given and what is returned, each use, in training too."""
         yield from self.own_values()

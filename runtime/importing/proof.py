@@ -178,7 +178,7 @@ def _gradients(theirs: nn.Module, ours: nn.Module, results: Sequence[Sequence[Te
                 if module is theirs:
                     return  # what it changes in place, it cannot be trained with
                 raise
-    gradients = {name: each.grad for name, each in theirs.named_parameters()}
+    gradients = {name: each.grad for name, each in theirs.named_parameters(remove_duplicate=False)}
     for name, each in ours.named_parameters():
         one, other = gradients[name], each.grad
         if (one is None) != (other is None) or (

@@ -38,6 +38,8 @@ class Words:
     attributes: Mapping[str, ast.expr] = field(default_factory=dict)
     items: Mapping[str, str] = field(default_factory=dict)
     """What a loop over a list calls its layers, by the path of the list."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """What programs call layers whose names are those of operations that they call."""
     reserved: frozenset[str] = frozenset()
     """Names that no value may have: those of layers, tensors and arguments."""
 
@@ -387,7 +389,7 @@ class _Writer:
     def module(self, path: str) -> ast.expr:
         """Return how a program reaches what has a dotted path: items of lists by their numbers."""
         first, *rest = path.split(".")
-        found: ast.expr = ast.Name(first)
+        found: ast.expr = ast.Name(self.words.aliases.get(first, first))
         if path in tensors_of_base(self.program.module):
             return ast.Attribute(ast.Name("base"), path, ast.Load())
         at: Any = getattr(self.program.module, first)

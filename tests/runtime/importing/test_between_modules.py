@@ -158,6 +158,23 @@ def test_what_does_something_else_each_time_is_written_where_it_is_called() -> N
     assert "x * table.near + x * table.far" in imported(Kinds(), torch.randn(2, 4)).text
 
 
+class Convolving(nn.Module):
+    """A layer that bears the name of the operation which is called on its weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1d = nn.Conv1d(4, 4, 3, groups=4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv1d(x, self.conv1d.weight, groups=4)
+
+
+def test_a_layer_with_the_name_of_an_operation_is_called_otherwise() -> None:
+    text = imported(Convolving(), torch.randn(2, 4, 9)).text
+    assert "conv1d as conv1d_layer: Conv1d" in text
+    assert "conv1d(x, conv1d_layer.weight, groups=4)" in text
+
+
 class Point(NamedTuple):
     x: Tensor
     y: Tensor
