@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -327,7 +328,7 @@ class Arguments:
         for path in program.attributes():
             name = path.partition("[")[0]
             values = tuple(attribute(each, name) for each in self.instances)
-            if key_of(values) not in self.chosen:
+            if key_of(values) not in self.chosen and _is_finite(values[0]):
                 found[name] = values[0]
         return found
 
@@ -337,6 +338,8 @@ class Arguments:
         for path in program.attributes():
             name, _, index = path.partition("[")
             values = tuple(attribute(each, name) for each in self.instances)
+            if not _is_finite(values[0]):
+                continue  # written as `inf` where it is read: no variable can be that
             word: ast.expr = ast.Name(self.chosen.get(key_of(values), name))
             found[path] = ast.Subscript(word, ast.Constant(int(index[:-1])), ast.Load()) if index else word
         return found
@@ -357,6 +360,12 @@ def attribute(module: nn.Module, name: str) -> ArgumentValue:
     if isinstance(found, tuple | list):
         return tuple(plain(each) for each in found)
     return plain(found)  # type: ignore[no-any-return]
+
+
+def _is_finite(value: ArgumentValue) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def class_name(cls: type) -> str:

@@ -48,6 +48,8 @@ SHAPED = frozenset(
     "shape size numel dtype zeros_like ones_like full_like new_zeros new_ones new_full".split()
 )
 """What reads no values of the tensors that it is given."""
+DRAWING = ("rand", "normal", "bernoulli", "multinomial")
+"""How operations begin that draw."""
 MADE_EMPTY = {"empty": "zeros", "empty_like": "zeros_like", "new_empty": "new_zeros"}
 """What makes memory that nobody wrote -> what makes zeros of it, which any program may read."""
 SYNONYMS = {

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from runtime.files.atomic import write_whole
 from runtime.importing.blocks import Generaliser, class_name
 from runtime.importing.inputs import Given, Input, inputs_of, other_sizes
+from runtime.importing.parametrizations import parametrizations
 from runtime.importing.positions import refuse_at
 from runtime.importing.proof import Proof, prove
 from runtime.importing.recording import ValuesNeeded
@@ -112,6 +113,11 @@ def described(
         blocks=list(generaliser.blocks.values()),
         model=model,
         share=_shared(module, unused),
+        parametrize={
+            name: each
+            for name, each in parametrizations(module).items()
+            if not name[1:].startswith(unused or ("/",))
+        },
         freeze=[each for each in frozen(module) if not each[1:].startswith(unused or ("/",))],
         checkpoint=checkpoint if weights(skeleton.root) else None,
         originals=names,

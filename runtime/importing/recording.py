@@ -10,7 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from runtime.importing.functions import SHAPED, Spelled, Unspoken, is_fact, is_look, spell, torch_name
+from runtime.importing.functions import (
+    DRAWING,
+    SHAPED,
+    Spelled,
+    Unspoken,
+    is_fact,
+    is_look,
+    spell,
+    torch_name,
+)
 from runtime.importing.leaves import base_layer, is_leaf, is_loop
 from runtime.importing.positions import author_frames, position_of, refuse_at, said
 from runtime.importing.programs import does_the_same
@@ -192,7 +201,9 @@ class Recorder(TorchFunctionMode):
             if target.name in SIZES:
                 result = self.renumbered(result)
             returned = self.fresh(result, before, in_place)
-            fixed = target.name in SHAPED or (target.module is None and is_fixed((args, kwargs)))
+            drawn = target.name.startswith(DRAWING)
+            computed = target.module is None and not drawn and is_fixed((args, kwargs))
+            fixed = target.name in SHAPED or computed
             structure = self.results(single(returned), fixed if known is None else known)
             self.stack[-1].scope.calls.append(Call(target, args, kwargs, structure, self.position))
             return returned

@@ -14,6 +14,8 @@ from spec_schema.diagnostics import refuse
 LENGTH = 16
 """Tokens of an example, where no window asks for more."""
 MOST_FRAMES = 400
+LOOPED = frozenset({"mamba", "falcon_mamba", "jamba"})
+"""Models that go through their tokens in a loop of Python, whose program holds for one length."""
 
 
 def model_of(library: Any, name: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -66,7 +68,7 @@ def _is_joint(config: Any, name: str) -> bool:
 
 def _type(name: str, config: Any) -> str:
     if name == "input_ids":
-        return "int64[batch, length]"
+        return f"int64[batch, {LENGTH if config.model_type in LOOPED else 'length'}]"
     if name == "pixel_values":
         part = getattr(config, "vision_config", None) or config
         height, width = _pair(getattr(part, "image_size", None) or 64)

@@ -175,6 +175,17 @@ def test_a_layer_with_the_name_of_an_operation_is_called_otherwise() -> None:
     assert "conv1d(x, conv1d_layer.weight, groups=4)" in text
 
 
+def test_parametrised_weights_are_rules() -> None:
+    weight_norm, spectral_norm = (
+        nn.utils.parametrizations.weight_norm,
+        nn.utils.parametrizations.spectral_norm,
+    )
+    module = nn.Sequential(weight_norm(nn.Conv1d(4, 6, 3), dim=2), spectral_norm(nn.Linear(7, 3)))
+    text = imported(module, torch.randn(2, 4, 9)).text
+    assert "- /0.weight: weight_norm(dim=2)" in text
+    assert "- /1.weight: spectral_norm(" in text
+
+
 class Point(NamedTuple):
     x: Tensor
     y: Tensor
