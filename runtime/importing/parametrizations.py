@@ -16,7 +16,7 @@ def parametrizations(module: nn.Module) -> Mapping[str, str]:
     found = {}
     for name, each in module.named_modules():
         if parametrize.is_parametrized(each):
-            for weight, made in each.parametrizations.items():  # type: ignore[union-attr, operator]
+            for weight, made in each.parametrizations.items():
                 found[f"/{name}.{weight}"] = _text(f"{name}.{weight}", list(made))
     return found
 
