@@ -85,6 +85,10 @@ def import_(
             checkpoint=f"{name}.safetensors",
             prove_it=not unproven,
         )
+    for place in made.report.looks:
+        err().print(
+            shown(f"note: what a tensor holds decides the way at {place}: the spec goes the way it went")
+        )
     if output is None:
         sys.stdout.write(made.text)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,6 +75,11 @@ class Generaliser:
         self.blocks: dict[str, Block] = {}
         self.calls: dict[nn.Module, LayerCall] = {}
         self.used = self._used_modules()
+        self.read = {
+            id(getattr(module.get_submodule(path.rpartition(".")[0]), path.rpartition(".")[2]))
+            for module, program in programs.items()
+            for path in program.states()
+        }
 
     def _used_modules(self) -> set[nn.Module]:
         """Return what was called, what holds it, and what holds a tensor that was read."""
@@ -84,8 +90,8 @@ class Generaliser:
         root = self.record.root
         for names in tied_names(root):
             holders = [root.get_submodule(name.rpartition(".")[0]) for name in names]
-            if any(inner in reached for inner in holders):
-                reached.update(holders)
+            if any(inner in reached for inner in holders):  # a rule of the model makes its own layers alone
+                reached.update(each for each in holders if each in root.children())
         return {
             each for each in self.record.root.modules() if any(inner in reached for inner in each.modules())
         }
@@ -177,12 +183,22 @@ class Generaliser:
             block.node = Items(tuple(block.layers.items()))
         elif program is not None:
             block.vars.update(arguments.constants(program))
-            reserved = frozenset({*taken, *arguments.names(), *block.vars, "base" if block.extends else ""})
+            aliases = {name: f"{name}_layer" for name in block.layers if name in program.functions()}
+            block.layers = {
+                f"{name} as {aliases[name]}" if name in aliases else name: each
+                for name, each in block.layers.items()
+            }
+            used = {*taken, *arguments.names(), *block.vars, *aliases.values()}
+            reserved = frozenset({*used, "base" if block.extends else ""})
             literals = arguments.literals(self._programs(instances))
             items = self._loop_names(instances[0], program)
-            words = Words(literals, arguments.attributes(program), items, reserved)
+            words = Words(literals, arguments.attributes(program), items, aliases, reserved)
             block.inputs, block.program = program_text(program, words)
         return arguments
+
+    def is_kept(self, module: nn.Module, name: str) -> bool:
+        """Return whether a tensor is saved, or read by a program: what was computed and is neither has no use."""
+        return name not in module._non_persistent_buffers_set or id(module._buffers[name]) in self.read
 
     def _loop_names(self, module: nn.Module, program: Program) -> dict[str, str]:
         """Return what the author calls the layers of the lists that a program loops over."""
@@ -206,7 +222,9 @@ class Generaliser:
             block.layers[name] = unified([each[name] for each in children], site, (name,))
         tensors = [dict(_tensors(each)) for each in instances]
         inherited = tensors_of_base(instances[0])
-        for name in [each for each in tensors[0] if each not in inherited]:
+        for name in [
+            each for each in tensors[0] if each not in inherited and self.is_kept(instances[0], each)
+        ]:
             shapes = [tuple(each[name].shape) for each in tensors]
             dimensions = tuple(
                 site((name, f"size{place}"), sizes) for place, sizes in enumerate(zip(*shapes, strict=True))
@@ -310,7 +328,7 @@ class Arguments:
         for path in program.attributes():
             name = path.partition("[")[0]
             values = tuple(attribute(each, name) for each in self.instances)
-            if key_of(values) not in self.chosen:
+            if key_of(values) not in self.chosen and _is_finite(values[0]):
                 found[name] = values[0]
         return found
 
@@ -320,6 +338,8 @@ class Arguments:
         for path in program.attributes():
             name, _, index = path.partition("[")
             values = tuple(attribute(each, name) for each in self.instances)
+            if not _is_finite(values[0]):
+                continue  # written as `inf` where it is read: no variable can be that
             word: ast.expr = ast.Name(self.chosen.get(key_of(values), name))
             found[path] = ast.Subscript(word, ast.Constant(int(index[:-1])), ast.Load()) if index else word
         return found
@@ -340,6 +360,12 @@ def attribute(module: nn.Module, name: str) -> ArgumentValue:
     if isinstance(found, tuple | list):
         return tuple(plain(each) for each in found)
     return plain(found)  # type: ignore[no-any-return]
+
+
+def _is_finite(value: ArgumentValue) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def class_name(cls: type) -> str:

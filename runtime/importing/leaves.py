@@ -10,7 +10,9 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 
 def catalogue_layer(cls: type) -> LayerType | None:
-    """Return the layer of the catalogue that a class is."""
+    """Return the layer of the catalogue that a class is, its weights parametrised or not."""
+    if cls.__module__ == "torch.nn.utils.parametrize" and cls.__name__.startswith("Parametrized"):
+        cls = cls.__bases__[0]
     name = cls.__name__
     if name not in layer_names() or getattr(nn, name, None) is not cls:
         return None

@@ -63,6 +63,14 @@ def position_of_error(error: BaseException) -> Position | None:
     return found
 
 
+def said(position: Position | None, dtype: torch.dtype) -> bool:
+    """Return whether the author writes a dtype by its name at a place, and not that of some tensor."""
+    if position is None:
+        return False
+    lines = linecache.getlines(position.file)[position.line - 1 : max(position.line, position.end_line)]
+    return str(dtype) in "".join(lines)
+
+
 def span_of(position: Position | None) -> Span | None:
     """Return what a diagnostic points at."""
     if position is None:

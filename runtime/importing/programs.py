@@ -54,6 +54,11 @@ class Program:
         }
         return {**called, **(self.in_training.modules() if self.in_training is not None else {})}
 
+    def functions(self) -> set[str]:
+        """Return the operations that the program calls by name."""
+        found = {each.target.name.partition(".")[0] for each in self.calls if each.target.form == "function"}
+        return found | (self.in_training.functions() if self.in_training is not None else set())
+
     def values(self) -> Iterator[Value]:
         """Yield what the calls are given and what is returned, each use, in training too."""
         yield from self.own_values()
@@ -93,9 +98,9 @@ def in_both_modes(
     idle: frozenset[nn.Module] = frozenset(),
 ) -> Program:
     """Return the program of a module that ran in evaluation and in training."""
-    program = program_of(evaluated, interfaces, idle)
     if trained is None:
-        return program
+        return program_of(evaluated, interfaces, idle)
+    program = program_of(with_rates(evaluated, trained), interfaces, idle)
     other = program_of(trained, interfaces, idle)
     if signature(program, modes=False) == signature(other, modes=False):
         # A mode that is no longer told here is the module's own there: what one of them says holds for both.
@@ -110,6 +115,30 @@ def in_both_modes(
     return program
 
 
+RATES = {"scaled_dot_product_attention": "dropout_p", "dropout": "p"}
+"""What drops in training alone -> its argument that says how much."""
+
+
+def with_rates(evaluated: Scope, trained: Scope) -> Scope:
+    """Return a run in evaluation with the rates of the one in training: authors often give 0 outside of it."""
+    pairs = [[each for each in scope.calls if each.target.name in RATES] for scope in (evaluated, trained)]
+    if [each.target for each in pairs[0]] != [each.target for each in pairs[1]]:
+        return evaluated
+    rates = {id(one): _with_rate(one, other) for one, other in zip(*pairs, strict=True)}
+    return replace(evaluated, calls=[rates.get(id(each), each) for each in evaluated.calls])
+
+
+def _with_rate(call: Call, trained: Call) -> Call:
+    name = RATES[call.target.name]
+    rate = trained.kwargs.get(name)
+    if isinstance(rate, Value) and rate.kind != "attribute":
+        return call
+    kwargs = {key: each for key, each in call.kwargs.items() if key != name}
+    kwargs.update({} if rate is None else {name: rate})
+    order = [key for key in trained.kwargs if key in kwargs]
+    return replace(call, kwargs={key: kwargs[key] for key in dict.fromkeys([*order, *kwargs])})
+
+
 def _mode(call: Call) -> dict[str, Structure]:
     return {key: each for key, each in call.kwargs.items() if key == "training"}
 
@@ -117,7 +146,22 @@ def _mode(call: Call) -> dict[str, Structure]:
 def _is_alias(call: Call, idle: frozenset[nn.Module]) -> bool:
     if call.target.module in idle:
         return True
+    if call.target == Target("operator", "+"):  # what was kept from calls before: nothing
+        return isinstance(call.args[0], Value) and call.args[1] is ZERO
+    if call.target == Target("item", "[]"):
+        return isinstance(call.result, Value) and call.result.number is None and _is_all(call.args[1])
     return call.target == Target("method", "view_as") and call.args[0] is call.args[1]
+
+
+ZERO = 0
+"""Python has one small number of each value."""
+
+
+def _is_all(index: Structure) -> bool:
+    """Return whether an index chooses the whole of a tensor."""
+    parts = index if isinstance(index, tuple) else (index,)
+    full = (slice(None), slice(0, None))
+    return bool(parts) and all(isinstance(each, slice) and each in full for each in parts)
 
 
 def _aliases(calls: Iterable[Call], idle: frozenset[nn.Module]) -> dict[int, Value]:

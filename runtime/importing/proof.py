@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,11 @@ def _state(module: nn.Module, model: nn.Module, kept: Sequence[str]) -> Iterator
     if _tied(module, own) != _tied(model, own):
         yield "other parameters are one"
     trained = [
-        {name for name, each in one.named_parameters() if each.requires_grad and name in own}
+        {
+            name
+            for name, each in one.named_parameters(remove_duplicate=False)
+            if each.requires_grad and name in own
+        }
         for one in (module, model)
     ]
     if trained[0] != trained[1]:
@@ -143,11 +148,22 @@ def _outputs(
 
 def _run(module: nn.Module, args: Sequence[Tensor], kwargs: Inputs, training: bool) -> list[Tensor]:
     torch.manual_seed(0)
-    with torch.set_grad_enabled(training), InDouble():
+    with torch.set_grad_enabled(training), _default_double(), InDouble():
         result = module(
             *[each.clone() for each in args], **{name: each.clone() for name, each in kwargs.items()}
         )
     return list(tensors_of(result))
+
+
+@contextmanager
+def _default_double() -> Iterator[None]:
+    """Let what is made without a dtype, `zeros(n)`, be float64 too."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _gradients(theirs: nn.Module, ours: nn.Module, results: Sequence[Sequence[Tensor]]) -> Iterator[str]:
@@ -162,7 +178,7 @@ def _gradients(theirs: nn.Module, ours: nn.Module, results: Sequence[Sequence[Te
                 if module is theirs:
                     return  # what it changes in place, it cannot be trained with
                 raise
-    gradients = {name: each.grad for name, each in theirs.named_parameters()}
+    gradients = {name: each.grad for name, each in theirs.named_parameters(remove_duplicate=False)}
     for name, each in ours.named_parameters():
         one, other = gradients[name], each.grad
         if (one is None) != (other is None) or (

@@ -10,26 +10,50 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from runtime.importing.functions import Spelled, UnspokenError, is_fact, spell, torch_name
+from runtime.importing.functions import (
+    DRAWING,
+    SHAPED,
+    Spelled,
+    UnspokenError,
+    is_fact,
+    is_look,
+    spell,
+    torch_name,
+)
 from runtime.importing.leaves import base_layer, is_leaf, is_loop
-from runtime.importing.positions import author_frames, position_of, refuse_at
+from runtime.importing.positions import author_frames, position_of, refuse_at, said
 from runtime.importing.programs import does_the_same
-from runtime.importing.records import Call, Position, Record, Scope, Structure, Target, Value, values_in
+from runtime.importing.records import (
+    Call,
+    Position,
+    Record,
+    Scope,
+    Structure,
+    Target,
+    Value,
+    is_fixed,
+    values_in,
+)
 from runtime.importing.sizes import Number, TracedFloat, TracedInt, plain, traced
 from runtime.importing.skeleton import Skeleton
 from runtime.importing.structures import (
     bound_arguments,
     holds_values,
     memory_of,
+    replaced,
     shapes_of,
+    single,
     tensors_in,
     unpacked,
 )
 from spec_schema.diagnostics import SpecError
 
-MAPPED = (tuple, list, dict)
 SIZES = frozenset({"shape", "size", "numel", "nelement"})
 """Operations that return sizes of tensors."""
+
+
+class ValuesNeeded(Exception):
+    """A program looks into a tensor, and runs without values."""
 
 
 class Opened:
@@ -60,11 +84,13 @@ class Recorder(TorchFunctionMode):
         """What the author's programs call modules: the names of loops over them, for one."""
         self.forwards: dict[type[nn.Module], Callable[..., Any]] = {}
         """What layers do that modules extend, by their classes."""
+        self.looks: dict[Position, None] = {}
+        self.open_modules: frozenset[nn.Module] = frozenset()
         self.paused = 0
         self.position: Position | None = None
 
     def record(self) -> Record:
-        return Record(self.skeleton.root, self.scopes, self.layer_inputs, self.words)
+        return Record(self.skeleton.root, self.scopes, self.layer_inputs, self.words, list(self.looks))
 
     @contextmanager
     def pause(self) -> Iterator[None]:
@@ -85,6 +111,8 @@ class Recorder(TorchFunctionMode):
             with self.pause():
                 return func(*args, **kwargs)
         self.look_around()
+        if is_look(name):
+            return self.look(func, args, kwargs)
         try:
             spelled = spell(func, name, tuple(args), kwargs)
         except UnspokenError as missing:
@@ -105,6 +133,23 @@ class Recorder(TorchFunctionMode):
             self.read_dtype(spelled, given, result)
             return result
         return self.finish(spelled.target, given, named, result, before, spelled.in_place)
+
+    def look(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Return what a program sees in a tensor; written down where inputs or weights decide it."""
+        if self.skeleton.device == "meta":
+            raise ValuesNeeded
+        with self.pause():
+            fixed = is_fixed(self.structure((tuple(args), dict(kwargs))))
+            result = func(*args, **kwargs)
+        if fixed:
+            return result
+        if not isinstance(result, bool):
+            raise refuse_at(
+                self.position, "import-data-number", "what is in a tensor becomes a number of Python's"
+            )
+        if self.position is not None:
+            self.looks.setdefault(self.position)
+        return result
 
     def is_own_norm(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         """Return whether a normalisation is that of the layer which the running module extends."""
@@ -135,7 +180,7 @@ class Recorder(TorchFunctionMode):
         source = given[0]
         if source.kind == "state" and "." in source.path:
             return  # of a layer that may not have been called before: a program cannot ask it yet
-        value = Value("call")
+        value = Value("call", fixed=True)
         top.scope.calls.append(Call(spelled.target, given, {}, value, self.position))
         top.dtypes[result] = value
 
@@ -147,6 +192,7 @@ class Recorder(TorchFunctionMode):
         result: Any,
         before: set[int],
         in_place: bool,
+        known: bool | None = None,
     ) -> Any:
         """Write a call down, and return its result as the program goes on with it."""
         with self.pause():
@@ -155,7 +201,10 @@ class Recorder(TorchFunctionMode):
             if target.name in SIZES:
                 result = self.renumbered(result)
             returned = self.fresh(result, before, in_place)
-            structure = self.results(returned)
+            drawn = target.name.startswith(DRAWING)
+            computed = target.module is None and not drawn and is_fixed((args, kwargs))
+            fixed = target.name in SHAPED or computed
+            structure = self.results(single(returned), fixed if known is None else known)
             self.stack[-1].scope.calls.append(Call(target, args, kwargs, structure, self.position))
             return returned
 
@@ -166,29 +215,26 @@ class Recorder(TorchFunctionMode):
                 return result
             with self.pause():
                 return result.view_as(result)
-        if type(result) in MAPPED:
-            if isinstance(result, dict):
-                return {key: self.fresh(each, before, in_place) for key, each in result.items()}
-            return type(result)(self.fresh(each, before, in_place) for each in result)
-        return result
+        return replaced(result, lambda each: self.fresh(each, before, in_place))
 
-    def results(self, result: Any) -> Structure:
+    def results(self, result: Any, fixed: bool) -> Structure:
         """Return a result as new values of the running scope, its numbers in place of those returned."""
         if isinstance(result, Tensor):
-            return self.bind(result, Value("call", shape=tuple(result.shape)))
+            return self.bind(result, Value("call", shape=tuple(result.shape), fixed=fixed))
         if isinstance(result, TracedInt | TracedFloat):
             return result.value
+        result = unpacked(result)
         if isinstance(result, Mapping):
-            return {str(key): self.results(each) for key, each in result.items()}
+            return {str(key): self.results(each, fixed) for key, each in result.items()}
         if isinstance(result, tuple | list):
-            return tuple(self.results(each) for each in result)
+            return tuple(self.results(each, fixed) for each in result)
         return result
 
     # --- numbers -----------------------------------------------------------------------------------
 
     def own(self, number: Number, value: Value) -> Number:
         """Return a number of the running scope."""
-        value.number = plain(number)
+        value.number, value.fixed = plain(number), True
         top = self.stack[-1]
         top.owned.add(id(value))
         top.values.append(value)
@@ -220,6 +266,7 @@ class Recorder(TorchFunctionMode):
             return self.number_of(given)
         if isinstance(given, slice):
             return slice(*map(self.structure, (given.start, given.stop, given.step)))
+        given = unpacked(given)
         if isinstance(given, Mapping):
             return {key: self.structure(each) for key, each in given.items()}
         if isinstance(given, list):
@@ -227,7 +274,7 @@ class Recorder(TorchFunctionMode):
         if isinstance(given, tuple):
             return tuple(self.structure(each) for each in given)
         if isinstance(given, torch.dtype):
-            return self.stack[-1].dtypes.get(given, given)
+            return given if said(self.position, given) else self.stack[-1].dtypes.get(given, given)
         return given
 
     def number_of(self, number: TracedInt | TracedFloat) -> Value | Number:
@@ -278,13 +325,17 @@ class Recorder(TorchFunctionMode):
         self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], run: Callable[..., Any]
     ) -> Any:
         """Run a module that is called, as a layer or as a scope of its own."""
-        if self.paused or module not in self.skeleton.modules or (self.stack and is_loop(module)):
+        if self.paused or module not in self.skeleton.modules or (self.stack and self.is_open(module)):
             return run(module, *args, **kwargs)
         if self.stack:
             self.look_around(entering=True)
         if is_leaf(module):
             return self.enter_layer(module, args, kwargs, run)
         return self.enter_scope(module, args, kwargs, run)
+
+    def is_open(self, module: nn.Module) -> bool:
+        """Return whether what a module does is written in the program that calls it."""
+        return is_loop(module) or module in self.open_modules
 
     def enter_layer(
         self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], run: Callable[..., Any]
@@ -328,11 +379,13 @@ class Recorder(TorchFunctionMode):
         changed = dict(self.writes)
         try:
             with self.pause():
-                inner = {key: self.received(key, each) for key, each in bound.items()}
+                inner = {
+                    key: self.received(key, each, outer is not None and is_fixed(given.get(key)))
+                    for key, each in bound.items()
+                }
             result = run(module, *inner.pop("*", ()), **inner)
-            result = unpacked(result)
             with self.pause():
-                opened.scope.result = self.structure(result)
+                opened.scope.result = self.structure(single(result) if outer else result)
         finally:
             self.stack.pop()
         self.scopes.setdefault(module, []).append(opened.scope)
@@ -349,7 +402,8 @@ class Recorder(TorchFunctionMode):
             )
         if self.writes != changed:  # it returns an input that it wrote: no other object
             before -= {id(each) for each in tensors_in(result)}
-        return self.finish(target, (), given, self.renumbered(result), before, in_place=False)
+        known = is_fixed(opened.scope.result)
+        return self.finish(target, (), given, self.renumbered(result), before, in_place=False, known=known)
 
     def is_plain(self, scope: Scope, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         """Return whether a module that extends a layer does here just what that layer does."""
@@ -374,16 +428,14 @@ class Recorder(TorchFunctionMode):
         """Return what a scope returned, its numbers now those of the scope around it."""
         if isinstance(result, int | float) and not isinstance(result, bool):
             return self.own(plain(result), Value("call"))
-        if type(result) in (tuple, list, torch.Size):
-            return type(result)(self.renumbered(each) for each in result)
-        return result
+        return replaced(result, self.renumbered)
 
-    def received(self, name: str, given: Any) -> Any:
+    def received(self, name: str, given: Any, fixed: bool = False) -> Any:
         """Return an argument as the running scope sees it: tensors and numbers are its inputs."""
         if name == "*":
-            return tuple(self.received(f"input{number}", each) for number, each in enumerate(given))
+            return tuple(self.received(f"input{number}", each, fixed) for number, each in enumerate(given))
         top = self.stack[-1]
-        value = Value("input", name)
+        value = Value("input", name, fixed=fixed)
         received = self.opened(given, value)
         if holds_values(given):
             top.scope.inputs[name] = value
@@ -398,9 +450,10 @@ class Recorder(TorchFunctionMode):
             return self.own(plain(given), value)
         elif isinstance(given, tuple | list | dict) and holds_values(given):
             keys = list(given) if isinstance(given, dict) else range(len(given))
+            value.parts = len(given)
             made = {}
             for key in keys:
-                part = Value("call")
+                part = Value("call", fixed=value.fixed)
                 top.scope.calls.append(Call(Target("item", "[]"), (value, key), {}, part, self.position))
                 made[key] = self.opened(given[key], part)
             return type(given)(made) if isinstance(given, dict) else type(given)(made.values())
@@ -421,6 +474,10 @@ class Recorder(TorchFunctionMode):
                     found = top.known.get(id(each))
                     if found is not None and name not in found[1].names:
                         found[1].names.append(name)
+                elif type(each) is tuple and each and all(isinstance(one, Tensor) for one in each):
+                    found = top.known.get(id(each[0]))
+                    if found is not None and name not in found[1].wholes:
+                        found[1].wholes.append(name)
                 elif isinstance(each, TracedInt | TracedFloat) and id(each.value) in top.owned:
                     names = each.value.names
                     names.extend([name] if name not in names else [])

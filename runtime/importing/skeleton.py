@@ -20,6 +20,7 @@ class Skeleton:
     """A copy of a module whose tensors are on a device without memory, and what is called what in it."""
 
     def __init__(self, module: nn.Module, device: str = "meta") -> None:
+        self.device = device
         self.root = copied(module, torch.device(device))
         self.modules: dict[nn.Module, list[str]] = {}
         for name, each in self.root.named_modules(remove_duplicate=False):

@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import nn
 
+from runtime.importing.transformers_models import inputs_of_model, model_of
 from spec_schema.diagnostics import refuse
 from spec_schema.suggest import did_you_mean
 
@@ -118,16 +119,9 @@ def _torchvision(name: str, arguments: Mapping[str, Any]) -> Source:
 
 def _transformers(name: str, arguments: Mapping[str, Any]) -> Source:
     library: Any = _library("transformers")
-    path = Path(name)
-    folder = path.parent if path.is_file() else path
-    if not (folder / "config.json").is_file() and not path.is_file():
-        raise refuse("import-source", f"there is no configuration in `{path}`", None)
-    config = library.AutoConfig.from_pretrained(str(path), **arguments)
-    classes = [getattr(library, each, None) for each in getattr(config, "architectures", None) or ()]
-    module = classes[0](config) if classes and classes[0] else library.AutoModel.from_config(config)
-    return Source(
-        module.eval(), {"input_ids": _type("batch", "time", dtype="int64")}, {"batch": 2, "time": 16}
-    )
+    module = model_of(library, name, arguments)
+    inputs, dims = inputs_of_model(module)
+    return Source(module, inputs, dims)
 
 
 def _type(*dimensions: object, dtype: str = "float32") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -52,13 +53,12 @@ def frozen(module: nn.Module) -> list[str]:
     return [f"/{name}" for name, each in module.named_parameters() if not each.requires_grad]
 
 
-def weights(module: nn.Module) -> dict[str, Tensor]:
-    """Return the tensors of a state dict, each of those that are one under its first name."""
+def weights(module: nn.Module, unused: tuple[str, ...] = ()) -> dict[str, Tensor]:
+    """Return the tensors of a state dict, each of those that are one under its first name that is used."""
     seen: set[int] = set()
     found: dict[str, Tensor] = {}
-    first = {id(each): name for name, each in module.named_parameters()}
     for name, tensor in module.state_dict(keep_vars=True).items():
-        if id(tensor) in seen or first.get(id(tensor), name) != name:
+        if id(tensor) in seen or name.startswith(unused or ("/",)):
             continue
         seen.add(id(tensor))
         found[name] = tensor.detach().clone().contiguous()
@@ -82,6 +82,31 @@ def formula(values: Tensor) -> str:
     )
 
 
+def _frequencies(values: Tensor) -> Mapping[str, Tensor]:
+    """Return the frequencies of rotary positions that begin like these."""
+    if values.ndim != 1 or len(values) < 2 or values.dtype != torch.float32 or not 0 < values[1] < 1:
+        return {}
+    size = 2 * len(values)
+    base = float(f"{float(values[1]) ** (-size / 2):.4g}")
+    made = 1.0 / base ** (torch.arange(0, size, 2).float() / size)
+    return {f"1.0 / {base} ** (arange(0, {size}, 2).float() / {size})": made}
+
+
+def _in_window(values: Tensor) -> Mapping[str, Tensor]:
+    """Return how far each two places of a square window lie apart, numbered as tables of relative positions are."""
+    side = math.isqrt(values.numel())
+    window = math.isqrt(side)
+    if values.dtype != torch.int64 or window < 2 or window**4 != values.numel():
+        return {}
+    at, most = torch.arange(side), 2 * window - 1
+    rows = at[:, None] // window - at // window + window - 1
+    made = rows * most + at[:, None] % window - at % window + window - 1
+    text = f"arange({side})[:, None] // {window} - arange({side}) // {window} + {window - 1}"
+    columns = f"arange({side})[:, None] % {window} - arange({side}) % {window} + {window - 1}"
+    text = f"({text}) * {most} + {columns}"
+    return {text: made, f"({text}).flatten()": made.flatten()}
+
+
 def _candidates(values: Tensor) -> Mapping[str, Tensor]:
     """Return what buffers often are, as texts and tensors."""
     found: dict[str, Tensor] = {}
@@ -92,6 +117,8 @@ def _candidates(values: Tensor) -> Mapping[str, Tensor]:
     counted = torch.arange(size)
     lead = [1] * (values.ndim - 1)
     found[f"arange({size})"] = counted
+    found.update(_frequencies(values))
+    found.update(_in_window(values))
     found[f"arange({size}).expand({[1, -1]})"] = counted.expand(1, -1)
     found[f"arange({size}).reshape({[*lead, size]})"] = counted.reshape(*lead, size)
     if values.ndim >= 2 and values.shape[-1] == values.shape[-2]:

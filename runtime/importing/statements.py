@@ -8,16 +8,17 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import torch
 from torch import nn
 
 from runtime.importing.leaves import is_list, tensors_of_base
+from runtime.importing.merging import merged
 from runtime.importing.programs import Literal, Program
 from runtime.importing.records import Call, Structure, Value, values_in
 
-LONGEST = 88
 _BINARY: dict[str, type[ast.operator]] = {
     **{"+": ast.Add, "-": ast.Sub, "*": ast.Mult, "/": ast.Div, "//": ast.FloorDiv, "%": ast.Mod},
     **{"**": ast.Pow, "@": ast.MatMult, "&": ast.BitAnd, "|": ast.BitOr, "^": ast.BitXor},
@@ -37,6 +38,8 @@ class Words:
     attributes: Mapping[str, ast.expr] = field(default_factory=dict)
     items: Mapping[str, str] = field(default_factory=dict)
     """What a loop over a list calls its layers, by the path of the list."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """What programs call layers whose names are those of operations that they call."""
     reserved: frozenset[str] = frozenset()
     """Names that no value may have: those of layers, tensors and arguments."""
 
@@ -80,6 +83,12 @@ class _Writer:
         self.inlined = {id(call) for call in program.calls if self.is_inlined(call)}
         self.inputs: list[str] = []
         self.names: dict[int, str] = {}
+        self.parts: dict[int, ast.expr] = {}
+        """How a value is written that is a part of a dict."""
+        self.held: dict[str, set[int]] = {}
+        """The values that the name of a whole tuple or dict stands for."""
+        self.wholes: dict[int, tuple[str, Structure]] = {}
+        """The name of a tuple, and the tuple, by its first item."""
         self.env: dict[str, int] = {}
 
     # --- what becomes a statement ------------------------------------------------------------------
@@ -131,6 +140,10 @@ class _Writer:
             yield from self.loop(call, later)
             return
         value = self.call(call)
+        whole = self.whole_name(call.result, later)
+        if whole is not None:
+            yield ast.Assign([ast.Name(whole)], value)
+            return
         yield from self.set_aside(call.result, later)
         target = self.targets(call.result, later)
         if (
@@ -140,6 +153,26 @@ class _Writer:
         ):
             target, value = target.elts[0], ast.Subscript(value, ast.Constant(0), ast.Load())
         yield ast.Assign([target], value)
+
+    def whole_name(self, result: Structure, later: set[int]) -> str | None:
+        """Return a name for a tuple whose items the program only hands on, all together."""
+        if (
+            not isinstance(result, tuple)
+            or len(result) < 2
+            or not all(isinstance(each, Value) for each in result)
+        ):
+            return None
+        used = [
+            *_tuples([(each.args, each.kwargs) for each in self.program.calls]),
+            *_tuples(self.program.result),
+        ]
+        count = sum(same_structure(each, result) for each in used)
+        if not count or not result[0].wholes or any(self.uses.get(id(each)) != count for each in result):
+            return None
+        name = self.free(_clean(result[0].wholes[0]), later)
+        self.wholes[id(result[0])] = (name, result)
+        self.held[name] = {id(each) for each in result}
+        return name
 
     def loop(self, call: Call, later: set[int]) -> Iterator[ast.stmt]:
         carried = self.expression(call.args[0])
@@ -200,7 +233,17 @@ class _Writer:
             return ast.Name(name)
         if isinstance(result, tuple | list):
             return ast.Tuple([self.targets(each, later) for each in result], ast.Store())
+        if isinstance(result, Mapping):
+            return self.whole_target(result, later)
         return ast.Name("_")
+
+    def whole_target(self, result: Mapping[str, Structure], later: set[int]) -> ast.Name:
+        """Return a name for a whole dict, of which the program reads parts."""
+        name = self.free("outputs", later)
+        for value in values_in(result):
+            self.parts[id(value)] = _picked(ast.Name(name), result, value)
+        self.held[name] = {id(value) for value in values_in(result)}
+        return ast.Name(name)
 
     def name_for(self, value: Value, later: set[int]) -> str:
         for name in map(_clean, value.names):
@@ -209,7 +252,8 @@ class _Writer:
         return self.free(_clean(value.names[0]) if value.names else "y", later)
 
     def is_free(self, name: str, later: set[int]) -> bool:
-        return name not in self.words.reserved and self.env.get(name) not in later
+        held = {self.env.get(name), *self.held.get(name, ())}
+        return name not in self.words.reserved and not held & later
 
     def free(self, name: str, later: set[int]) -> str:
         name = _clean(name)
@@ -241,20 +285,31 @@ class _Writer:
         if whole is not None:
             return whole
         items = self.items(structure)
+        if len(items) == 1 and isinstance(items[0], ast.Starred):
+            return items[0].value
         return ast.List(items) if isinstance(structure, list) else ast.Tuple(items)
 
     def items(self, structure: Sequence[Structure]) -> list[ast.expr]:
         """Return the expressions of items, the last sizes of a tensor in a row as `*x.shape[1:]`."""
         for start in range(len(structure) - 1):
             call, first = self.sizes_at(structure[start])
-            if call is not None and first is not None and len(structure) - start == len(call.result) - first:
-                rest = structure[start:]
-                if all(one is other for one, other in zip(rest, call.result[first:], strict=True)):
-                    shape: ast.expr = self.call(call)
-                    if first:
-                        shape = ast.Subscript(shape, ast.Slice(ast.Constant(first)), ast.Load())
-                    return [*map(self.expression, structure[:start]), ast.Starred(shape)]
+            if call is None or first is None:
+                continue
+            pairs = zip(structure[start:], call.result[first:], strict=False)
+            count = len(list(takewhile(lambda pair: pair[0] is pair[1], pairs)))
+            if count > 1:
+                before, after = structure[:start], structure[start + count :]
+                sizes = ast.Starred(self.sizes(call, first, first + count))
+                return [*map(self.expression, before), sizes, *self.items(after)]
         return [self.expression(each) for each in structure]
+
+    def sizes(self, call: Call, first: int, end: int) -> ast.expr:
+        """Return the expression of sizes of a tensor in a row."""
+        shape, count = self.call(call), len(call.result)
+        if first == 0 and end == count:
+            return shape
+        start, stop = ast.Constant(first) if first else None, ast.Constant(end) if end < count else None
+        return ast.Subscript(shape, ast.Slice(start, stop), ast.Load())
 
     def sizes_at(self, item: Structure) -> tuple[Call | None, int | None]:
         """Return the call that read a size together with the others of its tensor, and which dimension it is."""
@@ -268,10 +323,26 @@ class _Writer:
     def whole(self, structure: Structure) -> ast.expr | None:
         """Return the call whose whole result a structure is, if it stands where it is used."""
         first = structure[0] if structure else None
+        if id(first) in self.wholes and same_structure(structure, self.wholes[id(first)][1]):
+            return ast.Name(self.wholes[id(first)][0])
         call = self.producer.get(id(first)) if isinstance(first, Value) else None
+        if call is not None and call.target.form == "item" and id(call) in self.inlined:
+            return self.parts_of(structure, call.args[0])
         if call is not None and id(call) in self.inlined and same_structure(structure, call.result):
             return self.call(call)
         return None
+
+    def parts_of(self, structure: Sequence[Structure], whole: Structure) -> ast.expr | None:
+        """Return a tuple that was given whole, if a structure is all of its items."""
+        if not isinstance(whole, Value) or whole.parts != len(structure):
+            return None
+        for place, each in enumerate(structure):
+            call = self.producer.get(id(each)) if isinstance(each, Value) else None
+            if call is None or call.target.form != "item" or call.args[0] is not whole:
+                return None
+            if not isinstance(call.args[1], Literal) or call.args[1].number != place:
+                return None
+        return self.value_expression(whole)
 
     def value_expression(self, value: Value) -> ast.expr:
         if value.kind == "attribute":
@@ -279,6 +350,8 @@ class _Writer:
         if value.kind == "state":
             return self.module(value.path)
         call = self.producer.get(id(value))
+        if id(value) in self.parts:
+            return self.parts[id(value)]
         if call is None or id(call) not in self.inlined:
             return ast.Name(self.names[id(value)])
         found = self.call(call)
@@ -316,7 +389,7 @@ class _Writer:
     def module(self, path: str) -> ast.expr:
         """Return how a program reaches what has a dotted path: items of lists by their numbers."""
         first, *rest = path.split(".")
-        found: ast.expr = ast.Name(first)
+        found: ast.expr = ast.Name(self.words.aliases.get(first, first))
         if path in tensors_of_base(self.program.module):
             return ast.Attribute(ast.Name("base"), path, ast.Load())
         at: Any = getattr(self.program.module, first)
@@ -327,6 +400,17 @@ class _Writer:
                 found = ast.Attribute(found, name, ast.Load())
             at = getattr(at, name)
         return found
+
+
+def _tuples(structure: Structure) -> Iterator[tuple[Structure, ...]]:
+    """Yield the tuples in a structure, also those in others."""
+    if isinstance(structure, Mapping):
+        structure = list(structure.values())
+    if isinstance(structure, tuple):
+        yield structure
+    if isinstance(structure, tuple | list):
+        for each in structure:
+            yield from _tuples(each)
 
 
 def same_structure(first: Structure, second: Structure) -> bool:
@@ -381,49 +465,3 @@ def _is_blank(target: ast.expr) -> bool:
 def _clean(name: str) -> str:
     name = name.strip("_") or "y"
     return f"{name}1" if keyword.iskeyword(name) or name == "training" else name
-
-
-def merged(statements: list[ast.stmt]) -> list[ast.stmt]:
-    """Return statements in which `x = a(x)` and `x = b(x)` in a row are `x = b(a(x))` where that is short."""
-    found: list[ast.stmt] = []
-    for statement in statements:
-        joined = _joined(found[-1], statement) if found else None
-        if joined is not None:
-            found[-1] = joined
-        else:
-            found.append(statement)
-    return found
-
-
-def _joined(first: ast.stmt, second: ast.stmt) -> ast.stmt | None:
-    if not isinstance(first, ast.Assign) or not isinstance(first.targets[0], ast.Name):
-        return None
-    name = first.targets[0].id
-    again = isinstance(second, ast.Assign) and ast.dump(second.targets[0]) == ast.dump(first.targets[0])
-    if not (again or isinstance(second, ast.Return)):
-        return None
-    assert isinstance(second, ast.Assign | ast.Return)
-    loads = [
-        each for each in ast.walk(second.value or second) if isinstance(each, ast.Name) and each.id == name
-    ]
-    if len(loads) != 1 or not _is_simple(first.value, second):
-        return None
-    value = _Substitution(name, first.value).visit(
-        ast.parse(ast.unparse(second.value or second), mode="eval").body
-    )
-    made = ast.Assign(second.targets, value) if isinstance(second, ast.Assign) else ast.Return(value)
-    text = ast.unparse(ast.fix_missing_locations(made))
-    return made if len(text) <= LONGEST else None
-
-
-def _is_simple(value: ast.expr, second: ast.stmt) -> bool:
-    """Return whether an expression may stand within the next one and be read easily."""
-    return not isinstance(value, ast.Compare | ast.Tuple)
-
-
-class _Substitution(ast.NodeTransformer):
-    def __init__(self, name: str, value: ast.expr) -> None:
-        self.name, self.value = name, value
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return self.value if node.id == self.name else node

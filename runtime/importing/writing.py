@@ -30,6 +30,7 @@ class Document:
     model: Block
     share: Mapping[str, Sequence[str]] = field(default_factory=dict)
     freeze: Sequence[str] = ()
+    parametrize: Mapping[str, str] = field(default_factory=dict)
     checkpoint: str | None = None
     vars: Mapping[str, object] = field(default_factory=dict)
     originals: Mapping[str, str] = field(default_factory=dict)
@@ -57,6 +58,9 @@ def written(document: Document) -> str:
         lines += [
             f"  {name}: {_flow([_quoted(each) for each in names])}" for name, names in document.share.items()
         ]
+    if document.parametrize:
+        lines += ["", "parametrize:"]
+        lines += [f"  - {_quoted(name)}: {each}" for name, each in document.parametrize.items()]
     if document.checkpoint is not None:
         lines += ["", "init:", f"  - /: {_scalar(f'checkpoint({document.checkpoint!r})')}"]
     if document.freeze:
