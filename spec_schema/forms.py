@@ -138,6 +138,8 @@ def form_problem(
     if not isinstance(node, allowed + OPERATORS + CONTEXTS):
         what = DESCRIPTIONS.get(type(node), f"`{type(node).__name__}`")
         return _not_in_language(source, node, what, WAYS_OUT.get(type(node)))
+    if isinstance(node, ast.Call):
+        return _call_problem(source, node, in_program=ast.Return in allowed)
     check = _FORMS.get(type(node))
     return check(source, node) if check else None
 
@@ -231,9 +233,9 @@ def _subscript_problem(source: Located, node: ast.AST) -> Diagnostic | None:
     return None
 
 
-def _call_problem(source: Located, node: ast.AST) -> Diagnostic | None:
-    assert isinstance(node, ast.Call)
-    starred: list[ast.AST] = [a for a in node.args if isinstance(a, ast.Starred)]
+def _call_problem(source: Located, node: ast.Call, in_program: bool) -> Diagnostic | None:
+    """Return what is wrong with the form of a call. What takes a `*` in a program is looked up when it is resolved."""
+    starred: list[ast.AST] = [] if in_program else [a for a in node.args if isinstance(a, ast.Starred)]
     starred += [keyword for keyword in node.keywords if keyword.arg is None]
     if not starred:
         return None
@@ -292,7 +294,6 @@ _FORMS = {
     ast.Name: _name_problem,
     ast.Attribute: _attribute_problem,
     ast.Subscript: _subscript_problem,
-    ast.Call: _call_problem,
     ast.comprehension: _comprehension_problem,
     ast.For: _loop_problem,
     ast.While: _loop_problem,

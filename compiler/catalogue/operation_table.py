@@ -358,6 +358,20 @@ METHODS: frozenset[str] = frozenset(
 )
 """Tensor methods that a program may call."""
 
+# --- what is read behind a dot --------------------------------------------------------------------------
+
+ATTRIBUTES: frozenset[str] = frozenset("shape dtype device ndim T mT H mH real imag".split())
+"""The attributes of a tensor that a program may read."""
+VIEWS: frozenset[str] = frozenset("T mT H mH real imag".split())
+"""Those that are tensors."""
+RESULTS: tuple[str, ...] = tuple(
+    """
+    values indices min max sign logabsdet eigenvalues eigenvectors U S Vh Q R P L hist bin_edges mantissa
+    exponent
+    """.split()
+)
+"""The names that torch gives the parts of results: `topk(x, 2).indices`."""
+
 # --- values ---------------------------------------------------------------------------------------------
 
 _DTYPES = """

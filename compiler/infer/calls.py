@@ -257,8 +257,12 @@ def _named(node: ast.Call, values: Sequence[Any]) -> tuple[list[str], list[Any]]
 def _written(node: ast.Call, count: int) -> list[ast.expr]:
     """Return the arguments of a call as they are written; of a method, the tensor too."""
     written: list[ast.expr] = [*node.args, *(keyword.value for keyword in node.keywords)]
-    if isinstance(node.func, ast.Attribute) and count > len(written):
+    starred = next((at for at, each in enumerate(node.args) if isinstance(each, ast.Starred)), None)
+    if isinstance(node.func, ast.Attribute) and (count > len(written) or starred is not None):
         written.insert(0, node.func.value)
+    if starred is not None:  # it stands for as many as are not written otherwise
+        at = starred + len(written) - len(node.args) - len(node.keywords)
+        written[at : at + 1] = [written[at]] * max(count - len(written) + 1, 0)
     return written
 
 

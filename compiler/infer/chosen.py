@@ -28,6 +28,8 @@ DIFFERENT = 11
 
 INDICES = frozenset({torch.nonzero, Tensor.nonzero, torch.argwhere, Tensor.argwhere})
 SELECTED = frozenset({torch.masked_select, Tensor.masked_select})
+DISTINCT = frozenset({torch.unique, Tensor.unique})
+RUNS = frozenset({torch.unique_consecutive, Tensor.unique_consecutive})
 
 
 def chosen_sizes(base: int = FIRST) -> Iterator[int]:
@@ -48,9 +50,10 @@ class ChosenSizes:
         """Begin a run."""
         self.base, self.masks, self.numbers = base, {}, chosen_sizes(base)
 
-    def size(self, mask: Tensor) -> int:
-        """Return how many elements a mask chooses: the same each time."""
-        key = mask.untyped_storage()._cdata, mask.storage_offset(), tuple(mask.shape), mask.stride()
+    def size(self, mask: Tensor, what: str = "chosen") -> int:
+        """Return how many elements a mask chooses, or how many there are of what else: the same each time."""
+        place = mask.untyped_storage()._cdata, mask.storage_offset(), tuple(mask.shape), mask.stride()
+        key = what, *place
         if key not in self.masks:
             self.masks[key] = mask, self.number(mask)
         return self.masks[key][1]
@@ -80,6 +83,8 @@ class ChosenSizes:
             return (self._places(arguments[0]) if as_tuple else self._table(arguments[0]),)
         if function is torch.where and len(arguments) == 1 and not keywords:
             return (self._places(arguments[0]),)
+        if function in DISTINCT or function in RUNS:
+            return self._distinct(function in RUNS, arguments, keywords)
         if function in SELECTED:
             return self._selected(arguments[0], keywords.get("mask", *arguments[1:]))
         if function in (operator.getitem, Tensor.__getitem__):
@@ -96,6 +101,21 @@ class ChosenSizes:
             return None
         torch.broadcast_shapes(tensor.shape, mask.shape)  # type: ignore[no-untyped-call]
         return (torch.empty(self.size(mask), dtype=tensor.dtype),)
+
+    def _distinct(
+        self, in_a_row: bool, arguments: Sequence[Any], keywords: Mapping[str, Any]
+    ) -> tuple[Any] | None:
+        """Return the different elements of a tensor, with what is asked for beside them; None along a dimension."""
+        tensor, *rest = arguments
+        names = ("sorted", "return_inverse", "return_counts", "dim")[in_a_row:]
+        given = {**dict(zip(names, rest, strict=False)), **keywords}
+        if given.get("dim") is not None:
+            return None
+        size = self.size(tensor, "runs" if in_a_row else "distinct")
+        values = torch.empty(size, dtype=tensor.dtype)
+        more = (("return_inverse", tensor.shape), ("return_counts", size))
+        beside = [torch.empty(shape, dtype=torch.int64) for name, shape in more if given.get(name)]
+        return ((values, *beside) if beside else values,)
 
     def _table(self, mask: Tensor) -> Tensor:
         return torch.empty((self.size(mask), mask.ndim), dtype=torch.int64)

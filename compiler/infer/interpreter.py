@@ -14,6 +14,7 @@ from torch import Tensor
 from compiler.catalogue.operation_table import CONSTANTS, LIMITS, MODE_ARGUMENTS, STATISTICS
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.infer.arguments import constant
+from compiler.infer.attributes import attributes_of, read
 from compiler.infer.calls import (
     apply_operator,
     call_method,
@@ -33,7 +34,7 @@ from compiler.infer.states import BlockState, updated_in
 from compiler.infer.values import Undecided, same_form, show, tensors_in
 from compiler.infer.watched import call_watched
 from compiler.resolve.mode import leaves_mode_open
-from compiler.resolve.programs import ATTRIBUTES, MODE, NAMESPACES
+from compiler.resolve.programs import MODE, NAMESPACES
 from spec_schema.budget import Budget
 from spec_schema.diagnostics import Label, SpecError, refuse
 from spec_schema.evaluate import FUNCTIONS, Evaluator
@@ -198,11 +199,9 @@ class Interpreter(Evaluator):
         value = self.value(node.value)
         if isinstance(value, ModuleReference):
             return self._member(node, value)
-        if isinstance(value, Tensor) and node.attr in ATTRIBUTES:
-            result = getattr(value, node.attr)
-            return tuple(result) if node.attr == "shape" else result
-        known = list(ATTRIBUTES) if isinstance(value, Tensor) else []
-        near = did_you_mean(node.attr, known)
+        if node.attr in attributes_of(value):
+            return read(self.source, node, value)
+        near = did_you_mean(node.attr, attributes_of(value))
         raise refuse(
             "unknown-attribute",
             f"{_what(value)} has no attribute `{node.attr}`",
@@ -261,7 +260,7 @@ class Interpreter(Evaluator):
         return None if known else f"{owner.id}.{function.attr}"
 
     def _arguments(self, node: ast.Call) -> tuple[list[Any], dict[str, Any]]:
-        arguments = [self.value(argument) for argument in node.args]
+        arguments = list(self._elements(node.args))
         return arguments, {k.arg: self.value(k.value) for k in node.keywords if k.arg}
 
     def _operation(self, node: ast.Call, name: str) -> Any:
@@ -282,6 +281,8 @@ class Interpreter(Evaluator):
     def _builtin(self, node: ast.Call, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         """Call `len`, `range`, `zip` and their like, which also go over layers and tensors."""
         self.engine.call_kinds.note(self.source, node, "number")
+        if name == "float" and arguments in (["inf"], ["-inf"]):
+            return float(arguments[0])
         if name == "len" and isinstance(arguments[0], ModuleReference):
             return len(arguments[0].parts(self.source.span(node)))
         if name in ("zip", "enumerate", "reversed"):

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from compiler.infer.block_parameters import float_dtype
+from compiler.infer.grouped import GROUPED, in_bfloat16
 from compiler.infer.recurrent import RECURRENT, in_one_step
 from compiler.infer.remembered import call_remembered
 from compiler.infer.values import tensors_in
@@ -40,6 +41,8 @@ class _WithoutValues(TorchFunctionMode):
             given["device"] = "meta"
         if func in RECURRENT and not self.all_steps:
             return in_one_step(func, args)
+        if func in GROUPED:
+            return in_bfloat16(func, args, given)
         result = func(*args, **given) if self.all_steps else call_remembered(func, args, given)
         if isinstance(result, Tensor) and not result.is_meta and _of_numbers(args, given):
             return result.to("meta")

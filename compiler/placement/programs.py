@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from compiler.catalogue.operation_table import FACTORIES
+from compiler.catalogue.operation_table import FACTORIES, VIEWS
 from compiler.infer.calls import parts
 from compiler.infer.interpreter import Interpreter
 from compiler.infer.module_references import ModuleReference
@@ -152,7 +152,7 @@ class PlacedInterpreter(Interpreter):
 
     def attribute(self, node: ast.Attribute) -> Any:
         result = super().attribute(node)
-        if node.attr not in ("device", "T", "mT"):
+        if node.attr != "device" and node.attr not in VIEWS:
             return result
         value = self.value(node.value)
         if not isinstance(value, Placed):
@@ -180,6 +180,8 @@ def _written(node: ast.AST, count: int) -> list[ast.AST]:
     """Return the operands of an operation, `count` of them without a name, as they are written."""
     if not isinstance(node, ast.Call):
         return parts(node)
+    if any(isinstance(each, ast.Starred) for each in node.args):
+        return []  # how many it stands for is not written
     written: list[ast.AST] = [*node.args, *(keyword.value for keyword in node.keywords)]
     if isinstance(node.func, ast.Attribute) and count > len(node.args):
         written.insert(0, node.func.value)

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from compiler.catalogue.layers import layer_names
-from compiler.catalogue.operation_table import CONSTANTS, LIMITS, METHODS
+from compiler.catalogue.operation_table import (
+    ATTRIBUTES,
+    CONSTANTS,
+    LIMITS,
+    METHODS,
+    MODE_ARGUMENTS,
+    RESULTS,
+    STATISTICS,
+)
 from compiler.catalogue.operation_table import FUNCTIONS as OPERATIONS
 from compiler.catalogue.parametrization_table import PARAMETRIZATIONS
 from compiler.program import Scope
@@ -23,8 +31,6 @@ from spec_schema.source import Span
 from spec_schema.suggest import did_you_mean
 from spec_schema.unknown_names import PYTHON_WORDS, no_python_word
 
-ATTRIBUTES = frozenset({"shape", "dtype", "device", "ndim", "T", "mT"})
-"""The attributes of a tensor that a program may read."""
 NAMESPACES = frozenset({"fft", "linalg", "special"})
 MODE = "training"
 SHOWN_NAMES = 20
@@ -172,8 +178,28 @@ class _Checker:
                 self.problems.append(
                     Diagnostic("unknown-function", message, self.program.span(function), help=help)
                 )
+        starred = next((each for each in node.args if isinstance(each, ast.Starred)), None)
+        if starred is not None and not self._takes_starred(function) and self._is_known(function):
+            message = f"`*` in a call of `{ast.unparse(function)}` is not part of the language"
+            place = self.program.span(starred)
+            self.problems.append(
+                Diagnostic("not-in-language", message, place, help="write the arguments out")
+            )
         for argument in [*node.args, *node.keywords]:
             self.visit(argument)
+
+    def _is_known(self, function: ast.AST) -> bool:
+        return not isinstance(function, ast.Name) or self._known(function.id)
+
+    def _takes_starred(self, function: ast.AST) -> bool:
+        """Return whether a list may be spread over the arguments of what is called."""
+        match function:
+            case ast.Attribute():
+                return not self._may_be_layer(function.value, function.attr)
+            case ast.Name(id=name) if name not in self.local and name not in self.names.layers:
+                plain = name not in FUNCTIONS and name not in MODE_ARGUMENTS and name not in STATISTICS
+                return name in self.names.scope.plugins.operations or (name in OPERATIONS and plain)
+        return False
 
     def _method(self, node: ast.Call, function: ast.Attribute) -> None:
         owner, attr = function.value, function.attr
@@ -196,7 +222,7 @@ class _Checker:
         """Return whether an expression may be a layer of the block, or one in it: inference looks up what it has."""
         if isinstance(owner, ast.Name) and owner.id in self.names.layers:
             return True
-        if attr in _HINTS or attr.endswith("_") or attr in METHODS or attr in ATTRIBUTES:
+        if attr in _HINTS or attr.endswith("_") or attr in METHODS:
             return False
         return root_of(owner) in self.layers
 
@@ -233,7 +259,7 @@ class _Checker:
                 )
             self._children(ast.Tuple([*owner.args, *owner.keywords], ast.Load()))  # type: ignore[list-item]
             return
-        if attr not in ATTRIBUTES and attr not in METHODS:
+        if attr not in ATTRIBUTES and attr not in METHODS and attr not in RESULTS:
             known = [*sorted(ATTRIBUTES), *METHODS]
             self._report("unknown-attribute", f"tensors have no attribute `{attr}`", node, attr, known)
         self.visit(owner)

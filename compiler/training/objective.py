@@ -109,7 +109,8 @@ def _signature_problem(
         yield Diagnostic("not-callable", f"`{function.id}` cannot be called", source.span(function))
         return
     keywords = [keyword.arg for keyword in node.keywords if keyword.arg]
-    problem = signature(function.id).check(len(node.args), keywords)
+    spread = any(isinstance(argument, ast.Starred) for argument in node.args)
+    problem = signature(function.id).check(0 if spread else len(node.args), keywords)
     try:
         check_signature(source, node, problem, f"`{function.id}`")
     except SpecError as error:

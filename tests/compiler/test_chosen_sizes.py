@@ -174,7 +174,7 @@ REFUSED = {
     "return x[x[0] > 0]": ("shape-mismatch", "x[x[0] > 0]"),
     "return masked_select(x, x[0, :3] > 0)": ("shape-mismatch", "masked_select(x, x[0, :3] > 0)"),
     "return masked_select(x, 1)": ("operation-failed", "masked_select(x, 1)"),
-    "return unique(x)": ("operation-failed", "unique(x)"),
+    "return unique(x, dim=0)": ("operation-failed", "unique(x, dim=0)"),
     "a, b = x[x > 0]\n    return a": ("unpack-count", "a, b"),
     "y = x\n    while x.sum() > 0:\n      y = y[y[:, 0] > 0]\n    return y": ("ways-disagree", "y"),
 }

@@ -57,3 +57,15 @@ def test_what_is_no_limit_is_said_in_its_place(form: str, code: str) -> None:
     with pytest.raises(compiler.SpecError) as caught:
         compiler.compile_text(SPEC.replace("FORM", form))
     assert [each.code for each in caught.value.diagnostics] == [code]
+
+
+def test_infinity_may_be_written_as_in_python() -> None:
+    spec = SPEC.replace("finfo(x.dtype).min", "float('-inf')").replace("FORM", "0 * min(1, float('inf'))")
+    artifact = compiler.compile_text(spec)
+    built = runtime.build(artifact, device="cpu")
+    alone = run_file(artifact.source, "Limits")
+    alone.load_state_dict(built.state_dict())
+    x, n = torch.randn(3, 4), torch.tensor([[1, 0, 0, 0], [1, 1, 1, 0], [0, 0, 0, 0]])
+    scores = built.get_submodule("fc")(x).masked_fill(n > 0, -torch.inf)
+    for model in (built, alone):
+        assert torch.equal(model(x, n), torch.softmax(scores, dim=-1))

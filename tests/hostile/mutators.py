@@ -147,6 +147,8 @@ PIECES = (
         "2**70",
         "Linear",
         "return x",
+        "*x.shape, ",
+        ".values",
         "self.",
         "--- ",
     ),

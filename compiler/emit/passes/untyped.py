@@ -6,9 +6,9 @@ import ast
 from collections.abc import Iterable, Iterator
 
 MODULES = frozenset({"torch", "nn", "F", "math"})
-UNTYPED_METHODS = frozenset({"norm", "split", "unflatten", "unique"})
+UNTYPED_METHODS = frozenset({"istft", "norm", "split", "stft", "unflatten", "unique"})
 """Methods of tensors that torch has no types for."""
-UNTYPED_FUNCTIONS = frozenset({"unique", "unique_consecutive"})
+UNTYPED_FUNCTIONS = frozenset({"norm", "tensordot", "unique", "unique_consecutive"})
 """Functions of torch whose result may be anything."""
 PASSED_ON = frozenset({"max", "min", "rearrange", "reduce", "repeat", "sum"})
 """Functions whose result is of the type that they are given."""
@@ -53,6 +53,8 @@ class Types:
                 return True
             case ast.Attribute(value=ast.Name(id="torch"), attr=name):
                 return name in UNTYPED_FUNCTIONS
+            case ast.Attribute(value=ast.Attribute(value=ast.Name(id="torch"))):
+                return True  # torch has no types for fft, linalg and special
             case ast.Attribute(value=value, attr=name) if not is_of_module(value):
                 return _is_super(value) or name in UNTYPED_METHODS or self.is_untyped(value)
         return False

@@ -73,6 +73,11 @@ KEEPING = (
     ),
     *(
         "{x}.mT.mT if {x}.ndim > 1 else {x}",
+        "{x}.reshape(*{x}.shape[:-1], -1)",
+        "{x}.sort(dim={d}).values",
+        "max({x}, dim={d}, keepdim=True).values - {x}",
+        "fft.fft({x}, dim={d}).real",
+        "zeros(*{x}.shape, dtype={x}.dtype) + {x}",
         "linalg.norm({x}, dim={d}, keepdim=True) + {x}",
         "{x} - ({x}.detach() // 1)",
     ),
