@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import nn
 
+from runtime.importing.foreign_operators import declare_operators
 from spec_schema.diagnostics import refuse
 from spec_schema.suggest import did_you_mean
 
@@ -88,16 +89,22 @@ def _package(name: str) -> ModuleType:
         raise refuse("import-source", f"there is no package `{error.name}`", None) from None
 
 
-def _library(name: str) -> ModuleType:
+def library(name: str) -> ModuleType:
+    """Return a library of models.
+
+    Raises:
+        SpecError: it is not installed.
+    """
+    declare_operators()
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError:
-        help = f"pip install {name}"
-        raise refuse("import-source", f"`{name}` is not installed", None, help=help) from None
+    except ModuleNotFoundError as error:
+        help = f"pip install {error.name}"
+        raise refuse("import-source", f"`{error.name}` is not installed", None, help=help) from None
 
 
 def _timm(name: str, arguments: Mapping[str, Any]) -> Source:
-    timm: Any = _library("timm")
+    timm: Any = library("timm")
     if not timm.is_model(name):
         near = did_you_mean(name, timm.list_models())
         raise refuse("import-source", f"timm has no model `{name}`", None, help=near)
@@ -107,7 +114,7 @@ def _timm(name: str, arguments: Mapping[str, Any]) -> Source:
 
 
 def _torchvision(name: str, arguments: Mapping[str, Any]) -> Source:
-    models: Any = importlib.import_module("torchvision.models") if _library("torchvision") else None
+    models: Any = importlib.import_module("torchvision.models") if library("torchvision") else None
     if name not in models.list_models():
         near = did_you_mean(name, models.list_models())
         raise refuse("import-source", f"torchvision has no model `{name}`", None, help=near)
@@ -117,14 +124,14 @@ def _torchvision(name: str, arguments: Mapping[str, Any]) -> Source:
 
 
 def _transformers(name: str, arguments: Mapping[str, Any]) -> Source:
-    library: Any = _library("transformers")
+    transformers: Any = library("transformers")
     path = Path(name)
     folder = path.parent if path.is_file() else path
     if not (folder / "config.json").is_file() and not path.is_file():
         raise refuse("import-source", f"there is no configuration in `{path}`", None)
-    config = library.AutoConfig.from_pretrained(str(path), **arguments)
-    classes = [getattr(library, each, None) for each in getattr(config, "architectures", None) or ()]
-    module = classes[0](config) if classes and classes[0] else library.AutoModel.from_config(config)
+    config = transformers.AutoConfig.from_pretrained(str(path), **arguments)
+    classes = [getattr(transformers, each, None) for each in getattr(config, "architectures", None) or ()]
+    module = classes[0](config) if classes and classes[0] else transformers.AutoModel.from_config(config)
     return Source(
         module.eval(), {"input_ids": _type("batch", "time", dtype="int64")}, {"batch": 2, "time": 16}
     )
