@@ -5,6 +5,7 @@ from runtime.checkpoint_mapping.loading import load_plan
 from runtime.checkpoint_mapping.saving import save_like
 from runtime.evaluate import evaluate, predict
 from runtime.files.header import FileError
+from runtime.importing.imported import Imported, from_module
 from runtime.initialise import initial_values
 from runtime.loaders import loaders
 from runtime.store import Mismatch, load, load_into, save
@@ -14,11 +15,13 @@ from runtime.training.outcome import Interrupted, Trained
 
 __all__ = [
     "FileError",
+    "Imported",
     "Interrupted",
     "Mismatch",
     "Trained",
     "build",
     "evaluate",
+    "from_module",
     "initial_values",
     "lightning_module",
     "load",

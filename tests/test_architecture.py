@@ -163,4 +163,5 @@ def test_errors_of_ours_are_safe_to_show() -> None:
         "UnliftableError",
         "Skip",
         "Differs",
+        "Unspoken",
     }

@@ -64,7 +64,7 @@ def inputs_of(
     """Return the inputs of a module, and example sizes of their open dimensions."""
     named = dict(given) if isinstance(given, Mapping) else dict(zip(_names(module), given, strict=False))
     made = [_input(name, each) for name, each in named.items()]
-    sizes = {}
+    sizes: dict[str, int] = {}
     for each in made:
         for place, name in enumerate(each.dimensions):
             if isinstance(name, str):

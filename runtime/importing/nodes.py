@@ -98,7 +98,7 @@ def _unified_arguments(calls: Sequence[LayerCall], site: Site, path: tuple[str, 
         inner = [each for each in values if isinstance(each, LayerCall)]
         if len(inner) == len(values):
             node = unified(inner, site, (*path, rows[0].name))
-            yield replace(rows[0], value=node)  # type: ignore[arg-type]
+            yield replace(rows[0], value=node)
         else:
             yield replace(rows[0], value=site((*path, rows[0].name), tuple(values)))
 

@@ -94,6 +94,8 @@ class Recorder(TorchFunctionMode):
         if name == "torch.nn.functional.batch_norm" and self.is_own_norm(args, kwargs):
             spelled = Spelled(Target("base", "base", self.stack[-1].scope.module), args[:1], {})
             self.layer_inputs.setdefault(self.stack[-1].scope.module, shapes_of(args[:1]))
+        if spelled.in_place:
+            self.check_written(spelled.args[0] if spelled.target.name != "expand_as" else spelled.args[1])
         told = {key: each for key, each in spelled.kwargs.items() if key != "training" or each != self.mode()}
         given, named = self.structure(spelled.args), self.structure(told)
         before = self.stamps(args, kwargs)
@@ -113,6 +115,17 @@ class Recorder(TorchFunctionMode):
         return all(
             any(each is own for each in given) for own in (module.weight, module.bias) if own is not None
         )
+
+    def check_written(self, tensor: Any) -> None:
+        """Refuse a buffer or parameter that a program writes, but for those that the layer it extends counts itself."""
+        names = self.skeleton.tensors.get(id(tensor))
+        if names is not None and base_layer(self.stack[-1].scope.module) is None:
+            raise refuse_at(
+                self.position,
+                "import-updated",
+                f"`{names[0]}` is written while the module runs",
+                help="return the new value, or make the module a layer of a plugin",
+            )
 
     def mode(self) -> bool:
         return self.stack[-1].scope.module.training

@@ -60,7 +60,7 @@ def watched(recorder: Recorder) -> Iterator[None]:
     finally:
         nn.Module.__call__ = called  # type: ignore[method-assign]
         for base, forward in forwards.items():
-            base.forward = forward  # type: ignore[method-assign]
+            base.forward = forward
 
 
 @contextmanager

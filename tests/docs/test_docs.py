@@ -205,7 +205,7 @@ def run_command(command: str) -> str:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_named_verbs_exist(document: str) -> None:
-    known = {verb.__name__.replace("_", "-") for verb in VERBS}
+    known = {verb.__name__.rstrip("_").replace("_", "-") for verb in VERBS}
     named = set(re.findall(rf"{COMMAND} ([a-z-]+)", (ROOT / document).read_text()))
     assert named <= known
 
