@@ -67,7 +67,9 @@ Sample = Annotated[
 ]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="What the sample is drawn with.")]
 Jobs = Annotated[int, typer.Option(metavar="N", min=1, help="Check so many models at a time.")]
-Seconds = Annotated[float, typer.Option(metavar="S", min=1, help="The time that one checked model may take.")]
+Seconds = Annotated[
+    int, typer.Option(metavar="S", min=1, help="The processor time that one checked model may take.")
+]
 Gigabytes = Annotated[float, typer.Option(metavar="GB", min=1, help="The memory that it may take.")]
 Parameters = Annotated[
     int, typer.Option(metavar="N", min=0, help="A checked model with more is imported, and not proven.")

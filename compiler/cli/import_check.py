@@ -27,7 +27,7 @@ class Check:
     sample: int | None
     seed: int
     jobs: int
-    seconds: float
+    seconds: int
     gigabytes: float
     parameters: int
     results: Path

@@ -121,9 +121,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("source")
     parser.add_argument("--largest", type=int, default=LARGEST)
     parser.add_argument("--memory", type=int, default=0, help="bytes; 0: as much as there is")
+    parser.add_argument("--seconds", type=int, default=0, help="of processor time; 0: as long as it takes")
     given = parser.parse_args(arguments)
-    if given.memory:
-        resource.setrlimit(resource.RLIMIT_DATA, (given.memory, given.memory))
+    for kind, limit in ((resource.RLIMIT_DATA, given.memory), (resource.RLIMIT_CPU, given.seconds)):
+        if limit:
+            resource.setrlimit(kind, (limit, resource.getrlimit(kind)[1]))
     warnings.simplefilter("ignore")
     torch.manual_seed(0)
     print(f"\n{json.dumps(outcome(given.source, given.largest))}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -19,13 +20,16 @@ Outcome = dict[str, Any]
 """What came of one model: `source`, `status`, and what else is known."""
 
 _LONGEST = 300
+_WAITING = 10
+"""How many times longer a trial may take that the machine has little time for, or that waits for what never comes."""
 
 
 @dataclass(frozen=True)
 class Limits:
     """What a trial of one model may take."""
 
-    seconds: float = 300
+    seconds: int = 300
+    """Of the processor's time, so that it is no matter what else the machine does."""
     gigabytes: float = 12
     parameters: int = 100_000_000
     """Of the largest model whose values are made and compared."""
@@ -69,21 +73,28 @@ def survey(
 def tried(source: str, limits: Limits, jobs: int = 1) -> Outcome:
     """Return what came of one model, whatever its process ended with."""
     memory = int(limits.gigabytes * 2**30)
-    options = ["--largest", str(limits.parameters), "--memory", str(memory)]
-    command = [sys.executable, "-m", "runtime.importing.survey.trial", source, *options]
+    options = {"--largest": limits.parameters, "--memory": memory, "--seconds": limits.seconds}
+    given = [str(each) for option in options.items() for each in option]
+    command = [sys.executable, "-m", "runtime.importing.survey.trial", source, *given]
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     environment = {"OMP_NUM_THREADS": threads, **os.environ, "HF_HUB_OFFLINE": "1"}
     try:
         ended = subprocess.run(
-            command, capture_output=True, text=True, timeout=limits.seconds, env=environment
+            command, capture_output=True, text=True, timeout=_WAITING * limits.seconds, env=environment
         )
     except subprocess.TimeoutExpired:
-        return {"source": source, "status": "too slow", "reason": f"more than {limits.seconds:g} s"}
+        return {"source": source, **_too_slow(limits)}
+    if ended.returncode == -signal.SIGXCPU:
+        return {"source": source, **_too_slow(limits)}
     last = ended.stdout.rstrip("\n").rpartition("\n")[2]
     if ended.returncode == 0 and last.startswith("{"):
         found: Outcome = json.loads(last)
         return found
     return {"source": source, **_died(ended)}
+
+
+def _too_slow(limits: Limits) -> Outcome:
+    return {"status": "too slow", "reason": f"more than {limits.seconds} s"}
 
 
 def _died(ended: subprocess.CompletedProcess[str]) -> Outcome:
