@@ -57,6 +57,18 @@ DROPPED = frozenset(
 """Arguments that say where and how and change no value; a program is functional, and its placement is a rule."""
 
 
+BUILT_IN_DEFAULTS: dict[str, dict[str, object]] = {
+    "scaled_dot_product_attention": {
+        "attn_mask": None,
+        "dropout_p": 0.0,
+        "is_causal": False,
+        "scale": None,
+        "enable_gqa": False,
+    },
+}
+"""Defaults of functions whose signature Python cannot ask for, and whose callers like to write them."""
+
+
 @dataclass(frozen=True)
 class Spelled:
     """A call in the language's words. `in_place` says that the first argument takes on the result."""
@@ -201,6 +213,11 @@ def _without_defaults(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments of a call of a Python function without what its signature says anyway."""
+    known = BUILT_IN_DEFAULTS.get(getattr(function, "__name__", ""))
+    if known is not None:
+        return args, {
+            key: each for key, each in kwargs.items() if key not in known or not _same(each, known[key])
+        }
     signature = _signature(function)
     if signature is None or any(each.kind is each.VAR_POSITIONAL for each in signature.parameters.values()):
         return args, kwargs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import keyword
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,7 +54,7 @@ def program_text(program: Program, words: Words) -> tuple[list[str], str]:
 
 def statement_lines(statement: ast.stmt) -> list[str]:
     """Return the lines of a statement, two columns to a level."""
-    found = statement_text(statement).split("\n")
+    found = re.sub(r"(\d)e-0(\d)", r"\1e-\2", statement_text(statement)).split("\n")
     return [f"{' ' * ((len(line) - len(line.lstrip())) // 2)}{line.lstrip()}" for line in found]
 
 
@@ -142,9 +143,9 @@ class _Writer:
 
     def loop(self, call: Call, later: set[int]) -> Iterator[ast.stmt]:
         carried = self.expression(call.args[0])
+        yield from self.set_aside(call.result, later | {id(each) for each in values_in(call.args[1:])})
         others = [self.expression(each) for each in call.args[1:]]
         named = [ast.keyword(key, self.expression(each)) for key, each in call.kwargs.items()]
-        yield from self.set_aside(call.result, later | {id(each) for each in values_in(call.args[1:])})
         target = self.targets(
             call.result, later | {id(each) for each in values_in((call.args[1:], call.kwargs))}
         )

@@ -98,7 +98,7 @@ def record(skeleton: Skeleton, args: Sequence[Any], kwargs: Mapping[str, Any], t
     recorder = Recorder(skeleton)
     skeleton.trace_numbers(recorder)
     try:
-        with torch.no_grad(), watched(recorder), recorder:
+        with torch.no_grad(), watched(recorder), torch.device("meta"), recorder:
             skeleton.root(*args, **kwargs)
     except SpecError:
         raise

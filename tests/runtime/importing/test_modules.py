@@ -152,6 +152,77 @@ class Branches(nn.Module):
         return self.norm(y)[:, :half], y.mean(dim=(1, 2))
 
 
+class Steps(nn.Module):
+    """A program of its own in training, tables that are not trained, ties, and loops with a second input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(10, 8)
+        self.places = nn.Embedding(6, 8)
+        self.layers = nn.ModuleList([nn.Bilinear(8, 8, 8) for _ in range(2)])
+        self.head = nn.Linear(8, 10, bias=False)
+        self.head.weight = self.words.weight
+        self.places.weight.requires_grad = False
+        self.register_buffer("mask", torch.tril(torch.ones(6, 6)), persistent=False)
+        self.rate = 0.25
+
+    def forward(self, tokens: Tensor) -> dict[str, Tensor]:
+        time = tokens.shape[1]
+        x = first = self.words(tokens) + self.places(torch.arange(time, device=tokens.device))
+        for layer in self.layers:
+            x = layer(x, first)
+        if self.training:
+            x = x * (torch.rand(x.shape[0], 1, 1, dtype=x.dtype) > self.rate)
+        return {"logits": self.head(self.mask[:time, :time] @ x)}
+
+
+def test_modes_ties_frozen_parts_loops_and_computed_buffers() -> None:
+    made = imported(Steps(), torch.randint(0, 10, (2, 4)))
+    assert (
+        made.text
+        == """\
+spec: 1
+name: Steps
+vars: {rate: 0.25}
+inputs:
+  tokens: int64[batch, 4]
+dims: {batch: 2}
+
+model:
+  buffers:
+    mask: {value: "tril(ones([6, 6], dtype=float32), 0)", persistent: false}
+  layers:
+    words: Embedding(10, 8)
+    places: Embedding(6, 8)
+    layers: {repeat: 2, of: Bilinear(8)}
+    head: Linear(10, bias=False)
+  forward: |
+    if training:
+      _, time = tokens.shape
+      x = words(tokens) + places(arange(time))
+      first = x
+      for layer in layers:
+        x = layer(x, first)
+      x = x * (rand(x.shape[0], 1, 1, dtype=x.dtype) > rate)
+      return {'logits': head(mask[:time, :time] @ x)}
+    _, time = tokens.shape
+    x = words(tokens) + places(arange(time))
+    first = x
+    for layer in layers:
+      x = layer(x, first)
+    return {'logits': head(mask[:time, :time] @ x)}
+
+share:
+  shared: [/words.weight, /head.weight]
+
+init:
+  - /: checkpoint('weights.safetensors')
+
+freeze: [/places.weight]
+"""
+    )
+
+
 def test_functions_and_changes_in_place_are_a_functional_program() -> None:
     made = imported(Branches(), torch.randn(2, 6, 8), torch.randn(2, 6))
     assert (
