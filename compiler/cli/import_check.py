@@ -36,18 +36,19 @@ class Check:
 
 def check_libraries(asked: Check) -> int:
     """Import the models of libraries, each in a process of its own, and write the table."""
-    from runtime.importing.survey.models import models_of, sampled
+    from runtime.importing.survey.models import models_of, sampled, titled
     from runtime.importing.survey.report import put_into, report
     from runtime.importing.survey.trials import Limits, survey
 
     limits = Limits(asked.seconds, asked.gigabytes, asked.parameters)
-    chosen = {each: sampled(models_of(_known(each)), asked.sample, asked.seed) for each in asked.libraries}
+    every = {each: models_of(_known(each)) for each in asked.libraries}
     found: dict[str, list[Outcome]] = {}
-    for name, sources in chosen.items():
-        results = asked.results / f"{name}.jsonl"
-        with _progress(name, len(sources)) as advance:
-            found[name] = survey(sources, results, limits, asked.jobs, advance)
-    table = report(found)
+    for name, sources in every.items():
+        chosen = sampled(sources, asked.sample, asked.seed)
+        with _progress(name, len(chosen)) as advance:
+            results = asked.results / f"{name}.jsonl"
+            found[titled(name)] = survey(chosen, results, limits, asked.jobs, advance)
+    table = report(found, {titled(name): len(sources) for name, sources in every.items()})
     if asked.output is None:
         print(table, end="")
     else:

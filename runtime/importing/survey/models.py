@@ -25,6 +25,11 @@ def models_of(name: str) -> list[str]:
     return [f"{name}:{each}" for each in sorted(LISTS[name]())]
 
 
+def titled(name: str) -> str:
+    """Return the name of a library with its version."""
+    return f"{name} {library(name).__version__}"
+
+
 def sampled(sources: Sequence[str], count: int | None, seed: int) -> list[str]:
     """Return so many of the sources, drawn at random; all of them if no number is given."""
     if count is None or count >= len(sources):

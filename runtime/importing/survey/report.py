@@ -19,10 +19,13 @@ _HEADINGS = (
 )
 
 
-def report(found: Mapping[str, Sequence[Outcome]]) -> str:
-    """Return the tables of a survey: what came of each library, and why models were not imported."""
+def report(found: Mapping[str, Sequence[Outcome]], sizes: Mapping[str, int]) -> str:
+    """Return the tables of a survey: what came of each library, and why models were not imported.
+
+    `sizes` are the numbers of models that the libraries have.
+    """
     lines = [_row(_HEADINGS), _row("---" for _ in _HEADINGS)]
-    lines += [_row(_summary(name, each)) for name, each in found.items()]
+    lines += [_row(_summary(name, each, sizes[name])) for name, each in found.items()]
     refused = [each for outcomes in found.values() for each in outcomes if not is_imported(each)]
     if refused:
         lines += ["", _row(("what stood in the way", "models", "for one", "where")), _row(["---"] * 4)]
@@ -35,9 +38,10 @@ def is_imported(outcome: Outcome) -> bool:
     return outcome["status"] in ("proven", "imported")
 
 
-def _summary(name: str, outcomes: Sequence[Outcome]) -> Iterator[str]:
+def _summary(name: str, outcomes: Sequence[Outcome], size: int) -> Iterator[str]:
     made = [each for each in outcomes if is_imported(each)]
-    yield from (name, str(len(outcomes)))
+    count = len(outcomes)
+    yield from (name, str(size) if count == size else f"{count} of {size}, at random")
     for status in STATUSES:
         yield str(sum(each["status"] == status for each in outcomes))
     measured = [each for each in made if each.get("code_lines")]

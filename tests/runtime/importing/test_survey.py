@@ -181,9 +181,9 @@ FOUND: Sequence[Outcome] = (
 
 
 def test_the_table_says_how_many_and_why_not() -> None:
-    first, reasons = report({"timm": FOUND}).split("\n\n")
+    first, reasons = report({"timm 1.0": FOUND}, {"timm 1.0": 9}).split("\n\n")
     assert first.splitlines()[2] == (
-        "| timm | 5 | 1 | 1 | 1 | 2 | 0 | 0 | 0 | 40 | 100 | 0.40 | 0.50 | 3.0 |"
+        "| timm 1.0 | 5 of 9, at random | 1 | 1 | 1 | 2 | 0 | 0 | 0 | 40 | 100 | 0.40 | 0.50 | 3.0 |"
     )
     assert reasons.splitlines()[2:] == [
         "| import-differs: outputs lie N apart (inputs N) | 2 | `timm:d` |  |",
