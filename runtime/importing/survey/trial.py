@@ -37,11 +37,11 @@ def outcome(source: str, largest: int = LARGEST) -> dict[str, Any]:
     try:
         with noted(modelling_folders(source.partition(":")[0])) as ran:
             made = _made(source, largest)
-            found["parameters"] = sum(each.numel() for each in made.module.parameters())
+            found["parameters"] = _size(made.module)
             _run_once(made)
         found["code_lines"], found["run_lines"] = modelling_lines(ran)
         started = time.process_time()
-        found |= _imported(made)
+        found |= _imported(made, proven=_size(made.module) <= largest)
     except SpecError as error:
         found |= refusal(error.diagnostics[0])
     except MemoryError as error:
@@ -53,7 +53,7 @@ def outcome(source: str, largest: int = LARGEST) -> dict[str, Any]:
 
 
 def _made(source: str, largest: int) -> Source:
-    """Return a model, without values where it is large."""
+    """Return a model, without values where it is large and no value of it stands in its spec."""
     try:
         with torch.device("meta"):
             made = source_of(source, {})
@@ -61,8 +61,14 @@ def _made(source: str, largest: int) -> Source:
         raise
     except Exception:  # what it computes as it is made needs values
         return source_of(source, {})
-    count = sum(each.numel() for each in made.module.parameters())
-    return made if count > largest else source_of(source, {})
+    needed = _size(made.module) <= largest or any(
+        each._non_persistent_buffers_set for each in made.module.modules()
+    )
+    return source_of(source, {}) if needed else made
+
+
+def _size(module: nn.Module) -> int:
+    return sum(each.numel() for each in module.parameters())
 
 
 def _run_once(made: Source) -> None:
@@ -76,8 +82,7 @@ def _run_once(made: Source) -> None:
         return
 
 
-def _imported(made: Source) -> dict[str, Any]:
-    proven = not any(each.is_meta for each in made.module.parameters())
+def _imported(made: Source, proven: bool) -> dict[str, Any]:
     result = from_module(made.module, made.inputs, dims=made.dims, prove_it=proven)
     if not proven:
         _compare_names(made.module, result)

@@ -119,8 +119,8 @@ def test_each_model_is_one_outcome_whatever_its_process_ends_with(library: None,
         "large": "too large",
     }
     net, told = found[0], found[1]
-    assert (net["code_lines"], net["run_lines"]) == (10, 8)
-    assert told["where"].endswith("nets.py:27")
+    assert (net["code_lines"], net["run_lines"]) == (11, 7)
+    assert told["where"].endswith("nets.py:29")
     assert told["code"].startswith("import-")
 
 
