@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,9 +119,14 @@ def _torchvision(name: str, arguments: Mapping[str, Any]) -> Source:
     if name not in models.list_models():
         near = did_you_mean(name, models.list_models())
         raise refuse("import-source", f"torchvision has no model `{name}`", None, help=near)
-    module = models.get_model(name, weights=None, **arguments)
-    size: Sequence[object] = (3, 16, 112, 112) if "video" in type(module).__module__ else (3, 224, 224)
-    return Source(module, {"x": _type("batch", *size)})
+    builder = models.get_model_builder(name)
+    if "weights_backbone" in inspect.signature(builder).parameters:
+        arguments = {"weights_backbone": None, **arguments}  # they would be downloaded
+    module = builder(weights=None, **arguments)
+    kind = builder.__module__.split(".")[2]
+    size: Sequence[object] = TORCHVISION_SIZES.get(name, TORCHVISION_SIZES.get(kind, (3, 224, 224)))
+    takes = list(inspect.signature(module.forward).parameters)[: 2 if kind == "optical_flow" else 1]
+    return Source(module, {each: _type("batch", *size) for each in takes})
 
 
 def _transformers(name: str, arguments: Mapping[str, Any]) -> Source:
@@ -141,6 +147,13 @@ def _type(*dimensions: object, dtype: str = "float32") -> str:
     return f"{dtype}[{', '.join(map(str, dimensions))}]"
 
 
+TORCHVISION_SIZES: dict[str, tuple[int, ...]] = {
+    "video": (3, 16, 112, 112),
+    **dict.fromkeys(("mvit_v1_b", "mvit_v2_s"), (3, 16, 224, 224)),
+    "optical_flow": (3, 128, 128),
+    "inception_v3": (3, 299, 299),
+}
+"""What a model of torchvision takes, by its name or its kind, where that is no picture of 224 × 224."""
 LIBRARIES: dict[str, Callable[[str, Mapping[str, Any]], Source]] = {
     "timm": _timm,
     "torchvision": _torchvision,
