@@ -27,11 +27,11 @@ def declare_operators() -> None:
         return
     for library in Path(folders[0]).glob("_C*"):
         try:
-            torch.ops.load_library(library)
+            torch.ops.load_library(library)  # type: ignore[no-untyped-call]
         except OSError:
             continue
         return
-    stubs = torch.library.Library("torchvision", "DEF")
+    stubs = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for name in OPERATORS:
-        stubs.define(f"{name}(Tensor x) -> Tensor")
+        stubs.define(f"{name}(Tensor x) -> Tensor")  # type: ignore[no-untyped-call]
     _declared.append(stubs)

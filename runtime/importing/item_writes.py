@@ -47,8 +47,8 @@ def _scattered(tensor: Tensor, parts: Sequence[Any], dimension: int, value: Any)
         return tensor.select_scatter(_scattered(inside, rest, dimension, value), dimension, part)
     if not isinstance(value, Tensor):
         return torch.full_like(tensor, value)
-    value = value if value.dtype == tensor.dtype else value.to(tensor.dtype)
-    return value if value.shape == tensor.shape else value.expand_as(tensor)
+    made: Tensor = value if value.dtype == tensor.dtype else value.to(tensor.dtype)
+    return made if made.shape == tensor.shape else made.expand_as(tensor)
 
 
 def _without_ellipsis(parts: Sequence[Any], ndim: int) -> list[Any]:
