@@ -47,8 +47,8 @@ def _scattered(tensor: Tensor, parts: Sequence[Any], dimension: int, value: Any)
         return tensor.select_scatter(_scattered(inside, rest, dimension, value), dimension, part)
     if not isinstance(value, Tensor):
         return torch.full_like(tensor, value)
-    made: Tensor = value if value.dtype == tensor.dtype else value.to(tensor.dtype)
-    return made if made.shape == tensor.shape else made.expand_as(tensor)
+    cast: Tensor = value if value.dtype == tensor.dtype else value.to(tensor.dtype)
+    return cast if cast.shape == tensor.shape else cast.expand_as(tensor)
 
 
 def _without_ellipsis(parts: Sequence[Any], ndim: int) -> list[Any]:
