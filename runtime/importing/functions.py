@@ -36,7 +36,7 @@ FACTS = frozenset(
     is_mkldnn is_ipu is_vulkan is_maia is_mtia device grad grad_fn layout names ndim itemsize _version output_nr
     dim ndimension is_floating_point is_complex is_contiguous is_signed is_conj is_neg element_size stride
     requires_grad_ storage_offset get_device is_inference data_ptr is_pinned is_shared type __hash__ __format__
-    __repr__ untyped_storage _assert is_tensor __dir__ is_same_size register_hook retain_grad
+    __repr__ _set_grad_enabled untyped_storage _assert is_tensor __dir__ is_same_size register_hook retain_grad
     """.split()
 )
 """What is asked of a tensor and holds for all sizes: nothing to be written."""
@@ -52,6 +52,8 @@ DRAWING = ("rand", "normal", "bernoulli", "multinomial")
 """How operations begin that draw."""
 MADE_EMPTY = {"empty": "zeros", "empty_like": "zeros_like", "new_empty": "new_zeros"}
 """What makes memory that nobody wrote -> what makes zeros of it, which any program may read."""
+DRAWN = {"uniform": ("rand_like", (0, 1)), "normal": ("randn_like", (0, 1))}
+"""What fills a tensor with random numbers -> what makes such a tensor, and the arguments which it does that for."""
 SYNONYMS = {
     **{"max_pool1d_with_indices": "max_pool1d", "max_pool2d_with_indices": "max_pool2d"},
     **{"adaptive_max_pool2d_with_indices": "adaptive_max_pool2d", "conv_transpose2d": "conv_transpose2d"},
@@ -186,8 +188,10 @@ def _in_place(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sp
         return Spelled(Target("function", "full_like"), args, {}, in_place=True)
     if name == "copy":
         return Spelled(Target("method", "expand_as"), (args[1], args[0]), {}, in_place=True)
+    if name in DRAWN and args[1:] + tuple(kwargs.values()) in ((), DRAWN[name][1]):
+        return Spelled(Target("function", DRAWN[name][0]), args[:1], {}, in_place=True)
     found = _method(name, args, kwargs) if name in METHODS else None
-    if found is None or name in ("bernoulli", "normal", "uniform", "random", "exponential"):
+    if found is None or name in ("random", "exponential"):
         raise UnspokenError(f"Tensor.{name}_")
     return Spelled(found.target, found.args, found.kwargs, in_place=True)
 

@@ -20,6 +20,7 @@ from runtime.importing.functions import (
     spell,
     torch_name,
 )
+from runtime.importing.item_writes import UnsaidWriteError, with_item
 from runtime.importing.leaves import base_layer, is_leaf, is_loop
 from runtime.importing.positions import author_frames, position_of, refuse_at, said
 from runtime.importing.programs import does_the_same
@@ -113,6 +114,8 @@ class Recorder(TorchFunctionMode):
         self.look_around()
         if is_look(name):
             return self.look(func, args, kwargs)
+        if name == "torch.Tensor.__setitem__":
+            return self.write_item(*args)
         try:
             spelled = spell(func, name, tuple(args), kwargs)
         except UnspokenError as missing:
@@ -171,6 +174,22 @@ class Recorder(TorchFunctionMode):
                 f"`{names[0]}` is written while the module runs",
                 help="return the new value, or make the module a layer of a plugin",
             )
+
+    def write_item(self, tensor: Tensor, index: Any, value: Any) -> None:
+        """Take note of a write into a part of a tensor: from then on it is the tensor that has the part in it."""
+        position = self.position
+        self.check_written(tensor)
+        try:
+            with self:
+                made = with_item(tensor, index, value)
+        except UnsaidWriteError:
+            said = "the language has no operation that writes such a part of a tensor"
+            raise refuse_at(position, "import-operation", said) from None
+        with self.pause():
+            whole = self.value_of(made)
+            tensor[index] = value
+            self.written(tensor)
+            self.bind(tensor, whole)
 
     def mode(self) -> bool:
         return self.stack[-1].scope.module.training

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from runtime.importing.index_tables import distances
 from runtime.importing.positions import refuse_at
 
 MOST_NUMBERS = 64
@@ -113,6 +114,7 @@ def _candidates(values: Tensor) -> Mapping[str, Tensor]:
     dtype = str(values.dtype).removeprefix("torch.")
     if values.ndim == 0:
         return found
+    found.update(distances(values))
     size = values.shape[-1]
     counted = torch.arange(size)
     lead = [1] * (values.ndim - 1)
