@@ -17,6 +17,7 @@ from torch import nn
 
 import compiler
 import runtime
+from benchmarks.gpt2 import SIZES
 from benchmarks.measured import Row, times
 from benchmarks.repeated import Blocks, Llama, blocks
 from compiler.artifact import Artifact
@@ -24,7 +25,6 @@ from tests.specs.test_twins import HandGpt2, HandResnet
 
 ZOO = Path(__file__).parents[1] / "specs" / "zoo"
 ROUNDS = 7
-GPT2 = {"vocab": 50257, "context": 1024, "dim": 768, "depth": 12, "heads": 12}
 RESNET: Mapping[str, Any] = {"depths": [3, 4, 6, 3], "base": 64, "classes": 1000}
 
 
@@ -41,7 +41,7 @@ class Case:
 
 
 CASES = (
-    Case("GPT-2, 12 layers", (ZOO / "gpt2.yaml").read_text("utf-8"), lambda: HandGpt2(**GPT2), 2),
+    Case("GPT-2, 12 layers", (ZOO / "gpt2.yaml").read_text("utf-8"), lambda: HandGpt2(**SIZES), 2),
     Case("ResNet-50", (ZOO / "resnet.yaml").read_text("utf-8"), lambda: HandResnet(**RESNET), 3),
     Case(
         "Llama-70B, 80 blocks",
@@ -88,5 +88,5 @@ def row_pair(case: Case, rounds: int) -> Iterator[Row]:
 
 def rows(quick: bool) -> Iterator[Row]:
     """Measure all cases."""
-    pairs = [list(row_pair(case, 3 if quick else ROUNDS)) for case in CASES]
-    return (row for pair in zip(*pairs, strict=True) for row in pair)
+    for case in CASES:
+        yield from row_pair(case, 3 if quick else ROUNDS)

@@ -22,30 +22,16 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 import compiler
 import runtime
+from benchmarks.gpt2 import SIZES, Gpt2
 from benchmarks.measured import Row
 from benchmarks.measured import times as measure
 from tests.specs.test_twins import HandGpt2
 
 ROOT = Path(__file__).parents[1]
-SIZES = {"vocab": 50257, "context": 1024, "dim": 768, "depth": 12, "heads": 12}
 ROUNDS = 5
 CHUNK = 2**15
 KINDS = {time.process_time: "CPU time", time.perf_counter: "wall time"}
 NOTE = "the numbers take a half, the first touch of their memory most of the rest, as they do for a module by hand"
-
-
-def by_hand_with_rules() -> nn.Module:
-    """Return the module by hand, with the initialisation that its paper gives: what the spec has as rules."""
-    model = HandGpt2(**SIZES)
-    for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
-    for name, parameter in model.named_parameters():
-        if name.endswith(("proj.weight", "down.weight")):
-            nn.init.normal_(parameter, std=0.02 / (2 * SIZES["depth"]) ** 0.5)
-    return model
 
 
 def drawn_once() -> nn.Module:
@@ -75,7 +61,7 @@ def rows(quick: bool) -> Iterator[Row]:
     artifact = compiler.compile(ROOT / "specs/zoo/gpt2.yaml", set=SIZES)
     count = sum(math.prod(row.shape) for row in artifact.plan.rows if len(row.shape) > 1)
     others = {
-        "by hand, torch's defaults and then its rules": (by_hand_with_rules, 0.40),
+        "by hand, torch's defaults and then its rules": (lambda: Gpt2(**SIZES), 0.40),
         "drawn once by hand": (drawn_once, 0.85),
         "the rate of one core's generator × cores": (lambda: rate(count), 1.25),
     }
@@ -110,7 +96,7 @@ def main() -> None:
         {
             "here": lambda: runtime.build(artifact, device="cpu"),
             "by hand, torch's defaults": lambda: HandGpt2(**SIZES),
-            "by hand, rules of GPT-2": by_hand_with_rules,
+            "by hand, rules of GPT-2": lambda: Gpt2(**SIZES),
             "transformers": lambda: GPT2LMHeadModel(GPT2Config()),
         }
     )

@@ -27,10 +27,10 @@ from compiler.infer.chosen import AllChosen
 from compiler.infer.dtypes import default_dtype
 from compiler.infer.infer import sample_inputs
 from compiler.infer.named_size import UnknownSizeError
-from compiler.infer.on_meta import meta_device
+from compiler.infer.on_meta import meta_device, undrawn
 from compiler.infer.symbols import shape_text, symbolic_sizes
 from compiler.rules.plan import PlanRow
-from compiler.rules.without_values import answered_on_meta, nothing_drawn
+from compiler.rules.without_values import answered_on_meta
 from runtime.classes import root_class
 from runtime.equal_calls import Ended, EqualCalls
 from runtime.named_dimensions import NamedDimensions, named_inputs
@@ -115,7 +115,7 @@ def summarise(artifact: Artifact) -> Summary:
     """Return the summary of a compiled spec."""
     rows = artifact.plan.rows
     parameters = [row for row in rows if row.kind == "parameter"]
-    with meta_device(torch.float32), answered_on_meta(), nothing_drawn():
+    with meta_device(torch.float32), answered_on_meta(), undrawn():
         model = root_class(artifact)().eval()
     return Summary(
         _node(model, "", _counts(rows), _calls(artifact, model)),

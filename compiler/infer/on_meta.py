@@ -17,8 +17,13 @@ from compiler.infer.recurrent import RECURRENT, in_one_step
 from compiler.infer.remembered import call_remembered
 from compiler.infer.values import tensors_in
 
-DRAWS = frozenset({nn.init.constant_, nn.init.kaiming_uniform_, nn.init.normal_, nn.init.uniform_})
-"""What gives first values, and asks modes whether it shall, with each of its arguments by name."""
+DRAWS = frozenset(
+    {
+        *(nn.init.constant_, nn.init.kaiming_uniform_, nn.init.normal_, nn.init.uniform_),
+        *(Tensor.fill_, Tensor.normal_, Tensor.uniform_, Tensor.zero_),
+    }
+)
+"""What gives a tensor values, and returns it; those of `torch.nn.init` name their arguments where they ask modes."""
 _undrawn: ContextVar[bool] = ContextVar("_undrawn", default=False)
 
 
@@ -45,7 +50,9 @@ class _WithoutValues(TorchFunctionMode):
         if func is torch.normal and _of_numbers(args, given):
             given["device"] = "meta"
         if func in DRAWS and _undrawn.get():
-            return given["tensor"]
+            tensor = args[0] if args else given["tensor"]
+            if tensor.is_meta:
+                return tensor
         if func in RECURRENT and not self.all_steps:
             return in_one_step(func, args)
         if func in GROUPED:
@@ -60,7 +67,8 @@ class _WithoutValues(TorchFunctionMode):
 def undrawn(is_known: bool = True) -> Iterator[None]:
     """Let constructors give no first values, which on the meta device takes longer than all else that they do.
 
-    The arguments of what draws are not checked then: that is for layers of torch, and for what was made before.
+    The arguments of what draws are not checked then: that is for layers of torch, and for what was made before. A
+    tensor that is on another device gets its values, since a constructor may look into it.
     """
     token = _undrawn.set(is_known)
     try:

@@ -8,16 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from compiler.infer.on_meta import only_meta
-
-DRAWN = frozenset(
-    {Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_, init.kaiming_uniform_, init.uniform_}
-)
-DRAWN |= {init.normal_, init.constant_}
-"""What gives a tensor values, and returns it."""
 
 
 class _Answers(TorchFunctionMode):
@@ -47,31 +40,6 @@ class _Answers(TorchFunctionMode):
 def answered_on_meta() -> Iterator[None]:
     """Answer what constructors ask of weights on the meta device."""
     with _Answers():
-        yield
-
-
-class _Undrawn(TorchFunctionMode):
-    """Returns a weight as it is where `torch.nn.init` would draw values for it, which it has none of."""
-
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        given = kwargs or {}
-        if func in DRAWN:
-            tensor = args[0] if args else given.get("tensor")
-            if isinstance(tensor, Tensor) and tensor.is_meta:
-                return tensor
-        return func(*args, **given)
-
-
-@contextmanager
-def nothing_drawn() -> Iterator[None]:
-    """Let the first values of weights on the meta device be as they are: a draw takes longer than all else there."""
-    with _Undrawn():
         yield
 
 

@@ -89,6 +89,12 @@ def test_first_values_are_left_out_where_there_are_none() -> None:
     assert calls
 
 
+def test_a_tensor_that_has_values_gets_them_all_the_same() -> None:
+    with meta_device(torch.float32), undrawn():
+        looked_into = nn.init.constant_(torch.full((3,), 7.0, device="cpu"), 2.0)
+    assert looked_into.tolist() == [2.0, 2.0, 2.0]
+
+
 @contextmanager
 def counted_draws() -> Iterator[list[str]]:
     from torch.utils._python_dispatch import TorchDispatchMode
