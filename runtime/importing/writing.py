@@ -12,7 +12,7 @@ import torch
 
 from compiler.catalogue.layers import REQUIRED
 from runtime.importing.blocks import Block, TensorForm
-from runtime.importing.nodes import Items, LayerCall, Node, Repeat, Word, compressed, key_of
+from runtime.importing.nodes import If, Items, LayerCall, Node, Repeat, Word, compressed, key_of
 from runtime.importing.state import formula
 from spec_schema.canonical import reads_as_text
 
@@ -117,7 +117,11 @@ def _node_flow(node: Node) -> str | None:
         return node.name
     if isinstance(node, Repeat):
         inner = _node_flow(node.of)
-        return f"{{repeat: {node.count}, of: {_quoted_flow(node.of)}}}" if inner is not None else None
+        count = _argument_value(node.count)
+        return f"{{repeat: {count}, of: {_quoted_flow(node.of)}}}" if inner is not None else None
+    if isinstance(node, If):
+        inner = _quoted_flow(node.then)
+        return f"{{if: {_argument_value(node.condition)}, then: {inner}}}" if inner is not None else None
     if any(name for name, _ in node.items) or len(node.items) > 5:
         return None
     items = [_quoted_flow(each) for _, each in node.items]
@@ -146,8 +150,11 @@ def _node_lines(node: Node) -> Iterator[str]:
                 yield f"- {first}"
                 yield from _indented(rest)
     elif isinstance(node, Repeat):
-        yield f"repeat: {node.count}"
+        yield f"repeat: {_argument_value(node.count)}"
         yield from _entry("of", node.of)
+    elif isinstance(node, If):
+        yield f"if: {_argument_value(node.condition)}"
+        yield from _entry("then", node.then)
     else:
         yield _node_flow(node) or ""
 
