@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from compiler.catalogue.layers import REQUIRED
-from runtime.importing.authors import word_for
+from runtime.importing.authors import computed, expression_for, formula_for, formula_text, word_for
 from runtime.importing.nodes import HOLE, Argument, ArgumentValue, LayerCall, Word, key_of
 from runtime.importing.programs import Program
 from runtime.importing.sizes import plain
@@ -26,6 +26,12 @@ class Arguments:
         self.chosen: dict[object, str] = {}
         self.filled: dict[object, object] = {}
         """What stands for a vector with holes."""
+        self.constant: dict[str, tuple[ArgumentValue, ...]] = {}
+        """Attributes that programs read and all instances share."""
+        self.formulas: dict[object, str] = {}
+        """What the author computes of other arguments."""
+        self.derived: dict[str, str] = {}
+        """Attributes that the author computes of others, with their formulas."""
         self.common: dict[object, ArgumentValue] = {}
         """What most instances have that have such a thing at all."""
 
@@ -42,6 +48,7 @@ class Arguments:
         """Give each argument the name of the author's argument that has its values, else one of the place."""
         self._fill_holes()
         known = self._known()
+        self._find_formulas(known, taken)
         used = set(taken)
         ends = Counter(label[-1] for labels in self.labels.values() for label in labels[:1])
         for key, labels in self.labels.items():
@@ -71,6 +78,41 @@ class Arguments:
             self.labels.setdefault(key_of(found), []).extend(self.labels.pop(key))
             del self.vectors[key]
 
+    def _find_formulas(self, words: dict[object, str], taken: set[str]) -> None:
+        """Find the arguments of layers that the author computes of other arguments of the block."""
+        often = Counter(words.values())
+        values = {
+            name: self.vectors[key]
+            for key, name in words.items()
+            if key in self.vectors and often[name] == 1 and name not in taken
+        }
+        values |= self.constant
+        for key, labels in list(self.labels.items()):
+            others = {name: each for name, each in values.items() if key_of(each) != key}
+            if key in words or any(len(label) < 2 for label in labels):
+                continue
+            text = self._formula(labels[0], self.vectors[key], others)
+            if text is not None:
+                self.formulas[key] = text
+                del self.vectors[key], self.labels[key]
+
+    def _formula(
+        self,
+        label: tuple[str, ...],
+        wanted: Sequence[ArgumentValue],
+        values: dict[str, tuple[ArgumentValue, ...]],
+    ) -> str | None:
+        """Return what the constructor of each instance computes an argument of a layer of."""
+        text = None
+        for place, (instance, value) in enumerate(zip(self.instances, wanted, strict=True)):
+            made = expression_for(instance, label)
+            known = {name: each[place] for name, each in values.items()}
+            found = computed(made, known) if made is not None else None
+            if found is None or key_of(found[1]) != key_of(value):
+                return None
+            text = formula_text(found[0])
+        return text
+
     def _known(self) -> dict[object, str]:
         """Return the vectors that are an argument of the class, which its instances keep under its name."""
         found: dict[object, str] = {}
@@ -88,7 +130,7 @@ class Arguments:
 
     def site(self, path: tuple[str, ...], values: tuple[ArgumentValue, ...]) -> ArgumentValue:
         key = key_of(values)
-        name = self.chosen.get(self.filled.get(key, key))
+        name = self.chosen.get(self.filled.get(key, key)) or self.formulas.get(self.filled.get(key, key))
         return Word(name) if name is not None else next(each for each in values if each is not HOLE)
 
     def names(self) -> set[str]:
@@ -120,15 +162,31 @@ class Arguments:
             return common if 2 * count > len(values) else REQUIRED
         return REQUIRED
 
+    def derive(self, program: Program) -> None:
+        """Find what the author computes of other attributes that the program reads."""
+        names = {path.partition("[")[0] for path in program.attributes()}
+        for name in sorted(names):
+            others = names - {name} - set(self.derived)
+            made = [
+                formula_for(each, name, {other: attribute(each, other) for other in others})
+                for each in self.instances
+            ]
+            if made[0] is not None and None not in made:
+                self.derived[name] = formula_text(made[0])
+        for name in names - set(self.derived):
+            values = tuple(attribute(each, name) for each in self.instances)
+            if len(set(map(key_of, values))) == 1:
+                self.constant[name] = values
+
     def constants(self, program: Program) -> dict[str, ArgumentValue]:
-        """Return the attributes that a program reads and all instances share."""
+        """Return the attributes that a program reads and all instances share, or compute of others."""
         found: dict[str, ArgumentValue] = {}
         for path in program.attributes():
             name = path.partition("[")[0]
             values = tuple(attribute(each, name) for each in self.instances)
-            if key_of(values) not in self.chosen:
+            if key_of(values) not in self.chosen and name not in self.derived:
                 found[name] = values[0]
-        return found
+        return {**found, **{name: Word(text) for name, text in self.derived.items()}}
 
     def attributes(self, program: Program) -> dict[str, ast.expr]:
         """Return how a program writes the attributes that it reads."""
@@ -136,7 +194,8 @@ class Arguments:
         for path in program.attributes():
             name, _, index = path.partition("[")
             values = tuple(attribute(each, name) for each in self.instances)
-            word: ast.expr = ast.Name(self.chosen.get(key_of(values), name))
+            known = name if name in self.derived else self.chosen.get(key_of(values), name)
+            word: ast.expr = ast.Name(known)
             found[path] = ast.Subscript(word, ast.Constant(int(index[:-1])), ast.Load()) if index else word
         return found
 

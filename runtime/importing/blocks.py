@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from compiler.catalogue.layers import layer_names
 from runtime.importing.arguments import Arguments, attribute
-from runtime.importing.kinds import Kind, heights_of, joined, present
+from runtime.importing.kinds import Kind, heights_of, joined, without_idle
 from runtime.importing.layers import layer_call
 from runtime.importing.leaves import base_layer, is_container, is_list, is_sequence, tensors_of_base
 from runtime.importing.nodes import (
@@ -103,8 +103,8 @@ class Generaliser:
 
     def _groups(self) -> Iterator[list[nn.Module]]:
         """Yield the instances of each block that is to be made, in an order in which what is inside is made before."""
-        modules = [each for each in self.used if each is not self.record.root and not self._is_inside(each)]
-        order = [each for each in self.record.root.modules() if each in set(modules)]
+        inner = [each for each in self.record.root.modules() if each is not self.record.root]
+        order = [each for each in inner if each in self.used and not self._is_inside(each)]
         heights = heights_of(self.record.root, self._is_inside, self.record.is_layer)
         for height in sorted({heights[each] for each in order}):
             groups: dict[object, list[nn.Module]] = {}
@@ -162,13 +162,15 @@ class Generaliser:
     def _fill(self, block: Block, instances: Sequence[nn.Module]) -> Arguments:
         """Fill a block with what its instances have in common, and return its arguments."""
         arguments = Arguments(instances)
-        self._parts(Block(block.name), instances, arguments.collect)
+        program = self.programs.get(instances[0])
+        if program is not None and not is_sequence(instances[0]):
+            arguments.derive(program)
+        self._parts(Block(block.name), instances, arguments.collect, frozenset(arguments.derived))
         taken = {name for name, _ in instances[0].named_children()} | {
             name for name, _ in _tensors(instances[0])
         }
-        arguments.choose_names(taken)
+        arguments.choose_names(taken | set(arguments.derived))
         self._parts(block, instances, arguments.site)
-        program = self.programs.get(instances[0])
         if block.node is not None:
             return arguments
         if is_list(instances[0]) and not block.parameters and (program is None or is_sequence(instances[0])):
@@ -194,7 +196,9 @@ class Generaliser:
     def _programs(self, instances: Sequence[nn.Module]) -> list[Program]:
         return [self.programs[each] for each in instances]
 
-    def _parts(self, block: Block, instances: Sequence[nn.Module], site: Site) -> None:
+    def _parts(
+        self, block: Block, instances: Sequence[nn.Module], site: Site, derived: frozenset[str] = frozenset()
+    ) -> None:
         """Fill in all but the program, asking `site` about each value; it sees those of the program too."""
         children = [self.children(each) for each in instances]
         if base_layer(instances[0]) is not None:
@@ -206,7 +210,7 @@ class Generaliser:
                 block.node = unified(lists, site, ())
                 return
         for name in children[0]:
-            found = [present(each.get(name), children[0][name]) for each in children]
+            found = without_idle([each.get(name) for each in children])
             block.layers[name] = unified_some(found, site, (name,))
         tensors = [dict(_tensors(each)) for each in instances]
         inherited = tensors_of_base(instances[0])
@@ -225,6 +229,8 @@ class Generaliser:
             for rows in zip(*(each.literals for each in programs), strict=True):
                 site(("number",), tuple(each.number for each in rows))
             for name in programs[0].attributes():
+                if name.partition("[")[0] in derived:
+                    continue
                 site(
                     (name.partition("[")[0],),
                     tuple(attribute(each, name.partition("[")[0]) for each in instances),

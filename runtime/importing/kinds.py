@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import nn
@@ -67,9 +67,18 @@ def _size(kind: Kind) -> int:
 
 
 def present(node: Node | None, other: Node | None = None) -> Node | None:
-    """Return a node, or None where it does nothing and stands in the place of another."""
+    """Return a node, or None where it does nothing and stands in the place of a list."""
     nothing = isinstance(node, LayerCall) and node.name == "Identity"
-    return None if nothing and node != other else node
+    return None if nothing and not isinstance(other, LayerCall) else node
+
+
+def without_idle(nodes: Sequence[Node | None]) -> list[Node | None]:
+    """Return nodes without those that do nothing, where all others are one kind of node."""
+    others = [each for each in nodes if each is not None and present(each) is not None]
+    if not others or any(not are_alike(others[0], each) for each in others):
+        return list(nodes)
+    calls = {each.name for each in others if isinstance(each, LayerCall)}
+    return [present(each) if each is not None else None for each in nodes] if len(calls) < 2 else list(nodes)
 
 
 def is_part(kind: Kind, whole: Kind) -> bool:

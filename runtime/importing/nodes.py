@@ -161,7 +161,7 @@ def _unified_runs(rows: Sequence[list[tuple[int, Node]]], site: Site, path: tupl
         present = [place < len(each) for each in rows]
         counts = tuple(each[place][0] if place < len(each) else 0 for each in rows)
         nodes = [each[place][1] for each in rows if place < len(each)]
-        count = site((*path, "depth"), counts)
+        count = site((*path, "depth" if max(map(len, rows)) == 1 else "rest"), counts)
         node = unified(nodes, some(site, present), (*path, str(place)))
         made.append(("", node if count == 1 and not isinstance(count, bool) else Repeat(count, node)))
     return made[0][1] if len(made) == 1 and isinstance(made[0][1], Repeat) else Items(tuple(made))

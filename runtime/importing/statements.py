@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import keyword
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from runtime.importing.joining import lines_of, lines_of_modes
 from runtime.importing.leaves import is_list, tensors_of_base
 from runtime.importing.programs import Literal, Program
 from runtime.importing.records import Call, Structure, Value, values_in
 
-LONGEST = 88
 _BINARY: dict[str, type[ast.operator]] = {
     **{"+": ast.Add, "-": ast.Sub, "*": ast.Mult, "/": ast.Div, "//": ast.FloorDiv, "%": ast.Mod},
     **{"**": ast.Pow, "@": ast.MatMult, "&": ast.BitAnd, "|": ast.BitOr, "^": ast.BitXor},
@@ -44,30 +43,12 @@ class Words:
 def program_text(program: Program, words: Words) -> tuple[list[str], str]:
     """Return the names of the inputs of a program, and its text."""
     writer = _Writer(program, words)
-    lines = [line for each in merged(writer.statements()) for line in statement_lines(each)]
-    if program.in_training is not None:
-        inside = _Writer(program.in_training, words).statements()
-        training = [f"  {line}" for each in merged(inside) for line in statement_lines(each)]
-        lines = ["if training:", *training, *lines]
+    statements = writer.statements()
+    if program.in_training is None:
+        lines = lines_of(statements)
+    else:
+        lines = lines_of_modes(_Writer(program.in_training, words).statements(), statements)
     return writer.inputs, "\n".join(lines) + "\n"
-
-
-def statement_lines(statement: ast.stmt) -> list[str]:
-    """Return the lines of a statement, two columns to a level."""
-    found = re.sub(r"(\d)e-0(\d)", r"\1e-\2", statement_text(statement)).split("\n")
-    return [f"{' ' * ((len(line) - len(line.lstrip())) // 2)}{line.lstrip()}" for line in found]
-
-
-def statement_text(statement: ast.stmt) -> str:
-    """Return the text of a statement; several results stand without parentheses."""
-    if (
-        isinstance(statement, ast.Return)
-        and isinstance(statement.value, ast.Tuple)
-        and len(statement.value.elts) > 1
-    ):
-        items = [ast.unparse(ast.fix_missing_locations(each)) for each in statement.value.elts]
-        return f"return {', '.join(items)}"
-    return ast.unparse(ast.fix_missing_locations(statement))
 
 
 class _Writer:
@@ -381,49 +362,3 @@ def _is_blank(target: ast.expr) -> bool:
 def _clean(name: str) -> str:
     name = name.strip("_") or "y"
     return f"{name}1" if keyword.iskeyword(name) or name == "training" else name
-
-
-def merged(statements: list[ast.stmt]) -> list[ast.stmt]:
-    """Return statements in which `x = a(x)` and `x = b(x)` in a row are `x = b(a(x))` where that is short."""
-    found: list[ast.stmt] = []
-    for statement in statements:
-        joined = _joined(found[-1], statement) if found else None
-        if joined is not None:
-            found[-1] = joined
-        else:
-            found.append(statement)
-    return found
-
-
-def _joined(first: ast.stmt, second: ast.stmt) -> ast.stmt | None:
-    if not isinstance(first, ast.Assign) or not isinstance(first.targets[0], ast.Name):
-        return None
-    name = first.targets[0].id
-    again = isinstance(second, ast.Assign) and ast.dump(second.targets[0]) == ast.dump(first.targets[0])
-    if not (again or isinstance(second, ast.Return)):
-        return None
-    assert isinstance(second, ast.Assign | ast.Return)
-    loads = [
-        each for each in ast.walk(second.value or second) if isinstance(each, ast.Name) and each.id == name
-    ]
-    if len(loads) != 1 or not _is_simple(first.value, second):
-        return None
-    value = _Substitution(name, first.value).visit(
-        ast.parse(ast.unparse(second.value or second), mode="eval").body
-    )
-    made = ast.Assign(second.targets, value) if isinstance(second, ast.Assign) else ast.Return(value)
-    text = ast.unparse(ast.fix_missing_locations(made))
-    return made if len(text) <= LONGEST else None
-
-
-def _is_simple(value: ast.expr, second: ast.stmt) -> bool:
-    """Return whether an expression may stand within the next one and be read easily."""
-    return not isinstance(value, ast.Compare | ast.Tuple)
-
-
-class _Substitution(ast.NodeTransformer):
-    def __init__(self, name: str, value: ast.expr) -> None:
-        self.name, self.value = name, value
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return self.value if node.id == self.name else node

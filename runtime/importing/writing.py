@@ -13,6 +13,7 @@ import torch
 from compiler.catalogue.layers import REQUIRED
 from runtime.importing.blocks import Block, TensorForm
 from runtime.importing.nodes import If, Items, LayerCall, Node, Repeat, Word, compressed, key_of
+from runtime.importing.rows import Rows, rows_of
 from runtime.importing.state import formula
 from spec_schema.canonical import reads_as_text
 
@@ -103,14 +104,23 @@ def _body(block: Block, is_root: bool) -> Iterator[str]:
 def _entry(key: str, node: Node) -> Iterator[str]:
     """Yield a node behind its key: on one line if it fits."""
     flow = _node_flow(node)
-    if flow is not None and len(key) + len(flow) + 2 <= WIDTH - 20:
+    if flow is None or len(key) + len(flow) + 2 > WIDTH - 20:
+        rows = rows_of(node)
+        shorter = _node_flow(rows) if rows != node else None
+        flow = shorter if shorter is not None and len(key) + len(shorter) + 2 <= WIDTH - 4 else None
+    if flow is not None:
         yield f"{key}: {flow}"
     else:
         yield f"{key}:"
         yield from _indented(_node_lines(node))
 
 
-def _node_flow(node: Node) -> str | None:
+def _node_flow(node: Node | Rows) -> str | None:
+    if isinstance(node, Rows):
+        single = len(node.names) == 1
+        rows = _flow([_argument_value(each[0] if single else each) for each in node.rows])
+        names = node.names[0] if single else _flow(node.names)
+        return f"{{repeat: {rows}, as: {names}, of: {_quoted_flow(node.of)}}}"
     if isinstance(node, LayerCall):
         return _scalar(call_text(node))
     if isinstance(node, Word):
@@ -200,6 +210,8 @@ def _value_text(value: object) -> str:
         return json.dumps(value)
     if isinstance(value, str):
         return json.dumps(repr(value))
+    if isinstance(value, Word):
+        return _quoted(value.name)
     return number_text(value) if isinstance(value, float) else str(value)
 
 
