@@ -131,7 +131,17 @@ class Arguments:
     def site(self, path: tuple[str, ...], values: tuple[ArgumentValue, ...]) -> ArgumentValue:
         key = key_of(values)
         name = self.chosen.get(self.filled.get(key, key)) or self.formulas.get(self.filled.get(key, key))
+        if name is None and HOLE in values:
+            name = self._namesake(path[-1], values)
         return Word(name) if name is not None else next(each for each in values if each is not HOLE)
+
+    def _namesake(self, label: str, values: tuple[ArgumentValue, ...]) -> str | None:
+        """Return an argument for something of that name that has these values where there are any."""
+        for key, name in self.chosen.items():
+            is_called_so = name == label or any(each[-1] == label for each in self.labels[key])
+            if is_called_so and _agree(values, self.vectors[key]):
+                return name
+        return None
 
     def names(self) -> set[str]:
         return set(self.chosen.values())

@@ -57,7 +57,7 @@ blocks:
   Bottleneck(planes, stride=1, with_downsample=False, with_drop=False):
     layers:
       conv: Conv2d(planes, 3, stride=stride, padding=1)
-      downsample: {if: with_downsample, then: ["Conv2d(planes, 1, stride=2)", BatchNorm2d]}
+      downsample: {if: with_downsample, then: ["Conv2d(planes, 1, stride=stride)", BatchNorm2d]}
       drop: {if: with_drop, then: Dropout}
     forward: |
       shortcut = x
