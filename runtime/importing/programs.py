@@ -81,7 +81,7 @@ def program_of(
     aliases = _aliases(scope.calls, idle)
     calls = [_substituted(each, aliases) for each in scope.calls if not _is_alias(each, idle)]
     calls = [_with_interface(each, interfaces) for each in calls]
-    result = _replaced(scope.result, aliases)
+    result = replaced(scope.result, aliases)
     calls = chained(live(calls, result), result, scope.module)
     program = Program(scope.module, {}, [], None, [] if literals is None else literals)
     program.calls = [_lifted(call, program.literals) for call in calls]
@@ -174,12 +174,13 @@ def _aliases(calls: Iterable[Call], idle: frozenset[nn.Module]) -> dict[int, Val
     return found
 
 
-def _replaced(structure: Structure, aliases: Mapping[int, Value]) -> Structure:
+def replaced(structure: Structure, aliases: Mapping[int, Value]) -> Structure:
+    """Return a structure with other values in the place of some."""
     return mapped(structure, lambda each: aliases.get(id(each), each) if isinstance(each, Value) else each)
 
 
 def _substituted(call: Call, aliases: Mapping[int, Value]) -> Call:
-    args, kwargs = _replaced(call.args, aliases), _replaced(call.kwargs, aliases)
+    args, kwargs = replaced(call.args, aliases), replaced(call.kwargs, aliases)
     return Call(call.target, args, kwargs, call.result, call.position)
 
 

@@ -223,7 +223,9 @@ class Recorder(TorchFunctionMode):
             drawn = target.name.startswith(DRAWING)
             computed = target.module is None and not drawn and is_fixed((args, kwargs))
             fixed = target.name in SHAPED or computed
-            structure = self.results(single(returned), fixed if known is None else known)
+            # A block of a spec returns a lone tensor as it is.
+            whole = returned if known is None else single(returned)
+            structure = self.results(whole, fixed if known is None else known)
             self.stack[-1].scope.calls.append(Call(target, args, kwargs, structure, self.position))
             return returned
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import keyword
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -14,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from runtime.importing.joining import lines_of, lines_of_modes
 from runtime.importing.leaves import is_list, tensors_of_base
-from runtime.importing.merging import merged
 from runtime.importing.programs import Literal, Program
 from runtime.importing.records import Call, Structure, Value, values_in
 
@@ -47,30 +46,12 @@ class Words:
 def program_text(program: Program, words: Words) -> tuple[list[str], str]:
     """Return the names of the inputs of a program, and its text."""
     writer = _Writer(program, words)
-    lines = [line for each in merged(writer.statements()) for line in statement_lines(each)]
-    if program.in_training is not None:
-        inside = _Writer(program.in_training, words).statements()
-        training = [f"  {line}" for each in merged(inside) for line in statement_lines(each)]
-        lines = ["if training:", *training, *lines]
+    statements = writer.statements()
+    if program.in_training is None:
+        lines = lines_of(statements)
+    else:
+        lines = lines_of_modes(_Writer(program.in_training, words).statements(), statements)
     return writer.inputs, "\n".join(lines) + "\n"
-
-
-def statement_lines(statement: ast.stmt) -> list[str]:
-    """Return the lines of a statement, two columns to a level."""
-    found = re.sub(r"(\d)e-0(\d)", r"\1e-\2", statement_text(statement)).split("\n")
-    return [f"{' ' * ((len(line) - len(line.lstrip())) // 2)}{line.lstrip()}" for line in found]
-
-
-def statement_text(statement: ast.stmt) -> str:
-    """Return the text of a statement; several results stand without parentheses."""
-    if (
-        isinstance(statement, ast.Return)
-        and isinstance(statement.value, ast.Tuple)
-        and len(statement.value.elts) > 1
-    ):
-        items = [ast.unparse(ast.fix_missing_locations(each)) for each in statement.value.elts]
-        return f"return {', '.join(items)}"
-    return ast.unparse(ast.fix_missing_locations(statement))
 
 
 class _Writer:
