@@ -43,6 +43,7 @@ class TensorForm:
     persistent: bool = True
     values: Tensor | None = field(default=None, compare=False)
     """Of a buffer that is not saved."""
+    updated: bool = False
 
 
 @dataclass(eq=False)
@@ -206,6 +207,8 @@ class Generaliser:
             block.layers[name] = unified([each[name] for each in children], site, (name,))
         tensors = [dict(_tensors(each)) for each in instances]
         inherited = tensors_of_base(instances[0])
+        own = self.programs.get(instances[0])
+        updated = own.updated() if own is not None else set()
         for name in [each for each in tensors[0] if each not in inherited]:
             shapes = [tuple(each[name].shape) for each in tensors]
             dimensions = tuple(
@@ -214,7 +217,7 @@ class Generaliser:
             is_parameter = name in instances[0]._parameters
             persistent = name not in instances[0]._non_persistent_buffers_set
             value = self.values[f"{self.paths[instances[0]]}.{name}".lstrip(".")]
-            form = TensorForm(tensors[0][name].dtype, dimensions, persistent, value)
+            form = TensorForm(tensors[0][name].dtype, dimensions, persistent, value, name in updated)
             (block.parameters if is_parameter else block.buffers)[name] = form
         if instances[0] in self.programs and not is_sequence(instances[0]):
             programs = self._programs(instances)

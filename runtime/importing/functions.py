@@ -35,7 +35,7 @@ FACTS = frozenset(
     is_mkldnn is_ipu is_vulkan is_maia is_mtia device grad grad_fn layout names ndim itemsize _version output_nr
     dim ndimension is_floating_point is_complex is_contiguous is_signed is_conj is_neg element_size stride
     requires_grad_ storage_offset get_device is_inference data_ptr is_pinned is_shared type __hash__ __format__
-    __repr__ untyped_storage _assert is_tensor __dir__ is_same_size register_hook retain_grad
+    __repr__ _set_grad_enabled untyped_storage _assert is_tensor __dir__ is_same_size register_hook retain_grad
     """.split()
 )
 """What is asked of a tensor and holds for all sizes: nothing to be written."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from runtime.files.atomic import write_whole
 from runtime.importing.blocks import Generaliser, class_name
 from runtime.importing.inputs import Given, Input, inputs_of, other_sizes
+from runtime.importing.parametrizations import parametrized
 from runtime.importing.positions import refuse_at
 from runtime.importing.proof import Proof, prove
 from runtime.importing.runs import recorded
@@ -108,6 +109,7 @@ def described(
             key: each for key, each in ties(module).items() if not each[0][1:].startswith(unused or ("/",))
         },
         freeze=[each for each in frozen(module) if not each[1:].startswith(unused or ("/",))],
+        parametrize=[each for each in parametrized(module) if not each[0][1:].startswith(unused or ("/",))],
         checkpoint=checkpoint if weights(skeleton.root) else None,
         originals=names,
     )

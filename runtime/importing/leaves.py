@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from compiler.catalogue.layers import LayerType, layer_names, layer_type
 
@@ -18,9 +19,9 @@ def catalogue_layer(cls: type) -> LayerType | None:
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """Return whether a module is exactly a layer of the catalogue, with nothing added to it."""
+    """Return whether a module is exactly a layer of the catalogue, with nothing added to it but parametrisations."""
     added = any(getattr(module, name) for name in _HOOKS) or "forward" in vars(module)
-    return not added and catalogue_layer(type(module)) is not None
+    return not added and catalogue_layer(type_before_parametrizations(module)) is not None
 
 
 def base_layer(module: nn.Module) -> type[nn.Module] | None:

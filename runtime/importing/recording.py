@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.overrides import TorchFunctionMode
 
 from runtime.importing.functions import Spelled, Unspoken, is_fact, spell, torch_name
-from runtime.importing.leaves import base_layer, is_leaf, is_loop
+from runtime.importing.leaves import base_layer, is_leaf, is_loop, tensors_of_base
+from runtime.importing.parametrizations import stored_for
 from runtime.importing.positions import author_frames, position_of, refuse_at
 from runtime.importing.programs import does_the_same
 from runtime.importing.records import Call, Position, Record, Scope, Structure, Target, Value, values_in
@@ -60,6 +63,7 @@ class Recorder(TorchFunctionMode):
         """What the author's programs call modules: the names of loops over them, for one."""
         self.forwards: dict[type[nn.Module], Callable[..., Any]] = {}
         """What layers do that modules extend, by their classes."""
+        self.buffers = {module: dict(module._buffers) for module in skeleton.modules}
         self.paused = 0
         self.position: Position | None = None
 
@@ -94,8 +98,8 @@ class Recorder(TorchFunctionMode):
         if name == "torch.nn.functional.batch_norm" and self.is_own_norm(args, kwargs):
             spelled = Spelled(Target("base", "base", self.stack[-1].scope.module), args[:1], {})
             self.layer_inputs.setdefault(self.stack[-1].scope.module, shapes_of(args[:1]))
-        if spelled.in_place:
-            self.check_written(spelled.args[0] if spelled.target.name != "expand_as" else spelled.args[1])
+        written = spelled.args[spelled.target.name == "expand_as"] if spelled.in_place else None
+        self.check_written(written)
         told = {key: each for key, each in spelled.kwargs.items() if key != "training" or each != self.mode()}
         given, named = self.structure(spelled.args), self.structure(told)
         before = self.stamps(args, kwargs)
@@ -104,7 +108,10 @@ class Recorder(TorchFunctionMode):
         if spelled.target.form == "attribute" and spelled.target.name == "dtype":
             self.read_dtype(spelled, given, result)
             return result
-        return self.finish(spelled.target, given, named, result, before, spelled.in_place)
+        target = self.with_effect(spelled.target, given, kwargs)
+        result = self.finish(target, given, named, result, before, spelled.in_place)
+        self.update(written)
+        return result
 
     def is_own_norm(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         """Return whether a normalisation is that of the layer which the running module extends."""
@@ -116,16 +123,62 @@ class Recorder(TorchFunctionMode):
             any(each is own for each in given) for own in (module.weight, module.bias) if own is not None
         )
 
+    # --- buffers that are written ------------------------------------------------------------------
+
     def check_written(self, tensor: Any) -> None:
-        """Refuse a buffer or parameter that a program writes, but for those that the layer it extends counts itself."""
+        """Refuse to write a parameter, or what another module holds: a program gives its own buffers new values."""
         names = self.skeleton.tensors.get(id(tensor))
-        if names is not None and base_layer(self.stack[-1].scope.module) is None:
-            raise refuse_at(
-                self.position,
-                "import-updated",
-                f"`{names[0]}` is written while the module runs",
-                help="return the new value, or make the module a layer of a plugin",
-            )
+        module = self.stack[-1].scope.module
+        path = self.skeleton.path_of(tensor, module) if names is not None else None
+        if names is None or path in tensors_of_base(module):
+            return
+        if path is None or "." in path or isinstance(tensor, nn.Parameter):
+            raise self.not_updated(names[0])
+
+    def not_updated(self, name: str) -> SpecError:
+        return refuse_at(
+            self.position,
+            "import-updated",
+            f"`{name}` is written while the module runs",
+            help="return the new value, or make the module a layer of a plugin",
+        )
+
+    def update(self, tensor: Any) -> None:
+        """Take note that a buffer of the running module was written."""
+        module = self.stack[-1].scope.module
+        if id(tensor) in self.skeleton.tensors:
+            path = self.skeleton.path_of(tensor, module)
+            if path is not None and path not in tensors_of_base(module):
+                self.put(path, tensor)
+
+    def put(self, name: str, tensor: Tensor) -> None:
+        """Let a buffer have a new value from here on."""
+        value = Value("call", shape=tuple(tensor.shape))
+        call = Call(Target("update", name, effect=True), (self.value_of(tensor),), {}, value, self.position)
+        self.stack[-1].scope.calls.append(call)
+        self.bind(tensor, value)
+
+    def put_assigned(self) -> None:
+        """Take note of buffers that the running module replaced, and put its own back for what runs later."""
+        module = self.stack[-1].scope.module
+        for name, own in self.buffers[module].items():
+            made = module._buffers.get(name)
+            if made is own:
+                continue
+            if own is None or made is None or made.shape != own.shape or made.dtype != own.dtype:
+                raise self.not_updated(name)
+            if id(made) in self.stack[-1].known and name not in tensors_of_base(module):
+                self.put(name, made)
+            module._buffers[name] = own
+
+    def with_effect(self, target: Target, given: Structure, kwargs: Mapping[str, Any]) -> Target:
+        """Return the target of a call; a normalisation that follows buffers changes them."""
+        follows = target.name in ("batch_norm", "instance_norm") and any(
+            value.kind == "state" and value.path in self.stack[-1].scope.module._buffers
+            for value in values_in(given)
+        )
+        training = kwargs.get("training", kwargs.get("use_input_stats", self.mode()))
+        return replace(target, effect=True) if follows and training else target
 
     def mode(self) -> bool:
         return self.stack[-1].scope.module.training
@@ -282,6 +335,8 @@ class Recorder(TorchFunctionMode):
             return run(module, *args, **kwargs)
         if self.stack:
             self.look_around(entering=True)
+        if isinstance(module, ParametrizationList):
+            return self.read_parametrized(module, run)
         if is_leaf(module):
             return self.enter_layer(module, args, kwargs, run)
         return self.enter_scope(module, args, kwargs, run)
@@ -289,8 +344,10 @@ class Recorder(TorchFunctionMode):
     def enter_layer(
         self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], run: Callable[..., Any]
     ) -> Any:
-        if not self.stack:
-            self.stack.append(Opened(Scope(module)))  # the model is one layer: nothing is written down
+        if not self.stack:  # the model is one layer: nothing is written down
+            with self.pause():
+                self.layer_inputs.setdefault(module, shapes_of([*args, *kwargs.values()]))
+                return run(module, *args, **kwargs)
         with self.pause():
             given, named = self.structure(tuple(args)), self.structure(dict(kwargs))
             self.layer_inputs.setdefault(module, shapes_of(args))
@@ -299,6 +356,14 @@ class Recorder(TorchFunctionMode):
             result = run(module, *args, **kwargs)
         in_place = bool(getattr(module, "inplace", False))
         return self.finish(self.target(module), given, named, result, before, in_place)
+
+    def read_parametrized(self, module: nn.Module, run: Callable[..., Any]) -> Any:
+        """Return a parametrised weight that a program reads: the parameter of its layer."""
+        with self.pause():
+            result = run(module)
+            path = self.target(module).name
+            self.bind(result, Value("state", stored_for(f"{path}."), shape=tuple(result.shape)))
+        return result
 
     def target(self, module: nn.Module) -> Target:
         """Return what the running scope calls a module; refused where it is no part of the scope's own."""
@@ -333,6 +398,7 @@ class Recorder(TorchFunctionMode):
             result = unpacked(result)
             with self.pause():
                 opened.scope.result = self.structure(result)
+                self.put_assigned()
         finally:
             self.stack.pop()
         self.scopes.setdefault(module, []).append(opened.scope)
@@ -347,6 +413,8 @@ class Recorder(TorchFunctionMode):
             return self.finish(
                 target, self.structure(tuple(args)), self.structure(dict(kwargs)), result, before, False
             )
+        if any(call.target.effect for call in opened.scope.calls):
+            target = replace(target, effect=True)
         if self.writes != changed:  # it returns an input that it wrote: no other object
             before -= {id(each) for each in tensors_in(result)}
         return self.finish(target, (), given, self.renumbered(result), before, in_place=False)

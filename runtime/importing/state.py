@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from runtime.importing.parametrizations import stored_for
 from runtime.importing.positions import refuse_at
 
 MOST_NUMBERS = 64
@@ -49,7 +50,8 @@ def _tie_name(names: list[str], number: int) -> str:
 
 def frozen(module: nn.Module) -> list[str]:
     """Return selectors of the parameters that are not trained."""
-    return [f"/{name}" for name, each in module.named_parameters() if not each.requires_grad]
+    names = [stored_for(name) for name, each in module.named_parameters() if not each.requires_grad]
+    return [f"/{name}" for name in dict.fromkeys(names)]
 
 
 def weights(module: nn.Module) -> dict[str, Tensor]:

@@ -44,10 +44,14 @@ class Words:
 def program_text(program: Program, words: Words) -> tuple[list[str], str]:
     """Return the names of the inputs of a program, and its text."""
     writer = _Writer(program, words)
-    lines = [line for each in merged(writer.statements()) for line in statement_lines(each)]
+    lines = [
+        line for each in merged(writer.statements(), program.updated()) for line in statement_lines(each)
+    ]
     if program.in_training is not None:
         inside = _Writer(program.in_training, words).statements()
-        training = [f"  {line}" for each in merged(inside) for line in statement_lines(each)]
+        training = [
+            f"  {line}" for each in merged(inside, program.updated()) for line in statement_lines(each)
+        ]
         lines = ["if training:", *training, *lines]
     return writer.inputs, "\n".join(lines) + "\n"
 
@@ -78,6 +82,7 @@ class _Writer:
         for value in program.own_values():
             self.uses[id(value)] = self.uses.get(id(value), 0) + 1
         self.inlined = {id(call) for call in program.calls if self.is_inlined(call)}
+        self.keep_order()
         self.inputs: list[str] = []
         self.names: dict[int, str] = {}
         self.env: dict[str, int] = {}
@@ -86,7 +91,7 @@ class _Writer:
 
     def is_inlined(self, call: Call) -> bool:
         """Return whether a call stands where its result is used."""
-        if call.target.form == "loop":
+        if call.target.form in ("loop", "update") or (call.target.effect and call.target.module is None):
             return False
         if call.target.form == "attribute" and call.target.name == "dtype":
             return True
@@ -102,6 +107,30 @@ class _Writer:
         used = [each for each in values_in(call.result) if self.uses.get(id(each))]
         whole = not named and same_structure(self.program.result, call.result)
         return whole or (len(used) == 1 and not used[0].names and self.uses[id(used[0])] == 1)
+
+    def keep_order(self) -> None:
+        """Let nothing that reads a buffer stand where it is used, if the buffer has a new value by then."""
+        updates = _updates(self.program.calls)
+        last = {
+            id(value): number
+            for number, call in enumerate(self.program.calls)
+            for value in values_in((call.args, call.kwargs))
+        }
+        last |= {id(value): len(self.program.calls) for value in values_in(self.program.result)}
+        held: dict[int, set[str]] = {}
+        for number, call in enumerate(self.program.calls if updates else ()):
+            reads: set[str] = set().union(
+                *(held.get(id(each), ()) for each in values_in((call.args, call.kwargs)))
+            )
+            reads |= {each.path for each in values_in((call.args, call.kwargs)) if each.kind == "state"}
+            if call.target.form == "update":
+                held[id(call.result)] = {call.target.name}
+            elif id(call) in self.inlined:
+                used = max((last.get(id(each), number) for each in values_in(call.result)), default=number)
+                if any(number < at < used for path in reads for at in updates.get(path, ())):
+                    self.inlined.discard(id(call))
+                else:
+                    held |= {id(each): reads for each in values_in(call.result)}
 
     def statements(self) -> list[ast.stmt]:
         kept = [call for call in self.program.calls if id(call) not in self.inlined]
@@ -129,6 +158,10 @@ class _Writer:
         """Yield what a call is written as; `later` are the values that are still read behind it."""
         if call.target.form == "loop":
             yield from self.loop(call, later)
+            return
+        if call.target.form == "update":
+            self.names[id(call.result)] = call.target.name
+            yield ast.Assign([ast.Name(call.target.name)], self.expression(call.args[0]))
             return
         value = self.call(call)
         yield from self.set_aside(call.result, later)
@@ -329,6 +362,19 @@ class _Writer:
         return found
 
 
+def _updates(calls: Sequence[Call]) -> dict[str, list[int]]:
+    """Return where buffers have new values from: the numbers of calls."""
+    found: dict[str, list[int]] = {}
+    for number, call in enumerate(calls):
+        if call.target.form == "update":
+            found.setdefault(call.target.name, []).append(number)
+        elif call.target.effect and call.target.module is None:
+            read = [each for each in values_in((call.args, call.kwargs)) if each.kind == "state"]
+            for value in read:
+                found.setdefault(value.path, []).append(number)
+    return found
+
+
 def same_structure(first: Structure, second: Structure) -> bool:
     """Return whether two structures are nests of the same values in the same order."""
     if isinstance(first, tuple | list) and isinstance(second, tuple | list):
@@ -383,11 +429,14 @@ def _clean(name: str) -> str:
     return f"{name}1" if keyword.iskeyword(name) or name == "training" else name
 
 
-def merged(statements: list[ast.stmt]) -> list[ast.stmt]:
-    """Return statements in which `x = a(x)` and `x = b(x)` in a row are `x = b(a(x))` where that is short."""
+def merged(statements: list[ast.stmt], kept: set[str]) -> list[ast.stmt]:
+    """Return statements in which `x = a(x)` and `x = b(x)` in a row are `x = b(a(x))` where that is short.
+
+    `kept` are buffers, to which an assignment does something.
+    """
     found: list[ast.stmt] = []
     for statement in statements:
-        joined = _joined(found[-1], statement) if found else None
+        joined = _joined(found[-1], statement, kept) if found else None
         if joined is not None:
             found[-1] = joined
         else:
@@ -395,10 +444,12 @@ def merged(statements: list[ast.stmt]) -> list[ast.stmt]:
     return found
 
 
-def _joined(first: ast.stmt, second: ast.stmt) -> ast.stmt | None:
+def _joined(first: ast.stmt, second: ast.stmt, kept: set[str]) -> ast.stmt | None:
     if not isinstance(first, ast.Assign) or not isinstance(first.targets[0], ast.Name):
         return None
     name = first.targets[0].id
+    if name in kept:
+        return None
     again = isinstance(second, ast.Assign) and ast.dump(second.targets[0]) == ast.dump(first.targets[0])
     if not (again or isinstance(second, ast.Return)):
         return None

@@ -30,6 +30,7 @@ class Document:
     model: Block
     share: Mapping[str, Sequence[str]] = field(default_factory=dict)
     freeze: Sequence[str] = ()
+    parametrize: Sequence[tuple[str, str]] = ()
     checkpoint: str | None = None
     vars: Mapping[str, object] = field(default_factory=dict)
     originals: Mapping[str, str] = field(default_factory=dict)
@@ -57,6 +58,9 @@ def written(document: Document) -> str:
         lines += [
             f"  {name}: {_flow([_quoted(each) for each in names])}" for name, names in document.share.items()
         ]
+    if document.parametrize:
+        rules = [f"  - {_quoted(name)}: {_scalar(rule)}" for name, rule in document.parametrize]
+        lines += ["", "parametrize:", *rules]
     if document.checkpoint is not None:
         lines += ["", "init:", f"  - /: {_scalar(f'checkpoint({document.checkpoint!r})')}"]
     if document.freeze:
@@ -197,11 +201,13 @@ def _value_text(value: object) -> str:
 
 
 def _tensor(form: TensorForm) -> str:
+    updated = ", updated: true" if form.updated else ""
     if form.values is not None and not form.persistent:
         made = formula(form.values)
-        return f"{{value: {json.dumps(made)}, persistent: false}}"
+        return f"{{value: {json.dumps(made)}, persistent: false{updated}}}"
     dtype = "float" if form.dtype == torch.get_default_dtype() else str(form.dtype).removeprefix("torch.")
-    return f"{dtype}[{', '.join(map(_argument_value, form.dimensions))}]"
+    made = f"{dtype}[{', '.join(map(_argument_value, form.dimensions))}]"
+    return f"{{tensor: {json.dumps(made)}{updated}}}" if updated else made
 
 
 def _mapping(key: str, pairs: Mapping[str, str]) -> list[str]:
