@@ -31,7 +31,7 @@ from runtime.importing.programs import Program, signature
 from runtime.importing.records import Record
 from runtime.importing.sizes import plain
 from runtime.importing.state import tied_names
-from runtime.importing.statements import Words, program_text
+from runtime.importing.statements import Words, program_text, said
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,7 @@ class Generaliser:
         taken = {name for name, _ in instances[0].named_children()} | {
             name for name, _ in _tensors(instances[0])
         }
+        taken |= set(map(said, taken))
         arguments.choose_names(taken)
         self._parts(block, instances, arguments.site)
         program = self.programs.get(instances[0])

@@ -31,8 +31,9 @@ class Input:
     dimensions: tuple[int | str, ...]
     example: Tensor | None = None
 
-    def type_text(self) -> str:
-        return f"{dtype_text(self.dtype)}[{', '.join(map(str, self.dimensions))}]"
+    def type_text(self, model: torch.dtype = torch.float32) -> str:
+        """Return the type in the language; `model` is the dtype of the whole model."""
+        return f"{dtype_text(self.dtype, model)}[{', '.join(map(str, self.dimensions))}]"
 
     def made(self, sizes: Mapping[str, int], seed: int = 0) -> Tensor:
         """Return a tensor of this type, the example itself where it has these sizes."""
@@ -47,9 +48,9 @@ class Input:
         return torch.randint(0, 2, shape, generator=generator).to(self.dtype)
 
 
-def dtype_text(dtype: torch.dtype) -> str:
+def dtype_text(dtype: torch.dtype, model: torch.dtype) -> str:
     """Return the name of a dtype in the language, `float` for that of the model."""
-    return "float" if dtype == torch.get_default_dtype() else str(dtype).removeprefix("torch.")
+    return "float" if dtype == model else str(dtype).removeprefix("torch.")
 
 
 def _stretched(example: Tensor, shape: Sequence[int]) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from runtime.importing.leaves import is_leaf
 from runtime.importing.parametrizations import stored_for
 from runtime.importing.positions import refuse_at
 
@@ -52,6 +53,22 @@ def frozen(module: nn.Module) -> list[str]:
     """Return selectors of the parameters that are not trained."""
     names = [stored_for(name) for name, each in module.named_parameters() if not each.requires_grad]
     return [f"/{name}" for name in dict.fromkeys(names)]
+
+
+def dtypes(module: nn.Module) -> dict[str, torch.dtype]:
+    """Return selectors of what is not in float32: of the whole model, or of the layers that are not."""
+    held = [*module.parameters(), *module.buffers()]
+    found = {each.dtype for each in held if each.is_floating_point()}
+    if len(found) == 1:
+        (whole,) = found
+        return {"/": whole} if whole is not torch.float32 else {}
+    layers: dict[str, torch.dtype] = {}
+    for name, layer in module.named_modules():
+        inside = name.startswith(tuple(f"{path[1:]}." for path in layers) or ("/",))
+        own = {each.dtype for each in layer.parameters() if each.is_floating_point()}
+        if is_leaf(layer) and not inside and len(own) == 1 and torch.float32 not in own:
+            layers[f"/{name}"] = own.pop()
+    return layers
 
 
 def weights(module: nn.Module) -> dict[str, Tensor]:

@@ -349,7 +349,7 @@ class _Writer:
     def module(self, path: str) -> ast.expr:
         """Return how a program reaches what has a dotted path: items of lists by their numbers."""
         first, *rest = path.split(".")
-        found: ast.expr = ast.Name(first)
+        found: ast.expr = ast.Name(said(first))
         if path in tensors_of_base(self.program.module):
             return ast.Attribute(ast.Name("base"), path, ast.Load())
         at: Any = getattr(self.program.module, first)
@@ -422,6 +422,14 @@ def constant(value: object) -> ast.expr:
 
 def _is_blank(target: ast.expr) -> bool:
     return isinstance(target, ast.Name) and target.id == "_"
+
+
+def said(layer: str) -> str:
+    """Return what a program calls a layer: another name than its own, where that is no name of Python's."""
+    if layer.isidentifier() and not keyword.iskeyword(layer):
+        return layer
+    name = re.sub(r"\W", "_", layer)
+    return name if name.isidentifier() and not keyword.iskeyword(name) else f"layer{name}"
 
 
 def _clean(name: str) -> str:

@@ -14,6 +14,7 @@ from compiler.catalogue.layers import REQUIRED
 from runtime.importing.blocks import Block, TensorForm
 from runtime.importing.nodes import Items, LayerCall, Node, Repeat, Word, compressed, key_of
 from runtime.importing.state import formula
+from runtime.importing.statements import said
 from spec_schema.canonical import reads_as_text
 
 WIDTH = 116
@@ -31,6 +32,7 @@ class Document:
     share: Mapping[str, Sequence[str]] = field(default_factory=dict)
     freeze: Sequence[str] = ()
     parametrize: Sequence[tuple[str, str]] = ()
+    dtypes: Mapping[str, torch.dtype] = field(default_factory=dict)
     checkpoint: str | None = None
     vars: Mapping[str, object] = field(default_factory=dict)
     originals: Mapping[str, str] = field(default_factory=dict)
@@ -61,6 +63,10 @@ def written(document: Document) -> str:
     if document.parametrize:
         rules = [f"  - {_quoted(name)}: {_scalar(rule)}" for name, rule in document.parametrize]
         lines += ["", "parametrize:", *rules]
+    if document.dtypes:
+        names = {key: str(each).removeprefix("torch.") for key, each in document.dtypes.items()}
+        rules = [f"  - {_quoted(key)}: {{dtype: {each}}}" for key, each in names.items()]
+        lines += ["", "placement:", *rules]
     if document.checkpoint is not None:
         lines += ["", "init:", f"  - /: {_scalar(f'checkpoint({document.checkpoint!r})')}"]
     if document.freeze:
@@ -97,7 +103,8 @@ def _body(block: Block, is_root: bool) -> Iterator[str]:
     if block.layers:
         yield "layers:"
         for name, node in block.layers.items():
-            yield from _indented(_entry(_key(name), compressed(node)))
+            key = name if said(name) == name else f"{name} as {said(name)}"
+            yield from _indented(_entry(_key(key), compressed(node)))
     if block.program is not None:
         inputs = f"({', '.join(block.inputs)})" if not is_root and block.inputs != ["x"] else ""
         yield f"forward{inputs}: |"
