@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from compiler.catalogue.layers import layer_names
 from runtime.importing.arguments import Arguments, attribute
+from runtime.importing.expressions import Words
 from runtime.importing.kinds import Kind, heights_of, joined, without_idle
 from runtime.importing.layers import layer_call
 from runtime.importing.leaves import base_layer, is_container, is_list, is_sequence, tensors_of_base
+from runtime.importing.naming import aliases_of
 from runtime.importing.nodes import (
     Argument,
     ArgumentValue,
@@ -27,7 +29,7 @@ from runtime.importing.nodes import (
 from runtime.importing.programs import Program, signature
 from runtime.importing.records import Record
 from runtime.importing.state import tied_names
-from runtime.importing.statements import Words, program_text
+from runtime.importing.statements import program_text
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class TensorForm:
     persistent: bool = True
     values: Tensor | None = field(default=None, compare=False)
     """Of a buffer that is not saved."""
+    updated: bool = False
 
 
 @dataclass(eq=False)
@@ -174,7 +177,9 @@ class Generaliser:
         taken = {name for name, _ in instances[0].named_children()} | {
             name for name, _ in _tensors(instances[0])
         }
-        arguments.choose_names(taken | set(arguments.derived))
+        functions = program.functions() if program is not None else set()
+        aliases = aliases_of(instances[0]._modules, functions)
+        arguments.choose_names({*taken, *arguments.derived, *aliases.values()})
         self._parts(block, instances, arguments.site)
         if block.node is not None:
             return arguments
@@ -182,7 +187,6 @@ class Generaliser:
             block.node = Items(tuple(block.layers.items()))
         elif program is not None:
             block.vars.update(arguments.constants(program))
-            aliases = {name: f"{name}_layer" for name in block.layers if name in program.functions()}
             block.layers = {
                 f"{name} as {aliases[name]}" if name in aliases else name: each
                 for name, each in block.layers.items()
@@ -229,6 +233,8 @@ class Generaliser:
             block.layers[name] = unified_some(found, site, (name,))
         tensors = [dict(_tensors(each)) for each in instances]
         inherited = tensors_of_base(instances[0])
+        own = self.programs.get(instances[0])
+        updated = own.updated() if own is not None else set()
         for name in [
             each for each in tensors[0] if each not in inherited and self.is_kept(instances[0], each)
         ]:
@@ -239,7 +245,7 @@ class Generaliser:
             is_parameter = name in instances[0]._parameters
             persistent = name not in instances[0]._non_persistent_buffers_set
             value = self.values[f"{self.paths[instances[0]]}.{name}".lstrip(".")]
-            form = TensorForm(tensors[0][name].dtype, dimensions, persistent, value)
+            form = TensorForm(tensors[0][name].dtype, dimensions, persistent, value, name in updated)
             (block.parameters if is_parameter else block.buffers)[name] = form
         if instances[0] in self.programs and not is_sequence(instances[0]):
             programs = self._programs(instances)

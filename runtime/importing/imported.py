@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from runtime.files.atomic import write_whole
 from runtime.importing.blocks import Generaliser, class_name
 from runtime.importing.inputs import Given, Input, inputs_of, other_sizes
-from runtime.importing.parametrizations import parametrizations
+from runtime.importing.parametrizations import parametrized
 from runtime.importing.positions import refuse_at
 from runtime.importing.proof import Proof, prove
 from runtime.importing.recording import ValuesNeeded
 from runtime.importing.runs import recorded
 from runtime.importing.skeleton import Skeleton, named_tensors
-from runtime.importing.state import frozen, ties, weights
+from runtime.importing.state import dtypes, frozen, ties, weights
 from runtime.importing.writing import Document, written
 
 WEIGHTS = "weights.safetensors"
@@ -104,7 +105,8 @@ def described(
     model = generaliser.model()
     unused = _unused(skeleton, generaliser)
     read = list(programs[run.root].inputs) if run.root in programs else [each.name for each in inputs]
-    types = {each.name: each.type_text() for each in inputs}
+    held = dtypes(module)
+    types = {each.name: each.type_text(held.get("/", torch.float32)) for each in inputs}
     names = dict(zip(model.inputs or read, read, strict=True))
     document = Document(
         name=name or class_name(type(module)),
@@ -113,12 +115,11 @@ def described(
         blocks=list(generaliser.blocks.values()),
         model=model,
         share=_shared(module, unused),
-        parametrize={
-            name: each
-            for name, each in parametrizations(module).items()
-            if not name[1:].startswith(unused or ("/",))
-        },
         freeze=[each for each in frozen(module) if not each[1:].startswith(unused or ("/",))],
+        dtypes={key: each for key, each in held.items() if not key[1:].startswith(unused or ("/",))},
+        parametrize={
+            name: each for name, each in parametrized(module) if not name[1:].startswith(unused or ("/",))
+        },
         checkpoint=checkpoint if weights(skeleton.root) else None,
         originals=names,
     )

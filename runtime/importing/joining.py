@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 LONGEST = 88
 
 
-def lines_of(statements: Sequence[ast.stmt]) -> list[str]:
-    """Return the lines of statements, joined where that is short."""
-    return [line for each in merged(list(statements)) for line in statement_lines(each)]
+def lines_of(statements: Sequence[ast.stmt], kept: Set[str] = frozenset()) -> list[str]:
+    """Return the lines of statements, joined where that is short.
+
+    `kept` are buffers, to which an assignment does something.
+    """
+    return [line for each in merged(list(statements), kept) for line in statement_lines(each)]
 
 
-def lines_of_modes(training: Sequence[ast.stmt], evaluation: Sequence[ast.stmt]) -> list[str]:
+def lines_of_modes(
+    training: Sequence[ast.stmt], evaluation: Sequence[ast.stmt], kept: Set[str] = frozenset()
+) -> list[str]:
     """Return the lines of what is done in training and in evaluation; what both begin and end with stands once."""
     begin = _common(training, evaluation)
     if begin == len(evaluation):
-        return lines_of(evaluation)
+        return lines_of(evaluation, kept)
     rest, others = training[begin:], evaluation[begin:]
     end = _common(rest[::-1], others[::-1])
     if end == len(rest) and end < len(others):
         condition, inside, outside = "if not training:", others[: len(others) - end], rest[:0]
     else:
         condition, inside, outside = "if training:", rest[: len(rest) - end], others[: len(others) - end]
-    lines = [*lines_of(training[:begin]), condition, *(f"  {line}" for line in lines_of(inside))]
+    lines = [*lines_of(training[:begin], kept), condition, *(f"  {line}" for line in lines_of(inside, kept))]
     if end and outside:
-        lines += ["else:", *(f"  {line}" for line in lines_of(outside))]
+        lines += ["else:", *(f"  {line}" for line in lines_of(outside, kept))]
     elif outside:
-        lines += lines_of(outside)
-    return [*lines, *lines_of(rest[len(rest) - end :])]
+        lines += lines_of(outside, kept)
+    return [*lines, *lines_of(rest[len(rest) - end :], kept)]
 
 
 def _common(some: Sequence[ast.stmt], others: Sequence[ast.stmt]) -> int:
@@ -61,11 +66,11 @@ def statement_text(statement: ast.stmt) -> str:
     return ast.unparse(ast.fix_missing_locations(statement))
 
 
-def merged(statements: list[ast.stmt]) -> list[ast.stmt]:
+def merged(statements: list[ast.stmt], kept: Set[str]) -> list[ast.stmt]:
     """Return statements in which `x = a(x)` and `x = b(x)` in a row are `x = b(a(x))` where that is short."""
     found: list[ast.stmt] = []
     for statement in statements:
-        joined = _joined(found[-1], statement) if found else None
+        joined = _joined(found[-1], statement, kept) if found else None
         if joined is not None:
             found[-1] = joined
         else:
@@ -73,10 +78,12 @@ def merged(statements: list[ast.stmt]) -> list[ast.stmt]:
     return found
 
 
-def _joined(first: ast.stmt, second: ast.stmt) -> ast.stmt | None:
+def _joined(first: ast.stmt, second: ast.stmt, kept: Set[str]) -> ast.stmt | None:
     if not isinstance(first, ast.Assign) or not isinstance(first.targets[0], ast.Name):
         return None
     name = first.targets[0].id
+    if name in kept:
+        return None
     again = isinstance(second, ast.Assign) and ast.dump(second.targets[0]) == ast.dump(first.targets[0])
     if not (again or isinstance(second, ast.Return)):
         return None

@@ -20,7 +20,7 @@ def catalogue_layer(cls: type) -> LayerType | None:
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """Return whether a module is exactly a layer of the catalogue, with nothing added to it."""
+    """Return whether a module is exactly a layer of the catalogue, with nothing added to it but parametrisations."""
     added = any(getattr(module, name) for name in _HOOKS) or "forward" in vars(module)
     return not added and catalogue_layer(type(module)) is not None
 

@@ -47,6 +47,16 @@ class Program:
         """Return the parameters and buffers that the program reads, by their dotted paths."""
         return {value.path for value in self.values() if value.kind == "state"}
 
+    def updated(self) -> set[str]:
+        """Return the buffers of the module that the program gives new values."""
+        own = self.module._buffers
+        found = {call.target.name for call in self.calls if call.target.form == "update"}
+        for call in self.calls:
+            if call.target.effect and call.target.form == "function":
+                read = {value.path for value in values_in((call.args, call.kwargs)) if value.kind == "state"}
+                found |= {path for path in read if path in own}
+        return found | (self.in_training.updated() if self.in_training is not None else set())
+
     def modules(self) -> dict[str, nn.Module]:
         """Return the modules that the program calls, by their dotted paths."""
         called = {
@@ -107,8 +117,10 @@ def in_both_modes(
         modes = [
             {**each.kwargs, **_mode(more)} for each, more in zip(program.calls, other.calls, strict=True)
         ]
+        targets = [more.target if more.target.effect else None for more in other.calls]
         program.calls = [
-            replace(each, kwargs=kwargs) for each, kwargs in zip(program.calls, modes, strict=True)
+            replace(each, kwargs=kwargs, target=target or each.target)
+            for each, kwargs, target in zip(program.calls, modes, targets, strict=True)
         ]
         return program
     program.in_training = program_of(trained, interfaces, idle, program.literals)
@@ -236,7 +248,7 @@ def live(calls: list[Call], result: Structure) -> list[Call]:
     needed = {id(value) for value in values_in(result)}
     kept = []
     for call in reversed(calls):
-        if any(id(value) in needed for value in values_in(call.result)):
+        if call.target.effect or any(id(value) in needed for value in values_in(call.result)):
             kept.append(call)
             needed.update(id(value) for value in values_in((call.args, call.kwargs)))
     return kept[::-1]

@@ -143,7 +143,19 @@ def _outputs(
                 differences = list(_gradients(theirs, ours, results))
                 if differences:
                     return furthest, differences
+        differences = list(_buffers(theirs, ours))
+        if differences:
+            return furthest, differences
     return furthest, []
+
+
+def _buffers(theirs: nn.Module, ours: nn.Module) -> Iterator[str]:
+    """Yield the buffers that are not what they are in the module after both ran."""
+    kept = dict(theirs.named_buffers())
+    for name, each in ours.named_buffers():
+        own = kept.get(name)
+        if own is not None and (own.shape != each.shape or not _near(own, each)):
+            yield f"the buffer `{name}` has another value after it ran"
 
 
 def _run(module: nn.Module, args: Sequence[Tensor], kwargs: Inputs, training: bool) -> list[Tensor]:

@@ -58,9 +58,11 @@ class Value:
 class Target:
     """What was called: an operation of the language in one of its forms, or a module."""
 
-    form: Literal["function", "method", "operator", "attribute", "item", "module", "loop", "base"]
+    form: Literal["function", "method", "operator", "attribute", "item", "module", "loop", "base", "update"]
     name: str
     module: nn.Module | None = field(default=None, compare=False)
+    effect: bool = field(default=False, compare=False)
+    """Whether it gives buffers new values, and so counts even where nobody reads its result."""
 
 
 @dataclass(frozen=True, eq=False)

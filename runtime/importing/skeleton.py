@@ -14,6 +14,7 @@ from runtime.importing.records import Value
 from runtime.importing.sizes import Observer, traced
 
 MOST_ITEMS = 8
+_OF_TORCH = ("torch.nn.modules.container", "torch.nn.utils.")
 
 
 class Skeleton:
@@ -50,7 +51,7 @@ class Skeleton:
     def trace_numbers(self, observer: Observer) -> None:
         """Put numbers that know their names in the place of the modules' own."""
         for module in self.modules:
-            if is_leaf(module) or type(module).__module__.startswith("torch.nn.modules.container"):
+            if is_leaf(module) or type(module).__module__.startswith(_OF_TORCH):
                 continue
             inherited = _numbers_of_torch(module)
             for name, found in list(vars(module).items()):

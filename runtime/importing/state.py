@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from runtime.importing.index_tables import distances
+from runtime.importing.leaves import is_leaf
+from runtime.importing.parametrizations import stored_for
 from runtime.importing.positions import refuse_at
 
 MOST_NUMBERS = 64
@@ -51,7 +53,24 @@ def _tie_name(names: list[str], number: int) -> str:
 
 def frozen(module: nn.Module) -> list[str]:
     """Return selectors of the parameters that are not trained."""
-    return [f"/{name}" for name, each in module.named_parameters() if not each.requires_grad]
+    names = [stored_for(name) for name, each in module.named_parameters() if not each.requires_grad]
+    return [f"/{name}" for name in dict.fromkeys(names)]
+
+
+def dtypes(module: nn.Module) -> dict[str, torch.dtype]:
+    """Return selectors of what is not in float32: of the whole model, or of the layers that are not."""
+    held = [*module.parameters(), *module.buffers()]
+    found = {each.dtype for each in held if each.is_floating_point()}
+    if len(found) == 1:
+        (whole,) = found
+        return {"/": whole} if whole is not torch.float32 else {}
+    layers: dict[str, torch.dtype] = {}
+    for name, layer in module.named_modules():
+        inside = name.startswith(tuple(f"{path[1:]}." for path in layers) or ("/",))
+        own = {each.dtype for each in layer.parameters() if each.is_floating_point()}
+        if is_leaf(layer) and not inside and len(own) == 1 and torch.float32 not in own:
+            layers[f"/{name}"] = own.pop()
+    return layers
 
 
 def weights(module: nn.Module, unused: tuple[str, ...] = ()) -> dict[str, Tensor]:

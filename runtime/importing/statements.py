@@ -3,44 +3,13 @@
 from __future__ import annotations
 
 import ast
-import keyword
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import takewhile
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import torch
-from torch import nn
-
+from runtime.importing.expressions import Words, same_structure
 from runtime.importing.joining import lines_of, lines_of_modes
-from runtime.importing.leaves import is_list, tensors_of_base
-from runtime.importing.programs import Literal, Program
+from runtime.importing.naming import Names
+from runtime.importing.programs import Program
 from runtime.importing.records import Call, Structure, Value, values_in
-
-_BINARY: dict[str, type[ast.operator]] = {
-    **{"+": ast.Add, "-": ast.Sub, "*": ast.Mult, "/": ast.Div, "//": ast.FloorDiv, "%": ast.Mod},
-    **{"**": ast.Pow, "@": ast.MatMult, "&": ast.BitAnd, "|": ast.BitOr, "^": ast.BitXor},
-    **{"<<": ast.LShift, ">>": ast.RShift},
-}
-_COMPARED: dict[str, type[ast.cmpop]] = {
-    **{">": ast.Gt, "<": ast.Lt, ">=": ast.GtE, "<=": ast.LtE, "==": ast.Eq, "!=": ast.NotEq}
-}
-_UNARY: dict[str, type[ast.unaryop]] = {"-": ast.USub, "~": ast.Invert}
-
-
-@dataclass(frozen=True)
-class Words:
-    """What the numbers of a program are called in its block: literals by their place, attributes by their name."""
-
-    literals: Mapping[int, str] = field(default_factory=dict)
-    attributes: Mapping[str, ast.expr] = field(default_factory=dict)
-    items: Mapping[str, str] = field(default_factory=dict)
-    """What a loop over a list calls its layers, by the path of the list."""
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    """What programs call layers whose names are those of operations that they call."""
-    reserved: frozenset[str] = frozenset()
-    """Names that no value may have: those of layers, tensors and arguments."""
 
 
 def program_text(program: Program, words: Words) -> tuple[list[str], str]:
@@ -48,35 +17,22 @@ def program_text(program: Program, words: Words) -> tuple[list[str], str]:
     writer = _Writer(program, words)
     statements = writer.statements()
     if program.in_training is None:
-        lines = lines_of(statements)
+        lines = lines_of(statements, program.updated())
     else:
-        lines = lines_of_modes(_Writer(program.in_training, words).statements(), statements)
+        inside = _Writer(program.in_training, words).statements()
+        lines = lines_of_modes(inside, statements, program.updated())
     return writer.inputs, "\n".join(lines) + "\n"
 
 
-class _Writer:
+class _Writer(Names):
     def __init__(self, program: Program, words: Words) -> None:
-        self.program, self.words = program, words
-        self.producer = {id(value): call for call in program.calls for value in values_in(call.result)}
-        self.uses: dict[int, int] = {}
-        for value in program.own_values():
-            self.uses[id(value)] = self.uses.get(id(value), 0) + 1
-        self.inlined = {id(call) for call in program.calls if self.is_inlined(call)}
-        self.inputs: list[str] = []
-        self.names: dict[int, str] = {}
-        self.parts: dict[int, ast.expr] = {}
-        """How a value is written that is a part of a dict."""
-        self.held: dict[str, set[int]] = {}
-        """The values that the name of a whole tuple or dict stands for."""
-        self.wholes: dict[int, tuple[str, Structure]] = {}
-        """The name of a tuple, and the tuple, by its first item."""
-        self.env: dict[str, int] = {}
-
-    # --- what becomes a statement ------------------------------------------------------------------
+        super().__init__(program, words)
+        self.inlined |= {id(call) for call in program.calls if self.is_inlined(call)}
+        self.keep_order()
 
     def is_inlined(self, call: Call) -> bool:
         """Return whether a call stands where its result is used."""
-        if call.target.form == "loop":
+        if call.target.form in ("loop", "update") or (call.target.effect and call.target.module is None):
             return False
         if call.target.form == "attribute" and call.target.name == "dtype":
             return True
@@ -92,6 +48,30 @@ class _Writer:
         used = [each for each in values_in(call.result) if self.uses.get(id(each))]
         whole = not named and same_structure(self.program.result, call.result)
         return whole or (len(used) == 1 and not used[0].names and self.uses[id(used[0])] == 1)
+
+    def keep_order(self) -> None:
+        """Let nothing that reads a buffer stand where it is used, if the buffer has a new value by then."""
+        updates = _updates(self.program.calls)
+        last = {
+            id(value): number
+            for number, call in enumerate(self.program.calls)
+            for value in values_in((call.args, call.kwargs))
+        }
+        last |= {id(value): len(self.program.calls) for value in values_in(self.program.result)}
+        held: dict[int, set[str]] = {}
+        for number, call in enumerate(self.program.calls if updates else ()):
+            reads: set[str] = set().union(
+                *(held.get(id(each), ()) for each in values_in((call.args, call.kwargs)))
+            )
+            reads |= {each.path for each in values_in((call.args, call.kwargs)) if each.kind == "state"}
+            if call.target.form == "update":
+                held[id(call.result)] = {call.target.name}
+            elif id(call) in self.inlined:
+                used = max((last.get(id(each), number) for each in values_in(call.result)), default=number)
+                if any(number < at < used for path in reads for at in updates.get(path, ())):
+                    self.inlined.discard(id(call))
+                else:
+                    held |= {id(each): reads for each in values_in(call.result)}
 
     def statements(self) -> list[ast.stmt]:
         kept = [call for call in self.program.calls if id(call) not in self.inlined]
@@ -120,6 +100,10 @@ class _Writer:
         if call.target.form == "loop":
             yield from self.loop(call, later)
             return
+        if call.target.form == "update":
+            self.names[id(call.result)] = call.target.name
+            yield ast.Assign([ast.Name(call.target.name)], self.expression(call.args[0]))
+            return
         value = self.call(call)
         whole = self.whole_name(call.result, later)
         if whole is not None:
@@ -134,26 +118,6 @@ class _Writer:
         ):
             target, value = target.elts[0], ast.Subscript(value, ast.Constant(0), ast.Load())
         yield ast.Assign([target], value)
-
-    def whole_name(self, result: Structure, later: set[int]) -> str | None:
-        """Return a name for a tuple whose items the program only hands on, all together."""
-        if (
-            not isinstance(result, tuple)
-            or len(result) < 2
-            or not all(isinstance(each, Value) for each in result)
-        ):
-            return None
-        used = [
-            *_tuples([(each.args, each.kwargs) for each in self.program.calls]),
-            *_tuples(self.program.result),
-        ]
-        count = sum(same_structure(each, result) for each in used)
-        if not count or not result[0].wholes or any(self.uses.get(id(each)) != count for each in result):
-            return None
-        name = self.free(_clean(result[0].wholes[0]), later)
-        self.wholes[id(result[0])] = (name, result)
-        self.held[name] = {id(each) for each in result}
-        return name
 
     def loop(self, call: Call, later: set[int]) -> Iterator[ast.stmt]:
         carried = self.expression(call.args[0])
@@ -170,279 +134,19 @@ class _Writer:
         step = ast.Call(ast.Name(item), [ast.Name(target.id), *others], named)
         yield ast.For(ast.Name(item), self.module(call.target.name), [ast.Assign([target], step)], [])
 
-    # --- names -------------------------------------------------------------------------------------
 
-    def name_inputs(self) -> None:
-        for name, value in self.program.inputs.items():
-            free = self.free(name, set())
-            self.names[id(value)] = free
-            self.env[free] = id(value)
-            self.inputs.append(free)
-
-    def set_aside(self, result: Structure, later: set[int]) -> Iterator[ast.stmt]:
-        """Yield an assignment that keeps a value whose name is taken by another, where the author made one."""
-        for value in values_in(result):
-            wanted = next(iter(map(_clean, value.names)), None)
-            held = self.env.get(wanted or "")
-            if wanted is None or held is None or held not in later or wanted in self.words.reserved:
-                continue
-            other = self.value(held)
-            aside = [
-                each for each in map(_clean, other.names) if each != wanted and self.is_free(each, later)
-            ]
-            if aside:
-                yield ast.Assign([ast.Name(aside[0])], ast.Name(self.names[held]))
-                self.names[held] = aside[0]
-                self.env[aside[0]] = held
-                del self.env[wanted]
-
-    def value(self, identity: int) -> Value:
-        return next(each for each in self.all_values() if id(each) == identity)
-
-    def all_values(self) -> Iterator[Value]:
-        yield from self.program.inputs.values()
-        for call in self.program.calls:
-            yield from values_in(call.result)
-
-    def targets(self, result: Structure, later: set[int]) -> ast.expr:
-        if isinstance(result, Value):
-            if not self.uses.get(id(result)):
-                return ast.Name("_")
-            name = self.name_for(result, later)
-            self.names[id(result)] = name
-            self.env[name] = id(result)
-            return ast.Name(name)
-        if isinstance(result, tuple | list):
-            return ast.Tuple([self.targets(each, later) for each in result], ast.Store())
-        if isinstance(result, Mapping):
-            return self.whole_target(result, later)
-        return ast.Name("_")
-
-    def whole_target(self, result: Mapping[str, Structure], later: set[int]) -> ast.Name:
-        """Return a name for a whole dict, of which the program reads parts."""
-        name = self.free("outputs", later)
-        for value in values_in(result):
-            self.parts[id(value)] = _picked(ast.Name(name), result, value)
-        self.held[name] = {id(value) for value in values_in(result)}
-        return ast.Name(name)
-
-    def name_for(self, value: Value, later: set[int]) -> str:
-        for name in map(_clean, value.names):
-            if self.is_free(name, later):
-                return name
-        return self.free(_clean(value.names[0]) if value.names else "y", later)
-
-    def is_free(self, name: str, later: set[int]) -> bool:
-        held = {self.env.get(name), *self.held.get(name, ())}
-        return name not in self.words.reserved and not held & later
-
-    def free(self, name: str, later: set[int]) -> str:
-        name = _clean(name)
-        number, found = 1, name
-        while not self.is_free(found, later):
-            number, found = number + 1, f"{name}{number}"
-        return found
-
-    # --- expressions -------------------------------------------------------------------------------
-
-    def expression(self, structure: Structure) -> ast.expr:
-        if isinstance(structure, Value):
-            return self.value_expression(structure)
-        if isinstance(structure, Literal):
-            name = self.words.literals.get(structure.place)
-            return ast.Name(name) if name is not None else number(structure.number)
-        if isinstance(structure, slice):
-            parts = (structure.start, structure.stop, structure.step)
-            return ast.Slice(*(None if each is None else self.expression(each) for each in parts))
-        if isinstance(structure, Mapping):
-            keys = [ast.Constant(key) for key in structure]
-            return ast.Dict(list(keys), [self.expression(each) for each in structure.values()])
-        if isinstance(structure, tuple | list):
-            return self.display(structure)
-        return constant(structure)
-
-    def display(self, structure: Sequence[Structure]) -> ast.expr:
-        whole = self.whole(structure)
-        if whole is not None:
-            return whole
-        items = self.items(structure)
-        if len(items) == 1 and isinstance(items[0], ast.Starred):
-            return items[0].value
-        return ast.List(items) if isinstance(structure, list) else ast.Tuple(items)
-
-    def items(self, structure: Sequence[Structure]) -> list[ast.expr]:
-        """Return the expressions of items, the last sizes of a tensor in a row as `*x.shape[1:]`."""
-        for start in range(len(structure) - 1):
-            call, first = self.sizes_at(structure[start])
-            if call is None or first is None:
-                continue
-            pairs = zip(structure[start:], call.result[first:], strict=False)
-            count = len(list(takewhile(lambda pair: pair[0] is pair[1], pairs)))
-            if count > 1:
-                before, after = structure[:start], structure[start + count :]
-                sizes = ast.Starred(self.sizes(call, first, first + count))
-                return [*map(self.expression, before), sizes, *self.items(after)]
-        return [self.expression(each) for each in structure]
-
-    def sizes(self, call: Call, first: int, end: int) -> ast.expr:
-        """Return the expression of sizes of a tensor in a row."""
-        shape, count = self.call(call), len(call.result)
-        if first == 0 and end == count:
-            return shape
-        start, stop = ast.Constant(first) if first else None, ast.Constant(end) if end < count else None
-        return ast.Subscript(shape, ast.Slice(start, stop), ast.Load())
-
-    def sizes_at(self, item: Structure) -> tuple[Call | None, int | None]:
-        """Return the call that read a size together with the others of its tensor, and which dimension it is."""
-        call = self.producer.get(id(item)) if isinstance(item, Value) else None
-        if call is None or id(call) not in self.inlined or not isinstance(call.result, tuple):
-            return None, None
-        if call.target.name not in ("shape", "size"):
-            return None, None
-        return call, next(number for number, each in enumerate(call.result) if each is item)
-
-    def whole(self, structure: Structure) -> ast.expr | None:
-        """Return the call whose whole result a structure is, if it stands where it is used."""
-        first = structure[0] if structure else None
-        if id(first) in self.wholes and same_structure(structure, self.wholes[id(first)][1]):
-            return ast.Name(self.wholes[id(first)][0])
-        call = self.producer.get(id(first)) if isinstance(first, Value) else None
-        if call is not None and call.target.form == "item" and id(call) in self.inlined:
-            return self.parts_of(structure, call.args[0])
-        if call is not None and id(call) in self.inlined and same_structure(structure, call.result):
-            return self.call(call)
-        return None
-
-    def parts_of(self, structure: Sequence[Structure], whole: Structure) -> ast.expr | None:
-        """Return a tuple that was given whole, if a structure is all of its items."""
-        if not isinstance(whole, Value) or whole.parts != len(structure):
-            return None
-        for place, each in enumerate(structure):
-            call = self.producer.get(id(each)) if isinstance(each, Value) else None
-            if call is None or call.target.form != "item" or call.args[0] is not whole:
-                return None
-            if not isinstance(call.args[1], Literal) or call.args[1].number != place:
-                return None
-        return self.value_expression(whole)
-
-    def value_expression(self, value: Value) -> ast.expr:
-        if value.kind == "attribute":
-            return self.attribute(value)
-        if value.kind == "state":
-            return self.module(value.path)
-        call = self.producer.get(id(value))
-        if id(value) in self.parts:
-            return self.parts[id(value)]
-        if call is None or id(call) not in self.inlined:
-            return ast.Name(self.names[id(value)])
-        found = self.call(call)
-        return found if call.result is value else _picked(found, call.result, value)
-
-    def attribute(self, value: Value) -> ast.expr:
-        found = self.words.attributes.get(value.path)
-        return found if found is not None else number(value.number if value.number is not None else 0)
-
-    def call(self, call: Call) -> ast.expr:
-        target, args = call.target, call.args
-        if target.form == "operator":
-            return _operator(target.name, [self.expression(each) for each in args])
-        if target.form == "attribute":
-            return ast.Attribute(self.expression(args[0]), target.name, ast.Load())
-        if target.form == "item":
-            return ast.Subscript(self.expression(args[0]), self.index(args[1]), ast.Load())
-        named = [ast.keyword(key, self.expression(each)) for key, each in call.kwargs.items()]
-        if target.name == "size" and len(args) == 2:
-            shape = ast.Attribute(self.expression(args[0]), "shape", ast.Load())
-            return ast.Subscript(shape, self.expression(args[1]), ast.Load())
-        if target.form == "method":
-            function: ast.expr = ast.Attribute(self.expression(args[0]), target.name, ast.Load())
-            return ast.Call(function, self.items(args[1:]), named)
-        if target.form == "module":
-            return ast.Call(self.module(target.name), self.items(args), named)
-        function = ast.parse(target.name, mode="eval").body
-        return ast.Call(function, [self.expression(each) for each in args], named)
-
-    def index(self, index: Structure) -> ast.expr:
-        if isinstance(index, tuple) and index:
-            return ast.Tuple([self.expression(each) for each in index])
-        return self.expression(index)
-
-    def module(self, path: str) -> ast.expr:
-        """Return how a program reaches what has a dotted path: items of lists by their numbers."""
-        first, *rest = path.split(".")
-        found: ast.expr = ast.Name(self.words.aliases.get(first, first))
-        if path in tensors_of_base(self.program.module):
-            return ast.Attribute(ast.Name("base"), path, ast.Load())
-        at: Any = getattr(self.program.module, first)
-        for name in rest:
-            if (is_list(at) or isinstance(at, nn.ParameterList)) and name.isdigit():
-                found = ast.Subscript(found, ast.Constant(int(name)), ast.Load())
-            else:
-                found = ast.Attribute(found, name, ast.Load())
-            at = getattr(at, name)
-        return found
-
-
-def _tuples(structure: Structure) -> Iterator[tuple[Structure, ...]]:
-    """Yield the tuples in a structure, also those in others."""
-    if isinstance(structure, Mapping):
-        structure = list(structure.values())
-    if isinstance(structure, tuple):
-        yield structure
-    if isinstance(structure, tuple | list):
-        for each in structure:
-            yield from _tuples(each)
-
-
-def same_structure(first: Structure, second: Structure) -> bool:
-    """Return whether two structures are nests of the same values in the same order."""
-    if isinstance(first, tuple | list) and isinstance(second, tuple | list):
-        pairs = zip(first, second, strict=False)
-        return len(first) == len(second) and all(same_structure(one, other) for one, other in pairs)
-    if isinstance(first, Mapping) and isinstance(second, Mapping):
-        return list(first) == list(second) and all(same_structure(first[key], second[key]) for key in first)
-    return first is second and isinstance(first, Value)
-
-
-def _picked(found: ast.expr, result: Structure, value: Value) -> ast.expr:
-    """Return the part of a result that a value is."""
-    parts = result.items() if isinstance(result, Mapping) else enumerate(result)
-    for key, each in parts:
-        if any(inside is value for inside in values_in(each)):
-            part = ast.Subscript(found, ast.Constant(key), ast.Load())
-            return part if each is value else _picked(part, each, value)
-    raise LookupError("a value is no part of the result that it comes from")
-
-
-def _operator(symbol: str, operands: list[ast.expr]) -> ast.expr:
-    if len(operands) == 1:
-        return ast.UnaryOp(_UNARY[symbol](), operands[0])
-    if symbol in _COMPARED:
-        return ast.Compare(operands[0], [_COMPARED[symbol]()], operands[1:])
-    return ast.BinOp(operands[0], _BINARY[symbol](), operands[1])
-
-
-def number(value: int | float) -> ast.expr:
-    """Return the expression of a number."""
-    if isinstance(value, float) and math.isinf(value):
-        inf: ast.expr = ast.Name("inf")
-        return inf if value > 0 else ast.UnaryOp(ast.USub(), inf)
-    if value < 0:
-        return ast.UnaryOp(ast.USub(), number(-value))
-    return ast.Constant(value)
-
-
-def constant(value: object) -> ast.expr:
-    """Return the expression of what is no number: a dtype, a text, a truth value, None, an ellipsis."""
-    if isinstance(value, torch.dtype):
-        return ast.Name(str(value).removeprefix("torch."))
-    return ast.Constant(value)  # type: ignore[arg-type]
+def _updates(calls: Sequence[Call]) -> dict[str, list[int]]:
+    """Return where buffers have new values from: the numbers of calls."""
+    found: dict[str, list[int]] = {}
+    for number, call in enumerate(calls):
+        if call.target.form == "update":
+            found.setdefault(call.target.name, []).append(number)
+        elif call.target.effect and call.target.module is None:
+            read = [each for each in values_in((call.args, call.kwargs)) if each.kind == "state"]
+            for value in read:
+                found.setdefault(value.path, []).append(number)
+    return found
 
 
 def _is_blank(target: ast.expr) -> bool:
     return isinstance(target, ast.Name) and target.id == "_"
-
-
-def _clean(name: str) -> str:
-    name = name.strip("_") or "y"
-    return f"{name}1" if keyword.iskeyword(name) or name == "training" else name

@@ -32,6 +32,7 @@ class Document:
     share: Mapping[str, Sequence[str]] = field(default_factory=dict)
     freeze: Sequence[str] = ()
     parametrize: Mapping[str, str] = field(default_factory=dict)
+    dtypes: Mapping[str, torch.dtype] = field(default_factory=dict)
     checkpoint: str | None = None
     vars: Mapping[str, object] = field(default_factory=dict)
     originals: Mapping[str, str] = field(default_factory=dict)
@@ -60,8 +61,12 @@ def written(document: Document) -> str:
             f"  {name}: {_flow([_quoted(each) for each in names])}" for name, names in document.share.items()
         ]
     if document.parametrize:
-        lines += ["", "parametrize:"]
-        lines += [f"  - {_quoted(name)}: {each}" for name, each in document.parametrize.items()]
+        rules = [f"  - {_quoted(name)}: {_scalar(rule)}" for name, rule in document.parametrize.items()]
+        lines += ["", "parametrize:", *rules]
+    if document.dtypes:
+        names = {key: str(each).removeprefix("torch.") for key, each in document.dtypes.items()}
+        rules = [f"  - {_quoted(key)}: {{dtype: {each}}}" for key, each in names.items()]
+        lines += ["", "placement:", *rules]
     if document.checkpoint is not None:
         lines += ["", "init:", f"  - /: {_scalar(f'checkpoint({document.checkpoint!r})')}"]
     if document.freeze:
@@ -220,11 +225,13 @@ def _value_text(value: object) -> str:
 
 
 def _tensor(form: TensorForm) -> str:
+    updated = ", updated: true" if form.updated else ""
     if form.values is not None and not form.persistent:
         made = formula(form.values)
-        return f"{{value: {json.dumps(made)}, persistent: false}}"
+        return f"{{value: {json.dumps(made)}, persistent: false{updated}}}"
     dtype = "float" if form.dtype == torch.get_default_dtype() else str(form.dtype).removeprefix("torch.")
-    return f"{dtype}[{', '.join(map(_argument_value, form.dimensions))}]"
+    made = f"{dtype}[{', '.join(map(_argument_value, form.dimensions))}]"
+    return f"{{tensor: {json.dumps(made)}{updated}}}" if updated else made
 
 
 def _mapping(key: str, pairs: Mapping[str, str]) -> list[str]:
