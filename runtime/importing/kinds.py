@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import nn
@@ -27,7 +27,7 @@ def heights_of(
     root: nn.Module, is_inside: Callable[[nn.Module], bool], is_layer: Callable[[nn.Module], bool]
 ) -> dict[nn.Module, int]:
     """Return how many blocks each module is made of at its deepest; equal for those of one class if it can be."""
-    modules = list(root.modules())[::-1]
+    modules = list(dict.fromkeys(_inner_first(root)))
     least: dict[type, int] = {}
     single: dict[nn.Module, int] = {}
     for _ in range(len({type(each) for each in modules}) + 1):
@@ -47,6 +47,13 @@ def heights_of(
             return found
         least = again
     return single  # a class that holds itself
+
+
+def _inner_first(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the modules in a module and then itself; one with several places in each of them."""
+    for each in module.children():
+        yield from _inner_first(each)
+    yield module
 
 
 def joined(groups: list[list[nn.Module]], kind_of: Callable[[nn.Module], Kind]) -> list[list[nn.Module]]:

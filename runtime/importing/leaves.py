@@ -50,7 +50,29 @@ def is_list(module: nn.Module) -> bool:
 def is_loop(module: nn.Module) -> bool:
     """Return whether a module is a list with a way of its own to run it, which its holder's program can say."""
     own = any(each is not None for each in (*module._parameters.values(), *module._buffers.values()))
-    return isinstance(module, nn.Sequential | nn.ModuleList) and not is_sequence(module) and not own
+    is_row = isinstance(module, nn.Sequential | nn.ModuleList) and not is_sequence(module)
+    return is_row and not own and not getattr(module, _BLOCK, False)
+
+
+_BLOCK = "_is_block"
+
+
+def mark_blocks(root: nn.Module) -> None:
+    """Mark lists with a way of their own to run them that are blocks: those whose holder has no program to say it in.
+
+    Those whose layers are of several kinds read better so, too.
+    """
+    held = {each for module in root.modules() if is_sequence(module) for each in module.children()}
+    for module in [root, *root.modules()]:
+        kinds = {type(each) for each in module.children()}
+        runs = isinstance(module, nn.Sequential | nn.ModuleList) and "forward" in _own_names(type(module))
+        if runs and not is_sequence(module) and (module is root or module in held or len(kinds) > 1):
+            setattr(module, _BLOCK, True)
+
+
+def _own_names(cls: type) -> set[str]:
+    """Return what a class has that torch's containers have not."""
+    return {name for each in cls.__mro__ if not each.__module__.startswith("torch.") for name in vars(each)}
 
 
 def tensors_of_base(module: nn.Module) -> frozenset[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import keyword
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 
 from runtime.importing.expressions import Expressions, Words, picked, same_structure
 from runtime.importing.programs import Program
@@ -125,7 +125,7 @@ def _tuples(structure: Structure) -> Iterator[tuple[Structure, ...]]:
             yield from _tuples(each)
 
 
-def aliases_of(layers: Iterable[str], functions: Container[str]) -> dict[str, str]:
+def aliases_of(layers: Collection[str], functions: Container[str]) -> dict[str, str]:
     """Return what programs call layers whose names are none of Python's, or those of operations that they call."""
     found = {}
     for name in layers:
@@ -133,15 +133,22 @@ def aliases_of(layers: Iterable[str], functions: Container[str]) -> dict[str, st
         if alias in functions:
             alias = f"{alias}_layer"
         if alias != name:
-            found[name] = alias
+            found[name] = _free(alias, {*layers, *found.values()})
     return found
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    free, number = name, 1
+    while free in taken:
+        number, free = number + 1, f"{name}{number + 1}"
+    return free
 
 
 def _spoken(layer: str) -> str:
     """Return what a program calls a layer: another name than its own, where that is no name of Python's."""
-    if layer.isidentifier() and not keyword.iskeyword(layer):
+    if layer.isidentifier() and not keyword.iskeyword(layer) and not layer.startswith("_"):
         return layer
-    name = re.sub(r"\W", "_", layer)
+    name = re.sub(r"\W", "_", layer).strip("_") or "layer"
     return name if name.isidentifier() and not keyword.iskeyword(name) else f"layer{name}"
 
 

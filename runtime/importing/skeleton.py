@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from runtime.importing.leaves import catalogue_layer, is_leaf, tensors_of_base
+from runtime.importing.leaves import catalogue_layer, is_leaf, mark_blocks, tensors_of_base
 from runtime.importing.records import Value
 from runtime.importing.sizes import Observer, traced
 
@@ -26,6 +26,7 @@ class Skeleton:
         self.modules: dict[nn.Module, list[str]] = {}
         for name, each in self.root.named_modules(remove_duplicate=False):
             self.modules.setdefault(each, []).append(name)
+        mark_blocks(self.root)
         self.tensors: dict[int, list[str]] = {}
         for name, tensor in named_tensors(self.root):
             self.tensors.setdefault(id(tensor), []).append(name)

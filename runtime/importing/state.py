@@ -22,7 +22,9 @@ def ties(module: nn.Module) -> dict[str, list[str]]:
     for name, each in module.named_modules(remove_duplicate=False):
         modules.setdefault(id(each), []).append(name)
     shared = [names for names in modules.values() if len(names) > 1]
-    shared = [names for names in shared if any(module.get_submodule(names[0]).parameters())]
+    shared = [
+        names for names in shared if next(module.get_submodule(names[0]).parameters(), None) is not None
+    ]
     shared = [
         each for each in shared if not any(_is_inside(each, other) for other in shared if other is not each)
     ]
