@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor, nn
 
 from compiler.catalogue.layers import layer_names
 from runtime.importing.arguments import Arguments, attribute
 from runtime.importing.expressions import Words
+from runtime.importing.inputs import dtype_text
 from runtime.importing.kinds import Kind, heights_of, joined, without_idle
 from runtime.importing.layers import layer_call
 from runtime.importing.leaves import base_layer, is_container, is_list, is_sequence, tensors_of_base
@@ -28,7 +28,7 @@ from runtime.importing.nodes import (
 )
 from runtime.importing.programs import Program, signature
 from runtime.importing.records import Record
-from runtime.importing.state import tied_names
+from runtime.importing.state import model_dtype, tied_names
 from runtime.importing.statements import program_text
 
 
@@ -36,7 +36,7 @@ from runtime.importing.statements import program_text
 class TensorForm:
     """A parameter or buffer of a block."""
 
-    dtype: torch.dtype
+    dtype: str
     dimensions: tuple[ArgumentValue, ...]
     persistent: bool = True
     values: Tensor | None = field(default=None, compare=False)
@@ -73,6 +73,7 @@ class Generaliser:
         self.blocks: dict[str, Block] = {}
         self.calls: dict[nn.Module, LayerCall] = {}
         self.used = self._used_modules()
+        self.dtype = model_dtype(record.root)
         self.read = {
             id(getattr(module.get_submodule(path.rpartition(".")[0]), path.rpartition(".")[2]))
             for module, program in programs.items()
@@ -245,7 +246,9 @@ class Generaliser:
             is_parameter = name in instances[0]._parameters
             persistent = name not in instances[0]._non_persistent_buffers_set
             value = self.values[f"{self.paths[instances[0]]}.{name}".lstrip(".")]
-            form = TensorForm(tensors[0][name].dtype, dimensions, persistent, value, name in updated)
+            form = TensorForm(
+                dtype_text(tensors[0][name].dtype, self.dtype), dimensions, persistent, value, name in updated
+            )
             (block.parameters if is_parameter else block.buffers)[name] = form
         if instances[0] in self.programs and not is_sequence(instances[0]):
             programs = self._programs(instances)

@@ -200,7 +200,7 @@ def _gradients(theirs: nn.Module, ours: nn.Module, results: Sequence[Sequence[Te
 
 
 def _near(one: Tensor, other: Tensor) -> bool:
-    return _apart(one, other) <= TOLERANCE * max(1.0, float(one.abs().max()) if one.numel() else 1.0)
+    return _apart(one, other) <= TOLERANCE * _scale(one)
 
 
 def _apart(one: Tensor, other: Tensor) -> float:
@@ -209,9 +209,15 @@ def _apart(one: Tensor, other: Tensor) -> float:
     if not (one.is_floating_point() or one.is_complex()):
         return 0.0 if torch.equal(one, other) else float("inf")
     one, other = one.detach(), other.detach()
-    scale = max(1.0, float(one.abs().nan_to_num().max()))
     equal = (one == other) | (one.isnan() & other.isnan())
-    return float((one - other).abs().masked_fill(equal, 0).max()) / scale
+    return float((one - other).abs().masked_fill(equal, 0).max()) / _scale(one)
+
+
+def _scale(tensor: Tensor) -> float:
+    """Return how large the values of a tensor are, 1 at least."""
+    if not tensor.numel() or tensor.dtype == torch.bool:
+        return 1.0
+    return max(1.0, float(tensor.detach().abs().nan_to_num().max()))
 
 
 def _double(value: Any) -> Any:

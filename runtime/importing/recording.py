@@ -189,7 +189,8 @@ class Recorder(Updates):
                 f"`{self.skeleton.name_of(inside)}` calls `{self.skeleton.name_of(module)}`, which is no part of it",
                 help="call it in the module that holds both",
             )
-        return Target("module", path, module)
+        held = next(module.parameters(), next(module.buffers(), None))
+        return Target("module", path, module, effect=held is not None)
 
     def enter_scope(
         self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], run: Callable[..., Any]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from runtime.importing.index_tables import distances
-from runtime.importing.leaves import is_leaf
+from runtime.importing.leaves import base_layer, is_leaf
 from runtime.importing.parametrizations import stored_for
 from runtime.importing.positions import refuse_at
 
@@ -59,20 +60,28 @@ def frozen(module: nn.Module) -> list[str]:
     return [f"/{name}" for name in dict.fromkeys(names)]
 
 
+def model_dtype(module: nn.Module) -> torch.dtype:
+    """Return what most parameters of a module are, of its buffers if it has none."""
+    for held in (module.parameters(), module.buffers()):
+        found = Counter(each.dtype for each in held if each.is_floating_point())
+        if found:
+            often = max(found.values())
+            return torch.float32 if found[torch.float32] == often else found.most_common(1)[0][0]
+    return torch.float32
+
+
 def dtypes(module: nn.Module) -> dict[str, torch.dtype]:
-    """Return selectors of what is not in float32: of the whole model, or of the layers that are not."""
-    held = [*module.parameters(), *module.buffers()]
-    found = {each.dtype for each in held if each.is_floating_point()}
-    if len(found) == 1:
-        (whole,) = found
-        return {"/": whole} if whole is not torch.float32 else {}
-    layers: dict[str, torch.dtype] = {}
+    """Return selectors of what is not in float32, the whole model, and of layers that are in another dtype than it."""
+    whole = model_dtype(module)
+    found = {"/": whole} if whole is not torch.float32 else {}
     for name, layer in module.named_modules():
-        inside = name.startswith(tuple(f"{path[1:]}." for path in layers) or ("/",))
-        own = {each.dtype for each in layer.parameters() if each.is_floating_point()}
-        if is_leaf(layer) and not inside and len(own) == 1 and torch.float32 not in own:
-            layers[f"/{name}"] = own.pop()
-    return layers
+        own = layer._parameters.values() if base_layer(layer) is not None else layer.parameters()
+        held = {each.dtype for each in own if each is not None and each.is_floating_point()}
+        outer = [each for path, each in found.items() if f"/{name}.".startswith(f"{path.rstrip('/')}.")]
+        around = outer[-1] if outer else found.get("/", torch.float32)
+        if (is_leaf(layer) or base_layer(layer) is not None) and len(held) == 1 and around not in held:
+            found[f"/{name}"] = held.pop()
+    return found
 
 
 def weights(module: nn.Module, unused: tuple[str, ...] = ()) -> dict[str, Tensor]:

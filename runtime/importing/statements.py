@@ -39,6 +39,8 @@ class _Writer(Names):
         named = [each for each in values_in(call.result) if each.names and self.uses.get(id(each))]
         if isinstance(call.result, Value):
             value = call.result
+            if not self.uses.get(id(value)):
+                return False
             cheap = value.number is not None or call.target.form == "item"
             return (not value.names and (cheap or self.uses[id(value)] == 1)) or (
                 cheap and self.uses[id(value)] == 1

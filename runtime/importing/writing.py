@@ -229,8 +229,7 @@ def _tensor(form: TensorForm) -> str:
     if form.values is not None and not form.persistent:
         made = formula(form.values)
         return f"{{value: {json.dumps(made)}, persistent: false{updated}}}"
-    dtype = "float" if form.dtype == torch.get_default_dtype() else str(form.dtype).removeprefix("torch.")
-    made = f"{dtype}[{', '.join(map(_argument_value, form.dimensions))}]"
+    made = f"{form.dtype}[{', '.join(map(_argument_value, form.dimensions))}]"
     return f"{{tensor: {json.dumps(made)}{updated}}}" if updated else made
 
 
