@@ -15,6 +15,7 @@ from torch import nn
 from runtime.importing.leaves import is_list, tensors_of_base
 from runtime.importing.programs import Literal, Program
 from runtime.importing.records import Call, Structure, Value, values_in
+from runtime.importing.spoken import spoken
 
 _BINARY: dict[str, type[ast.operator]] = {
     **{"+": ast.Add, "-": ast.Sub, "*": ast.Mult, "/": ast.Div, "//": ast.FloorDiv, "%": ast.Mod},
@@ -191,7 +192,7 @@ class Expressions:
             if (is_list(at) or isinstance(at, nn.ParameterList)) and name.isdigit():
                 found = ast.Subscript(found, ast.Constant(int(name)), ast.Load())
             else:
-                found = ast.Attribute(found, name, ast.Load())
+                found = ast.Attribute(found, spoken(name), ast.Load())
             at = getattr(at, name)
         return found
 

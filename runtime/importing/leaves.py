@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from torch import nn
 
 from compiler.catalogue.layers import LayerType, layer_names, layer_type
+from runtime.importing.spoken import spoken
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -60,13 +63,22 @@ _BLOCK = "_is_block"
 def mark_blocks(root: nn.Module) -> None:
     """Mark lists with a way of their own to run them that are blocks: those whose holder has no program to say it in.
 
-    Those whose layers are of several kinds read better so, too.
+    So are those that read better as one, of several kinds of layers or of one alone, and those of layers that others
+    hold, too, or whose names no program can say.
     """
     held = {each for module in root.modules() if is_sequence(module) for each in module.children()}
-    for module in [root, *root.modules()]:
-        kinds = {type(each) for each in module.children()}
+    holders = Counter(each for module in root.modules() for each in module.children())
+    for module in root.modules():
+        children = list(module.children())
         runs = isinstance(module, nn.Sequential | nn.ModuleList) and "forward" in _own_names(type(module))
-        if runs and not is_sequence(module) and (module is root or module in held or len(kinds) > 1):
+        is_row = len(children) > 1 and len({type(each) for each in children}) == 1
+        is_own = all(holders[each] == 1 for each in children)
+        is_said = all(name.isdigit() or spoken(name) == name for name in module._modules)
+        if (
+            runs
+            and not is_sequence(module)
+            and not (is_row and is_own and is_said and module not in held and module is not root)
+        ):
             setattr(module, _BLOCK, True)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import keyword
-import re
 from collections.abc import Collection, Container, Iterator, Mapping
 
 from runtime.importing.expressions import Expressions, Words, picked, same_structure
 from runtime.importing.programs import Program
 from runtime.importing.records import Structure, Value, values_in
+from runtime.importing.spoken import spoken
 
 
 class Names(Expressions):
@@ -129,7 +129,7 @@ def aliases_of(layers: Collection[str], functions: Container[str]) -> dict[str, 
     """Return what programs call layers whose names are none of Python's, or those of operations that they call."""
     found = {}
     for name in layers:
-        alias = _spoken(name)
+        alias = spoken(name)
         if alias in functions:
             alias = f"{alias}_layer"
         if alias != name:
@@ -142,14 +142,6 @@ def _free(name: str, taken: Container[str]) -> str:
     while free in taken:
         number, free = number + 1, f"{name}{number + 1}"
     return free
-
-
-def _spoken(layer: str) -> str:
-    """Return what a program calls a layer: another name than its own, where that is no name of Python's."""
-    if layer.isidentifier() and not keyword.iskeyword(layer) and not layer.startswith("_"):
-        return layer
-    name = re.sub(r"\W", "_", layer).strip("_") or "layer"
-    return name if name.isidentifier() and not keyword.iskeyword(name) else f"layer{name}"
 
 
 def _clean(name: str) -> str:

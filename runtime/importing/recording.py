@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -189,8 +188,7 @@ class Recorder(Updates):
                 f"`{self.skeleton.name_of(inside)}` calls `{self.skeleton.name_of(module)}`, which is no part of it",
                 help="call it in the module that holds both",
             )
-        held = next(module.parameters(), next(module.buffers(), None))
-        return Target("module", path, module, effect=held is not None)
+        return Target("module", path, module, effect=True)
 
     def enter_scope(
         self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], run: Callable[..., Any]
@@ -229,8 +227,6 @@ class Recorder(Updates):
             return self.finish(
                 target, self.structure(tuple(args)), self.structure(dict(kwargs)), result, before, False
             )
-        if any(call.target.effect for call in opened.scope.calls):
-            target = replace(target, effect=True)
         if self.writes != changed:  # it returns an input that it wrote: no other object
             before -= {id(each) for each in tensors_in(result)}
         known = is_fixed(opened.scope.result)

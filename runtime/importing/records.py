@@ -62,7 +62,7 @@ class Target:
     name: str
     module: nn.Module | None = field(default=None, compare=False)
     effect: bool = field(default=False, compare=False)
-    """Whether it counts even where nobody reads its result: it gives buffers new values, or has weights."""
+    """Whether it counts even where nobody reads its result: it gives buffers new values, or is a layer."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,7 +74,7 @@ def dtypes(module: nn.Module) -> dict[str, torch.dtype]:
     """Return selectors of what is not in float32, the whole model, and of layers that are in another dtype than it."""
     whole = model_dtype(module)
     found = {"/": whole} if whole is not torch.float32 else {}
-    for name, layer in module.named_modules():
+    for name, layer in module.named_modules(remove_duplicate=False):
         own = layer._parameters.values() if base_layer(layer) is not None else layer.parameters()
         held = {each.dtype for each in own if each is not None and each.is_floating_point()}
         outer = [each for path, each in found.items() if f"/{name}.".startswith(f"{path.rstrip('/')}.")]

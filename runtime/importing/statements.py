@@ -27,8 +27,15 @@ def program_text(program: Program, words: Words) -> tuple[list[str], str]:
 class _Writer(Names):
     def __init__(self, program: Program, words: Words) -> None:
         super().__init__(program, words)
+        self.leaves_out = any(
+            self.is_unread(call) for call in program.calls if call.target.module is not None
+        )
+        """Whether it calls a layer for nothing: where that draws numbers, it does so in its turn."""
         self.inlined |= {id(call) for call in program.calls if self.is_inlined(call)}
         self.keep_order()
+
+    def is_unread(self, call: Call) -> bool:
+        return not any(self.uses.get(id(each)) for each in values_in(call.result))
 
     def is_inlined(self, call: Call) -> bool:
         """Return whether a call stands where its result is used."""
@@ -39,7 +46,7 @@ class _Writer(Names):
         named = [each for each in values_in(call.result) if each.names and self.uses.get(id(each))]
         if isinstance(call.result, Value):
             value = call.result
-            if not self.uses.get(id(value)):
+            if self.is_unread(call) or (self.leaves_out and call.target.module is not None):
                 return False
             cheap = value.number is not None or call.target.form == "item"
             return (not value.names and (cheap or self.uses[id(value)] == 1)) or (
