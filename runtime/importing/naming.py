@@ -127,7 +127,7 @@ def _tuples(structure: Structure) -> Iterator[tuple[Structure, ...]]:
 
 def aliases_of(layers: Collection[str], functions: Container[str]) -> dict[str, str]:
     """Return what programs call layers whose names are none of Python's, or those of operations that they call."""
-    found = {}
+    found: dict[str, str] = {}
     for name in layers:
         alias = spoken(name)
         if alias in functions:

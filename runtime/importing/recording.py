@@ -180,15 +180,17 @@ class Recorder(Updates):
     def target(self, module: nn.Module) -> Target:
         """Return what the running scope calls a module; refused where it is no part of the scope's own."""
         inside = self.stack[-1].scope.module
-        path = self.skeleton.path_between(inside, module)
-        if path is None:
+        paths = self.skeleton.paths_between(inside, module)
+        if not paths:
             raise refuse_at(
                 self.position,
                 "import-outside-module",
                 f"`{self.skeleton.name_of(inside)}` calls `{self.skeleton.name_of(module)}`, which is no part of it",
                 help="call it in the module that holds both",
             )
-        return Target("module", path, module, effect=True)
+        called = self.stack[-1].called
+        called[module] += 1
+        return Target("module", paths[min(called[module], len(paths)) - 1], module, effect=True)
 
     def enter_scope(
         self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], run: Callable[..., Any]

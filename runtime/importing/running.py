@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -52,6 +53,8 @@ class Opened:
         """The numbers of this scope, by the identity of their values."""
         self.values: list[Value] = []
         self.dtypes: dict[torch.dtype, Value] = {}
+        self.called: Counter[nn.Module] = Counter()
+        """How often each module was called: one that has several names is called by them in turn."""
 
 
 class Running(TorchFunctionMode):

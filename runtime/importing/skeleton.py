@@ -41,8 +41,10 @@ class Skeleton:
         """Return the dotted path of a parameter or buffer from a module that holds it."""
         return _path(self.tensors.get(id(tensor), []), self.modules[inside])
 
-    def path_between(self, outer: nn.Module, inner: nn.Module) -> str | None:
-        return _path(self.modules[inner], self.modules[outer])
+    def paths_between(self, outer: nn.Module, inner: nn.Module) -> list[str]:
+        """Return the dotted paths of a module from one that holds it, in the order in which they stand there."""
+        found = [_path([name], self.modules[outer][:1]) for name in self.modules[inner]]
+        return [each for each in found if each is not None]
 
     def adds_to(self, module: nn.Module) -> bool:
         """Return whether a module holds more than the layer that it extends."""

@@ -56,7 +56,12 @@ def _tie_name(names: list[str], number: int) -> str:
 
 def frozen(module: nn.Module) -> list[str]:
     """Return selectors of the parameters that are not trained."""
-    names = [stored_for(name) for name, each in module.named_parameters() if not each.requires_grad]
+    names = [
+        stored_for(f"{path}.{name}".lstrip("."))
+        for path, layer in module.named_modules()
+        for name, each in layer._parameters.items()
+        if each is not None and not each.requires_grad
+    ]
     return [f"/{name}" for name in dict.fromkeys(names)]
 
 
