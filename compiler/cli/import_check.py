@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from compiler.cli.console import err
+from compiler.cli.console import err, say
 from compiler.cli.outcome import Status, UsageProblem
 from spec_schema.shown import shown
 from spec_schema.suggest import did_you_mean
@@ -50,7 +50,7 @@ def check_libraries(asked: Check) -> int:
             found[titled(name)] = survey(chosen, results, limits, asked.jobs, advance)
     table = report(found, {titled(name): len(sources) for name, sources in every.items()})
     if asked.output is None:
-        print(table, end="")
+        say(*table.splitlines())
     else:
         put_into(asked.output, table)
         err().print(shown(f"wrote the table into {asked.output}"), soft_wrap=True)
