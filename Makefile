@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 REFERENCE := $(VENV)/reference/.ready
 TOOLS := $(VENV)/tools/.ready
+LIBRARIES := $(VENV)/libraries/.ready
 FUZZER := $(VENV)/fuzzer/.ready
 CORPUS := tests/hostile/corpus
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test properties lint format types check bench bench-quick hostile fuzz kills clean
+.PHONY: help install run test properties lint format types check bench bench-quick hostile fuzz kills import-survey clean
 
 help:
 	@echo "make run      train specs/digits.yaml and save the model"
@@ -26,13 +27,14 @@ help:
 	@echo "make hostile  mutated specs without end; goes on where it was stopped"
 	@echo "make fuzz     a coverage-guided fuzzer, for FUZZ_SECONDS (600), from $(CORPUS) on"
 	@echo "make kills    trainings that are killed, or whose disk is full, at every moment; renews docs/interrupted.md"
+	@echo "make import-survey  timm and torchvision imported, SAMPLE (100) models of each, JOBS (1) at a time; renews docs/import.md"
 	@echo "make clean    remove .venv, caches and build leftovers"
 	@echo "Each sets up .venv first if it is missing or out of date."
 
 run: $(READY)
 	$(BIN)/python -m compiler run specs/digits.yaml
 
-test: check $(REFERENCE) $(TOOLS)
+test: check $(REFERENCE) $(TOOLS) $(LIBRARIES)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 properties: $(READY)
@@ -89,6 +91,19 @@ bench: $(READY)
 
 bench-quick: $(READY)
 	$(BIN)/python -m benchmarks --quick $(addprefix --base ,$(BASE))
+
+# Other packages do something else where these are found, so that only surveys of the import see them.
+$(LIBRARIES): $(READY) tests/runtime/importing/libraries.txt
+	@echo "Fetching the libraries of models that are imported"
+	@rm -rf $(@D)
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --target $(@D) \
+		--requirement tests/runtime/importing/libraries.txt && touch $@ \
+		|| echo "timm and torchvision cannot be had here: the tests that import their models are skipped"
+
+# What was tried stands in out/import, and is not tried again: a survey that was stopped goes on.
+import-survey: $(LIBRARIES)
+	PYTHONPATH=$(dir $(LIBRARIES)) $(BIN)/python -m compiler import --check timm --check torchvision \
+		--sample $(or $(SAMPLE),100) --jobs $(or $(JOBS),1) --output docs/import.md
 
 hostile: $(READY)
 	$(BIN)/python -m tests.hostile.endless

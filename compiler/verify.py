@@ -166,7 +166,7 @@ def _takes_layer(node: ast.AST) -> bool:
     """Return whether a node is `getattr(self, "1x1")`: a layer whose key is no name, which no other attribute has."""
     match node:
         case ast.Call(func=ast.Name("getattr"), args=[ast.expr(), ast.Constant(str() as key)], keywords=[]):
-            return is_key(key) and not is_attribute(key)
+            return is_key(key, is_named=True) and not is_attribute(key)
     return False
 
 

@@ -1,6 +1,6 @@
 """The keys of layers: what they are called in a state dict, and the name by which a program reaches each.
 
-`1x1 as reduce` is the key `1x1`, called `reduce`. A key without `as` is its own name.
+`1x1 as reduce` is the key `1x1`, called `reduce`. A key without `as` is its own name; a number has another one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from spec_schema.source import Span
 
 KEY = re.compile(r"(?!__)(?=.*[A-Za-z_-])[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
 AS = " as "
+NUMBER = re.compile(r"(0|[1-9][0-9]*)\Z")
 RULE = "the key of a layer is made of ASCII letters, digits, `_` and `-`"
 
 
@@ -31,9 +32,11 @@ def called(text: str) -> str:
     return key if name is None else name
 
 
-def is_key(text: str, limits: Limits = DEFAULT_LIMITS) -> bool:
-    """Return whether a text can be the key of a layer."""
-    return len(text) <= limits.identifier and bool(KEY.match(text)) and not keyword.iskeyword(text)
+def is_key(text: str, limits: Limits = DEFAULT_LIMITS, is_named: bool = False) -> bool:
+    """Return whether a text can be the key of a layer; of one that has another name, it may be a number."""
+    if len(text) > limits.identifier or keyword.iskeyword(text):
+        return False
+    return bool(KEY.match(text)) or (is_named and bool(NUMBER.match(text)))
 
 
 def is_attribute(key: str) -> bool:
@@ -41,9 +44,11 @@ def is_attribute(key: str) -> bool:
     return key.isidentifier()
 
 
-def key_problem(key: str, place: Span, limits: Limits = DEFAULT_LIMITS) -> Diagnostic | None:
+def key_problem(
+    key: str, place: Span, limits: Limits = DEFAULT_LIMITS, is_named: bool = False
+) -> Diagnostic | None:
     """Return why a text, which stands at `place`, cannot be the key of a layer, or None."""
-    if is_key(key, limits):
+    if is_key(key, limits, is_named):
         return None
     if len(key) > limits.identifier or keyword.iskeyword(key):
         return name_problem(key, place, limits)
@@ -63,7 +68,7 @@ def written_problem(written: Scalar, limits: Limits = DEFAULT_LIMITS) -> Diagnos
     if name is None:
         return key_problem(key, written.span, limits)
     start = len(written.text) - len(name)
-    return key_problem(key, key_place(written), limits) or name_problem(
+    return key_problem(key, key_place(written), limits, is_named=True) or name_problem(
         name, written.locate(start, len(written.text)), limits
     )
 

@@ -44,7 +44,7 @@ def _check_identifier(name: str) -> str:
 
 def _check_key(written: str) -> str:
     key, name = split_key(written)
-    if not is_key(key) or (name is not None and not is_name(name)):
+    if not is_key(key, is_named=name is not None) or (name is not None and not is_name(name)):
         raise PydanticCustomError("bad-key", "this cannot be the key of a layer")
     return written
 

@@ -165,6 +165,8 @@ def test_errors_of_ours_are_safe_to_show() -> None:
         "UnliftableError",
         "NotCopiedError",
         "UnspokenError",
+        "UnsaidWriteError",
+        "ValuesNeeded",
         "Skip",
         "Differs",
     }

@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from compiler.cli.console import err, status
+from compiler.cli.import_check import Check, check_libraries
 from compiler.cli.outcome import UsageProblem
 from spec_schema.shown import shown
 
 Source = Annotated[
-    str,
+    str | None,
     typer.Argument(
-        metavar="SOURCE",
+        metavar="[SOURCE]",
         show_default=False,
         help="`file.py:callable`, `package.module:callable`, `timm:NAME`, `torchvision:NAME`, or "
         "`transformers:FOLDER`. Its code is run.",
@@ -24,7 +25,11 @@ Source = Annotated[
 Output = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", metavar="FILE", show_default=False, help="The spec; the weights go beside it."
+        "--output",
+        "-o",
+        metavar="FILE",
+        show_default=False,
+        help="The spec; the weights go beside it. Of a check: the document that its table is put into.",
     ),
 ]
 Inputs = Annotated[
@@ -46,24 +51,78 @@ Arguments = Annotated[
     list[str] | None,
     typer.Option("--arg", metavar="KEY=VALUE", show_default=False, help="An argument of the callable."),
 ]
+Libraries = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--check",
+        metavar="LIBRARY",
+        show_default=False,
+        help="Import all models of a library, `timm` or `torchvision`, and write a table of what came of it; "
+        "may be given several times.",
+    ),
+]
+Sample = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, show_default=False, help="Check so many models, drawn at random."),
+]
+Seed = Annotated[int, typer.Option(metavar="N", min=0, help="What the sample is drawn with.")]
+Jobs = Annotated[int, typer.Option(metavar="N", min=1, help="Check so many models at a time.")]
+Seconds = Annotated[
+    int, typer.Option(metavar="S", min=1, help="The processor time that one checked model may take.")
+]
+Gigabytes = Annotated[float, typer.Option(metavar="GB", min=1, help="The memory that it may take.")]
+Parameters = Annotated[
+    int, typer.Option(metavar="N", min=0, help="A checked model with more is imported, and not proven.")
+]
+Results = Annotated[
+    Path,
+    typer.Option(metavar="FOLDER", help="What came of each checked model; a check goes on where it stopped."),
+]
 Unproven = Annotated[
     bool, typer.Option("--unproven", help="Write the spec without comparing it with the module.")
 ]
 
 
 def import_(
-    source: Source,
+    source: Source = None,
     output: Output = None,
     input: Inputs = None,
     dim: Dims = None,
     arg: Arguments = None,
     unproven: Unproven = False,
-) -> None:
+    check: Libraries = None,
+    sample: Sample = None,
+    seed: Seed = 0,
+    jobs: Jobs = 1,
+    time_limit: Seconds = 300,
+    memory_limit: Gigabytes = 12,
+    prove_up_to: Parameters = 100_000_000,
+    results: Results = Path("out/import"),
+) -> int | None:
     """Make a spec of a live module: blocks, repeats, ties and weights.
 
     Its code is run, with all rights of the caller. Nothing is written before the spec was compared with the module:
     names, shapes, outputs and gradients.
     """
+    if check:
+        return check_libraries(
+            Check(check, sample, seed, jobs, time_limit, memory_limit, prove_up_to, results, output)
+        )
+    if source is None:
+        raise UsageProblem("there is no SOURCE", "name a module, `file.py:callable`, or `--check timm`")
+    import_one(source, output, input, dim, arg, unproven)
+    return None
+
+
+def import_one(
+    source: str,
+    output: Path | None,
+    input: list[str] | None,
+    dim: list[str] | None,
+    arg: list[str] | None,
+    unproven: bool,
+) -> None:
+    """Write the spec of one module, and its weights."""
     from runtime.importing.imported import from_module
     from runtime.importing.sources import argument_value, source_of
 
@@ -84,6 +143,10 @@ def import_(
             dims={**found.dims, **sizes},
             checkpoint=f"{name}.safetensors",
             prove_it=not unproven,
+        )
+    for place in made.report.looks:
+        err().print(
+            shown(f"note: what a tensor holds decides the way at {place}: the spec goes the way it went")
         )
     if output is None:
         sys.stdout.write(made.text)

@@ -188,7 +188,7 @@ def copy_statements(
     ties = [_tie(each) for each in copies]
     at = 0
     while at < len(copies):
-        row = list(takewhile(lambda tie: tie.is_module, tie_row(ties, at)))
+        row = list(takewhile(lambda tie: tie.is_module, tie_row(state, ties, at)))
         if len(row) > 2 and _counts(state, row) and has_attribute(row[0].alias[0].name):
             yield _loop(state, row, _module(state, row[0].owner, has_attribute))
             at += len(row)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Container, Hashable, Sequence
 from dataclasses import replace
+from functools import reduce
 from itertools import accumulate, islice
 
 from compiler.emit.syntax import as_store, call, dotted, function, index, load_name, own, parameters
-from compiler.infer.states import BlockState, Chain, State, item_place, node_of, part_named
+from compiler.infer.states import BlockState, Chain, State, is_item, item_place, node_of, part_named
 from compiler.placement.groups import ClassGroup
 from compiler.program import Definition
 from compiler.rules.plan import Plan, Tie
@@ -23,7 +24,7 @@ def tie_statements(state: BlockState, ties: Sequence[Tie]) -> list[ast.stmt]:
     statements: list[ast.stmt] = []
     at = 0
     while at < len(ties):
-        row = tie_row(ties, at)
+        row = tie_row(state, ties, at)
         if len(row) > 2:
             statements.append(_loop(state, row))
         else:
@@ -109,7 +110,7 @@ def _from_root(tie: Tie) -> Tie:
     return replace(tie, owner=owner, alias=alias, scope=())
 
 
-def tie_row(ties: Sequence[Tie], start: int) -> list[Tie]:
+def tie_row(state: BlockState, ties: Sequence[Tie], start: int) -> list[Tie]:
     """Return the ties from `start` on whose aliases count up in one component, with one owner."""
     first = ties[start]
     row = [first]
@@ -121,8 +122,14 @@ def tie_row(ties: Sequence[Tie], start: int) -> list[Tie]:
             first.alias[differing[0]][0], tie.alias[differing[0]][0], len(row)
         ):
             break
+        if not is_item(_part(state, first.alias[: differing[0]]), tie.alias[differing[0]][0]):
+            break
         row.append(tie)
     return row
+
+
+def _part(state: State | None, steps: Sequence[Step]) -> State | None:
+    return reduce(lambda part, step: part_named(part, step[0]), steps, state)
 
 
 def _counts(first: str, other: str, step: int) -> bool:
@@ -149,7 +156,7 @@ def path(state: State, steps: Sequence[Step], replaced: dict[int, ast.expr] | No
     for at, (name, *_) in enumerate(steps):
         if not name:  # the one node that the model is
             pass
-        elif name.isdigit():
+        elif is_item(current, name):
             node = index(node, (replaced or {}).get(at) or item_place(current, name))
         else:
             node = ast.Attribute(node, name, ast.Load())
@@ -173,7 +180,7 @@ def is_typed(root: State, steps: Sequence[Step], as_module: bool) -> bool:
     owner: State | None = root
     for at, (name, *_) in enumerate(steps):
         rest = steps[at + 1 :]
-        if name.isdigit():
+        if is_item(owner, name):
             return not rest or not (as_module or len(rest) > 1 or rest[0].name.isdigit())
         if isinstance(owner, Chain):
             return not (rest or as_module)

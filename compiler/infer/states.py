@@ -143,6 +143,12 @@ def part_named(state: State | None, name: str) -> State | None:
     return state.children.get(name) if isinstance(state, BlockState) else None
 
 
+def is_item(state: State | None, name: str) -> bool:
+    """Return whether a part of a layer is an item of a list: a key of a layer may be a number, too."""
+    by_key = isinstance(state, BlockState) and isinstance(state.definition.body, ModuleBody)
+    return name.isdigit() and not by_key
+
+
 def item_place(state: State | None, name: str) -> int:
     """Return the place of a numbered item among the items of its sequence."""
     return state.places[name] if isinstance(state, Chain | BlockState) else int(name)

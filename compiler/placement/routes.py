@@ -9,7 +9,7 @@ from typing import Any
 from compiler.infer.engine import Engine
 from compiler.infer.module_references import ModuleReference
 from compiler.infer.placed import Owned, Placed, map_tensors, placed_in, put
-from compiler.infer.states import BlockState, Chain, Leaf, State, item_place, part_named
+from compiler.infer.states import BlockState, Chain, Leaf, State, is_item, item_place, part_named
 from compiler.placement.groups import ClassGroup
 from compiler.placement.places import Places
 from compiler.placement.transfers import Follow, Slot, Transfers
@@ -129,7 +129,7 @@ def text_of(state: State, steps: Sequence[str]) -> str:
     current: State | None = state
     text = "self"
     for name in steps:
-        if name.isdigit():
+        if is_item(current, name):
             text += f"[{item_place(current, name)}]"
         else:
             text += f".{name}" if is_attribute(name) else f"[{name!r}]"

@@ -174,7 +174,7 @@ class DefinitionReader:
     def _check_key(self, written: Scalar, has_program: bool, seen: dict[str, Span]) -> None:
         """Note what is wrong with the key of a layer, and with the name that programs call it by."""
         key, name = split_key(written.text)[0], called(written.text)
-        found = check_layer_key(key, key_place(written))
+        found = check_layer_key(key, key_place(written), is_named=name != key)
         if not found and has_program:
             found = [
                 _uncallable(problem, key) for problem in [name_problem(name, name_place(written))] if problem

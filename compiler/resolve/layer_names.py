@@ -43,9 +43,11 @@ def check_layer_name(name: str, place: Span, holder: str = "Module") -> list[Dia
     return [problem] if problem else _reserved(name, place, holder)
 
 
-def check_layer_key(key: str, place: Span, holder: str = "Module") -> list[Diagnostic]:
+def check_layer_key(
+    key: str, place: Span, holder: str = "Module", is_named: bool = False
+) -> list[Diagnostic]:
     """Return what is wrong with the key of a layer in a class of torch.nn."""
-    problem = key_problem(key, place)
+    problem = key_problem(key, place, is_named=is_named)
     return [problem] if problem else _reserved(key, place, holder)
 
 

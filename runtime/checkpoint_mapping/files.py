@@ -176,7 +176,7 @@ def _shard(path: Path) -> Shard:
         first = stream.read(8)
         length = int.from_bytes(first, "little")
         size = os.fstat(stream.fileno()).st_size
-        if first.startswith(PICKLES) or (path.name.endswith(OTHER_FORMATS) and length > size):
+        if length > size and (first.startswith(PICKLES) or path.name.endswith(OTHER_FORMATS)):
             raise _other_format(path)
         if len(first) < 8 or length > min(LONGEST, size - 8):
             raise _broken(f"`{shown(path)}` is no safetensors file", "it is cut off, or something else")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor, nn
 
-from compiler.catalogue.layers import REQUIRED, layer_names
-from runtime.importing.authors import word_for
+from compiler.catalogue.layers import layer_names
+from runtime.importing.arguments import Arguments, attribute
+from runtime.importing.expressions import Words
+from runtime.importing.inputs import dtype_text
+from runtime.importing.kinds import Kind, heights_of, joined, without_idle
 from runtime.importing.layers import layer_call
 from runtime.importing.leaves import base_layer, is_container, is_list, is_sequence, tensors_of_base
+from runtime.importing.naming import aliases_of
 from runtime.importing.nodes import (
     Argument,
     ArgumentValue,
@@ -22,27 +22,26 @@ from runtime.importing.nodes import (
     LayerCall,
     Node,
     Site,
-    Word,
-    key_of,
     shape_of,
     unified,
+    unified_some,
 )
 from runtime.importing.programs import Program, signature
 from runtime.importing.records import Record
-from runtime.importing.sizes import plain
-from runtime.importing.state import tied_names
-from runtime.importing.statements import Words, program_text
+from runtime.importing.state import model_dtype, tied_names
+from runtime.importing.statements import program_text
 
 
 @dataclass(frozen=True)
 class TensorForm:
     """A parameter or buffer of a block."""
 
-    dtype: torch.dtype
+    dtype: str
     dimensions: tuple[ArgumentValue, ...]
     persistent: bool = True
     values: Tensor | None = field(default=None, compare=False)
     """Of a buffer that is not saved."""
+    updated: bool = False
 
 
 @dataclass(eq=False)
@@ -74,6 +73,12 @@ class Generaliser:
         self.blocks: dict[str, Block] = {}
         self.calls: dict[nn.Module, LayerCall] = {}
         self.used = self._used_modules()
+        self.dtype = model_dtype(record.root)
+        self.read = {
+            id(getattr(module.get_submodule(path.rpartition(".")[0]), path.rpartition(".")[2]))
+            for module, program in programs.items()
+            for path in program.states()
+        }
 
     def _used_modules(self) -> set[nn.Module]:
         """Return what was called, what holds it, and what holds a tensor that was read."""
@@ -84,8 +89,8 @@ class Generaliser:
         root = self.record.root
         for names in tied_names(root):
             holders = [root.get_submodule(name.rpartition(".")[0]) for name in names]
-            if any(inner in reached for inner in holders):
-                reached.update(holders)
+            if any(inner in reached for inner in holders):  # a rule of the model makes its own layers alone
+                reached.update(each for each in holders if each in root.children())
         return {
             each for each in self.record.root.modules() if any(inner in reached for inner in each.modules())
         }
@@ -107,28 +112,28 @@ class Generaliser:
 
     def _groups(self) -> Iterator[list[nn.Module]]:
         """Yield the instances of each block that is to be made, in an order in which what is inside is made before."""
-        heights: dict[nn.Module, int] = {}
-        for each in reversed(list(self.record.root.modules())):
-            inner = [heights[child] for child in each.children()]
-            heights[each] = (
-                0 if self.record.is_layer(each) else max(inner, default=0) + (not is_container(each))
-            )
-        order = [
-            each for each in self.record.root.modules() if each in self.used and each is not self.record.root
-        ]
-        order = [each for each in order if not self.record.is_layer(each) and not is_container(each)]
+        inner = [each for each in self.record.root.modules() if each is not self.record.root]
+        order = [each for each in inner if each in self.used and not self._is_inside(each)]
+        heights = heights_of(self.record.root, self._is_inside, self.record.is_layer)
         for height in sorted({heights[each] for each in order}):
             groups: dict[object, list[nn.Module]] = {}
             for each in (module for module in order if heights[module] == height):
                 groups.setdefault(self._kind(each), []).append(each)
-            yield from groups.values()
+            yield from joined(list(groups.values()), self._as_kind)
+
+    def _is_inside(self, module: nn.Module) -> bool:
+        """Return whether a module is written where it stands, and is no block."""
+        return self.record.is_layer(module) or is_container(module)
 
     def _kind(self, module: nn.Module) -> object:
         """Return what instances of one block have in common."""
-        program = self.programs.get(module)
+        kind = self._as_kind(module)
+        children = tuple((name, shape_of(node)) for name, node in kind.children.items())
+        return (kind.cls, signature(kind.program) if kind.program else None, kind.tensors, children)
+
+    def _as_kind(self, module: nn.Module) -> Kind:
         tensors = tuple((name, len(each.shape), each.dtype) for name, each in _tensors(module))
-        children = tuple((name, shape_of(node)) for name, node in self.children(module).items())
-        return (type(module), signature(program) if program else None, tensors, children)
+        return Kind(type(module), tensors, self.children(module), self.programs.get(module), is_list(module))
 
     def _define(self, instances: list[nn.Module]) -> None:
         block = Block(self._free_name(class_name(type(instances[0]))))
@@ -166,23 +171,38 @@ class Generaliser:
     def _fill(self, block: Block, instances: Sequence[nn.Module]) -> Arguments:
         """Fill a block with what its instances have in common, and return its arguments."""
         arguments = Arguments(instances)
-        self._parts(Block(block.name), instances, arguments.collect)
+        program = self.programs.get(instances[0])
+        if program is not None and not is_sequence(instances[0]):
+            arguments.derive(program)
+        self._parts(Block(block.name), instances, arguments.collect, frozenset(arguments.derived))
         taken = {name for name, _ in instances[0].named_children()} | {
             name for name, _ in _tensors(instances[0])
         }
-        arguments.choose_names(taken)
+        functions = program.functions() if program is not None else set()
+        aliases = aliases_of(instances[0]._modules, functions)
+        arguments.choose_names({*taken, *arguments.derived, *aliases.values()})
         self._parts(block, instances, arguments.site)
-        program = self.programs.get(instances[0])
+        if block.node is not None:
+            return arguments
         if is_list(instances[0]) and not block.parameters and (program is None or is_sequence(instances[0])):
             block.node = Items(tuple(block.layers.items()))
         elif program is not None:
             block.vars.update(arguments.constants(program))
-            reserved = frozenset({*taken, *arguments.names(), *block.vars, "base" if block.extends else ""})
+            block.layers = {
+                f"{name} as {aliases[name]}" if name in aliases else name: each
+                for name, each in block.layers.items()
+            }
+            used = {*taken, *arguments.names(), *block.vars, *aliases.values()}
+            reserved = frozenset({*used, "base" if block.extends else ""})
             literals = arguments.literals(self._programs(instances))
             items = self._loop_names(instances[0], program)
-            words = Words(literals, arguments.attributes(program), items, reserved)
+            words = Words(literals, arguments.attributes(program), items, aliases, reserved)
             block.inputs, block.program = program_text(program, words)
         return arguments
+
+    def is_kept(self, module: nn.Module, name: str) -> bool:
+        """Return whether a tensor is saved, or read by a program: what was computed and is neither has no use."""
+        return name not in module._non_persistent_buffers_set or id(module._buffers[name]) in self.read
 
     def _loop_names(self, module: nn.Module, program: Program) -> dict[str, str]:
         """Return what the author calls the layers of the lists that a program loops over."""
@@ -196,17 +216,29 @@ class Generaliser:
     def _programs(self, instances: Sequence[nn.Module]) -> list[Program]:
         return [self.programs[each] for each in instances]
 
-    def _parts(self, block: Block, instances: Sequence[nn.Module], site: Site) -> None:
+    def _parts(
+        self, block: Block, instances: Sequence[nn.Module], site: Site, derived: frozenset[str] = frozenset()
+    ) -> None:
         """Fill in all but the program, asking `site` about each value; it sees those of the program too."""
         children = [self.children(each) for each in instances]
         if base_layer(instances[0]) is not None:
             calls = [layer_call(each, self.record.layer_inputs.get(each)) for each in instances]
             block.extends = unified(calls, site, ())  # type: ignore[assignment]
+        if is_list(instances[0]):
+            lists: list[Node] = [Items(tuple(each.items())) for each in children]
+            if len(set(map(shape_of, lists))) > 1:
+                block.node = unified(lists, site, ())
+                return
         for name in children[0]:
-            block.layers[name] = unified([each[name] for each in children], site, (name,))
+            found = without_idle([each.get(name) for each in children])
+            block.layers[name] = unified_some(found, site, (name,))
         tensors = [dict(_tensors(each)) for each in instances]
         inherited = tensors_of_base(instances[0])
-        for name in [each for each in tensors[0] if each not in inherited]:
+        own = self.programs.get(instances[0])
+        updated = own.updated() if own is not None else set()
+        for name in [
+            each for each in tensors[0] if each not in inherited and self.is_kept(instances[0], each)
+        ]:
             shapes = [tuple(each[name].shape) for each in tensors]
             dimensions = tuple(
                 site((name, f"size{place}"), sizes) for place, sizes in enumerate(zip(*shapes, strict=True))
@@ -214,132 +246,21 @@ class Generaliser:
             is_parameter = name in instances[0]._parameters
             persistent = name not in instances[0]._non_persistent_buffers_set
             value = self.values[f"{self.paths[instances[0]]}.{name}".lstrip(".")]
-            form = TensorForm(tensors[0][name].dtype, dimensions, persistent, value)
+            form = TensorForm(
+                dtype_text(tensors[0][name].dtype, self.dtype), dimensions, persistent, value, name in updated
+            )
             (block.parameters if is_parameter else block.buffers)[name] = form
         if instances[0] in self.programs and not is_sequence(instances[0]):
             programs = self._programs(instances)
             for rows in zip(*(each.literals for each in programs), strict=True):
                 site(("number",), tuple(each.number for each in rows))
             for name in programs[0].attributes():
+                if name.partition("[")[0] in derived:
+                    continue
                 site(
                     (name.partition("[")[0],),
                     tuple(attribute(each, name.partition("[")[0]) for each in instances),
                 )
-
-
-class Arguments:
-    """The arguments of a block: what differs between its instances, by names that the author would know."""
-
-    def __init__(self, instances: Sequence[nn.Module]) -> None:
-        self.instances = instances
-        self.vectors: dict[object, tuple[ArgumentValue, ...]] = {}
-        self.labels: dict[object, list[tuple[str, ...]]] = {}
-        self.chosen: dict[object, str] = {}
-
-    def collect(self, path: tuple[str, ...], values: tuple[ArgumentValue, ...]) -> ArgumentValue:
-        """Take note of one place, and of what each instance has there."""
-        if len(set(map(key_of, values))) > 1:
-            key = key_of(values)
-            self.vectors[key] = values
-            self.labels.setdefault(key, []).append(path)
-        return values[0]
-
-    def choose_names(self, taken: set[str]) -> None:
-        """Give each argument the name of the author's argument that has its values, else one of the place."""
-        known = self._known()
-        used = set(taken)
-        ends = Counter(label[-1] for labels in self.labels.values() for label in labels[:1])
-        for key, labels in self.labels.items():
-            label = labels[0]
-            own = label[-1] if len(label) == 1 or ends[label[-1]] == 1 else "_".join(label[-2:])
-            wanted = known.get(key) or (f"{own}_" if own in taken else own).replace(".", "_")
-            wanted = f"n{wanted}" if not wanted.isidentifier() else wanted.rstrip("_")
-            name, count = wanted, 1
-            while name in used:
-                count += 1
-                name = f"{wanted}{count}"
-            used.add(name)
-            self.chosen[key] = name
-
-    def _known(self) -> dict[object, str]:
-        """Return the vectors that are an argument of the class, which its instances keep under its name."""
-        found: dict[object, str] = {}
-        for name in inspect.signature(type(self.instances[0]).__init__).parameters:
-            if all(name in vars(each) for each in self.instances):
-                found.setdefault(key_of(tuple(attribute(each, name) for each in self.instances)), name)
-        for key, labels in self.labels.items():
-            for label in labels:
-                if len(label) == 1 and label[0] in vars(self.instances[0]):
-                    found.setdefault(key, label[0])
-                word = word_for(self.instances[0], label)
-                if word is not None:
-                    found.setdefault(key, word)
-        return found
-
-    def site(self, path: tuple[str, ...], values: tuple[ArgumentValue, ...]) -> ArgumentValue:
-        name = self.chosen.get(key_of(values))
-        return Word(name) if name is not None else values[0]
-
-    def names(self) -> set[str]:
-        return set(self.chosen.values())
-
-    def arguments(self, place: int = 0) -> list[Argument]:
-        """Return the arguments with the values of one instance, those with a default last."""
-        made = [
-            Argument(name, self.vectors[key][place], self._default(name, self.vectors[key]), first=True)
-            for key, name in self.chosen.items()
-        ]
-        return sorted(made, key=lambda each: each.default is not REQUIRED)
-
-    def _default(self, name: str, values: Sequence[ArgumentValue]) -> object:
-        """Return the default that the signature has: the author's, or what most have where that is no number."""
-        declared = inspect.signature(type(self.instances[0]).__init__).parameters.get(name)
-        default = declared.default if declared is not None else inspect.Parameter.empty
-        if isinstance(default, bool | int | float | str) and any(
-            key_of(each) == key_of(default) for each in values
-        ):
-            return default
-        if any(isinstance(each, LayerCall) for each in values):
-            common, count = Counter(values).most_common(1)[0]
-            return common if 2 * count > len(values) else REQUIRED
-        return REQUIRED
-
-    def constants(self, program: Program) -> dict[str, ArgumentValue]:
-        """Return the attributes that a program reads and all instances share."""
-        found: dict[str, ArgumentValue] = {}
-        for path in program.attributes():
-            name = path.partition("[")[0]
-            values = tuple(attribute(each, name) for each in self.instances)
-            if key_of(values) not in self.chosen:
-                found[name] = values[0]
-        return found
-
-    def attributes(self, program: Program) -> dict[str, ast.expr]:
-        """Return how a program writes the attributes that it reads."""
-        found: dict[str, ast.expr] = {}
-        for path in program.attributes():
-            name, _, index = path.partition("[")
-            values = tuple(attribute(each, name) for each in self.instances)
-            word: ast.expr = ast.Name(self.chosen.get(key_of(values), name))
-            found[path] = ast.Subscript(word, ast.Constant(int(index[:-1])), ast.Load()) if index else word
-        return found
-
-    def literals(self, programs: Sequence[Program]) -> dict[int, str]:
-        """Return the numbers of a program that are arguments, by their places."""
-        found: dict[int, str] = {}
-        for rows in zip(*(each.literals for each in programs), strict=True):
-            name = self.chosen.get(key_of(tuple(each.number for each in rows)))
-            if name is not None:
-                found[rows[0].place] = name
-        return found
-
-
-def attribute(module: nn.Module, name: str) -> ArgumentValue:
-    """Return an attribute of a module without the origin of its numbers."""
-    found = vars(module).get(name)
-    if isinstance(found, tuple | list):
-        return tuple(plain(each) for each in found)
-    return plain(found)  # type: ignore[no-any-return]
 
 
 def class_name(cls: type) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch.overrides import resolve_name
 
 from compiler.catalogue.operation_table import FUNCTIONS, METHODS
@@ -35,12 +36,24 @@ FACTS = frozenset(
     is_mkldnn is_ipu is_vulkan is_maia is_mtia device grad grad_fn layout names ndim itemsize _version output_nr
     dim ndimension is_floating_point is_complex is_contiguous is_signed is_conj is_neg element_size stride
     requires_grad_ storage_offset get_device is_inference data_ptr is_pinned is_shared type __hash__ __format__
-    __repr__ untyped_storage _assert is_tensor __dir__ is_same_size register_hook retain_grad
+    __repr__ _set_grad_enabled untyped_storage _assert is_tensor __dir__ is_same_size register_hook retain_grad
     """.split()
 )
 """What is asked of a tensor and holds for all sizes: nothing to be written."""
+LOOKS = frozenset(
+    "__bool__ __int__ __float__ __index__ __complex__ __contains__ item tolist equal allclose is_nonzero".split()
+)
+"""What tells a Python program what is in a tensor."""
+SHAPED = frozenset(
+    "shape size numel dtype zeros_like ones_like full_like new_zeros new_ones new_full".split()
+)
+"""What reads no values of the tensors that it is given."""
+DRAWING = ("rand", "normal", "bernoulli", "multinomial")
+"""How operations begin that draw."""
 MADE_EMPTY = {"empty": "zeros", "empty_like": "zeros_like", "new_empty": "new_zeros"}
 """What makes memory that nobody wrote -> what makes zeros of it, which any program may read."""
+DRAWN = {"uniform": ("rand_like", (0, 1)), "normal": ("randn_like", (0, 1))}
+"""What fills a tensor with random numbers -> what makes such a tensor, and the arguments which it does that for."""
 SYNONYMS = {
     **{"max_pool1d_with_indices": "max_pool1d", "max_pool2d_with_indices": "max_pool2d"},
     **{"adaptive_max_pool2d_with_indices": "adaptive_max_pool2d", "conv_transpose2d": "conv_transpose2d"},
@@ -95,9 +108,14 @@ def torch_name(function: Callable[..., Any]) -> str:
 def is_fact(name: str) -> bool:
     """Return whether a function tells what no program has to compute."""
     owner, _, last = name.rpartition(".")
-    if last == "__get__":
+    if last in ("__get__", "__set__"):
         last = owner.rpartition(".")[2]
     return last in FACTS or owner in ("", "torch.autograd", "torch.jit")
+
+
+def is_look(name: str) -> bool:
+    """Return whether a function tells what is in a tensor."""
+    return name.rpartition(".")[2] in LOOKS
 
 
 def spell(
@@ -155,8 +173,6 @@ def _method(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Spel
 
 def _without_devices(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Return the arguments of a conversion without those that name a device; None if nothing is left."""
-    import torch
-
     kept = tuple(each for each in args if isinstance(each, torch.dtype | torch.Tensor))
     named = {
         key: each for key, each in _kept(kwargs).items() if key in ("dtype", "other") and each is not None
@@ -172,8 +188,10 @@ def _in_place(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sp
         return Spelled(Target("function", "full_like"), args, {}, in_place=True)
     if name == "copy":
         return Spelled(Target("method", "expand_as"), (args[1], args[0]), {}, in_place=True)
+    if name in DRAWN and args[1:] + tuple(kwargs.values()) in ((), DRAWN[name][1]):
+        return Spelled(Target("function", DRAWN[name][0]), args[:1], {}, in_place=True)
     found = _method(name, args, kwargs) if name in METHODS else None
-    if found is None or name in ("bernoulli", "normal", "uniform", "random", "exponential"):
+    if found is None or name in ("random", "exponential"):
         raise UnspokenError(f"Tensor.{name}_")
     return Spelled(found.target, found.args, found.kwargs, in_place=True)
 
@@ -203,10 +221,25 @@ def _kept(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    if function is torch.nn.functional.scaled_dot_product_attention:
+        return inspect.signature(_attention)
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):
         return None
+
+
+def _attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: Any = None,
+    enable_gqa: bool = False,
+) -> None:
+    """The attention of torch, whose own signature torch does not tell."""
 
 
 def _without_defaults(

@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from runtime.files.atomic import write_whole
 from runtime.importing.blocks import Generaliser, class_name
 from runtime.importing.inputs import Given, Input, inputs_of, other_sizes
+from runtime.importing.parametrizations import parametrized
 from runtime.importing.positions import refuse_at
 from runtime.importing.proof import Proof, prove
+from runtime.importing.recording import ValuesNeeded
 from runtime.importing.runs import recorded
 from runtime.importing.skeleton import Skeleton, named_tensors
-from runtime.importing.state import frozen, ties, weights
+from runtime.importing.state import dtypes, frozen, ties, weights
 from runtime.importing.writing import Document, written
 
 WEIGHTS = "weights.safetensors"
@@ -29,6 +32,8 @@ class Report:
     proof: Proof | None
     unused: tuple[str, ...] = ()
     """Layers of the module that nothing calls: the spec has none of them."""
+    looks: tuple[str, ...] = ()
+    """Where its code goes another way for other values, which the spec does not: file and line."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +71,16 @@ def from_module(
     Raises:
         SpecError: something in the module cannot be said in the language, or the spec is not equal to it.
     """
-    skeleton = Skeleton(module)
     given, sizes = inputs_of(module, inputs, dims or {})
-    document, unused = described(module, skeleton, given, sizes, name, checkpoint)
+    try:
+        skeleton = Skeleton(module)
+        document, unused, looks = described(module, skeleton, given, sizes, name, checkpoint)
+    except ValuesNeeded:
+        skeleton = Skeleton(module, "cpu")
+        document, unused, looks = described(module, skeleton, given, sizes, name, checkpoint)
     text = written(document)
-    kept = {key: each for key, each in weights(module).items() if not key.startswith(unused or ("/",))}
-    imported = Imported(text, kept, Report(None, unused), checkpoint)
+    kept = weights(module, unused)
+    imported = Imported(text, kept, Report(None, unused, looks), checkpoint)
     if not prove_it:
         return imported
     every = [sizes, *other_sizes(skeleton.root, given, sizes)]
@@ -79,7 +88,7 @@ def from_module(
     proof = prove(module, text, kept, checkpoint, runs, list(document.originals.values()), unused)
     if not proof.holds:
         raise refuse_at(None, "import-differs", f"the spec is not the module: {proof.differences[0]}")
-    return Imported(text, kept, Report(proof, unused), checkpoint)
+    return Imported(text, kept, Report(proof, unused, looks), checkpoint)
 
 
 def described(
@@ -89,14 +98,15 @@ def described(
     sizes: Mapping[str, int],
     name: str | None,
     checkpoint: str,
-) -> tuple[Document, tuple[str, ...]]:
-    """Return the document of a module, and what in it nothing uses."""
+) -> tuple[Document, tuple[str, ...], tuple[str, ...]]:
+    """Return the document of a module, what in it nothing uses, and where it looks at values."""
     programs, run = recorded(skeleton, {each.name: each.made(sizes) for each in inputs})
     generaliser = Generaliser(run, programs, dict(named_tensors(module)))
     model = generaliser.model()
     unused = _unused(skeleton, generaliser)
     read = list(programs[run.root].inputs) if run.root in programs else [each.name for each in inputs]
-    types = {each.name: each.type_text() for each in inputs}
+    held = dtypes(module)
+    types = {each.name: each.type_text(held.get("/", torch.float32)) for each in inputs}
     names = dict(zip(model.inputs or read, read, strict=True))
     document = Document(
         name=name or class_name(type(module)),
@@ -104,14 +114,26 @@ def described(
         dims=sizes,
         blocks=list(generaliser.blocks.values()),
         model=model,
-        share={
-            key: each for key, each in ties(module).items() if not each[0][1:].startswith(unused or ("/",))
-        },
+        share=_shared(module, unused),
         freeze=[each for each in frozen(module) if not each[1:].startswith(unused or ("/",))],
+        dtypes={key: each for key, each in held.items() if not key[1:].startswith(unused or ("/",))},
+        parametrize={
+            name: each for name, each in parametrized(module) if not name[1:].startswith(unused or ("/",))
+        },
         checkpoint=checkpoint if weights(skeleton.root) else None,
         originals=names,
     )
-    return document, unused
+    return document, unused, tuple(map(str, run.looks))
+
+
+def _shared(module: nn.Module, unused: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return what is one under several names, of what is used."""
+    left_out = tuple(f"/{name}" for name in unused) or ("//",)
+    groups = {
+        key: [each for each in names if not f"{each}.".startswith(left_out)]
+        for key, names in ties(module).items()
+    }
+    return {key: names for key, names in groups.items() if len(names) > 1}
 
 
 def _unused(skeleton: Skeleton, generaliser: Generaliser) -> tuple[str, ...]:

@@ -11,7 +11,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from runtime.importing.positions import definition_of, refuse_at
 from spec_schema.diagnostics import refuse
+from spec_schema.suggest import did_you_mean
 
 Given: TypeAlias = Tensor | str
 """An example, whose first dimension is the batch, or a type: `float32[batch, 3, 224, 224]`."""
@@ -29,8 +31,9 @@ class Input:
     dimensions: tuple[int | str, ...]
     example: Tensor | None = None
 
-    def type_text(self) -> str:
-        return f"{dtype_text(self.dtype)}[{', '.join(map(str, self.dimensions))}]"
+    def type_text(self, model: torch.dtype = torch.float32) -> str:
+        """Return the type in the language; `model` is the dtype of the whole model."""
+        return f"{dtype_text(self.dtype, model)}[{', '.join(map(str, self.dimensions))}]"
 
     def made(self, sizes: Mapping[str, int], seed: int = 0) -> Tensor:
         """Return a tensor of this type, the example itself where it has these sizes."""
@@ -45,9 +48,9 @@ class Input:
         return torch.randint(0, 2, shape, generator=generator).to(self.dtype)
 
 
-def dtype_text(dtype: torch.dtype) -> str:
+def dtype_text(dtype: torch.dtype, model: torch.dtype) -> str:
     """Return the name of a dtype in the language, `float` for that of the model."""
-    return "float" if dtype == torch.get_default_dtype() else str(dtype).removeprefix("torch.")
+    return "float" if dtype == model else str(dtype).removeprefix("torch.")
 
 
 def _stretched(example: Tensor, shape: Sequence[int]) -> Tensor:
@@ -63,6 +66,11 @@ def inputs_of(
 ) -> tuple[list[Input], dict[str, int]]:
     """Return the inputs of a module, and example sizes of their open dimensions."""
     named = dict(given) if isinstance(given, Mapping) else dict(zip(_names(module), given, strict=False))
+    if len(named) < len(given):
+        count = f"{len(named)} input{'s' if len(named) != 1 else ''}"
+        said = f"`{type(module).__name__}` takes {count}, and {len(given)} are given"
+        raise refuse_at(definition_of(module), "import-input", said)
+    _check_names(module, named)
     made = [_input(name, each) for name, each in named.items()]
     sizes: dict[str, int] = {}
     for each in made:
@@ -81,6 +89,31 @@ def inputs_of(
                 help=f"--dim {name}=...",
             )
     return made, sizes
+
+
+def _check_names(module: nn.Module, named: Mapping[str, Given]) -> None:
+    """Refuse inputs that `forward` has not, and the lack of one that it needs."""
+    parameters = inspect.signature(module.forward).parameters
+    kinds = {each.kind for each in parameters.values()}
+    unknown = [name for name in named if name not in parameters]
+    if unknown and not kinds & {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}:
+        near = did_you_mean(unknown[0], parameters)
+        takes = ", ".join(f"`{name}`" for name in parameters) or "nothing"
+        raise refuse_at(
+            definition_of(module),
+            "import-input",
+            f"`{type(module).__name__}` takes no `{unknown[0]}`",
+            help=f"did you mean `{near}`" if near else f"it takes {takes}",
+        )
+    for name, each in parameters.items():
+        needed = each.default is each.empty and each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+        if needed and name not in named:
+            raise refuse_at(
+                definition_of(module),
+                "import-input",
+                f"`{type(module).__name__}` needs `{name}`, which nobody gave",
+                help=f"--input '{name}=float32[batch, ...]'",
+            )
 
 
 def _names(module: nn.Module) -> Iterator[str]:

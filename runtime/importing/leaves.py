@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from torch import nn
 
 from compiler.catalogue.layers import LayerType, layer_names, layer_type
+from runtime.importing.spoken import spoken
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def catalogue_layer(cls: type) -> LayerType | None:
-    """Return the layer of the catalogue that a class is."""
+    """Return the layer of the catalogue that a class is, its weights parametrised or not."""
+    if cls.__module__ == "torch.nn.utils.parametrize" and cls.__name__.startswith("Parametrized"):
+        cls = cls.__bases__[0]
     name = cls.__name__
     if name not in layer_names() or getattr(nn, name, None) is not cls:
         return None
@@ -18,7 +23,7 @@ def catalogue_layer(cls: type) -> LayerType | None:
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """Return whether a module is exactly a layer of the catalogue, with nothing added to it."""
+    """Return whether a module is exactly a layer of the catalogue, with nothing added to it but parametrisations."""
     added = any(getattr(module, name) for name in _HOOKS) or "forward" in vars(module)
     return not added and catalogue_layer(type(module)) is not None
 
@@ -48,7 +53,38 @@ def is_list(module: nn.Module) -> bool:
 def is_loop(module: nn.Module) -> bool:
     """Return whether a module is a list with a way of its own to run it, which its holder's program can say."""
     own = any(each is not None for each in (*module._parameters.values(), *module._buffers.values()))
-    return isinstance(module, nn.Sequential | nn.ModuleList) and not is_sequence(module) and not own
+    is_row = isinstance(module, nn.Sequential | nn.ModuleList) and not is_sequence(module)
+    return is_row and not own and not getattr(module, _BLOCK, False)
+
+
+_BLOCK = "_is_block"
+
+
+def mark_blocks(root: nn.Module) -> None:
+    """Mark lists with a way of their own to run them that are blocks: those whose holder has no program to say it in.
+
+    So are those that read better as one, of several kinds of layers or of one alone, and those of layers that others
+    hold, too, or whose names no program can say.
+    """
+    held = {each for module in root.modules() if is_sequence(module) for each in module.children()}
+    holders = Counter(each for module in root.modules() for each in module.children())
+    for module in root.modules():
+        children = list(module.children())
+        runs = isinstance(module, nn.Sequential | nn.ModuleList) and "forward" in _own_names(type(module))
+        is_row = len(children) > 1 and len({type(each) for each in children}) == 1
+        is_own = all(holders[each] == 1 for each in children)
+        is_said = all(name.isdigit() or spoken(name) == name for name in module._modules)
+        if (
+            runs
+            and not is_sequence(module)
+            and not (is_row and is_own and is_said and module not in held and module is not root)
+        ):
+            setattr(module, _BLOCK, True)
+
+
+def _own_names(cls: type) -> set[str]:
+    """Return what a class has that torch's containers have not."""
+    return {name for each in cls.__mro__ if not each.__module__.startswith("torch.") for name in vars(each)}
 
 
 def tensors_of_base(module: nn.Module) -> frozenset[str]:

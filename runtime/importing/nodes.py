@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, Union
@@ -16,8 +17,18 @@ class Word:
     name: str
 
 
-Node: TypeAlias = Union["LayerCall", "Items", "Repeat", Word]
-ArgumentValue: TypeAlias = Union[bool, int, float, str, tuple["ArgumentValue", ...], "LayerCall", Word, None]
+class Hole(enum.Enum):
+    """What an instance has at a place that only others have."""
+
+    HOLE = "hole"
+
+
+HOLE = Hole.HOLE
+
+Node: TypeAlias = Union["LayerCall", "Items", "Repeat", "If", Word]
+ArgumentValue: TypeAlias = Union[
+    bool, int, float, str, tuple["ArgumentValue", ...], "LayerCall", Word, Hole, None
+]
 Site: TypeAlias = Callable[[tuple[str, ...], tuple[ArgumentValue, ...]], ArgumentValue]
 """What stands at one place of several instances: where it is, and what each has there -> what the block has."""
 
@@ -51,8 +62,16 @@ class Items:
 class Repeat:
     """Copies of a node in a row."""
 
-    count: int
+    count: ArgumentValue
     of: Node
+
+
+@dataclass(frozen=True)
+class If:
+    """A node that is there under a condition, and the identity where that does not hold."""
+
+    condition: ArgumentValue
+    then: Node
 
 
 def key_of(value: object) -> object:
@@ -69,9 +88,62 @@ def shape_of(node: Node) -> object:
     return "one"
 
 
+def are_alike(first: Node, second: Node) -> bool:
+    """Return whether one node can stand for both, with other numbers of copies if need be."""
+    if shape_of(first) == shape_of(second):
+        return True
+    if isinstance(first, LayerCall) or isinstance(second, LayerCall):
+        return False
+    runs, others = runs_of(first), runs_of(second)
+    if runs is None or others is None:
+        return False
+    more = [each for _, each in (runs if len(runs) > len(others) else others)[min(len(runs), len(others)) :]]
+    same = all(
+        shape_of(one) == shape_of(other) and _named_alike(one, other)
+        for (_, one), (_, other) in zip(runs, others, strict=False)
+    )
+    return same and all(isinstance(each, LayerCall) for each in more)
+
+
+def _named_alike(first: Node, second: Node) -> bool:
+    if isinstance(first, LayerCall) and isinstance(second, LayerCall):
+        return first.name == second.name
+    return True
+
+
+def runs_of(node: Node) -> list[tuple[int, Node]] | None:
+    """Return the items of a list as runs of equal ones, if they bear no names."""
+    whole = compressed(node)
+    items = whole.items if isinstance(whole, Items) else (("", whole),)
+    if any(name for name, _ in items):
+        return None
+    return [(each.count, each.of) if isinstance(each, Repeat) else (1, each) for _, each in items]  # type: ignore[misc]
+
+
+def some(site: Site, present: Sequence[bool]) -> Site:
+    """Return a site for what only some instances have."""
+
+    def inside(path: tuple[str, ...], values: tuple[ArgumentValue, ...]) -> ArgumentValue:
+        rest = iter(values)
+        return site(path, tuple(next(rest) if each else HOLE for each in present))
+
+    return site if all(present) else inside
+
+
+def unified_some(nodes: Sequence[Node | None], site: Site, path: tuple[str, ...]) -> Node:
+    """Return the node that these are, under a condition where some instances have none."""
+    present = tuple(each is not None for each in nodes)
+    node = unified([each for each in nodes if each is not None], some(site, present), path)
+    if all(present):
+        return node
+    return If(site(("_".join(("with", *path)),), present), node)
+
+
 def unified(nodes: Sequence[Node], site: Site, path: tuple[str, ...]) -> Node:
     """Return the node that all of these are, with what `site` says where they differ."""
     first = nodes[0]
+    if len({shape_of(each) for each in nodes}) > 1:
+        return _unified_runs([runs_of(each) or [] for each in nodes], site, path)
     if all(isinstance(each, Items) for each in nodes):
         return Items(tuple(_unified_items([each for each in nodes if isinstance(each, Items)], site, path)))
     calls = [each for each in nodes if isinstance(each, LayerCall)]
@@ -80,6 +152,19 @@ def unified(nodes: Sequence[Node], site: Site, path: tuple[str, ...]) -> Node:
     if all(key_of(each) == key_of(first) for each in nodes):
         return first
     return site(path, tuple(nodes))  # type: ignore[return-value, arg-type]
+
+
+def _unified_runs(rows: Sequence[list[tuple[int, Node]]], site: Site, path: tuple[str, ...]) -> Node:
+    """Return a list of runs, each as long as an argument says."""
+    made: list[tuple[str, Node]] = []
+    for place in range(max(map(len, rows))):
+        present = [place < len(each) for each in rows]
+        counts = tuple(each[place][0] if place < len(each) else 0 for each in rows)
+        nodes = [each[place][1] for each in rows if place < len(each)]
+        count = site((*path, "depth" if max(map(len, rows)) == 1 else "rest"), counts)
+        node = unified(nodes, some(site, present), (*path, str(place)))
+        made.append(("", node if count == 1 and not isinstance(count, bool) else Repeat(count, node)))
+    return made[0][1] if len(made) == 1 and isinstance(made[0][1], Repeat) else Items(tuple(made))
 
 
 def _head(call: LayerCall) -> object:
@@ -105,13 +190,18 @@ def _unified_arguments(calls: Sequence[LayerCall], site: Site, path: tuple[str, 
 
 def compressed(node: Node) -> Node:
     """Return a node in which equal unnamed items in a row are a repeat."""
+    if isinstance(node, If):
+        return If(node.condition, compressed(node.then))
+    if isinstance(node, Repeat):
+        return Repeat(node.count, compressed(node.of))
     if not isinstance(node, Items):
         return node
     rows: list[tuple[str, Node]] = []
     counts: list[int] = []
     for number, (name, each) in enumerate(node.items):
         each = compressed(each)
-        if name == str(number) and rows and rows[-1][1] == each and isinstance(each, LayerCall):
+        plain = name in ("", str(number))
+        if plain and rows and rows[-1][1] == each and isinstance(each, LayerCall):
             counts[-1] += 1
         else:
             rows.append((name, each))
@@ -119,7 +209,7 @@ def compressed(node: Node) -> Node:
     # Named by position again: a repeat is spliced in, and counted on.
     made, position = [], 0
     for (name, each), count in zip(rows, counts, strict=True):
-        is_plain = name == str(position)
+        is_plain = name in ("", str(position))
         made.append((("" if is_plain else name), each if count == 1 else Repeat(count, each)))
         position += count
     if len(made) == 1 and isinstance(made[0][1], Repeat) and not made[0][0]:

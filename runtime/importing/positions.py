@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import os
 import sys
@@ -10,6 +11,7 @@ from itertools import islice
 from types import FrameType
 
 import torch
+from torch import nn
 
 from runtime.importing.records import Position
 from spec_schema.diagnostics import SpecError, refuse
@@ -61,6 +63,24 @@ def position_of_error(error: BaseException) -> Position | None:
             found = Position(code.co_filename, line, column or 0, end or line, end_column or 0)
         trace = trace.tb_next
     return found
+
+
+def said(position: Position | None, dtype: torch.dtype) -> bool:
+    """Return whether the author writes a dtype by its name at a place, and not that of some tensor."""
+    if position is None:
+        return False
+    lines = linecache.getlines(position.file)[position.line - 1 : max(position.line, position.end_line)]
+    return str(dtype) in "".join(lines)
+
+
+def definition_of(module: nn.Module) -> Position | None:
+    """Return the first line of the `forward` of a module, if there is a source of it."""
+    code = getattr(inspect.unwrap(module.forward), "__code__", None)
+    line = linecache.getline(code.co_filename, code.co_firstlineno).rstrip() if code is not None else ""
+    if code is None or not line:
+        return None
+    start = len(line) - len(line.lstrip())
+    return Position(code.co_filename, code.co_firstlineno, start, code.co_firstlineno, len(line.encode()))
 
 
 def span_of(position: Position | None) -> Span | None:

@@ -47,12 +47,27 @@ class Program:
         """Return the parameters and buffers that the program reads, by their dotted paths."""
         return {value.path for value in self.values() if value.kind == "state"}
 
+    def updated(self) -> set[str]:
+        """Return the buffers of the module that the program gives new values."""
+        own = self.module._buffers
+        found = {call.target.name for call in self.calls if call.target.form == "update"}
+        for call in self.calls:
+            if call.target.effect and call.target.form == "function":
+                read = {value.path for value in values_in((call.args, call.kwargs)) if value.kind == "state"}
+                found |= {path for path in read if path in own}
+        return found | (self.in_training.updated() if self.in_training is not None else set())
+
     def modules(self) -> dict[str, nn.Module]:
         """Return the modules that the program calls, by their dotted paths."""
         called = {
             each.target.name: each.target.module for each in self.calls if each.target.module is not None
         }
         return {**called, **(self.in_training.modules() if self.in_training is not None else {})}
+
+    def functions(self) -> set[str]:
+        """Return the operations that the program calls by name."""
+        found = {each.target.name.partition(".")[0] for each in self.calls if each.target.form == "function"}
+        return found | (self.in_training.functions() if self.in_training is not None else set())
 
     def values(self) -> Iterator[Value]:
         """Yield what the calls are given and what is returned, each use, in training too."""
@@ -76,7 +91,7 @@ def program_of(
     aliases = _aliases(scope.calls, idle)
     calls = [_substituted(each, aliases) for each in scope.calls if not _is_alias(each, idle)]
     calls = [_with_interface(each, interfaces) for each in calls]
-    result = _replaced(scope.result, aliases)
+    result = replaced(scope.result, aliases)
     calls = chained(live(calls, result), result, scope.module)
     program = Program(scope.module, {}, [], None, [] if literals is None else literals)
     program.calls = [_lifted(call, program.literals) for call in calls]
@@ -93,21 +108,47 @@ def in_both_modes(
     idle: frozenset[nn.Module] = frozenset(),
 ) -> Program:
     """Return the program of a module that ran in evaluation and in training."""
-    program = program_of(evaluated, interfaces, idle)
     if trained is None:
-        return program
+        return program_of(evaluated, interfaces, idle)
+    program = program_of(with_rates(evaluated, trained), interfaces, idle)
     other = program_of(trained, interfaces, idle)
     if signature(program, modes=False) == signature(other, modes=False):
         # A mode that is no longer told here is the module's own there: what one of them says holds for both.
         modes = [
             {**each.kwargs, **_mode(more)} for each, more in zip(program.calls, other.calls, strict=True)
         ]
+        targets = [more.target if more.target.effect else None for more in other.calls]
         program.calls = [
-            replace(each, kwargs=kwargs) for each, kwargs in zip(program.calls, modes, strict=True)
+            replace(each, kwargs=kwargs, target=target or each.target)
+            for each, kwargs, target in zip(program.calls, modes, targets, strict=True)
         ]
         return program
     program.in_training = program_of(trained, interfaces, idle, program.literals)
     return program
+
+
+RATES = {"scaled_dot_product_attention": "dropout_p", "dropout": "p"}
+"""What drops in training alone -> its argument that says how much."""
+
+
+def with_rates(evaluated: Scope, trained: Scope) -> Scope:
+    """Return a run in evaluation with the rates of the one in training: authors often give 0 outside of it."""
+    pairs = [[each for each in scope.calls if each.target.name in RATES] for scope in (evaluated, trained)]
+    if [each.target for each in pairs[0]] != [each.target for each in pairs[1]]:
+        return evaluated
+    rates = {id(one): _with_rate(one, other) for one, other in zip(*pairs, strict=True)}
+    return replace(evaluated, calls=[rates.get(id(each), each) for each in evaluated.calls])
+
+
+def _with_rate(call: Call, trained: Call) -> Call:
+    name = RATES[call.target.name]
+    rate = trained.kwargs.get(name)
+    if isinstance(rate, Value) and rate.kind != "attribute":
+        return call
+    kwargs = {key: each for key, each in call.kwargs.items() if key != name}
+    kwargs.update({} if rate is None else {name: rate})
+    order = [key for key in trained.kwargs if key in kwargs]
+    return replace(call, kwargs={key: kwargs[key] for key in dict.fromkeys([*order, *kwargs])})
 
 
 def _mode(call: Call) -> dict[str, Structure]:
@@ -117,7 +158,22 @@ def _mode(call: Call) -> dict[str, Structure]:
 def _is_alias(call: Call, idle: frozenset[nn.Module]) -> bool:
     if call.target.module in idle:
         return True
+    if call.target == Target("operator", "+"):  # what was kept from calls before: nothing
+        return isinstance(call.args[0], Value) and call.args[1] is ZERO
+    if call.target == Target("item", "[]"):
+        return isinstance(call.result, Value) and call.result.number is None and _is_all(call.args[1])
     return call.target == Target("method", "view_as") and call.args[0] is call.args[1]
+
+
+ZERO = 0
+"""Python has one small number of each value."""
+
+
+def _is_all(index: Structure) -> bool:
+    """Return whether an index chooses the whole of a tensor."""
+    parts = index if isinstance(index, tuple) else (index,)
+    full = (slice(None), slice(0, None))
+    return bool(parts) and all(isinstance(each, slice) and each in full for each in parts)
 
 
 def _aliases(calls: Iterable[Call], idle: frozenset[nn.Module]) -> dict[int, Value]:
@@ -130,12 +186,13 @@ def _aliases(calls: Iterable[Call], idle: frozenset[nn.Module]) -> dict[int, Val
     return found
 
 
-def _replaced(structure: Structure, aliases: Mapping[int, Value]) -> Structure:
+def replaced(structure: Structure, aliases: Mapping[int, Value]) -> Structure:
+    """Return a structure with other values in the place of some."""
     return mapped(structure, lambda each: aliases.get(id(each), each) if isinstance(each, Value) else each)
 
 
 def _substituted(call: Call, aliases: Mapping[int, Value]) -> Call:
-    args, kwargs = _replaced(call.args, aliases), _replaced(call.kwargs, aliases)
+    args, kwargs = replaced(call.args, aliases), replaced(call.kwargs, aliases)
     return Call(call.target, args, kwargs, call.result, call.position)
 
 
@@ -191,7 +248,7 @@ def live(calls: list[Call], result: Structure) -> list[Call]:
     needed = {id(value) for value in values_in(result)}
     kept = []
     for call in reversed(calls):
-        if any(id(value) in needed for value in values_in(call.result)):
+        if call.target.effect or any(id(value) in needed for value in values_in(call.result)):
             kept.append(call)
             needed.update(id(value) for value in values_in((call.args, call.kwargs)))
     return kept[::-1]

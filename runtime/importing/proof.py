@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,11 @@ def _state(module: nn.Module, model: nn.Module, kept: Sequence[str]) -> Iterator
     if _tied(module, own) != _tied(model, own):
         yield "other parameters are one"
     trained = [
-        {name for name, each in one.named_parameters() if each.requires_grad and name in own}
+        {
+            name
+            for name, each in one.named_parameters(remove_duplicate=False)
+            if each.requires_grad and name in own
+        }
         for one in (module, model)
     ]
     if trained[0] != trained[1]:
@@ -138,16 +143,39 @@ def _outputs(
                 differences = list(_gradients(theirs, ours, results))
                 if differences:
                     return furthest, differences
+        differences = list(_buffers(theirs, ours))
+        if differences:
+            return furthest, differences
     return furthest, []
+
+
+def _buffers(theirs: nn.Module, ours: nn.Module) -> Iterator[str]:
+    """Yield the buffers that are not what they are in the module after both ran."""
+    kept = dict(theirs.named_buffers())
+    for name, each in ours.named_buffers():
+        own = kept.get(name)
+        if own is not None and (own.shape != each.shape or not _near(own, each)):
+            yield f"the buffer `{name}` has another value after it ran"
 
 
 def _run(module: nn.Module, args: Sequence[Tensor], kwargs: Inputs, training: bool) -> list[Tensor]:
     torch.manual_seed(0)
-    with torch.set_grad_enabled(training), InDouble():
+    with torch.set_grad_enabled(training), _default_double(), InDouble():
         result = module(
             *[each.clone() for each in args], **{name: each.clone() for name, each in kwargs.items()}
         )
     return list(tensors_of(result))
+
+
+@contextmanager
+def _default_double() -> Iterator[None]:
+    """Let what is made without a dtype, `zeros(n)`, be float64 too."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _gradients(theirs: nn.Module, ours: nn.Module, results: Sequence[Sequence[Tensor]]) -> Iterator[str]:
@@ -162,7 +190,7 @@ def _gradients(theirs: nn.Module, ours: nn.Module, results: Sequence[Sequence[Te
                 if module is theirs:
                     return  # what it changes in place, it cannot be trained with
                 raise
-    gradients = {name: each.grad for name, each in theirs.named_parameters()}
+    gradients = {name: each.grad for name, each in theirs.named_parameters(remove_duplicate=False)}
     for name, each in ours.named_parameters():
         one, other = gradients[name], each.grad
         if (one is None) != (other is None) or (
@@ -172,7 +200,7 @@ def _gradients(theirs: nn.Module, ours: nn.Module, results: Sequence[Sequence[Te
 
 
 def _near(one: Tensor, other: Tensor) -> bool:
-    return _apart(one, other) <= TOLERANCE * max(1.0, float(one.abs().max()) if one.numel() else 1.0)
+    return _apart(one, other) <= TOLERANCE * _scale(one)
 
 
 def _apart(one: Tensor, other: Tensor) -> float:
@@ -181,9 +209,15 @@ def _apart(one: Tensor, other: Tensor) -> float:
     if not (one.is_floating_point() or one.is_complex()):
         return 0.0 if torch.equal(one, other) else float("inf")
     one, other = one.detach(), other.detach()
-    scale = max(1.0, float(one.abs().nan_to_num().max()))
     equal = (one == other) | (one.isnan() & other.isnan())
-    return float((one - other).abs().masked_fill(equal, 0).max()) / scale
+    return float((one - other).abs().masked_fill(equal, 0).max()) / _scale(one)
+
+
+def _scale(tensor: Tensor) -> float:
+    """Return how large the values of a tensor are, 1 at least."""
+    if not tensor.numel() or tensor.dtype == torch.bool:
+        return 1.0
+    return max(1.0, float(tensor.detach().abs().nan_to_num().max()))
 
 
 def _double(value: Any) -> Any:

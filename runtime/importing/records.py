@@ -45,16 +45,24 @@ class Value:
     number: int | float | None = None
     """What it was in this run, of a number."""
     shape: tuple[int, ...] | None = None
+    fixed: bool = False
+    """Whether neither inputs nor weights decide what it is: sizes may."""
+    parts: int = 0
+    """How many items it has, of a tuple or list that a module is given."""
     names: list[str] = field(default_factory=list)
+    wholes: list[str] = field(default_factory=list)
+    """What the author's program calls the tuple that it is the first item of."""
 
 
 @dataclass(frozen=True)
 class Target:
     """What was called: an operation of the language in one of its forms, or a module."""
 
-    form: Literal["function", "method", "operator", "attribute", "item", "module", "loop", "base"]
+    form: Literal["function", "method", "operator", "attribute", "item", "module", "loop", "base", "update"]
     name: str
     module: nn.Module | None = field(default=None, compare=False)
+    effect: bool = field(default=False, compare=False)
+    """Whether it counts even where nobody reads its result: it gives buffers new values, or is a layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,12 +97,19 @@ class Record:
     """The shapes of the first inputs of each layer of the catalogue."""
     words: Mapping[nn.Module, str]
     """What the author's programs call modules."""
+    looks: Sequence[Position] = ()
+    """Where the author's program looked at what is in a tensor, and went the way that it said."""
     idle: frozenset[nn.Module] = frozenset()
     """Layers that do nothing, and that the spec does without."""
 
     def is_layer(self, module: nn.Module) -> bool:
         """Return whether a module is a layer of the catalogue, or was found to be nothing more than one."""
         return is_leaf(module) or (module in self.layer_inputs and module not in self.scopes)
+
+
+def is_fixed(structure: Structure) -> bool:
+    """Return whether neither inputs nor weights decide what is in a structure."""
+    return all(value.fixed for value in values_in(structure))
 
 
 def values_in(structure: Structure) -> Iterator[Value]:

@@ -9,21 +9,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from runtime.importing.leaves import catalogue_layer, is_leaf, tensors_of_base
+from runtime.importing.leaves import catalogue_layer, is_leaf, mark_blocks, tensors_of_base
 from runtime.importing.records import Value
 from runtime.importing.sizes import Observer, traced
 
 MOST_ITEMS = 8
+_OF_TORCH = ("torch.nn.modules.container", "torch.nn.utils.")
 
 
 class Skeleton:
     """A copy of a module whose tensors are on a device without memory, and what is called what in it."""
 
     def __init__(self, module: nn.Module, device: str = "meta") -> None:
+        self.device = device
         self.root = copied(module, torch.device(device))
         self.modules: dict[nn.Module, list[str]] = {}
         for name, each in self.root.named_modules(remove_duplicate=False):
             self.modules.setdefault(each, []).append(name)
+        mark_blocks(self.root)
         self.tensors: dict[int, list[str]] = {}
         for name, tensor in named_tensors(self.root):
             self.tensors.setdefault(id(tensor), []).append(name)
@@ -38,8 +41,10 @@ class Skeleton:
         """Return the dotted path of a parameter or buffer from a module that holds it."""
         return _path(self.tensors.get(id(tensor), []), self.modules[inside])
 
-    def path_between(self, outer: nn.Module, inner: nn.Module) -> str | None:
-        return _path(self.modules[inner], self.modules[outer])
+    def paths_between(self, outer: nn.Module, inner: nn.Module) -> list[str]:
+        """Return the dotted paths of a module from one that holds it, in the order in which they stand there."""
+        found = [_path([name], self.modules[outer][:1]) for name in self.modules[inner]]
+        return [each for each in found if each is not None]
 
     def adds_to(self, module: nn.Module) -> bool:
         """Return whether a module holds more than the layer that it extends."""
@@ -49,7 +54,7 @@ class Skeleton:
     def trace_numbers(self, observer: Observer) -> None:
         """Put numbers that know their names in the place of the modules' own."""
         for module in self.modules:
-            if is_leaf(module) or type(module).__module__.startswith("torch.nn.modules.container"):
+            if is_leaf(module) or type(module).__module__.startswith(_OF_TORCH):
                 continue
             inherited = _numbers_of_torch(module)
             for name, found in list(vars(module).items()):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from typing import Any
 
 from torch import nn
 
+from runtime.importing.foreign_operators import declare_operators
+from runtime.importing.transformers_models import inputs_of_model, model_of
 from spec_schema.diagnostics import refuse
 from spec_schema.suggest import did_you_mean
 
@@ -88,16 +91,22 @@ def _package(name: str) -> ModuleType:
         raise refuse("import-source", f"there is no package `{error.name}`", None) from None
 
 
-def _library(name: str) -> ModuleType:
+def library(name: str) -> ModuleType:
+    """Return a library of models.
+
+    Raises:
+        SpecError: it is not installed.
+    """
+    declare_operators()
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError:
-        help = f"pip install {name}"
-        raise refuse("import-source", f"`{name}` is not installed", None, help=help) from None
+    except ModuleNotFoundError as error:
+        help = f"pip install {error.name}"
+        raise refuse("import-source", f"`{error.name}` is not installed", None, help=help) from None
 
 
 def _timm(name: str, arguments: Mapping[str, Any]) -> Source:
-    timm: Any = _library("timm")
+    timm: Any = library("timm")
     if not timm.is_model(name):
         near = did_you_mean(name, timm.list_models())
         raise refuse("import-source", f"timm has no model `{name}`", None, help=near)
@@ -107,33 +116,38 @@ def _timm(name: str, arguments: Mapping[str, Any]) -> Source:
 
 
 def _torchvision(name: str, arguments: Mapping[str, Any]) -> Source:
-    models: Any = importlib.import_module("torchvision.models") if _library("torchvision") else None
+    models: Any = importlib.import_module("torchvision.models") if library("torchvision") else None
     if name not in models.list_models():
         near = did_you_mean(name, models.list_models())
         raise refuse("import-source", f"torchvision has no model `{name}`", None, help=near)
-    module = models.get_model(name, weights=None, **arguments)
-    size: Sequence[object] = (3, 16, 112, 112) if "video" in type(module).__module__ else (3, 224, 224)
-    return Source(module, {"x": _type("batch", *size)})
+    builder = models.get_model_builder(name)
+    if "weights_backbone" in inspect.signature(builder).parameters:
+        arguments = {"weights_backbone": None, **arguments}  # they would be downloaded
+    module = builder(weights=None, **arguments)
+    kind = builder.__module__.split(".")[2]
+    size: Sequence[object] = TORCHVISION_SIZES.get(name, TORCHVISION_SIZES.get(kind, (3, 224, 224)))
+    takes = list(inspect.signature(module.forward).parameters)[: 2 if kind == "optical_flow" else 1]
+    return Source(module, {each: _type("batch", *size) for each in takes})
 
 
 def _transformers(name: str, arguments: Mapping[str, Any]) -> Source:
-    library: Any = _library("transformers")
-    path = Path(name)
-    folder = path.parent if path.is_file() else path
-    if not (folder / "config.json").is_file() and not path.is_file():
-        raise refuse("import-source", f"there is no configuration in `{path}`", None)
-    config = library.AutoConfig.from_pretrained(str(path), **arguments)
-    classes = [getattr(library, each, None) for each in getattr(config, "architectures", None) or ()]
-    module = classes[0](config) if classes and classes[0] else library.AutoModel.from_config(config)
-    return Source(
-        module.eval(), {"input_ids": _type("batch", "time", dtype="int64")}, {"batch": 2, "time": 16}
-    )
+    transformers: Any = library("transformers")
+    module = model_of(transformers, name, arguments)
+    inputs, dims = inputs_of_model(module)
+    return Source(module, inputs, dims)
 
 
 def _type(*dimensions: object, dtype: str = "float32") -> str:
     return f"{dtype}[{', '.join(map(str, dimensions))}]"
 
 
+TORCHVISION_SIZES: dict[str, tuple[int, ...]] = {
+    "video": (3, 16, 112, 112),
+    **dict.fromkeys(("mvit_v1_b", "mvit_v2_s"), (3, 16, 224, 224)),
+    "optical_flow": (3, 128, 128),
+    "inception_v3": (3, 299, 299),
+}
+"""What a model of torchvision takes, by its name or its kind, where that is no picture of 224 × 224."""
 LIBRARIES: dict[str, Callable[[str, Mapping[str, Any]], Source]] = {
     "timm": _timm,
     "torchvision": _torchvision,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
+from runtime.importing.index_tables import distances
+from runtime.importing.leaves import base_layer, is_leaf
+from runtime.importing.parametrizations import stored_for
 from runtime.importing.positions import refuse_at
 
 MOST_NUMBERS = 64
@@ -18,7 +23,9 @@ def ties(module: nn.Module) -> dict[str, list[str]]:
     for name, each in module.named_modules(remove_duplicate=False):
         modules.setdefault(id(each), []).append(name)
     shared = [names for names in modules.values() if len(names) > 1]
-    shared = [names for names in shared if any(module.get_submodule(names[0]).parameters())]
+    shared = [
+        names for names in shared if next(module.get_submodule(names[0]).parameters(), None) is not None
+    ]
     shared = [
         each for each in shared if not any(_is_inside(each, other) for other in shared if other is not each)
     ]
@@ -49,16 +56,45 @@ def _tie_name(names: list[str], number: int) -> str:
 
 def frozen(module: nn.Module) -> list[str]:
     """Return selectors of the parameters that are not trained."""
-    return [f"/{name}" for name, each in module.named_parameters() if not each.requires_grad]
+    names = [
+        stored_for(f"{path}.{name}".lstrip("."))
+        for path, layer in module.named_modules()
+        for name, each in layer._parameters.items()
+        if each is not None and not each.requires_grad
+    ]
+    return [f"/{name}" for name in dict.fromkeys(names)]
 
 
-def weights(module: nn.Module) -> dict[str, Tensor]:
-    """Return the tensors of a state dict, each of those that are one under its first name."""
+def model_dtype(module: nn.Module) -> torch.dtype:
+    """Return what most parameters of a module are, of its buffers if it has none."""
+    for held in (module.parameters(), module.buffers()):
+        found = Counter(each.dtype for each in held if each.is_floating_point())
+        if found:
+            often = max(found.values())
+            return torch.float32 if found[torch.float32] == often else found.most_common(1)[0][0]
+    return torch.float32
+
+
+def dtypes(module: nn.Module) -> dict[str, torch.dtype]:
+    """Return selectors of what is not in float32, the whole model, and of layers that are in another dtype than it."""
+    whole = model_dtype(module)
+    found = {"/": whole} if whole is not torch.float32 else {}
+    for name, layer in module.named_modules(remove_duplicate=False):
+        own = layer._parameters.values() if base_layer(layer) is not None else layer.parameters()
+        held = {each.dtype for each in own if each is not None and each.is_floating_point()}
+        outer = [each for path, each in found.items() if f"/{name}.".startswith(f"{path.rstrip('/')}.")]
+        around = outer[-1] if outer else found.get("/", torch.float32)
+        if (is_leaf(layer) or base_layer(layer) is not None) and len(held) == 1 and around not in held:
+            found[f"/{name}"] = held.pop()
+    return found
+
+
+def weights(module: nn.Module, unused: tuple[str, ...] = ()) -> dict[str, Tensor]:
+    """Return the tensors of a state dict, each of those that are one under its first name that is used."""
     seen: set[int] = set()
     found: dict[str, Tensor] = {}
-    first = {id(each): name for name, each in module.named_parameters()}
     for name, tensor in module.state_dict(keep_vars=True).items():
-        if id(tensor) in seen or first.get(id(tensor), name) != name:
+        if id(tensor) in seen or name.startswith(unused or ("/",)):
             continue
         seen.add(id(tensor))
         found[name] = tensor.detach().clone().contiguous()
@@ -82,16 +118,44 @@ def formula(values: Tensor) -> str:
     )
 
 
+def _frequencies(values: Tensor) -> Mapping[str, Tensor]:
+    """Return the frequencies of rotary positions that begin like these."""
+    if values.ndim != 1 or len(values) < 2 or values.dtype != torch.float32 or not 0 < values[1] < 1:
+        return {}
+    size = 2 * len(values)
+    base = float(f"{float(values[1]) ** (-size / 2):.4g}")
+    made = 1.0 / base ** (torch.arange(0, size, 2).float() / size)
+    return {f"1.0 / {base} ** (arange(0, {size}, 2).float() / {size})": made}
+
+
+def _in_window(values: Tensor) -> Mapping[str, Tensor]:
+    """Return how far each two places of a square window lie apart, numbered as tables of relative positions are."""
+    side = math.isqrt(values.numel())
+    window = math.isqrt(side)
+    if values.dtype != torch.int64 or window < 2 or window**4 != values.numel():
+        return {}
+    at, most = torch.arange(side), 2 * window - 1
+    rows = at[:, None] // window - at // window + window - 1
+    made = rows * most + at[:, None] % window - at % window + window - 1
+    text = f"arange({side})[:, None] // {window} - arange({side}) // {window} + {window - 1}"
+    columns = f"arange({side})[:, None] % {window} - arange({side}) % {window} + {window - 1}"
+    text = f"({text}) * {most} + {columns}"
+    return {text: made, f"({text}).flatten()": made.flatten()}
+
+
 def _candidates(values: Tensor) -> Mapping[str, Tensor]:
     """Return what buffers often are, as texts and tensors."""
     found: dict[str, Tensor] = {}
     dtype = str(values.dtype).removeprefix("torch.")
     if values.ndim == 0:
         return found
+    found.update(distances(values))
     size = values.shape[-1]
     counted = torch.arange(size)
     lead = [1] * (values.ndim - 1)
     found[f"arange({size})"] = counted
+    found.update(_frequencies(values))
+    found.update(_in_window(values))
     found[f"arange({size}).expand({[1, -1]})"] = counted.expand(1, -1)
     found[f"arange({size}).reshape({[*lead, size]})"] = counted.reshape(*lead, size)
     if values.ndim >= 2 and values.shape[-1] == values.shape[-2]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from runtime.importing.sizes import plain
@@ -22,6 +24,7 @@ def memory_of(tensor: Tensor) -> int:
 
 def tensors_in(structure: Any) -> Iterator[Tensor]:
     """Yield the tensors in a nest of Python's containers."""
+    structure = unpacked(structure)
     if isinstance(structure, Tensor):
         yield structure
     elif isinstance(structure, Mapping):
@@ -33,6 +36,7 @@ def tensors_in(structure: Any) -> Iterator[Tensor]:
 
 def holds_values(given: Any) -> bool:
     """Return whether an argument is for the program, and not decided once and for all."""
+    given = unpacked(given)
     if isinstance(given, Mapping):
         return any(map(holds_values, given.values()))
     if isinstance(given, tuple | list):
@@ -60,8 +64,34 @@ def bound_arguments(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str,
 
 
 def unpacked(result: Any) -> Any:
-    """Return what a module returned, dataclasses as dicts."""
+    """Return a dataclass as a dict of what is there in it, and anything else as it is."""
     fields = getattr(type(result), "__dataclass_fields__", None)
-    if fields is not None and not isinstance(result, Mapping):
-        return {name: getattr(result, name) for name in fields}
-    return result
+    if fields is None or isinstance(result, Mapping):
+        return result
+    return {name: getattr(result, name) for name in fields if getattr(result, name, None) is not None}
+
+
+def replaced(container: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a container of the same type with its items changed, and anything else as it is."""
+    if type(container) in (tuple, list, torch.Size):
+        return type(container)(map(change, container))
+    if type(container) is dict:
+        return {key: change(each) for key, each in container.items()}
+    if isinstance(container, tuple) and hasattr(container, "_fields"):
+        return type(container)(*map(change, container))
+    if hasattr(type(container), "__dataclass_fields__"):
+        made = copy.copy(container)
+        for name, each in unpacked(container).items():
+            setattr(made, name, change(each))
+        return made
+    return container
+
+
+def single(result: Any) -> Any:
+    """Return the tensor of a tuple, dict or dataclass that has nothing else."""
+    items = unpacked(result)
+    items = list(items.values()) if isinstance(items, Mapping) else items
+    if not isinstance(items, tuple | list):
+        return result
+    there = [each for each in items if each is not None]
+    return there[0] if len(there) == 1 and isinstance(there[0], Tensor) else result

@@ -12,7 +12,7 @@ from torch import nn
 
 from runtime.importing.leaves import base_layer
 from runtime.importing.positions import position_of_error, refuse_at
-from runtime.importing.recording import Recorder
+from runtime.importing.recording import Recorder, ValuesNeeded
 from runtime.importing.records import Record, Target
 from runtime.importing.skeleton import Skeleton
 from runtime.importing.structures import shapes_of
@@ -92,24 +92,30 @@ def einops_watched(recorder: Recorder) -> Iterator[None]:
         package.reduce = reduce  # type: ignore[attr-defined]
 
 
-def record(skeleton: Skeleton, args: Sequence[Any], kwargs: Mapping[str, Any], training: bool) -> Record:
-    """Run a skeleton on inputs, and return what it did."""
+def record(
+    skeleton: Skeleton,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    training: bool,
+    open_modules: frozenset[nn.Module] = frozenset(),
+) -> Record:
+    """Run a skeleton on inputs, and return what it did; what open modules do is done by those that call them."""
     skeleton.root.train(training)
     recorder = Recorder(skeleton)
+    recorder.open_modules = open_modules
     skeleton.trace_numbers(recorder)
     try:
-        with torch.no_grad(), watched(recorder), torch.device("meta"), recorder:
+        with torch.no_grad(), watched(recorder), torch.device(skeleton.device), recorder:
             skeleton.root(*args, **kwargs)
-    except SpecError:
+    except (SpecError, ValuesNeeded):
         raise
     except Exception as error:
+        if skeleton.device == "meta":
+            raise ValuesNeeded from error
         said = str(error).split("\n")[0] or type(error).__name__
         raise refuse_at(
             position_of_error(error),
             "import-failed",
             f"the module raises {type(error).__name__}: {said}",
-            help="values are not known where it runs: give it other inputs, or no condition on what is in a tensor"
-            if "meta" in said
-            else None,
         ) from error
     return recorder.record()

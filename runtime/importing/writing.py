@@ -12,7 +12,8 @@ import torch
 
 from compiler.catalogue.layers import REQUIRED
 from runtime.importing.blocks import Block, TensorForm
-from runtime.importing.nodes import Items, LayerCall, Node, Repeat, Word, compressed, key_of
+from runtime.importing.nodes import If, Items, LayerCall, Node, Repeat, Word, compressed, key_of
+from runtime.importing.rows import Rows, rows_of
 from runtime.importing.state import formula
 from spec_schema.canonical import reads_as_text
 
@@ -30,6 +31,8 @@ class Document:
     model: Block
     share: Mapping[str, Sequence[str]] = field(default_factory=dict)
     freeze: Sequence[str] = ()
+    parametrize: Mapping[str, str] = field(default_factory=dict)
+    dtypes: Mapping[str, torch.dtype] = field(default_factory=dict)
     checkpoint: str | None = None
     vars: Mapping[str, object] = field(default_factory=dict)
     originals: Mapping[str, str] = field(default_factory=dict)
@@ -57,6 +60,13 @@ def written(document: Document) -> str:
         lines += [
             f"  {name}: {_flow([_quoted(each) for each in names])}" for name, names in document.share.items()
         ]
+    if document.parametrize:
+        rules = [f"  - {_quoted(name)}: {_scalar(rule)}" for name, rule in document.parametrize.items()]
+        lines += ["", "parametrize:", *rules]
+    if document.dtypes:
+        names = {key: str(each).removeprefix("torch.") for key, each in document.dtypes.items()}
+        rules = [f"  - {_quoted(key)}: {{dtype: {each}}}" for key, each in names.items()]
+        lines += ["", "placement:", *rules]
     if document.checkpoint is not None:
         lines += ["", "init:", f"  - /: {_scalar(f'checkpoint({document.checkpoint!r})')}"]
     if document.freeze:
@@ -103,21 +113,34 @@ def _body(block: Block, is_root: bool) -> Iterator[str]:
 def _entry(key: str, node: Node) -> Iterator[str]:
     """Yield a node behind its key: on one line if it fits."""
     flow = _node_flow(node)
-    if flow is not None and len(key) + len(flow) + 2 <= WIDTH - 20:
+    if flow is None or len(key) + len(flow) + 2 > WIDTH - 20:
+        rows = rows_of(node)
+        shorter = _node_flow(rows) if rows != node else None
+        flow = shorter if shorter is not None and len(key) + len(shorter) + 2 <= WIDTH - 4 else None
+    if flow is not None:
         yield f"{key}: {flow}"
     else:
         yield f"{key}:"
         yield from _indented(_node_lines(node))
 
 
-def _node_flow(node: Node) -> str | None:
+def _node_flow(node: Node | Rows) -> str | None:
+    if isinstance(node, Rows):
+        single = len(node.names) == 1
+        rows = _flow([_argument_value(each[0] if single else each) for each in node.rows])
+        names = node.names[0] if single else _flow(node.names)
+        return f"{{repeat: {rows}, as: {names}, of: {_quoted_flow(node.of)}}}"
     if isinstance(node, LayerCall):
         return _scalar(call_text(node))
     if isinstance(node, Word):
         return node.name
     if isinstance(node, Repeat):
         inner = _node_flow(node.of)
-        return f"{{repeat: {node.count}, of: {_quoted_flow(node.of)}}}" if inner is not None else None
+        count = _argument_value(node.count)
+        return f"{{repeat: {count}, of: {_quoted_flow(node.of)}}}" if inner is not None else None
+    if isinstance(node, If):
+        inner = _quoted_flow(node.then)
+        return f"{{if: {_argument_value(node.condition)}, then: {inner}}}" if inner is not None else None
     if any(name for name, _ in node.items) or len(node.items) > 5:
         return None
     items = [_quoted_flow(each) for _, each in node.items]
@@ -146,8 +169,11 @@ def _node_lines(node: Node) -> Iterator[str]:
                 yield f"- {first}"
                 yield from _indented(rest)
     elif isinstance(node, Repeat):
-        yield f"repeat: {node.count}"
+        yield f"repeat: {_argument_value(node.count)}"
         yield from _entry("of", node.of)
+    elif isinstance(node, If):
+        yield f"if: {_argument_value(node.condition)}"
+        yield from _entry("then", node.then)
     else:
         yield _node_flow(node) or ""
 
@@ -193,15 +219,18 @@ def _value_text(value: object) -> str:
         return json.dumps(value)
     if isinstance(value, str):
         return json.dumps(repr(value))
+    if isinstance(value, Word):
+        return _quoted(value.name)
     return number_text(value) if isinstance(value, float) else str(value)
 
 
 def _tensor(form: TensorForm) -> str:
+    updated = ", updated: true" if form.updated else ""
     if form.values is not None and not form.persistent:
         made = formula(form.values)
-        return f"{{value: {json.dumps(made)}, persistent: false}}"
-    dtype = "float" if form.dtype == torch.get_default_dtype() else str(form.dtype).removeprefix("torch.")
-    return f"{dtype}[{', '.join(map(_argument_value, form.dimensions))}]"
+        return f"{{value: {json.dumps(made)}, persistent: false{updated}}}"
+    made = f"{form.dtype}[{', '.join(map(_argument_value, form.dimensions))}]"
+    return f"{{tensor: {json.dumps(made)}{updated}}}" if updated else made
 
 
 def _mapping(key: str, pairs: Mapping[str, str]) -> list[str]:

@@ -185,3 +185,63 @@ def test_the_verifier_lets_no_other_attribute_pass(written: str) -> None:
     verify(ast.parse('x = getattr(self.a, "1x1")._fc.weight'))
     with pytest.raises(VerificationError):
         verify(ast.parse(f"x = {written}"))
+
+
+def test_a_number_is_the_key_of_a_layer_that_has_another_name() -> None:
+    spec = """
+spec: 1
+inputs: {x: "float[batch, 3]"}
+blocks:
+  Added(width):
+    layers: {0 as first: Linear(width), 1 as second: Linear(3)}
+    forward: return x + second(first(x))
+model:
+  layers:
+    0 as stem: Linear(3)
+    body: [Added(4), Added(5)]
+  forward: return body(stem(x))
+init: [{body.1.0.weight: ones}]
+"""
+    artifact = compiler.compile_text(spec)
+    model = runtime.build(artifact)
+    alone = run_file(artifact.source, artifact.name)
+    keys = [
+        "0.weight",
+        "0.bias",
+        *(f"body.{a}.{b}.{c}" for a in "01" for b in "01" for c in ("weight", "bias")),
+    ]
+    assert list(model.state_dict()) == list(alone.state_dict()) == keys
+    assert torch.equal(model.get_parameter("body.1.0.weight"), torch.ones(5, 3))
+    alone.load_state_dict(model.state_dict())
+    x = torch.randn(2, 3)
+    first, second = model.body[0].get_submodule("0"), model.body[0].get_submodule("1")
+    assert torch.equal(model.body[0](x), x + second(first(x)))
+    assert torch.equal(model(x), alone(x))
+
+
+@pytest.mark.parametrize("model", ["{layers: {'0': Linear(3)}}", "[0 as first: Linear(3), first]"])
+def test_a_number_alone_and_of_an_item_is_no_key(model: str) -> None:
+    with pytest.raises(compiler.SpecError) as caught:
+        compiler.compile_text(f'spec: 1\ninputs: {{x: "float[batch, 3]"}}\nmodel: {model}\n')
+    assert {each.code for each in caught.value.diagnostics} == {"bad-name"}
+
+
+def test_rules_reach_layers_by_their_numbers() -> None:
+    spec = """
+spec: 1
+inputs: {x: "float[batch, 3]"}
+model:
+  layers: {0 as a: Linear(3), 1 as b: Linear(3), 2 as c: Linear(3), 3 as d: Linear(3), 4 as e: Linear(3)}
+  forward: return e(d(c(b(a(x)))))
+share: {one: [/0.weight, /1.weight, /2.weight, /3.weight]}
+freeze: [/4.bias]
+parametrize: [{/4.weight: weight_norm}]
+"""
+    artifact = compiler.compile_text(spec)
+    model = runtime.build(artifact)
+    alone = run_file(artifact.source, artifact.name)
+    assert list(model.state_dict()) == list(alone.state_dict())
+    assert model.get_parameter("0.weight") is model.get_parameter("3.weight")
+    assert alone.get_parameter("0.weight") is alone.get_parameter("3.weight")
+    assert not alone.get_parameter("4.bias").requires_grad
+    assert "4.parametrizations.weight.original0" in alone.state_dict()

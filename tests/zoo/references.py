@@ -14,17 +14,11 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-import torch
+from runtime.importing.foreign_operators import declare_operators
 
 FOLDER = Path(sys.prefix) / "reference"
 HIDDEN = ("torchvision", "timm")
-OPERATORS = """
-    nms qnms deform_conv2d _deform_conv2d_backward qroi_align roi_align _roi_align_backward roi_pool
-    _roi_pool_backward ps_roi_align _ps_roi_align_backward ps_roi_pool _ps_roi_pool_backward
-""".split()
-"""What torchvision registers from Python. None of it belongs to a classifier."""
 _hidden: dict[str, ModuleType] = {}
-_stubs: list[torch.library.Library] = []
 
 
 class MissingReference(ImportError):
@@ -56,17 +50,3 @@ def visible() -> Iterator[None]:
         sys.path.remove(str(FOLDER))
         for name in [name for name in sys.modules if name.partition(".")[0] in HIDDEN]:
             _hidden[name] = sys.modules.pop(name)
-
-
-def declare_operators() -> None:
-    """Declare the operators that torchvision's own library defines, where it does not fit this build of torch."""
-    for library in (FOLDER / "torchvision").glob("_C_stable.*"):
-        try:
-            torch.ops.load_library(library)
-        except OSError:
-            continue
-        return
-    stubs = torch.library.Library("torchvision", "DEF")
-    for name in OPERATORS:
-        stubs.define(f"{name}(Tensor x) -> Tensor")
-    _stubs.append(stubs)  # the declarations last as long as this

@@ -13,6 +13,8 @@ BOUND = ("index", "turn", "size", "step", "grown")
 """The names that repeats bind."""
 KEYS = ("1x1", "block-0", "_fc", "3x3-a")
 """Keys of layers as published checkpoints have them."""
+NUMBER = "7"
+"""That of a layer which has another name, and is no item of a list."""
 HIDING = ("index", "self", "torch", "nn", "F", "math", "fx", "Tensor", "OrderedDict", "str", "object", "args")
 """Names that the emitted file uses itself, which a spec may use all the same."""
 
@@ -100,9 +102,9 @@ def _numbered(taken: set[str], stem: str) -> str:
     return name
 
 
-def key_of(draw: Draw, taken: set[str], name: str) -> str:
+def key_of(draw: Draw, taken: set[str], name: str, *others: str) -> str:
     """Draw the key of a layer of this name, as it is written: now and then one that is no name."""
-    return f"{_numbered(taken, str(pick(draw, *KEYS)))} as {name}" if rarely(draw, 6) else name
+    return f"{_numbered(taken, str(pick(draw, *KEYS, *others)))} as {name}" if rarely(draw, 6) else name
 
 
 def atom(draw: Draw, scope: Scope) -> str:

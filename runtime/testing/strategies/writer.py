@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtime.testing.strategies.draft import Scope, fresh, key_of
+from runtime.testing.strategies.draft import NUMBER, Scope, fresh, key_of
 from runtime.testing.strategies.layers import Node, keeping, projection
 from runtime.testing.strategies.nodes import node
 from runtime.testing.strategies.tensors import Draw, Flow, Width, pick, rarely
@@ -60,7 +60,7 @@ class Writer:
         """Add a layer under a new name."""
         name = fresh(draw, self.taken, LAYERS)
         self.layers[name] = made
-        self.keys[name] = key_of(draw, self.taken, name)
+        self.keys[name] = key_of(draw, self.taken, name, NUMBER)
         return name
 
     def layer(self, draw: Draw, flow: Flow, keep: bool) -> tuple[str, Flow]:

@@ -197,19 +197,13 @@ model:
     layers: {repeat: 2, of: Bilinear(8)}
     head: Linear(10, bias=False)
   forward: |
-    if training:
-      _, time = tokens.shape
-      x = words(tokens) + places(arange(time))
-      first = x
-      for layer in layers:
-        x = layer(x, first)
-      x = x * (rand(x.shape[0], 1, 1, dtype=x.dtype) > rate)
-      return {'logits': head(mask[:time, :time] @ x)}
     _, time = tokens.shape
     x = words(tokens) + places(arange(time))
     first = x
     for layer in layers:
       x = layer(x, first)
+    if training:
+      x = x * (rand(x.shape[0], 1, 1, dtype=x.dtype) > rate)
     return {'logits': head(mask[:time, :time] @ x)}
 
 share:

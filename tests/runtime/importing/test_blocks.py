@@ -1,0 +1,120 @@
+"""Instances of one class are one block: with arguments, conditions, stacks as long as an argument says, formulas."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tests.runtime.importing.test_modules import imported, model_of
+
+
+class Bottleneck(nn.Module):
+    def __init__(self, inputs: int, planes: int, stride: int = 1, drop: float = 0.0) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, planes, 3, stride=stride, padding=1)
+        self.downsample = None
+        if stride > 1 or inputs != planes:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, planes, 1, stride=stride), nn.BatchNorm2d(planes)
+            )
+        self.drop = nn.Dropout(drop) if drop else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x
+        x = self.drop(self.conv(x))
+        if self.downsample is not None:
+            shortcut = self.downsample(shortcut)
+        return (x + shortcut).relu()
+
+
+class Stage(nn.Module):
+    def __init__(self, inputs: int, planes: int, depth: int, drop: float = 0.0) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(
+            *[Bottleneck(planes if i else inputs, planes, 1 if i else 2, drop) for i in range(depth)]
+        )
+        self.norm = nn.BatchNorm2d(planes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.blocks(x))
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = nn.Sequential(Stage(3, 4, 1), Stage(4, 8, 3, 0.5), Stage(8, 6, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.stages(x).mean((2, 3))
+
+
+def test_what_only_some_instances_have_stands_under_a_condition() -> None:
+    made = imported(Net(), torch.randn(2, 3, 16, 16))
+    assert (
+        model_of(made)
+        == """\
+blocks:
+  Bottleneck(planes, stride=1, with_downsample=False, with_drop=False):
+    layers:
+      conv: Conv2d(planes, 3, stride=stride, padding=1)
+      downsample: {if: with_downsample, then: ["Conv2d(planes, 1, stride=stride)", BatchNorm2d]}
+      drop: {if: with_drop, then: Dropout}
+    forward: |
+      shortcut = x
+      x = drop(conv(x))
+      return (x + downsample(shortcut)).relu()
+
+  Stage(planes, rest, with_drop=False):
+    layers:
+      blocks:
+        - Bottleneck(planes, 2, True, with_drop)
+        - {repeat: rest, of: "Bottleneck(planes, with_drop=with_drop)"}
+      norm: BatchNorm2d
+    forward: |
+      return norm(blocks(x))
+
+model:
+  layers:
+    stages: ["Stage(4, 0)", "Stage(8, 2, True)", "Stage(6, 1)"]
+  forward: |
+    return stages(x).mean((2, 3))"""
+    )
+
+
+class Scaled(nn.Module):
+    def __init__(self, heads: int, head_dim: int, rate: float) -> None:
+        super().__init__()
+        self.heads, self.rate = heads, rate
+        self.head_dim = head_dim
+        self.scale = self.head_dim**-0.5
+        self.lin = nn.Linear(8, heads * head_dim)
+        self.out = nn.Linear(heads * head_dim, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.lin(x).unflatten(-1, (self.heads, self.head_dim)) * self.scale
+        if self.training:
+            y = y * (torch.rand_like(y) > self.rate)
+        y = y.softmax(-1).flatten(-2)
+        return self.out(y) + x
+
+
+def test_formulas_rows_and_modes() -> None:
+    net = nn.Sequential(*[Scaled(2 + i % 2, 4, 0.1 * i / 7) for i in range(8)])
+    made = imported(net, torch.randn(2, 8))
+    assert (
+        model_of(made)
+        == """\
+blocks:
+  Scaled(heads, rate):
+    vars: {head_dim: 4, scale: head_dim ** -0.5}
+    layers:
+      lin: Linear(heads * head_dim)
+      out: Linear(8)
+    forward: |
+      y = lin(x).unflatten(-1, (heads, head_dim)) * scale
+      if training:
+        y = y * (rand_like(y) > rate)
+      return out(y.softmax(-1).flatten(-2)) + x
+
+model: {repeat: [2, 3, 2, 3, 2, 3, 2, 3], as: heads, of: "Scaled(heads, 0.1 * index / 7)"}"""
+    )

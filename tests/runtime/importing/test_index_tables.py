@@ -1,0 +1,38 @@
+"""Tables of places in a grid are formulas in a spec."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import compiler
+from runtime.importing.imported import from_module
+
+
+class Biased(nn.Module):
+    """Attention biases by distance, as LeViT and EfficientFormer have them."""
+
+    index: Tensor
+
+    def __init__(self, side: int, step: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.randn(side**2))
+        places = list(itertools.product(range(side), repeat=2))
+        queries = list(itertools.product(range(0, side, step), repeat=2))
+        rows = [[abs(y - v) * side + abs(x - w) for v, w in places] for y, x in queries]
+        self.register_buffer("index", torch.tensor(rows), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.bias[self.index].T
+
+
+@pytest.mark.parametrize(("side", "step"), [(7, 1), (7, 2), (4, 2)])
+def test_a_table_of_distances_is_a_formula(side: int, step: int) -> None:
+    made = from_module(Biased(side, step), [torch.randn(2, side**2)])
+    assert made.report.proof is not None
+    assert made.report.proof.holds
+    assert f"arange({side**2}) // {side}).abs() * {side} + " in made.text
+    assert compiler.compile_text(made.text)
