@@ -19,7 +19,13 @@ ORDER = (
     *("compiler.resolve", "compiler.infer", "compiler.rules"),
     *("compiler.placement", "compiler.emit", "compiler.verify"),
     *("compiler.training", "compiler.mesh", "compiler.artifact", "compiler.checkpoint_mapping"),
-    *("compiler.printing", "compiler.pipeline", "compiler.diff", "compiler.other_devices", "compiler.pickled"),
+    *(
+        "compiler.printing",
+        "compiler.pipeline",
+        "compiler.diff",
+        "compiler.other_devices",
+        "compiler.pickled",
+    ),
     *("compiler.rewriting", "compiler.json_schema", "compiler", "compiler.cli", "compiler.__main__"),
 )
 """The parts of the compiler, each before those that may import it."""
