@@ -102,6 +102,15 @@ def test_no_pickle_is_opened_and_the_way_out_is_said(name: str, tmp_path: Path) 
         assert "`save_pretrained`" in text
 
 
+def test_a_header_whose_length_begins_like_a_pickle_is_read(tmp_path: Path) -> None:
+    entry = {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
+    header = json.dumps(entry).encode().ljust(0x0280)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    assert path.read_bytes().startswith(b"\x80\x02")
+    open_checkpoint(path)
+
+
 def test_a_folder_with_nothing_says_what_it_holds(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     assert "no safetensors file | it holds config.json" in why(tmp_path)
