@@ -79,15 +79,12 @@ class RuleApplier:
         scopes = sorted(self.table.scopes, key=lambda scope: -len(scope.steps))
         bind_all(scopes, self.table, self.used)
         groups, ties = resolve_shares(self.table, scopes, self.problems, self.used)
-        frozen = self._frozen(scopes)
-        placed = self._placement(groups)
+        frozen, placed = self._frozen(scopes), self._placement(groups)
         dtypes = dtype_rules(self.inferred.root, self.table)
         self.problems.extend(dtype_problems(self.table, dtypes))
-        parametrized = Parametrizer(
-            self.table, root_scope(self.table, self.inferred.root), self.problems, self.used.add
-        ).find(groups)
-        plain = [self._row(group, frozen, placed, dtypes) for group in groups]
-        plain = self.copying.resolved(plain)
+        root = root_scope(self.table, self.inferred.root)
+        parametrized = Parametrizer(self.table, root, self.problems, self.used.add).find(groups)
+        plain = self.copying.resolved([self._row(group, frozen, placed, dtypes) for group in groups])
         self._check_losers()
         self._report_unused(scopes)
         kept = self._frozen_statistics()
