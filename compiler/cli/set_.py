@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +57,7 @@ def set_(
         raise UsageProblem(str(error), error.help) from None
     except SpecError:
         if format is Format.text:
-            print("nothing is written: with this value the spec is refused\n", file=sys.stderr)
+            err().print("nothing is written: with this value the spec is refused", soft_wrap=True)
         raise
     finish(spec, name, before.text, after.text, diff)
 

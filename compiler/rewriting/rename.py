@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 from compiler.artifact import Artifact
@@ -58,8 +60,8 @@ def renamed(spec: Editable, old: str, new: str) -> Editable:
     target = _target(root, found, old, new)
     _check_new(found, target)
     _check_checkpoints(found, target)
-    for with_selectors in (True, False):
-        edits = {edit for use in found for edit in _edits(use, target, root, with_selectors)}
+    for selectors, attributes in product((True, False), repeat=2):
+        edits = {edit for use in found for edit in _edits(use, target, root, selectors, attributes)}
         if any(spec.text[edit.start : edit.end] != target.old for edit in edits):
             raise RenameError(f"`{old}` stands in a text whose characters are written as escapes")
         after = spec.edited(edits)
@@ -136,11 +138,19 @@ def _check_new(found: list[Use], target: Target) -> None:
     fits = is_key(target.new) if target.kind == "layer" else is_name(target.new)
     if not fits or (target.kind == "block" and not target.new[:1].isupper()):
         raise RenameError(f"`{target.new}` cannot be the name of a {target.kind}")
-    word = _word(target.new)
     for use in found:
         elsewhere = target.kind == "layer" and use.block != target.block
-        if use.role != "text" and not elsewhere and word.search(use.scalar.text):
+        if use.role != "text" and not elsewhere and _mentions(use, target.new):
             raise RenameError(f"`{target.new}` is used already: {use.scalar.span}")
+
+
+def _mentions(use: Use, name: str) -> bool:
+    """Return whether a text has a name that means something; the keywords of calls do not."""
+    if not _word(name).search(use.scalar.text):
+        return False
+    source = _parsed(use.scalar) if use.role == "code" else None
+    nodes = [node for each in source.roots for node in ast.walk(each)] if source is not None else []
+    return source is None or any(isinstance(node, ast.Name) and node.id == name for node in nodes)
 
 
 def _check_checkpoints(found: list[Use], target: Target) -> None:
@@ -159,8 +169,8 @@ def _word(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
 
 
-def _edits(use: Use, target: Target, root: Entries, with_selectors: bool) -> Iterator[Edit]:
-    """Yield the edits of one scalar."""
+def _edits(use: Use, target: Target, root: Entries, selectors: bool, attributes: bool) -> Iterator[Edit]:
+    """Yield the edits of one scalar, with or without those of what may mean something else too."""
     if target.old not in use.scalar.text:
         return
     match use.role:
@@ -172,11 +182,11 @@ def _edits(use: Use, target: Target, root: Entries, with_selectors: bool) -> Ite
         case "variable" if use.scalar.text == target.old and _declares(use, target):
             yield _edit(use.scalar, 0, len(target.old), target)
         case "selector":
-            yield from _in_selector(use, target, with_selectors)
+            yield from _in_selector(use, target, selectors)
         case "template" if target.kind in ("variable", "argument") and _sees(use, target, root):
             yield from _in_brackets(use.scalar, target, "{", "}")
         case "code":
-            yield from _in_code(use, target, root)
+            yield from _in_code(use, target, root, attributes)
         case "name" if target.kind == "argument" and isinstance(use.owner, Entries):
             layer = use.owner.get("layer")
             if isinstance(layer, Scalar) and layer.text == target.block and use.scalar.text == target.old:
@@ -252,7 +262,7 @@ def _fields(root: Entries) -> set[str]:
     return {"output", *(data if isinstance(data, Entries) else ())}
 
 
-def _in_code(use: Use, target: Target, root: Entries) -> Iterator[Edit]:
+def _in_code(use: Use, target: Target, root: Entries, attributes: bool) -> Iterator[Edit]:
     source = _parsed(use.scalar)
     if source is None:
         return
@@ -265,7 +275,12 @@ def _in_code(use: Use, target: Target, root: Entries) -> Iterator[Edit]:
         elif isinstance(node, ast.Name) and node.id == target.old and _means(use, target, root, bound):
             place = source.span(node)
             yield Edit(place.start, place.end, target.new)
-        elif isinstance(node, ast.Attribute) and node.attr == target.old and target.kind == "layer":
+        elif (
+            attributes
+            and target.kind == "layer"
+            and isinstance(node, ast.Attribute)
+            and node.attr == target.old
+        ):
             place = source.attribute_name(node)
             yield Edit(place.start, place.end, target.new)
         elif isinstance(node, ast.Call) and target.kind == "layer" and _is_copy(node):
@@ -296,20 +311,18 @@ def _means(use: Use, target: Target, root: Entries, bound: set[str]) -> bool:
         case "block":
             return True
         case "layer":
-            return use.block == target.block and target.old not in bound and not target.has_alias
+            return use.block == target.block and not target.has_alias
     return _sees(use, target, root) and target.old not in bound
 
 
 def _parsed(scalar: Scalar) -> Expression | Program | None:
     """Return a text as an expression or a program, None if it is neither."""
-    try:
-        return parse_expression(scalar)
-    except SpecError:
-        pass
-    try:
-        return parse_program(scalar)
-    except SpecError:
-        return None
+    is_long = scalar.text.startswith("${") and scalar.text.endswith("}")
+    end = len(scalar.text) - 1 if is_long else None
+    for read in (lambda: parse_expression(scalar, 2 if is_long else 0, end), lambda: parse_program(scalar)):
+        with suppress(SpecError):
+            return read()
+    return None
 
 
 # --- whether it is the same -----------------------------------------------------------------------------

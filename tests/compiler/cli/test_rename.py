@@ -140,3 +140,27 @@ def test_diff_writes_nothing(cli: Call, spec: Path) -> None:
     result = cli("rename", spec, "head", "out", "--diff")
     assert "+    out: Linear(10)\n" in result.stdout
     assert spec.read_text() == TEXT
+
+
+def test_expressions_of_mappings_and_buffers_that_change(cli: Call, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    text = """\
+spec: 1
+inputs: {x: "float32[batch, 4]"}
+blocks:
+  Block(size):
+    layers:
+      fc: {layer: Linear, out_features: "${size}"}
+    buffers: {mean: {tensor: "float[4]", init: zeros, updated: true}}
+    forward: |
+      mean = lerp(mean, x.mean(0), 0.1)
+      return fc(x - mean)
+model:
+  - {layer: Block, size: 4}
+"""
+    path.write_text(text)
+    assert cli("rename", path, "Block.size", "width").exit_code == 0
+    assert cli("rename", path, "Block.mean", "center").exit_code == 0
+    assert path.read_text() == text.replace("size", "width").replace("mean(0)", "MEAN").replace(
+        "mean", "center"
+    ).replace("MEAN", "mean(0)")
