@@ -151,7 +151,8 @@ def _wrong_type(place: _Place, wanted: str) -> Diagnostic:
     example = _FORMS.get(wanted) or (_example(keys) if place.key else None)
     help = f"write {example}" if example else None
     if wanted == "a list" and isinstance(place.node, Entries) and place.node:
-        rest = ": ..." if _section(keys) in ("init", "placement", "parametrize") else ""
+        pairs = _section(keys) in ("init", "placement", "parametrize") or keys[-2:] == ["mesh", "split"]
+        rest = ": ..." if pairs else ""
         item = _CONDITION if "if" in place.node else f"{next(iter(place.node))}{rest}"
         help = f"write each as an item: `- {item}`"
     message = f"{wanted} is expected here, and this is {place.found}"
@@ -220,7 +221,7 @@ def _missing(key: str | None) -> str:
 
 def _example(keys: Sequence[str]) -> str | None:
     """Return how the value of the last key looks, given the keys that lead to it."""
-    table = _TRAIN_EXAMPLES if keys[-2:-1] == ["train"] else _EXAMPLES
+    table = {"train": _TRAIN_EXAMPLES, "mesh": _MESH_EXAMPLES}.get("".join(keys[-2:-1]), _EXAMPLES)
     section = _section(keys) if keys[-1:] == ["then"] else None
     if section is not None:
         return f"`then: {_THEN[section]}`"
@@ -260,6 +261,7 @@ _EXAMPLES = {
     "freeze": "freeze: [wte]",
     "placement": "placement: [{/: auto}]",
     "parametrize": "parametrize: [{Linear.weight: spectral_norm}]",
+    "mesh": "mesh: {axes: {dp: 2}, shard: dp}",
     "of": "of: Linear(10)",
     "running": "running: {width: [8, 2 * width]}",
     "if": "if: depth > 2",
@@ -272,6 +274,16 @@ _EXAMPLES = {
     "stack": "stack: {qkv: [q, k, v]}",
     "parts": "parts: [q, k, v]",
     "skip": "skip: [attn.bias]",
+}
+_MESH_EXAMPLES = {
+    "axes": "axes: {dp: 2, tp: 2}",
+    "shard": "shard: dp",
+    "replicate": "replicate: dp",
+    "units": 'units: ["h.*"]',
+    "split": "split: [{MLP.up: colwise}, {MLP.down: rowwise}]",
+    "local": "local: {Attention.heads: heads // tp}",
+    "recompute": 'recompute: ["h.*"]',
+    "local_statistics": "local_statistics: true",
 }
 _TRAIN_EXAMPLES = {
     "data": "data: {file: data/digits.npz, image: images, label: labels}",

@@ -74,7 +74,8 @@ class MeshReader:
         shard, replicate = (self._role(key, axes) for key in ("shard", "replicate"))
         if shard is not None and shard == replicate:
             message = f"`{shard}` cannot both shard and replicate"
-            self.problems.append(Diagnostic("unknown-axis", message, self.mesh.at("replicate")))
+            help = "name another axis, or leave one of the two out"
+            self.problems.append(Diagnostic("unknown-axis", message, self.mesh.at("replicate"), help=help))
         self._stop()
         tensor = self._tensor_axis(axes, {shard, replicate})
         splitter = Splitter(self.inferred, self.plan, axes, tensor, self.problems)

@@ -108,10 +108,10 @@ def _name(node: ast.AST) -> tuple[str, int, int] | None:
 
 def misspelt_keys(original: Original) -> Iterator[Edit]:
     known = set(
-        "spec inputs vars blocks model layers forward init share freeze placement parametrize train mesh parallel".split()
+        "spec inputs vars blocks model layers forward init share freeze placement parametrize train parallel".split()
     )
     known |= set(
-        "extends combine residual repeat of parameters buffers value tensor import loss optimizer".split()
+        "extends combine residual repeat of parameters buffers value tensor import loss optimizer mesh".split()
     )
     for part in parts(original):
         if part.is_key and part.scalar.text in known and part.path[-2:-1] not in NAMED_BY_THE_SPEC:
