@@ -102,6 +102,10 @@ def on_one_rank(name: str, sizes: dict[str, int], folder: Path) -> dict[str, Any
     shares = sizes.get("dp", 2)
     share = torch.distributed.get_rank() // sizes.get("tp", 2)
     digest = runtime.save(model, folder / "start.safetensors")
+    other = runtime.build_on_mesh(artifact, seed=4, sizes=sizes, device="cpu")
+    runtime.load_into(other, folder / "start.safetensors")
+    loaded = state_of(other)
+    assert all(torch.equal(local(loaded[row.name]), local(state[row.name])) for row in artifact.plan.rows)
     losses = torch.stack(trained(model, shares, share))
     torch.distributed.all_reduce(losses)
     final = {
