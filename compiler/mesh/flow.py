@@ -9,14 +9,26 @@ divide, a layer with parameters, a sum with what is whole. Where nothing takes p
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 
 from torch import nn
 
 from compiler.infer.infer import Inferred
 from compiler.infer.states import BlockState, Chain, Leaf, Operation, State
+from compiler.mesh.columns import (
+    CUTS,
+    Axis,
+    Literal,
+    Part,
+    Value,
+    cuts_last,
+    part_at,
+    part_sizes,
+    ranks_that_divide,
+    takes_columns,
+)
+from compiler.mesh.local_numbers import local_form
 from compiler.mesh.plan import LayerSplit
 from compiler.program import ModuleBody, ParallelBody, ResidualBody, SequenceBody
 from compiler.rules.plan import Plan
@@ -25,24 +37,6 @@ from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import Expression, Program
 from spec_schema.source import Span
-
-Axis = tuple[str, int]
-"""The name of the axis that layers are split over, and its ranks."""
-CUTS = frozenset("chunk split tensor_split unbind unflatten view reshape narrow select".split())
-"""Operations that take the last dimension apart."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A value of which each rank has a part. `of` is the layer whose output it is, just as it came."""
-
-    since: str
-    """The layer that made it."""
-    of: str | None = None
-
-
-Value = Part | None
-"""None for what all ranks have whole."""
 
 
 def flows(
@@ -71,30 +65,6 @@ def flows(
         prefix = f"{around}." if around else ""
         found.update((prefix + name, split) for name, split in known[key].items())
     return found
-
-
-def local_problems(
-    layers: Mapping[str, LayerSplit], local: Mapping[str, Mapping[str, int]], places: Mapping[str, Span]
-) -> Iterator[Diagnostic]:
-    """Yield numbers of one rank in a block, or in a part of one, in which no rank has a part of anything."""
-    inside = {path.rpartition(".")[0] for path, split in layers.items() if split.takes_part}
-    for path in local:
-        around = [path[: len(path) - len(rest)].rstrip(".") for rest in _endings(path)]
-        if not inside & {*around}:
-            yield Diagnostic(
-                "local-number",
-                f"`{path or 'the model'}` computes with what is whole: no layer in it gives parts to a `rowwise` one",
-                places[path],
-                help="split its layers too, or take the number out",
-            )
-            return
-
-
-def _endings(path: str) -> Iterator[str]:
-    """Yield what is behind each module around a path, itself included."""
-    parts = path.split(".") if path else []
-    for at in range(len(parts) + 1):
-        yield ".".join(parts[at:])
 
 
 @dataclass(eq=False)
@@ -234,23 +204,9 @@ class Block:
         if name == "rearrange":
             pattern = next((each for each in arguments if isinstance(each, str)), "")
             self._check_pattern(part.of, pattern, keywords, local, place)
-        elif (
-            name in CUTS and self._cuts_last(name, arguments, keywords) and self.layers[part.of].fused is None
-        ):
+        elif name in CUTS and cuts_last(name, arguments, keywords) and self.layers[part.of].fused is None:
             raise self._fused(part.of, f"`{name}`", place)
         return Part(part.since)
-
-    def _cuts_last(self, name: str, arguments: Sequence[object], keywords: Mapping[str, object]) -> bool:
-        """Return whether an operation takes the last dimension into parts of its own number."""
-        if name in ("view", "reshape"):
-            return False  # the sizes are held against the numbers of one rank when it runs
-        if name == "unflatten":
-            sizes = keywords.get("sizes", arguments[2] if len(arguments) > 2 else ())
-            return isinstance(sizes, list | tuple) and bool(sizes) and type(sizes[0]) is int and sizes[0] > 0
-        default = arguments[2] if name not in ("unbind", "select", "narrow") and len(arguments) > 2 else 0
-        first = arguments[1] if name in ("unbind", "select", "narrow") and len(arguments) > 1 else default
-        dim = keywords.get("dim", first)
-        return dim != 0
 
     def _fused(self, layer: str, what: str, place: Span) -> SpecError:
         return refuse(
@@ -276,15 +232,15 @@ class Block:
         names = left[left.rindex("(") + 1 : -1].split()
         columns = self._columns(layer)
         whole, part = (
-            _sizes(names, given, size)
+            part_sizes(names, given, size)
             for given, size in ((keywords, columns), (local, columns // self.axis[1]))
         )
         split = self.layers[layer]
-        at = _part_at(names, whole, split) if split.fused is not None else 0
+        at = part_at(names, whole, split) if split.fused is not None else 0
         axis, ranks = self.axis
         if whole is None or at is None:
             raise self._fused(layer, "this pattern", place)
-        if split.fused is None and len(names) > 1 and isinstance(keywords.get(names[0]), _Literal):
+        if split.fused is None and len(names) > 1 and isinstance(keywords.get(names[0]), Literal):
             raise self._fused(layer, "this pattern", place)
         if whole[at] % ranks:
             raise refuse(
@@ -293,7 +249,7 @@ class Block:
                 place,
                 labels=self._labels(layer, place),
                 help=f"choose a number of `{names[at]}` that they divide, or fewer ranks: "
-                f"`--mesh {axis}={_ranks(whole[at], ranks)}`",
+                f"`--mesh {axis}={ranks_that_divide(whole[at], ranks)}`",
             )
         wanted = [size // ranks if number == at else size for number, size in enumerate(whole)]
         if part != wanted:
@@ -302,51 +258,13 @@ class Block:
                 f"each rank has {wanted[at]} of `{names[at]}`, and the program counts {whole[at]}",
                 place,
                 labels=self._labels(layer, place),
-                help=f"write the number of one rank under `local`: `{self._local_form(whole[at])}`",
+                help=f"write the number of one rank under `local`: `{local_form(self.row, whole[at], axis)}`",
             )
-
-    def _local_form(self, count: int) -> str:
-        """Return how the number of one rank is written, for what there are so many of."""
-        state = self.row.state
-        values = state.values if isinstance(state, BlockState) else {}
-        name = next((name for name, value in values.items() if value == count), "NAME")
-        kind = f"{self.row.steps[-1].kind}." if self.row.steps else ""
-        return f"{kind}{name}: {name} // {self.axis[0]}"
 
     def _columns(self, layer: str) -> int:
         name = f"{self.row.name}.{layer}.weight" if self.row.name else f"{layer}.weight"
         shape = self.plan.table.by_name[name].tensor.shape
         return int(shape[0])
-
-
-def _ranks(count: int, ranks: int) -> int:
-    return max(each for each in range(1, min(count, ranks) + 1) if count % each == 0)
-
-
-def _sizes(names: Sequence[str], given: Mapping[str, object], columns: int) -> list[int] | None:
-    """Return the size of each part of the columns, None where they do not come to their number."""
-    sizes = {name: given[name] for name in names if isinstance(given.get(name), int)}
-    known = prod(int(size) for size in sizes.values())  # type: ignore[call-overload]
-    open_names = [name for name in names if name not in sizes]
-    if len(open_names) == 1 and known and columns % known == 0:
-        sizes[open_names[0]] = columns // known
-    found = [int(sizes.get(name, 0)) for name in names]  # type: ignore[call-overload]
-    return found if prod(found) == columns else None
-
-
-def _part_at(names: Sequence[str], sizes: Sequence[int] | None, split: LayerSplit) -> int | None:
-    """Return which of the parts of a pattern is the one that a fused weight is split by, None if none is."""
-    fused = split.fused
-    if sizes is None or fused is None:
-        return None
-    for at in range(len(names)):
-        if (prod(sizes[:at]), sizes[at], prod(sizes[at + 1 :])) == (fused.before, fused.parts, fused.after):
-            return at
-    return None
-
-
-class _Literal(int):
-    """A number that a program writes out."""
 
 
 @dataclass(eq=False)
@@ -407,7 +325,7 @@ class _Run:
                 return self._call(node)
             case ast.Subscript(value=value, slice=index):
                 made = self._value(value)
-                of = made.of if made is not None and _takes_columns(index) else None
+                of = made.of if made is not None and takes_columns(index) else None
                 if of is not None and self.block.layers[of].fused is None:
                     raise self.block._fused(of, "this index", self.program.span(node))
                 return Part(made.since) if made is not None else None
@@ -465,7 +383,7 @@ class _Run:
             return None
         if isinstance(node, ast.Constant):
             is_number = type(node.value) is int
-            return _Literal(node.value) if is_number else node.value  # type: ignore[arg-type]
+            return Literal(node.value) if is_number else node.value  # type: ignore[arg-type]
         values = {
             **self.block.inferred.program.variables,
             **self.state.values,
@@ -479,11 +397,3 @@ class _Run:
     def _evaluated(self, node: ast.expr, values: Mapping[str, object]) -> object:
         source = self.program
         return evaluate(Expression(source.scalar, source.text, source.start, node), values)
-
-
-def _takes_columns(index: ast.expr) -> bool:
-    """Return whether an index takes some of the last dimension: it has something behind an ellipsis."""
-    items = index.elts if isinstance(index, ast.Tuple) else []
-    has_ellipsis = any(isinstance(each, ast.Constant) and each.value is ... for each in items)
-    last = items[-1] if items else None
-    return has_ellipsis and not (isinstance(last, ast.Constant) and last.value is ...)

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from compiler.infer.infer import Inferred
 from compiler.infer.states import BlockState
-from compiler.mesh.flow import flows, local_problems
+from compiler.mesh.flow import flows
+from compiler.mesh.local_numbers import local_problems
 from compiler.mesh.plan import MeshPlan, Reason
 from compiler.mesh.splits import Splitter
 from compiler.mesh.units import statistics_problems, unit_problems
