@@ -13,7 +13,6 @@ from compiler.cli.outcome import FileProblem, Format
 from compiler.cli.set_ import Diff, Spec, finish
 from compiler.pipeline import registry
 from compiler.rewriting.edits import editable
-from compiler.rewriting.rename import RenameError, renamed
 
 Old = Annotated[
     str,
@@ -40,6 +39,8 @@ def rename(
     The result is compiled and compared: the same tensors, but for the keys of a renamed layer. Where that fails,
     nothing is written.
     """
+    from compiler.rewriting.rename import RenameError, renamed
+
     text, name = read_spec(spec)
     before = editable(text, spec, name, registry(plugin or ()), import_path or ())
     try:

@@ -34,7 +34,7 @@ _ORDERS: dict[Kind, tuple[str, ...]] = {
             "blocks",
             "model",
         ),
-        *(*_RULES, "placement", "parametrize", "train"),
+        *(*_RULES, "placement", "parametrize", "mesh", "train"),
     ),
     "body": ("doc", "vars", "extends", "layers", "parameters", "buffers", *_RULES, OTHERS),
     "node": (
@@ -56,6 +56,7 @@ _ORDERS: dict[Kind, tuple[str, ...]] = {
     "tensor": ("tensor", "init", "value", "persistent", "updated"),
     "ruled": ("device", "dtype", "checkpoint", "prefix", "rename", "transpose", "split", "stack", "skip"),
     "condition": ("if", "then"),
+    "mesh": ("axes", "shard", "replicate", "units", "split", "local", "recompute", "local_statistics"),
     "train": (
         *(
             "data",
@@ -81,7 +82,7 @@ _ORDERS: dict[Kind, tuple[str, ...]] = {
 }
 _BELOW: dict[Kind, dict[str, Kind]] = {
     "document": {
-        **{"blocks": "blocks", "model": "body", "inputs": "inputs", "train": "train"},
+        **{"blocks": "blocks", "model": "body", "inputs": "inputs", "mesh": "mesh", "train": "train"},
         **{
             "init": "rules",
             "placement": "rules",
@@ -99,6 +100,7 @@ _BELOW: dict[Kind, dict[str, Kind]] = {
         "parallel": "branches",
     },
     "condition": {"then": "rules"},
+    "mesh": {"split": "rules"},
     "train": {
         **{
             "data": "data",

@@ -1,8 +1,8 @@
 """The text of a spec as a tree of pieces that know how they are written, with comments and empty lines.
 
-ruamel's round trip was tried: it drops comments inside of `[ ]`, moves those behind a key whose value is on the next
-line, breaks a line between a key and its value, and leaves blanks at the ends of lines
-(`findings/ruamel-round-trip.sh`). So its parser alone is used here, and `layout.py` writes.
+ruamel's round trip was tried: it drops comments inside of `[ ]` and breaks long keys (`findings/ruamel-round-trip.sh`),
+moves comments behind a key whose value is on the next line, and leaves blanks at the ends of lines. So its parser alone
+is used here, and `layout.py` writes.
 """
 
 from __future__ import annotations
