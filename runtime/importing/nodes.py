@@ -198,10 +198,13 @@ def compressed(node: Node) -> Node:
         return node
     rows: list[tuple[str, Node]] = []
     counts: list[int] = []
+    follows = False
+    """Whether the item before is unnamed."""
     for number, (name, each) in enumerate(node.items):
         each = compressed(each)
-        plain = name in ("", str(number))
-        if plain and rows and rows[-1][1] == each and isinstance(each, LayerCall):
+        plain, after = name in ("", str(number)), follows
+        follows = plain
+        if plain and after and rows[-1][1] == each and isinstance(each, LayerCall):
             counts[-1] += 1
         else:
             rows.append((name, each))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 
@@ -29,3 +31,10 @@ def test_a_layer_in_another_dtype_and_one_with_a_name_that_is_none() -> None:
     text = from_module(Precise(), [torch.randn(2, 4)]).text
     assert "placement:\n  - /norm: {dtype: float64}" in text
     assert "head-0 as head_0: Linear(2)" in text
+
+
+def test_equal_layers_of_which_one_has_a_name_are_no_repeat() -> None:
+    layers = OrderedDict([("first", nn.LayerNorm(3)), ("1", nn.LayerNorm(3)), ("2", nn.LayerNorm(3))])
+    made = from_module(nn.Sequential(layers), [torch.randn(2, 3)])
+    assert made.report.proof is not None
+    assert "model:\n  - first: LayerNorm\n  - {repeat: 2, of: LayerNorm}\n" in made.text
