@@ -43,7 +43,7 @@ SIZE_DECIDES = re.compile(r"shape\[\d\] [<>]=? \d")
 def test_random_models_come_back(origin: str) -> None:
     lengths: list[tuple[int, int]] = []
 
-    @settings(max_examples=settings().max_examples * 5 // 4)
+    @settings(max_examples=settings().max_examples // 2)
     @given(document=specs())
     def comes_back(document: Document) -> None:
         made = imported_again(document, origin)
