@@ -33,6 +33,7 @@ from compiler.mesh.plan import LayerSplit
 from compiler.program import ModuleBody, ParallelBody, ResidualBody, SequenceBody
 from compiler.rules.plan import Plan
 from compiler.rules.table import ModuleRow
+from spec_schema.clock import check_time
 from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import Expression, Program
@@ -54,6 +55,7 @@ def flows(
     for around in dict.fromkeys(path.rpartition(".")[0] for path in layers):
         row = modules[around]
         inside = {p.rpartition(".")[2]: s for p, s in layers.items() if p.rpartition(".")[0] == around}
+        check_time(next(iter(inside.values())).reason.place)
         key = row.state, tuple(inside.items()), tuple(local.get(around, {}).items())
         if key not in known:
             followed = Block(inferred, plan, row, inside, local.get(around, {}), axis)

@@ -19,7 +19,7 @@ from compiler.rules.items import bind, takes_nothing
 from compiler.rules.plan import Plan
 from compiler.rules.table import ModuleRow, RuleScope
 from compiler.rules.unused import unused_selector
-from spec_schema.clock import stage
+from spec_schema.clock import check_time, stage
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import Expression, parse_expression
@@ -109,6 +109,7 @@ class MeshReader:
             raise SpecError(self.problems)
 
     def _try(self, read: Callable[[], T]) -> T | None:
+        check_time(self.span)
         try:
             return read()
         except SpecError as error:

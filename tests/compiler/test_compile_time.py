@@ -29,6 +29,14 @@ train:
   metrics:
 {METRICS}
 """
+MESH = f"""
+spec: 1
+inputs: {{x: "float32[batch, 8]"}}
+model: [{LAYERS}]
+mesh:
+  axes: {{tp: 2}}
+  split: [{", ".join(["{'0': colwise}"] * 20)}]
+"""
 STAGES = ("load", "resolve", "infer", "rules", "placement", "emit", "train")
 
 
@@ -44,11 +52,11 @@ class Turned:
         return self.now
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*STAGES, "mesh"])
 def test_each_stage_looks_at_the_clock(stage: str) -> None:
     turned = Turned(stage)
     with turned.clock.running(), pytest.raises(compiler.SpecError) as caught:
-        compiler.compile_text(SPEC)
+        compiler.compile_text(MESH if stage == "mesh" else SPEC)
     (found,) = caught.value.diagnostics
     assert (found.code, found.message) == ("too-slow", "compiling takes more than 10 seconds")
     assert found.span is not None
@@ -61,7 +69,7 @@ def test_it_compiles_when_time_stands_still() -> None:
     turned = Turned("none")
     with turned.clock.running():
         compiler.compile_text(SPEC)
-    assert set(turned.clock.spent) == {*STAGES, "verify"}
+    assert set(turned.clock.spent) == {*STAGES, "mesh", "verify"}
 
 
 def test_what_is_asked_later_is_not_timed() -> None:
