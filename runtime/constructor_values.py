@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from compiler.infer.states import Leaf
 from compiler.rules.table import TensorRow
+from runtime.named_tensors import named_tensors
 from runtime.random import Draws
 from spec_schema.diagnostics import refuse
 from spec_schema.selectors import path_of
@@ -43,11 +44,7 @@ class ConstructorValues:
         if path not in self.made:
             with seeded(Draws(self.seed, path)):
                 self.made[path] = _construct(leaf)
-        tensors: dict[str, Tensor] = {
-            **dict(self.made[path].named_parameters(remove_duplicate=False)),
-            **dict(self.made[path].named_buffers(remove_duplicate=False)),
-        }
-        found = tensors.get(inner)
+        found = dict(named_tensors(self.made[path])).get(inner)
         if found is None or found.shape != row.tensor.shape:
             form = "no tensor" if found is None else f"a tensor of shape {list(found.shape)}"
             raise refuse(

@@ -154,11 +154,3 @@ def _told(digest: str) -> str:
     text = torch.tensor([*digest.encode().ljust(64, b" ")], dtype=torch.uint8, device=device)
     distributed.broadcast(text, 0)
     return bytes(text.tolist()).decode().strip()
-
-
-def state_of(model: nn.Module) -> dict[str, Any]:
-    """Return the parameters and buffers of a model under all of their names."""
-    return {
-        **dict(model.named_parameters(remove_duplicate=False)),
-        **dict(model.named_buffers(remove_duplicate=False)),
-    }

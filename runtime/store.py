@@ -32,8 +32,9 @@ from runtime.manifest import (
     plan_digest,
     saved_rows,
 )
+from runtime.named_tensors import named_tensors
 from runtime.placement import Devices, settle
-from runtime.sharded import any_on_mesh, copy_whole, gathered, orders_of, state_of, unwrapped, written_once
+from runtime.sharded import any_on_mesh, copy_whole, gathered, orders_of, unwrapped, written_once
 from runtime.ties import differing_ties
 from runtime.unsaved import compute_unsaved
 from runtime.work import check_work
@@ -74,7 +75,7 @@ def save(model: nn.Module, path: str | Path) -> str:
         OSError: the file cannot be written; an older file at this path is unchanged.
     """
     artifact, model = artifact_of(model), unwrapped(model)
-    state = state_of(model)
+    state = dict(named_tensors(model))
     dtypes = _dtypes(artifact, state)
     _check_savable(model, artifact, dtypes)
     about = {
@@ -308,7 +309,7 @@ def load_into(
     if lines:
         changes = [f"spec: {line}" for line in spec_lines(saved.canonical, own.canonical)]
         raise Mismatch(f"{path} does not fit the model, which is left as it was:", [*changes, *lines])
-    state, orders = state_of(model), orders_of(model)
+    state, orders = dict(named_tensors(model)), orders_of(model)
     if any(tensor.is_meta for tensor in state.values()):
         raise ValueError("the model has no values to be replaced: it is on the meta device")
     with torch.no_grad():

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from compiler.rules.plan import Plan
 from runtime.method_override import MethodOverride
+from runtime.named_tensors import named_tensors
 from runtime.sharded import gathered, on_mesh
 from spec_schema.shown import shown
 
@@ -45,7 +46,7 @@ def keep_ties(model: nn.Module, plan: Plan) -> None:
 
 def differing_ties(model: nn.Module, plan: Plan) -> list[str]:
     """Return the names that the plan makes one tensor, and that have different values in the model."""
-    found = dict(_tensors(model))
+    found = dict(named_tensors(model))
     return [line for row in plan.rows for line in _differences(row.names, found)]
 
 
@@ -70,11 +71,6 @@ def above(name: str) -> Iterator[str]:
         yield name
 
 
-def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from module.named_parameters(remove_duplicate=False)
-    yield from module.named_buffers(remove_duplicate=False)
-
-
 def _tied(tensors: Iterable[tuple[str, Tensor]]) -> list[list[str]]:
     """Return the names of each tensor that has several."""
     names: dict[int, list[str]] = {}
@@ -88,9 +84,9 @@ def _tied(tensors: Iterable[tuple[str, Tensor]]) -> list[list[str]]:
 
 def apply_as_one(module: nn.Module, function: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
     """Stand in for `Module._apply`: a new tensor in one of its places is then in all of them."""
-    before = dict(_tensors(module))
+    before = dict(named_tensors(module))
     type(module)._apply(module, function, recurse)  # type: ignore[no-untyped-call]
-    after = dict(_tensors(module))
+    after = dict(named_tensors(module))
     for group in _tied(before.items()):
         made = [after[name] for name in group if after[name] is not before[name]]
         for name in group if made else ():

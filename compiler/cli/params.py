@@ -77,13 +77,10 @@ def _read(subject: Subject, allow_large: bool) -> tuple[Artifact, Mapping[str, T
     if not subject.is_model:
         return subject.artifact(), {}
     from runtime.classes import artifact_of
+    from runtime.named_tensors import named_tensors
 
     model = subject.model("cpu", allow_large)
-    named = [
-        *model.named_parameters(remove_duplicate=False),
-        *model.named_buffers(remove_duplicate=False),
-    ]
-    return artifact_of(model), {name: tensor.detach() for name, tensor in named}
+    return artifact_of(model), {name: tensor.detach() for name, tensor in named_tensors(model)}
 
 
 # --- text -----------------------------------------------------------------------------------------------

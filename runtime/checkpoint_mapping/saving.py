@@ -35,6 +35,7 @@ from runtime.checkpoint_mapping.loading import bits_equal
 from runtime.classes import artifact_of
 from runtime.files.atomic import sync_folder, write_whole
 from runtime.files.header import FileError
+from runtime.named_tensors import named_tensors
 from spec_schema.selectors import parse_selector
 
 
@@ -75,7 +76,7 @@ def save_like(model: nn.Module, path: str | Path, like: str | Path, leave: Seque
         )
     plan = plan_loads(artifact.plan, uses, dict.fromkeys({u.surgery.path for u in uses}, checkpoint.headers))
     _check_left(artifact, plan, leave, checkpoint)
-    source = _Source(plan, checkpoint, _state(model))
+    source = _Source(plan, checkpoint, dict(named_tensors(model)))
     if checkpoint.path.is_dir() or checkpoint.index is not None:
         files = _write_folder(Path(path), source)
     else:
@@ -98,13 +99,6 @@ def _uses(artifact: Artifact, like: Path) -> list[Use]:
             f"`{shown(like)}` is none of the checkpoints of {artifact.name}", f"they are {listed}"
         )
     return [use for use in uses if use.surgery.path == meant[0]]
-
-
-def _state(model: nn.Module) -> dict[str, Tensor]:
-    return {
-        **dict(model.named_parameters(remove_duplicate=False)),
-        **dict(model.named_buffers(remove_duplicate=False)),
-    }
 
 
 def _check_left(artifact: Artifact, plan: LoadPlan, leave: Sequence[str], checkpoint: Checkpoint) -> None:

@@ -18,9 +18,10 @@ from runtime.importing.positions import refuse_at
 from runtime.importing.proof import Proof, prove
 from runtime.importing.recording import ValuesNeeded
 from runtime.importing.runs import recorded
-from runtime.importing.skeleton import Skeleton, named_tensors
+from runtime.importing.skeleton import Skeleton
 from runtime.importing.state import dtypes, frozen, ties, weights
 from runtime.importing.writing import Document, written
+from runtime.named_tensors import named_tensors
 
 WEIGHTS = "weights.safetensors"
 

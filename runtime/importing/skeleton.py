@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from runtime.importing.leaves import catalogue_layer, is_leaf, mark_blocks, tensors_of_base
 from runtime.importing.records import Value
 from runtime.importing.sizes import Observer, traced
+from runtime.named_tensors import named_tensors
 
 MOST_ITEMS = 8
 _OF_TORCH = ("torch.nn.modules.container", "torch.nn.utils.")
@@ -95,12 +96,6 @@ def _path(names: list[str], prefixes: list[str]) -> str | None:
             if name.startswith(f"{prefix}."):
                 return name[len(prefix) + 1 :]
     return None
-
-
-def named_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield all parameters and buffers under all of their names."""
-    yield from module.named_parameters(remove_duplicate=False)
-    yield from module.named_buffers(remove_duplicate=False)
 
 
 def copied(module: nn.Module, device: torch.device) -> nn.Module:

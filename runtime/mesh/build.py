@@ -34,7 +34,8 @@ from runtime.classes import ARTIFACT
 from runtime.initialise import FirstValues
 from runtime.mesh.ranks import ALONE, check_agreement, device_mesh, join
 from runtime.method_override import MethodOverride
-from runtime.sharded import ORDERS, fill, held_windows, state_of
+from runtime.named_tensors import named_tensors
+from runtime.sharded import ORDERS, fill, held_windows
 from runtime.windows import Window, cut
 from runtime.work import check_work
 
@@ -163,7 +164,7 @@ def give_values(
     allow_large: bool = False,
 ) -> None:
     """Fill what this rank holds with its windows of the first values."""
-    state, order = state_of(model), getattr(model, ORDERS)
+    state, order = dict(named_tensors(model)), getattr(model, ORDERS)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         first_values = FirstValues(artifact, seed, folder, pool)
         check_work(artifact, artifact.plan.rows, allow_large, first_values.checkpoints)

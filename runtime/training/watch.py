@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from runtime.named_tensors import named_tensors
 from runtime.training.learner import Learner
 
 
@@ -16,10 +15,7 @@ class Watch(Callback):
     """Notes the norms of watched tensors, and of the gradients that a step is made from, before clipping."""
 
     def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
-        tensors: Mapping[str, Tensor] = {
-            **dict(model.named_parameters(remove_duplicate=False)),
-            **dict(model.named_buffers(remove_duplicate=False)),
-        }
+        tensors = dict(named_tensors(model))
         self.tensors = {name: tensors[name] for name in names}
 
     def on_before_optimizer_step(

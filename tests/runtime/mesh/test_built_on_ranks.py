@@ -11,7 +11,8 @@ from torch import nn
 
 import compiler
 import runtime
-from runtime.sharded import gathered, held_windows, local, orders_of, state_of
+from runtime.named_tensors import named_tensors
+from runtime.sharded import gathered, held_windows, local, orders_of
 from runtime.windows import cut
 from tests.runtime.mesh.ranks import on_ranks
 
@@ -92,11 +93,11 @@ def on_one_rank(name: str, sizes: dict[str, int], folder: Path) -> dict[str, Any
         runtime.build(artifact, seed=3),
     )
     orders = orders_of(model)
-    state = state_of(model)
+    state = dict(named_tensors(model))
     held = sum(local(tensor).numel() for tensor in dict.fromkeys(model.parameters()))
     for row in artifact.plan.rows:
         tensor, order = state[row.name], orders.get(row.name)
-        parts = [cut(state_of(whole)[row.name], window) for window in held_windows(tensor, order)]
+        parts = [cut(dict(named_tensors(whole))[row.name], window) for window in held_windows(tensor, order)]
         assert torch.equal(local(tensor), torch.cat(parts) if len(parts) > 1 else parts[0]), row.name
         assert all(state[other] is tensor for other in row.names)
     shares = sizes.get("dp", 2)
@@ -104,12 +105,13 @@ def on_one_rank(name: str, sizes: dict[str, int], folder: Path) -> dict[str, Any
     digest = runtime.save(model, folder / "start.safetensors")
     other = runtime.build_on_mesh(artifact, seed=4, sizes=sizes, device="cpu")
     runtime.load_into(other, folder / "start.safetensors")
-    loaded = state_of(other)
+    loaded = dict(named_tensors(other))
     assert all(torch.equal(local(loaded[row.name]), local(state[row.name])) for row in artifact.plan.rows)
     losses = torch.stack(trained(model, shares, share))
     torch.distributed.all_reduce(losses)
     final = {
-        row.name: gathered(state_of(model)[row.name], orders.get(row.name)) for row in artifact.plan.rows
+        row.name: gathered(dict(named_tensors(model))[row.name], orders.get(row.name))
+        for row in artifact.plan.rows
     }
     mean = losses / torch.distributed.get_world_size()
     arrays = {name: tensor.detach().numpy() for name, tensor in final.items()}
@@ -133,5 +135,5 @@ def test_a_model_on_a_mesh_is_that_of_one_process(name: str, sizes: dict[str, in
         assert found["held"] < elements * 1.15 / (1 if name == "replicated" else sizes["dp"] * sizes["tp"])
         assert torch.allclose(torch.from_numpy(found["losses"]), losses, rtol=0, atol=1e-12)
         for key, value in found["final"].items():
-            assert torch.allclose(torch.from_numpy(value), state_of(whole)[key], rtol=0, atol=1e-10), key
+            assert torch.allclose(torch.from_numpy(value)(whole)[key], rtol=0, atol=1e-10), key
     assert (tmp_path / "start.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
