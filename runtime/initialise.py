@@ -109,9 +109,9 @@ class FirstValues:
         """Return whether a window of a row is drawn without the rest."""
         if row.copied is not None and not is_made(row):
             return self.draws_alone(self.artifact.plan.plain.by_name[row.copied.name])
-        made, entry = row.initialisation, row.source.entry
-        computed = isinstance(row.source.owner, BlockState) and entry is not None and entry.value is not None
-        return made is not None and not computed and law_in_window(made, self._registered) is not None
+        made = row.initialisation
+        keyed = made is not None and law_in_window(made, self._registered) is not None
+        return keyed and not row.source.is_computed
 
     @property
     def _registered(self) -> Mapping[str, Callable[..., Any]]:
@@ -127,10 +127,10 @@ class FirstValues:
     def _values(self, row: PlanRow) -> Tensor:
         if row.stands_for is not None and is_made(row):
             return self._stored(row, row.stands_for)
-        owner, entry = row.source.owner, row.source.entry
+        owner = row.source.owner
         if row.copied is not None:
             return self(self.artifact.plan.plain.by_name[row.copied.name]).to(row.dtype)
-        if isinstance(owner, BlockState) and entry is not None and entry.value is not None:
+        if row.source.is_computed:
             return self._computed(row)
         if row.initialisation is not None:
             draws = Draws(self.seed, row.name, pool=self.pool)

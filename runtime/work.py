@@ -127,8 +127,7 @@ class _Estimate:
 
     def work(self, row: PlanRow) -> Work:
         owner, entry, initialisation = row.source.owner, row.source.entry, row.initialisation
-        computed = isinstance(owner, BlockState) and entry is not None and entry.value is not None
-        if not computed and initialisation is None:
+        if not row.source.is_computed and initialisation is None:
             return Work(row, 0, 0)  # the constructor of a layer makes it
         key = (entry, owner) if initialisation is None else _key(initialisation, row)
         if key not in self.known:

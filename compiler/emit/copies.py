@@ -168,8 +168,7 @@ def _is_whole(plan: Plan, target: Steps, source: Steps) -> bool:
 
 def _becomes(plan: Plan, target: TensorRow, source: TensorRow) -> bool:
     made = plan.by_name[target.name].copied
-    computed = target.entry is not None and target.entry.value is not None
-    if computed and target.entry is source.entry:
+    if target.is_computed and target.entry is source.entry:
         return target.owner is source.owner
     return made is not None and made.name == plan.by_name[source.name].name
 

@@ -138,7 +138,7 @@ class RuleApplier:
 
     def _initialisation(self, group: Group) -> tuple[Initialisation | None, tuple[Decision, ...]]:
         owner = group.rows[0]
-        if owner.entry is not None and owner.entry.value is not None:
+        if owner.entry is not None and owner.is_computed:
             return None, (Decision("value", str(owner.entry.name), owner.entry.span),)
         by_row = [(row, self._candidates(row)) for row in group.rows]
         if len(by_row) > 1:  # names of one tensor, of which one decides

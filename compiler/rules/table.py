@@ -110,6 +110,11 @@ class TensorRow(TableRow):
     of_torch: bool = False
     """Whether it is a tensor of torch's own layers alone: neither of a plugin's class, nor inside one."""
 
+    @property
+    def is_computed(self) -> bool:
+        """Whether the block that declares it says what it is computed from."""
+        return self.entry is not None and self.entry.value is not None
+
 
 @dataclass(frozen=True, eq=False)
 class Table:
