@@ -134,6 +134,8 @@ class Artifact:
         Raises:
             SpecError: the section is refused at these sizes, or has no such axis.
         """
+        if self.inferred.program.document.mesh is None and not sizes:
+            return None
         from compiler.mesh.section import read_mesh
 
         return read_mesh(self.inferred, self.plan, sizes)

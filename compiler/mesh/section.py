@@ -37,24 +37,22 @@ LARGEST = 2**20
 
 
 @stage("mesh")
-def read_mesh(inferred: Inferred, plan: Plan, sizes: Mapping[str, int] | None = None) -> MeshPlan | None:
-    """Return the checked plan of a mesh, or None if the spec has none. `sizes` of axes replace those of the spec.
+def read_mesh(inferred: Inferred, plan: Plan, sizes: Mapping[str, int]) -> MeshPlan:
+    """Return the checked plan of a mesh. `sizes` of axes replace those of the spec, which are for a section alone.
 
     Raises:
         SpecError: with every reason why the section is refused.
     """
     document = inferred.program.document
     if document.mesh is not None:
-        return MeshReader(inferred, plan, document.mesh, document.at("mesh"), sizes or {}).read()
-    if sizes:
-        text = ",".join(f"{name}={size}" for name, size in sizes.items())
-        raise refuse(
-            "unknown-axis",
-            "the spec has no section `mesh`, and so no axes",
-            Span(SourceFile(OPTION, text), 0, len(text)),
-            help=f"write one: `mesh: {{axes: {{{next(iter(sizes))}: 2}}, shard: {next(iter(sizes))}}}`",
-        )
-    return None
+        return MeshReader(inferred, plan, document.mesh, document.at("mesh"), sizes).read()
+    text = ",".join(f"{name}={size}" for name, size in sizes.items())
+    raise refuse(
+        "unknown-axis",
+        "the spec has no section `mesh`, and so no axes",
+        Span(SourceFile(OPTION, text), 0, len(text)),
+        help=f"write one: `mesh: {{axes: {{{next(iter(sizes))}: 2}}, shard: {next(iter(sizes))}}}`",
+    )
 
 
 @dataclass(eq=False)

@@ -69,7 +69,7 @@ def test_it_compiles_when_time_stands_still() -> None:
     turned = Turned("none")
     with turned.clock.running():
         compiler.compile_text(SPEC)
-    assert set(turned.clock.spent) == {*STAGES, "mesh", "verify"}
+    assert set(turned.clock.spent) == {*STAGES, "verify"}
 
 
 def test_what_is_asked_later_is_not_timed() -> None:
