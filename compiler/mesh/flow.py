@@ -38,6 +38,7 @@ from spec_schema.diagnostics import Diagnostic, Label, SpecError, refuse
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import Expression, Program
 from spec_schema.source import Span
+from spec_schema.walk import walk
 
 
 def flows(
@@ -314,7 +315,7 @@ class _Run:
                 self._value(value)
 
     def _assign(self, target: ast.expr, value: Value) -> None:
-        for name in ast.walk(target):
+        for name in walk(target):
             if isinstance(name, ast.Name):
                 is_one = isinstance(target, ast.Name)
                 self.values[name.id] = value if is_one or value is None else Part(value.since)
@@ -341,7 +342,7 @@ class _Run:
         part = next(filter(None, inner), None)
         if part is None:
             return None
-        own = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} & set(self.state.tensors)
+        own = {each.id for each in walk(node) if isinstance(each, ast.Name)} & set(self.state.tensors)
         body = self.state.definition.body
         trained = [
             name for name in own if isinstance(body, ModuleBody) and body.tensors[name].kind == "parameter"

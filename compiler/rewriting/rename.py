@@ -22,6 +22,7 @@ from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.names import is_name
 from spec_schema.reader import Entries, Scalar, read_text
 from spec_schema.shown import ShownError
+from spec_schema.walk import walk
 
 Kind = Literal["variable", "block", "argument", "layer"]
 
@@ -149,7 +150,7 @@ def _mentions(use: Use, name: str) -> bool:
     if not _word(name).search(use.scalar.text):
         return False
     source = _parsed(use.scalar) if use.role == "code" else None
-    nodes = [node for each in source.roots for node in ast.walk(each)] if source is not None else []
+    nodes = [node for each in source.roots for node in walk(each)] if source is not None else []
     return source is None or any(isinstance(node, ast.Name) and node.id == name for node in nodes)
 
 
@@ -266,7 +267,7 @@ def _in_code(use: Use, target: Target, root: Entries, attributes: bool) -> Itera
     source = _parsed(use.scalar)
     if source is None:
         return
-    nodes = [node for each in source.roots for node in ast.walk(each)]
+    nodes = [node for each in source.roots for node in walk(each)]
     bound = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     for node in nodes:
         if isinstance(node, ast.keyword) and _is_argument(node, nodes, target):

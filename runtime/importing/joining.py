@@ -6,6 +6,8 @@ import ast
 import re
 from collections.abc import Sequence, Set
 
+from spec_schema.walk import walk
+
 LONGEST = 88
 
 
@@ -88,9 +90,7 @@ def _joined(first: ast.stmt, second: ast.stmt, kept: Set[str]) -> ast.stmt | Non
     if not (again or isinstance(second, ast.Return)):
         return None
     assert isinstance(second, ast.Assign | ast.Return)
-    loads = [
-        each for each in ast.walk(second.value or second) if isinstance(each, ast.Name) and each.id == name
-    ]
+    loads = [each for each in walk(second.value or second) if isinstance(each, ast.Name) and each.id == name]
     if len(loads) != 1 or not _is_simple(first.value, second):
         return None
     value = _Substitution(name, first.value).visit(

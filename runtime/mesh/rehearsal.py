@@ -23,9 +23,9 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.testing._internal.distributed.fake_pg import FakeStore
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from compiler.artifact import Artifact
+from compiler.infer.dispatch import DispatchMode
 from compiler.mesh.plan import MeshPlan
 from runtime.mesh.build import skeleton
 from runtime.mesh.columns import Unsure, mixed_columns
@@ -193,11 +193,11 @@ class Kept:
         return tensor
 
 
-class Sent(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Sent(DispatchMode):
     """Counts the messages of a rank."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.messages: dict[str, Messages] = {}
 
     def __torch_dispatch__(
