@@ -11,18 +11,18 @@ import typer
 
 from compiler import pipeline, printing
 from compiler.artifact import Artifact, canonical
-from compiler.cli.answers.record import spoil
-from compiler.cli.console import err, status
+from compiler.cli.console import status
 from compiler.cli.options import ExpectDigest, ImportPaths, OutputFormat, Plugins, Preset, Settings, Spec
 from compiler.cli.outcome import Format, UsageProblem
 from compiler.cli.run import check_target
 from compiler.cli.subject import Subject, check_file
+from compiler.cli.text_files import write_output
 from compiler.emit.passes.table import NAMES
 from compiler.resolve.program import resolve
 from spec_schema.clock import timed
 from spec_schema.diagnostics import SpecError
 from spec_schema.limits import DEFAULT_LIMITS
-from spec_schema.shown import escape, shown
+from spec_schema.shown import escape
 from spec_schema.suggest import did_you_mean
 
 Stage = StrEnum("Stage", ["load", "resolve", "infer", "rules", "emit"])
@@ -66,8 +66,7 @@ def emit(
     if output is None:
         sys.stdout.write("\n".join(map(_printable, text.split("\n"))))
         return
-    _write(output, text)
-    err().print(shown(f"wrote {output}"), soft_wrap=True)
+    write_output(output, text)
 
 
 def _printable(line: str) -> str:
@@ -127,10 +126,3 @@ def _of_artifact(stage: Stage, artifact: Artifact) -> str:
         case Stage.rules:
             return printing.print_plan(artifact.plan)
     return artifact.source
-
-
-def _write(path: Path, text: str) -> None:
-    from runtime.files.atomic import write_whole
-
-    spoil()
-    write_whole(path, lambda stream: stream.write(text.encode()))

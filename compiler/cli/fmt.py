@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from difflib import unified_diff
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,18 +11,17 @@ from typing import Annotated
 import typer
 
 from compiler.catalogue.plugins import Registry
-from compiler.cli.answers.record import spoil
 from compiler.cli.console import err, say, status
 from compiler.cli.options import ImportPaths, OutputFormat, Plugins
 from compiler.cli.outcome import Format, Status, UsageProblem, is_bug, report
 from compiler.cli.run import check_target
 from compiler.cli.subject import Subject, check_file
+from compiler.cli.text_files import show_diff, write_output, write_text
 from compiler.pipeline import registry
 from compiler.rewriting.edits import editable
 from spec_schema.formatting.canonical_form import as_json, as_yaml, formatted, is_json
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.reader import read_bytes
-from spec_schema.shown import escape, shown
 
 STDIN = Path("-")
 SUFFIXES = (".yaml", ".yml")
@@ -137,14 +135,6 @@ def read_spec(path: Path) -> tuple[str, str]:
     return data.decode(), name
 
 
-def write_spec(path: Path, text: str) -> None:
-    """Write a file, all of it or nothing."""
-    from runtime.files.atomic import write_whole
-
-    spoil()
-    write_whole(path, lambda stream: stream.write(text.encode()))
-
-
 def _format(path: Path, check: bool, diff: bool) -> bool:
     """Format one spec, and return whether it is written otherwise than it was."""
     text, name = read_spec(path)
@@ -156,7 +146,7 @@ def _format(path: Path, check: bool, diff: bool) -> bool:
     elif path == STDIN:
         sys.stdout.write(found)
     elif found != text:
-        write_spec(path, found)
+        write_text(path, found)
     return found != text
 
 
@@ -185,19 +175,7 @@ def _convert(
     if output is None:
         sys.stdout.write(written)
         return
-    write_spec(output, written)
-    err().print(shown(f"wrote {output}"), soft_wrap=True)
-
-
-def show_diff(before: str, after: str, name: str) -> None:
-    """Print what changes in a file, for people and for `patch`."""
-    lines = (before.splitlines(keepends=True), after.splitlines(keepends=True))
-    for line in unified_diff(*lines, shown(name), shown(name)):
-        sys.stdout.write(
-            line if line.rstrip("\n").replace("\t", " ").isprintable() else escape(line[:-1]) + "\n"
-        )
-        if not line.endswith("\n"):
-            sys.stdout.write("\n\\ No newline at end of file\n")
+    write_output(output, written)
 
 
 def _verdict(files: int, changed: int, only_looked: bool) -> str:

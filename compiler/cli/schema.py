@@ -10,13 +10,12 @@ from typing import Annotated
 import typer
 
 from compiler.catalogue.layers import layer_names, layer_type
-from compiler.cli.console import err, status
-from compiler.cli.fmt import write_spec
+from compiler.cli.console import status
 from compiler.cli.options import OutputFormat, Plugins
 from compiler.cli.outcome import Format
+from compiler.cli.text_files import write_output
 from compiler.json_schema.language import language_schema
 from compiler.pipeline import registry
-from spec_schema.shown import shown
 
 Output = Annotated[
     Path | None,
@@ -38,5 +37,4 @@ def schema(output: Output = None, plugin: Plugins = None, format: OutputFormat =
     if output is None:
         sys.stdout.write(text)
         return
-    write_spec(output, text)
-    err().print(shown(f"wrote {output}"), soft_wrap=True)
+    write_output(output, text)

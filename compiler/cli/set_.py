@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from compiler.cli.console import err, status
-from compiler.cli.fmt import read_spec, show_diff, write_spec
+from compiler.cli.fmt import read_spec
 from compiler.cli.options import ImportPaths, OutputFormat, Plugins
 from compiler.cli.outcome import Format, UsageProblem
+from compiler.cli.text_files import show_diff, write_text
 from compiler.pipeline import registry
 from compiler.rewriting.edits import editable
 from compiler.rewriting.set_value import NoSuchKeyError, with_value
@@ -68,5 +69,5 @@ def finish(spec: Path, name: str, before: str, after: str, diff: bool) -> None:
         show_diff(before, after, name)
         return
     if after != before:
-        write_spec(spec, after)
+        write_text(spec, after)
     err().print(shown(f"wrote {spec}" if after != before else f"{spec} says so already"), soft_wrap=True)
