@@ -26,6 +26,11 @@ def split_key(text: str) -> tuple[str, str | None]:
     return key.rstrip(), name.lstrip() if behind else None
 
 
+def block_name(signature: str) -> str:
+    """Return the name of a block in its signature: `Block` of `Block(width, depth=2)`."""
+    return signature.partition("(")[0].strip()
+
+
 def called(text: str) -> str:
     """Return what the layer of a written key is called."""
     key, name = split_key(text)

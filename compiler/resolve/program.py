@@ -28,6 +28,7 @@ from spec_schema.clock import stage
 from spec_schema.diagnostics import Diagnostic, Label, SpecError
 from spec_schema.evaluate import evaluate
 from spec_schema.grammar import Expression
+from spec_schema.keys import block_name
 from spec_schema.reader import Node, Scalar
 from spec_schema.suggest import did_you_mean
 
@@ -130,7 +131,7 @@ def _variables(loaded: Loaded, scope: Scope, problems: list[Diagnostic]) -> None
 
 def _types(loaded: Loaded, scope: Scope) -> set[str]:
     """Return the names of layers and blocks that a file may use, before its blocks are read."""
-    blocks = {key.partition("(")[0].strip() for key in loaded.document.blocks}
+    blocks = {block_name(key) for key in loaded.document.blocks}
     items = (item for taken in loaded.document.import_.values() for item in taken)
     imported = {new.text for item in items for new in _news(item)}
     return {*blocks, *imported, *scope.plugins.layers, *layer_names()}

@@ -14,10 +14,10 @@ from compiler.artifact import Artifact
 from compiler.infer.states import BlockState, part_named
 from compiler.rewriting.edits import Edit, Editable
 from compiler.rewriting.proof import rows
-from compiler.rewriting.uses import MODEL, TRAIN, Use, block_name, uses
+from compiler.rewriting.uses import MODEL, TRAIN, Use, uses
 from spec_schema.diagnostics import SpecError
 from spec_schema.grammar import Expression, Program, parse_expression, parse_program
-from spec_schema.keys import is_key, split_key
+from spec_schema.keys import block_name, is_key, split_key
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.names import is_name
 from spec_schema.reader import Entries, Scalar, read_text

@@ -9,6 +9,7 @@ from compiler.rewriting.edits import Edit, Editable
 from spec_schema.canonical import plain
 from spec_schema.diagnostics import refuse
 from spec_schema.formatting.order import order_of
+from spec_schema.keys import block_name
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.reader import Entries, Items, Node, Scalar, read_text
 from spec_schema.shown import ShownError
@@ -76,7 +77,7 @@ def _step(node: Node, rest: str) -> tuple[Step | None, str]:
     for count in range(len(parts), 0, -1):
         name, behind = ".".join(parts[:count]), ".".join(parts[count:])
         if isinstance(node, Entries):
-            key = next((key for key in node if name in (key, key.partition("(")[0].rstrip())), None)
+            key = next((key for key in node if name in (key, block_name(key))), None)
             if key is not None:
                 return key, behind
         elif isinstance(node, Items) and count == 1 and name.isdigit() and int(name) < len(node):
@@ -92,7 +93,7 @@ def _new_key(node: Node, steps: list[Step], rest: str, path: str) -> tuple[list[
     """Return where a key is added, unless it is nearly one that is there."""
     known = list(node) if isinstance(node, Entries) else []
     first = rest.split(".")[0]
-    near = did_you_mean(first, [str(each).partition("(")[0] for each in known])
+    near = did_you_mean(first, [block_name(each) for each in known])
     if not isinstance(node, Entries) or near or "." in rest or (not steps and not known):
         before = path[: len(path) - len(rest)]
         help = f"did you mean `{before}{near}`?" if near else _there(node)

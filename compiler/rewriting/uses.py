@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from spec_schema.formatting.order import Kind, kind_of, position_below
+from spec_schema.keys import block_name
 from spec_schema.reader import Entries, Items, Node, Scalar
 
 Role = Literal["name", "variable", "signature", "layer", "code", "selector", "template", "text"]
@@ -74,11 +75,6 @@ def _section_below(kind: Kind, key: str, section: str) -> str:
     if kind == "value" and section == "presets":
         return "preset"
     return section if kind in ("value", "rules", "groups", "rule") else key
-
-
-def block_name(signature: str) -> str:
-    """Return the name in a signature."""
-    return signature.partition("(")[0].strip()
 
 
 def _role_of_key(kind: Kind, key: str, section: str) -> Role:

@@ -198,13 +198,11 @@ def compressed(node: Node) -> Node:
         return node
     rows: list[tuple[str, Node]] = []
     counts: list[int] = []
-    follows = False
-    """Whether the item before is unnamed."""
+    unnamed = [name in ("", str(number)) for number, (name, _) in enumerate(node.items)]
     for number, (name, each) in enumerate(node.items):
         each = compressed(each)
-        plain, after = name in ("", str(number)), follows
-        follows = plain
-        if plain and after and rows[-1][1] == each and isinstance(each, LayerCall):
+        both = number > 0 and unnamed[number - 1] and unnamed[number]
+        if both and rows[-1][1] == each and isinstance(each, LayerCall):
             counts[-1] += 1
         else:
             rows.append((name, each))
