@@ -55,7 +55,7 @@ def part_sizes(names: Sequence[str], given: Mapping[str, object], columns: int) 
     if len(open_names) == 1 and known and columns % known == 0:
         sizes[open_names[0]] = columns // known
     found = [int(sizes.get(name, 0)) for name in names]  # type: ignore[call-overload]
-    return found if prod(found) == columns else None
+    return found if len(open_names) < 2 and prod(found) == columns else None
 
 
 def part_at(names: Sequence[str], sizes: Sequence[int] | None, split: LayerSplit) -> int | None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from compiler.infer.infer import Inferred
 from compiler.infer.states import BlockState, Leaf
+from compiler.mesh.columns import part_sizes
 from compiler.mesh.plan import Fused, LayerSplit, Reason, Style, TensorSplit
 from compiler.rules.plan import Plan, PlanRow
 from compiler.rules.provenance import Origin, Provenance
@@ -125,28 +126,21 @@ class Splitter:
     ) -> Fused:
         weight = self._tensor(row, "weight")
         count = int(weight.tensor.shape[0]) if weight is not None else 0
-        open_names = [name for name in names if name not in sizes]
-        known = prod(sizes.values())
-        if len(open_names) == 1 and count % known == 0:
-            sizes[open_names[0]] = count // known
-        if len(open_names) > 1 or prod(sizes.get(name, 1) for name in names) != count:
+        found = part_sizes(names, sizes, count)
+        if found is None:
             shown = ", ".join(f"{name}={size}" for name, size in sizes.items()) or "none"
             notes = (f"`{row.name}.weight` has {count} rows", f"sizes: {shown}")
             message = f"the parts of `({' '.join(names)})` are not the rows of `{row.name}`"
             raise refuse("split-style", message, written.place, notes=notes, help=FORM)
         at = names.index(part)
-        if sizes[part] % self.ranks:
+        if found[at] % self.ranks:
             raise refuse(
                 "uneven-split",
-                f"`{part}` is {sizes[part]}, and the {self.ranks} ranks of `{self.axis}` do not divide it",
+                f"`{part}` is {found[at]}, and the {self.ranks} ranks of `{self.axis}` do not divide it",
                 written.place,
                 help=f"choose a number of `{part}` that they divide, or fewer ranks",
             )
-        return Fused(
-            prod(sizes[name] for name in names[:at]),
-            sizes[part],
-            prod(sizes[name] for name in names[at + 1 :]),
-        )
+        return Fused(prod(found[:at]), found[at], prod(found[at + 1 :]))
 
     # Tensors.
 

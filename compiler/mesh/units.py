@@ -76,7 +76,7 @@ def statistics_problems(plan: Plan, made: MeshPlan) -> Iterator[Diagnostic]:
         return
     spans = _spans(plan)
     for row in plan.table.modules:
-        is_norm = isinstance(row.module, BATCH_NORM) and row.name not in plan.frozen_modules
+        is_norm = isinstance(row.module, BATCH_NORM)
         own = isinstance(row.state, BlockState) and updated_in(row.state)
         frozen = any(row.name == each or row.name.startswith(f"{each}.") for each in plan.frozen_modules)
         if not (is_norm or own) or frozen or spans.get(row.steps, row) in seen:
