@@ -12,9 +12,9 @@ from spec_schema.formatting.order import Kind, kind_of, order_of, position_below
 from spec_schema.formatting.scalars_written import WIDTH, is_block, lines_of, one_line
 from spec_schema.formatting.tree import BLANK, Entry, Group, Leaf, Piece, Tree
 
-_ON_LINES = ("document", "blocks", "body", "list", "layers", "inputs", "rules", "train")
+_ON_LINES = ("document", "blocks", "body", "list", "layers", "inputs", "rules", "mesh", "train")
 """Kinds that stand on lines where nothing else is said."""
-_APART = ("blocks", "model", "share", "init", "freeze", "placement", "parametrize", "train")
+_APART = ("blocks", "model", "share", "init", "freeze", "placement", "parametrize", "mesh", "train")
 """Sections that have an empty line in front of them then."""
 _SHORT = 60
 """Columns of a list or mapping in brackets, there."""
