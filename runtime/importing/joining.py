@@ -91,7 +91,7 @@ def _joined(first: ast.stmt, second: ast.stmt, kept: Set[str]) -> ast.stmt | Non
         return None
     assert isinstance(second, ast.Assign | ast.Return)
     loads = [each for each in walk(second.value or second) if isinstance(each, ast.Name) and each.id == name]
-    if len(loads) != 1 or not _is_simple(first.value, second):
+    if len(loads) != 1 or not _is_simple(first.value):
         return None
     value = _Substitution(name, first.value).visit(
         ast.parse(ast.unparse(second.value or second), mode="eval").body
@@ -101,7 +101,7 @@ def _joined(first: ast.stmt, second: ast.stmt, kept: Set[str]) -> ast.stmt | Non
     return made if len(text) <= LONGEST else None
 
 
-def _is_simple(value: ast.expr, second: ast.stmt) -> bool:
+def _is_simple(value: ast.expr) -> bool:
     """Return whether an expression may stand within the next one and be read easily."""
     return not isinstance(value, ast.Compare | ast.Tuple)
 
