@@ -10,8 +10,10 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
+from itertools import count
 
 import runtime
+from benchmarks.build import shares
 from benchmarks.measured import Call, Row, seconds, slope
 from compiler.artifact import Artifact
 from compiler.cli.console import out
@@ -69,6 +71,8 @@ AFTERWARDS: dict[str, tuple[str, Callable[[Artifact], object]]] = {
 }
 """What is done with a compiled spec, one of layers without rules, or one of those above."""
 
+_number = count()
+
 ADDED = {"init rules": (RULES, 0.3), "share groups": (2 * RULES, 0.5)}
 """How many layers a thousand of them are for, and what they may add."""
 
@@ -85,8 +89,8 @@ def _formatted(artifact: Artifact) -> str:
 
 
 def compiled(text: str) -> Artifact:
-    """Return the artifact of a text."""
-    return compile_text(text, limits=LIMITS)
+    """Return the artifact of a text, which was never compiled before: a comment behind it has its number."""
+    return compile_text(f"{text}\n# {next(_number)}\n", limits=LIMITS)
 
 
 def slopes(work: Callable[[int], Call], sizes: Sequence[int], rounds: int) -> tuple[float, ...]:
@@ -125,7 +129,8 @@ def rows(quick: bool) -> Iterator[Row]:
     rounds, sizes = (1, QUICK_SIZES) if quick else (ROUNDS, SIZES)
     for name, (layers, limit) in ADDED.items():
         work = f"{RULES:,} {name} for {layers:,} layers, beside the same layers without"
-        yield Row(10, work, added(name, layers, rounds), limit, "s")
+        note = f"stages of the compiler: {shares(lambda make=SPECS[name]: compiled(make(RULES)), rounds)}"  # type: ignore[misc]
+        yield Row(10, work, added(name, layers, rounds), limit, "s", note=note)
     for name, make in SPECS.items():
         found = slopes(compiling(make), sizes, rounds)
         yield Row(10, f"{name}, compiled, to {sizes[-1]:,}", found, SLOPE, "slope")

@@ -98,9 +98,10 @@ def verify(tree: ast.Module, plugin_modules: Iterable[str] = ()) -> None:
     nodes = list(ast.walk(tree))
     bases: set[ast.AST] = {node.value for node in nodes if isinstance(node, ast.Attribute)}
     top = frozenset(map(id, tree.body))
+    for kind in {type(node) for node in nodes}:
+        if not issubclass(kind, NODES):
+            raise VerificationError(f"a {kind.__name__} in emitted source")
     for node in nodes:
-        if not isinstance(node, NODES):
-            raise VerificationError(f"a {type(node).__name__} in emitted source")
         if isinstance(node, ast.Import | ast.ImportFrom):
             if id(node) not in top:
                 raise VerificationError("emitted source imports in a class, a function or a branch")

@@ -10,7 +10,7 @@ from typing import TypeGuard
 
 from compiler.emit.names import RESERVED
 from compiler.emit.syntax import assign, call, load_name, own
-from compiler.emit.trees import Replaced, copy_tree, form
+from compiler.emit.trees import copy_with, form
 from spec_schema.walk import walk
 
 TENSOR = "tensor"
@@ -90,12 +90,9 @@ def with_tensor(named: Named, path: ast.expr, local: str) -> list[ast.stmt]:
     reached = call(own("get_parameter" if named.is_parameter else "get_buffer"), path)
     names = [n.id for s in named.body for n in walk(s) if isinstance(n, ast.Name)]
     if names.count(TENSOR) == 1:
-        return [Replaced(TENSOR, reached).visit(copy_tree(each)) for each in named.body]
+        return [copy_with(each, TENSOR, reached) for each in named.body]
     name = local if local.isidentifier() and local not in {*RESERVED, *names} else TENSOR
-    return [
-        assign(name, reached),
-        *(Replaced(TENSOR, load_name(name)).visit(copy_tree(each)) for each in named.body),
-    ]
+    return [assign(name, reached), *copy_with(named.body, TENSOR, load_name(name))]
 
 
 @dataclass(frozen=True)

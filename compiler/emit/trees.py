@@ -18,6 +18,18 @@ def copy_tree(node: Any) -> Any:
     return type(node)(**{field: copy_tree(getattr(node, field, None)) for field in node._fields})
 
 
+def copy_with(node: Any, name: str, new: ast.expr) -> Any:
+    """Return a deep copy of an `ast` node, or of a list of them, with an expression wherever a name is read."""
+    if isinstance(node, list):
+        return [copy_with(item, name, new) for item in node]
+    if not isinstance(node, ast.AST):
+        return node
+    if isinstance(node, ast.Name) and node.id == name:
+        return copy_tree(new)
+    fields = {field: copy_with(getattr(node, field, None), name, new) for field in node._fields}
+    return type(node)(**fields)
+
+
 def form(node: Any) -> Hashable:
     """Return a key of an `ast` node, or of a list of them: equal for those that are written alike."""
     if isinstance(node, ast.AST):
@@ -44,7 +56,7 @@ def is_own(node: ast.AST) -> TypeGuard[ast.Attribute]:
 
 
 class Replaced(ast.NodeTransformer):
-    """Puts an expression in the place of a name, wherever it is read."""
+    """Puts an expression in the place of a name, wherever it is read; the statements keep their positions."""
 
     def __init__(self, name: str, new: ast.expr) -> None:
         self.name, self.new = name, new

@@ -82,16 +82,9 @@ def check_initialisation(
         if read is not None and value.shape != torch.Size(shape):
             raise refuse("checkpoint-shape", f"the value has the shape {list(value.shape)}", expression.place)
     elif isinstance(value, Tensor):
-        try:
-            broadcast = torch.empty(value.shape, device="meta").broadcast_to(shape).shape
-        except RuntimeError:
-            broadcast = None
-        if broadcast != torch.Size(shape):
-            raise refuse(
-                "bad-initializer",
-                f"the value has the shape {list(value.shape)}, which is not the tensor's",
-                expression.place,
-            )
+        if not _fits(value.shape, torch.Size(shape)):
+            message = f"the value has the shape {list(value.shape)}, which is not the tensor's"
+            raise refuse("bad-initializer", message, expression.place)
     elif isinstance(value, bool) or not isinstance(value, int | float):
         raise refuse(
             "bad-initializer",
@@ -103,6 +96,14 @@ def check_initialisation(
         problem = value_problem(value, dtype)
         if problem:
             raise refuse("bad-initializer", problem, expression.place)
+
+
+def _fits(found: torch.Size, shape: torch.Size) -> bool:
+    """Return whether values of one shape fill a tensor of another one."""
+    try:
+        return found == shape or torch.empty(found, device="meta").broadcast_to(shape).shape == shape
+    except RuntimeError:
+        return False
 
 
 def check_default(

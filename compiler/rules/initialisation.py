@@ -73,9 +73,11 @@ class InitEvaluator(Evaluator):
         self.shape = shape
         self.draws = source
         self.registered = registered
-        called = {id(n.func) for n in walk(expression.tree) if isinstance(n, ast.Call)}
-        self.nodes = [n for n in walk(expression.tree) if self._is_draw(n) and id(n) not in called]
-        mixtures = [n for n in walk(expression.tree) if isinstance(n, ast.Call) and self._is_mixture(n)]
+        nodes = list(walk(expression.tree))
+        calls = [node for node in nodes if isinstance(node, ast.Call)]
+        called = {id(node.func) for node in calls}
+        self.nodes = [node for node in nodes if self._is_draw(node) and id(node) not in called]
+        mixtures = [node for node in calls if self._is_mixture(node)]
         self.random = [n for n in (*self.nodes, *mixtures) if self._name_of(n) not in FIXED]
         """What needs random numbers: where there are several of them, each has a branch of its own."""
         self.drawn: dict[int, Tensor] = {}

@@ -17,7 +17,8 @@ def annotate_attributes(tree: ast.Module) -> ast.Module:
     """Annotate the buffers that the methods of a class read, `inv_freq: Tensor`, and layers of one class or another."""
     for cls in tree.body:
         if isinstance(cls, ast.ClassDef):
-            _Annotated(_of_several_classes(cls)).visit(cls)
+            if names := _of_several_classes(cls):
+                _Annotated(names).visit(cls)
             buffers = _buffers(cls)
             nodes = walk(cls) if buffers else ()
             read = {node.attr for node in nodes if is_own(node)}

@@ -12,6 +12,9 @@ def drop_discarded(tree: ast.Module) -> ast.Module:
 
 
 class _Dropper(ast.NodeTransformer):
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        return node  # no statement stands in an expression
+
     def visit_Assign(self, node: ast.Assign) -> ast.stmt | None:
         unused = all(isinstance(target, ast.Name) and target.id == "_" for target in node.targets)
         return None if unused and _is_read(node.value) else node

@@ -17,6 +17,7 @@ from typing import Any
 from einops.parsing import ParsedExpression
 
 from compiler.emit.syntax import call, number
+from compiler.emit.trees import names_in
 
 Group = Sequence[str]
 """The axes that one dimension is made of; of none where it has one element."""
@@ -26,7 +27,7 @@ ELLIPSIS = "…"
 
 def write_reshapes(tree: ast.Module) -> ast.Module:
     """Return the tree with torch's methods for calls of `rearrange`."""
-    return _Reshapes().visit(tree)  # type: ignore[no-any-return]
+    return _Reshapes().visit(tree) if "rearrange" in names_in(tree) else tree
 
 
 class _Reshapes(ast.NodeTransformer):
