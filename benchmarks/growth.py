@@ -74,7 +74,7 @@ AFTERWARDS: dict[str, tuple[str, Callable[[Artifact], object]]] = {
 _number = count()
 
 NOTES = {
-    "building names in one group on meta": "`self.h[index] = self.h[0]` stands in the class, as a person would write it,"
+    "building names in one group on meta": "`self.h[index] = self.h[0]` stands in the class, as written by hand,"
     " and `nn.Sequential` counts up to each index: by profile all that grows faster than the group"
 }
 """Why something grows faster than it should."""
