@@ -20,6 +20,8 @@ from typing import IO
 from benchmarks.measured import Row
 
 ROOT = Path(__file__).parents[1]
+OFF = {"BLOCKPRINT_CACHE": "off", "PYTHONDONTWRITEBYTECODE": ""}
+"""Variables of all benchmarks: nothing is known from an earlier call, but the bytecode of modules."""
 SAID = 20
 """Lines that are kept of what a benchmark says: the end of a traceback."""
 
@@ -84,7 +86,7 @@ def _started(
     with subprocess.Popen(
         command,
         cwd=root,
-        env={**os.environ, "BLOCKPRINT_CACHE": "off", "PYTHONPATH": os.pathsep.join([str(root), *_path()])},
+        env={**os.environ, **OFF, "PYTHONPATH": os.pathsep.join([str(root), *_path()])},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=said,
