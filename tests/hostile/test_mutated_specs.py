@@ -1,4 +1,4 @@
-"""Ten thousand hostile specs: each compiles, and loads, or is refused in its place, quickly, and nothing else happens.
+"""Five thousand hostile specs: each compiles, and loads, or is refused in its place, quickly, and nothing else happens.
 
 The same mutants in each run. `make hostile` goes on to a million, see `endless.py`.
 """
@@ -15,7 +15,7 @@ from tests.hostile.meanings import hostile
 from tests.hostile.originals import Changed, originals
 from tests.hostile.trials import attempt, attempt_load, check_shown
 
-ITEMS, EACH = 20, 500
+ITEMS, EACH = 20, 250
 LOADED = 8
 """Each model with buffers that a load computes is loaded, and of the others one in so many."""
 SECONDS = 6.0
