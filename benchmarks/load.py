@@ -67,7 +67,8 @@ def _rows(path: Path, kind: str, rounds: int) -> Iterator[Row]:
     taken = times([partial(runtime.load, path), partial(read_file, path), partial(digest, path)], rounds)
     name = f"GPT-2 124M, {kind} ÷ BLAKE3 over the mapped file"
     note = (
-        "what is copied takes fresh memory, whose first touch costs more than the digest"
+        "what is copied takes fresh memory, whose first touch costs more than the digest; it is digested while it is"
+        " copied, and a file that nobody can change is mapped"
         if kind == "copied"
         else ""
     )
