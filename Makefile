@@ -11,6 +11,9 @@ FUZZER := $(VENV)/fuzzer/.ready
 CORPUS := tests/hostile/corpus
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
+# Tests start hundreds of processes, each of which would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install run test properties lint format types check bench bench-quick hostile fuzz kills import-survey clean
 
