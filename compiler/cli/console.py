@@ -75,6 +75,22 @@ def say(*lines: str) -> None:
         print(shown(line))
 
 
+CHANGES = {"+": "green", "-": "red", "~": "yellow", "@": "cyan"}
+"""The colours of lines that say what was added, removed or changed, by their first character."""
+
+
+def say_changes(*lines: str, gutter: int = 0) -> None:
+    """Print lines that are safe to show, in colours on a terminal; `gutter` columns are for titles."""
+    if not in_color(out()):
+        print(*lines, sep="\n")
+        return
+    for line in lines:
+        text = Text(line)
+        text.stylize("bold", 0, gutter)
+        text.stylize(CHANGES.get(line[gutter : gutter + 1], ""), gutter)
+        out().print(text, soft_wrap=True)
+
+
 def out() -> Console:
     """Return the console of results. Nothing that it prints is read as markup: texts come from specs."""
     return _Console(markup=False, emoji=False, highlight=False)

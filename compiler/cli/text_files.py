@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from difflib import unified_diff
 from pathlib import Path
 
 from compiler.cli.answers.record import spoil
-from compiler.cli.console import err
+from compiler.cli.console import err, say, say_changes
 from spec_schema.shown import escape, shown
 
 
@@ -29,8 +28,7 @@ def show_diff(before: str, after: str, name: str) -> None:
     """Print what changes in a file, for people and for `patch`."""
     lines = (before.splitlines(keepends=True), after.splitlines(keepends=True))
     for line in unified_diff(*lines, shown(name), shown(name)):
-        sys.stdout.write(
-            line if line.rstrip("\n").replace("\t", " ").isprintable() else escape(line[:-1]) + "\n"
-        )
-        if not line.endswith("\n"):
-            sys.stdout.write("\n\\ No newline at end of file\n")
+        text = line.removesuffix("\n")
+        say_changes(text if text.replace("\t", " ").isprintable() else escape(text))
+        if text == line:
+            say("\\ No newline at end of file")

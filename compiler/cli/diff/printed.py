@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from enum import StrEnum
 
-from compiler.cli.console import out, say
+from compiler.cli.console import out, say, say_changes
 from compiler.cli.diff.as_json import as_json
 from compiler.cli.diff.markdown import markdown_lines
 from compiler.cli.diff.sections import sections
 from compiler.cli.diff.sides import Side
-from compiler.cli.diff.text import text_lines
+from compiler.cli.diff.text import GUTTER, text_lines
 from compiler.cli.diff.totals import totals_of
 from compiler.cli.outcome import UsageProblem
 from compiler.diff.comparison import Comparison
@@ -40,7 +40,9 @@ def print_comparison(found: Comparison, sides: Sequence[Side], form: Form, every
     elif form is Form.markdown:
         say(*markdown_lines(title, sections(found, *totals)))
     else:
-        say(*text_lines(title, sections(found, *totals), out().width, everything))
+        first, *lines = text_lines(title, sections(found, *totals), out().width, everything)
+        say_changes(first, gutter=len(first))
+        say_changes(*lines, gutter=GUTTER)
 
 
 def _print_rule(found: Comparison) -> None:
