@@ -4,7 +4,7 @@ from runtime.build import build
 from runtime.checkpoint_mapping.loading import load_plan
 from runtime.checkpoint_mapping.saving import save_like
 from runtime.evaluate import evaluate, predict
-from runtime.export import export_onnx
+from runtime.export import export_onnx, export_pt2, export_transformers
 from runtime.files.header import FileError
 from runtime.importing.imported import Imported, from_module
 from runtime.initialise import initial_values
@@ -25,6 +25,8 @@ __all__ = [
     "build_on_mesh",
     "evaluate",
     "export_onnx",
+    "export_pt2",
+    "export_transformers",
     "from_module",
     "initial_values",
     "lightning_module",

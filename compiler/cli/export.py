@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compiler.cli.console import err, out, status
+from compiler.cli.console import err, facts, out, status
 from compiler.cli.options import (
     AllowLarge,
     ExpectDigest,
@@ -27,8 +28,24 @@ from spec_schema.shown import shown
 if TYPE_CHECKING:
     from torch import nn
 
+    from runtime.exporting.agreement import Agreement
+
 Onnx = Annotated[
-    Path | None, typer.Option("--onnx", metavar="FILE", show_default=False, help="Write a file of ONNX.")
+    Path | None,
+    typer.Option("--onnx", metavar="FILE", show_default=False, help="Write a file of ONNX, m.onnx."),
+]
+Pt2 = Annotated[
+    Path | None,
+    typer.Option("--pt2", metavar="FILE", show_default=False, help="Write a program of torch.export, m.pt2."),
+]
+Transformers = Annotated[
+    Path | None,
+    typer.Option(
+        "--transformers",
+        metavar="DIR",
+        show_default=False,
+        help="Write a new folder that `AutoModel.from_pretrained(DIR, trust_remote_code=True)` loads.",
+    ),
 ]
 Fix = Annotated[
     list[str] | None,
@@ -43,6 +60,8 @@ Fix = Annotated[
 def export(
     spec: Spec,
     onnx: Onnx = None,
+    pt2: Pt2 = None,
+    transformers: Transformers = None,
     fix: Fix = None,
     set_: Settings = None,
     preset: Preset = None,
@@ -53,19 +72,22 @@ def export(
     allow_large: AllowLarge = False,
     format: OutputFormat = Format.text,
 ) -> None:
-    """Write a model for other runtimes: ONNX.
+    """Write a model for other runtimes: ONNX, torch.export, transformers.
 
-    What is written was run beside the model, at several sizes of each open dimension, before it is put in place. Of a
-    spec it is the model with its first values, as `--seed` gives them.
+    One or several at once. What is written was run beside the model, at several sizes of each open dimension, before
+    it is put in place. Of a spec it is the model with its first values, as `--seed` gives them.
     """
-    if onnx is None:
-        raise UsageProblem("nothing says what to write", "give `--onnx FILE`")
+    given = {"onnx": onnx, "pt2": pt2, "transformers": transformers}
+    paths = {name: path for name, path in given.items() if path is not None}
+    if not paths:
+        raise UsageProblem(
+            "nothing says what to write", "give `--onnx FILE`, `--pt2 FILE` or `--transformers DIR`"
+        )
     fixed = _sizes(fix)
     check_file(spec)
-    subject = Subject(spec, set_, preset, plugin, import_path, expect_digest)
-    _check_targets(spec, onnx)
-    model = _model(subject, seed, allow_large)
-    _print(_exported(model, onnx, fixed), format)
+    _check_paths(spec, paths)
+    model = _model(Subject(spec, set_, preset, plugin, import_path, expect_digest), seed, allow_large)
+    _print(paths, _exported(model, paths, fixed), format)
 
 
 def _sizes(given: list[str] | None) -> dict[str, int]:
@@ -78,14 +100,15 @@ def _sizes(given: list[str] | None) -> dict[str, int]:
     return found
 
 
-def _check_targets(spec: Path, onnx: Path) -> None:
-    from compiler.extras import EXPORT
-    from runtime.exporting.staging import check_file_target
+def _check_paths(spec: Path, paths: Mapping[str, Path]) -> None:
+    from runtime.export import check_targets
 
-    EXPORT.require()
-    if onnx.exists() and onnx.samefile(spec):
-        raise UsageProblem(f"`{onnx}` is what is exported, and would be overwritten", "name another file")
-    check_file_target(onnx)
+    for path in paths.values():
+        if path.is_file() and path.samefile(spec):
+            raise UsageProblem(f"`{path}` is what is exported, and would be overwritten", "name another file")
+    if len({path.resolve() for path in paths.values()}) < len(paths):
+        raise UsageProblem("two formats cannot have one file")
+    check_targets(paths)
 
 
 def _model(subject: Subject, seed: int, allow_large: bool) -> nn.Module:
@@ -96,28 +119,31 @@ def _model(subject: Subject, seed: int, allow_large: bool) -> nn.Module:
 
     artifact = subject.artifact()
     with status("building the model"):
-        return build(artifact, seed, "cpu", allow_large=allow_large).eval()
+        return build(artifact, seed, "cpu", subject.folder, allow_large).eval()
 
 
-def _exported(model: nn.Module, onnx: Path, fixed: dict[str, int]) -> dict[str, dict[str, Any]]:
-    """Write what was asked for, and return what is told of each file."""
-    from runtime.export import export_onnx
+def _exported(model: nn.Module, paths: Mapping[str, Path], fixed: Mapping[str, int]) -> dict[str, Agreement]:
+    """Write what was asked for."""
+    from runtime.export import export_all
 
-    with status(f"exporting {onnx}"):
+    with status(f"exporting {', '.join(map(str, paths.values()))}"):
         try:
-            found = export_onnx(model, onnx, fixed)
+            return export_all(model, paths, fixed)
         except ValueError as error:  # a dimension that is not there
             raise UsageProblem(str(error)) from None
-    return {str(onnx): {"sizes": found.sizes, "difference": found.difference}}
 
 
-def _print(written: dict[str, dict[str, Any]], format: Format) -> None:
+def _print(paths: Mapping[str, Path], found: Mapping[str, Agreement], format: Format) -> None:
     if format is Format.json:
-        print(json.dumps(written, indent=2))
+        made = {
+            name: {"path": str(paths[name]), "sizes": list(each.sizes), "difference": each.difference}
+            for name, each in found.items()
+        }
+        print(json.dumps(made, indent=2))
         return
-    for path, facts in written.items():
-        err().print(shown(f"wrote {path}"), soft_wrap=True)
-        sizes = facts.get("sizes", ())
-        for each in sizes:
-            out().print(shown(f"compared at {each}"), soft_wrap=True)
-        out().print(f"largest difference {facts['difference']:.2g}", soft_wrap=True)
+    for name, each in found.items():
+        err().print(shown(f"wrote {paths[name]}"), soft_wrap=True)
+        sizes = [
+            ("" if number else "run beside the model at", text) for number, text in enumerate(each.sizes)
+        ]
+        out().print(facts([*sizes, ("largest difference", f"{each.difference:.2g}")]))

@@ -15,51 +15,26 @@ from torch.export import ExportedProgram
 from compiler.artifact import Artifact
 from runtime.exporting.agreement import Agreement, agreement
 from runtime.exporting.capture import captured, quietly
-from runtime.exporting.dimensions import open_dimensions
-from runtime.exporting.first import first_trial
-from runtime.exporting.problems import failed, not_exported
+from runtime.exporting.first import prepared
+from runtime.exporting.onnx_session import session
+from runtime.exporting.problems import failed
 from runtime.exporting.put_right import put_right
-from runtime.exporting.readiness import ready
 from runtime.exporting.recurrent_onnx import translations
 from runtime.exporting.rewritten import WRITTEN_OUT
-from runtime.exporting.staging import put_file
 
 LARGEST = 2**31 - 2**20
 """Bytes of tensors that a file of ONNX holds. Beyond, they stand in a file beside it."""
-BESIDE = ".data"
 
 
 def make_onnx(model: nn.Module, staged: Path, fixed: Mapping[str, int]) -> Agreement:
     """Write the file aside, and run it beside the model; see `runtime.export_onnx`."""
-    artifact = ready(model)
-    dimensions = open_dimensions(artifact, fixed)
-    trial = first_trial(model, dimensions)
+    dimensions, trial = prepared(model, fixed)
     with quietly():
         program = captured(model, dimensions, trial, WRITTEN_OUT)
-        _check_pure(artifact, program)
-        graph = _translated(artifact, program)
+        graph = _translated(dimensions.artifact, program)
         put_right(graph, dimensions, _output_names(program))
-    _write(graph, staged)
-    return agreement(staged, model, dimensions, trial)
-
-
-def put_onnx(staged: Path, path: Path) -> None:
-    """Move the file to its place, in one step, after what stands beside it."""
-    beside = staged.with_name(f"{staged.name}{BESIDE}")
-    if beside.exists():
-        put_file(beside, path.with_name(beside.name))
-    put_file(staged, path)
-
-
-def _check_pure(artifact: Artifact, program: ExportedProgram) -> None:
-    """Refuse a model whose forward changes its buffers: in a file of ONNX nothing changes."""
-    changed = sorted({*program.graph_signature.buffers_to_mutate.values()})
-    if changed:
-        raise not_exported(
-            artifact,
-            f"each call changes `{changed[0]}`, and a file of ONNX never changes",
-            help="`--pt2` keeps what a call changes",
-        )
+    _write(dimensions.artifact, graph, staged)
+    return agreement(session(staged, dimensions), model, dimensions, trial)
 
 
 def _translated(artifact: Artifact, program: ExportedProgram) -> ir.Model:
@@ -88,11 +63,14 @@ def _name(keys: tuple[Any, ...]) -> str:
     return "_".join(["output", *parts] if not parts or parts[0].isdigit() else parts)
 
 
-def _write(graph: ir.Model, staged: Path) -> None:
+def _write(artifact: Artifact, graph: ir.Model, staged: Path) -> None:
     size = sum(
         0 if each.const_value is None else each.const_value.nbytes
         for each in graph.graph.initializers.values()
     )
-    beside = f"{staged.name}{BESIDE}" if size > LARGEST else None
+    beside = f"{staged.name}.data" if size > LARGEST else None
     ir.save(graph, staged, external_data=beside)
-    onnx.checker.check_model(str(staged), full_check=True)
+    try:
+        onnx.checker.check_model(str(staged), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise failed(artifact, "the checker of ONNX refuses what torch made", error) from error

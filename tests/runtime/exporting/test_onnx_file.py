@@ -114,7 +114,7 @@ model:
     return short(x)
 """
 REFUSED = {
-    WAYS: "decided once in a file of ONNX",
+    WAYS: "decided once in a graph",
     'inputs: {x: "float32[batch, 4]"}\nmodel:\n  forward: |\n    return x + rand_like(x)\n': "draws random numbers",
     'inputs: {x: "float32[batch, time, 4]"}\nmodel:\n  layers: {r: "LSTM(6, batch_first=True, proj_size=3)"}\n'
     "  forward: |\n    y, s = r(x)\n    return y\n": "`time` cannot stay open",
