@@ -70,12 +70,19 @@ def _turns(dimensions: OpenDimensions) -> list[str]:
     return ["a condition on a size is decided once in a graph"] if dimensions.artifact.inferred.others else []
 
 
+def real(value: Tensor) -> Tensor:
+    """Return a value as ONNX has it: complex numbers are pairs of real ones, in a last dimension."""
+    return torch.view_asreal(value) if value.is_complex() else value
+
+
 def difference(theirs: Tensor, ours: Tensor) -> float:
     """Return the largest difference, as a part of the largest value above 1; infinite if shapes differ."""
     if theirs.shape != ours.shape or theirs.dtype != ours.dtype:
         return float("inf")
     if not ours.numel() or torch.equal(theirs, ours):
         return 0.0
+    if ours.is_complex():
+        return difference(real(theirs), real(ours))
     one, other = theirs.double(), ours.double()
     if not torch.equal(one.isnan(), other.isnan()) or not torch.equal(one.isinf(), other.isinf()):
         return float("inf")

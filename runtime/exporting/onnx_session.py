@@ -9,7 +9,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from runtime.exporting.agreement import Run
+from runtime.exporting.agreement import Run, real
 from runtime.exporting.dimensions import OpenDimensions, Trial
 from runtime.exporting.problems import failed
 
@@ -32,8 +32,13 @@ def session(path: Path, dimensions: OpenDimensions) -> Run:
     names = [each.name for each in dimensions.inputs]
 
     def run(trial: Trial) -> Mapping[str, Tensor]:
-        given = {name: value.numpy() for name, value in zip(names, trial.inputs, strict=True)}
-        outputs = zip(made.get_outputs(), made.run(None, given), strict=True)
-        return {output.name: torch.from_numpy(value) for output, value in outputs}
+        given = {name: real(value).numpy() for name, value in zip(names, trial.inputs, strict=True)}
+        ours = [each for each in trial.outputs if isinstance(each, Tensor)]
+        outputs = zip(made.get_outputs(), made.run(None, given), ours, strict=True)
+        return {output.name: _like(torch.from_numpy(value), each) for output, value, each in outputs}
 
     return run
+
+
+def _like(found: Tensor, ours: Tensor) -> Tensor:
+    return torch.view_as_complex(found) if ours.is_complex() else found

@@ -15,7 +15,9 @@ from spec_schema.source import Span
 CODE = "not-exported"
 FRAME = re.compile(r'File "(<blockprint [^"]*>)", line (\d+), in (\w+)')
 """A line of the emitted source in a stack that torch tells in words."""
-ADVICE = re.compile(r"! For more information, run with TORCH_LOGS=\S+|If you're using mark_dynamic.*")
+ADVICE = re.compile(
+    r"! For more information, run with TORCH_LOGS=\S+|If you're using mark_dynamic.*| \(unhinted: .*"
+)
 ASIDE = ("The error above occurred when calling", "For more information", "- Create an ", "- Debug the model")
 LONGEST = 240
 
@@ -37,6 +39,8 @@ def not_captured(dimensions: OpenDimensions, error: Exception) -> SpecError:
             error,
             help=f"`{sizes}` exports the model at that size alone",
         )
+    if "data-dependent expression" in str(error):
+        return failed(dimensions.artifact, "what a tensor holds decides the way, and a graph has one", error)
     return failed(dimensions.artifact, "torch.export makes no graph of this", error)
 
 

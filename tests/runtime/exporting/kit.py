@@ -12,9 +12,14 @@ from compiler import compile_text
 from tests.zoo.parity import draw
 
 
+def undrawn(text: str) -> nn.Module:
+    """Return the model of a spec, evaluating, with its first values."""
+    return runtime.build(compile_text(f"spec: 1\n{text}")).eval()
+
+
 def built(text: str) -> nn.Module:
     """Return the model of a spec, evaluating, with random values in all of its tensors."""
-    return draw(runtime.build(compile_text(f"spec: 1\n{text}"))).eval()
+    return draw(undrawn(text))
 
 
 def graph(path: Path) -> Any:

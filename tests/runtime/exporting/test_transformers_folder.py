@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import compiler
 import runtime
-from runtime.exporting import transformers_folder
 from tests.runtime.exporting.kit import built
 
 SPEC = """
@@ -79,13 +77,6 @@ def test_another_configuration_is_another_model(folder: Path, tmp_path: Path) ->
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["PretrainedTurned torch.Size([10, 6]) 1", "True True"]
-
-
-def test_a_tie_that_is_lost_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transformers_folder, "_tied_keys", lambda plan: {})
-    with pytest.raises(compiler.SpecError, match="transformers"):
-        runtime.export_transformers(built(SPEC), tmp_path / "turned")
-    assert not [*tmp_path.iterdir()]
 
 
 def test_a_folder_that_is_there_is_left_alone(folder: Path) -> None:
