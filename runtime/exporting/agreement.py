@@ -72,7 +72,7 @@ def _turns(dimensions: OpenDimensions) -> list[str]:
 
 def real(value: Tensor) -> Tensor:
     """Return a value as ONNX has it: complex numbers are pairs of real ones, in a last dimension."""
-    return torch.view_asreal(value) if value.is_complex() else value
+    return torch.view_as_real(value) if value.is_complex() else value
 
 
 def difference(theirs: Tensor, ours: Tensor) -> float:

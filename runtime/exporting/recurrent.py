@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 NAMES = ("rnn_tanh", "rnn_relu", "gru", "lstm")
 ARGUMENTS = 9
 """Those of the functions over plain sequences. They have fewer over packed ones."""
-LIBRARY = torch.library.Library("blockprint", "FRAGMENT")
+LIBRARY: Any = torch.library.Library("blockprint", "FRAGMENT")  # type: ignore[no-untyped-call]
 
 
 def of_torch(name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import Phase, given, settings
