@@ -6,8 +6,10 @@ import ast
 import re
 import traceback
 from collections.abc import Iterator
+from inspect import signature
 
 from compiler.artifact import Artifact
+from runtime.classes import root_class
 from runtime.exporting.dimensions import OpenDimensions
 from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import Span
@@ -49,7 +51,8 @@ def _fixed(dimensions: OpenDimensions, error: Exception) -> list[str]:
     if "specialized it to be a constant" not in str(error) and "Expected a constraint on" not in str(error):
         return []
     marked = re.findall(r"L\['(\w+)'\]\.size\(\)\[(\d+)\]", str(error))
-    texts = {entry.name: dimensions.texts(entry) for entry in dimensions.inputs}
+    arguments = [*signature(root_class(dimensions.artifact).forward).parameters][1:]
+    texts = {name: dimensions.texts(entry) for name, entry in zip(arguments, dimensions.inputs, strict=True)}
     found = [texts.get(name, {}).get(int(axis), "") for name, axis in marked]
     return [name for name in dimensions.names if name in found] or list(dimensions.names)
 

@@ -65,8 +65,10 @@ def exported(entry: Entry, fixed: dict[str, int] | None = None) -> Result:
 def row(entry: Entry, result: Result) -> str:
     """Return the row of an entry."""
     told = "<br>".join(result.sizes[:2]) if result.sizes else result.reason.replace("|", "\\|")
+    closed = [name for name in entry.artifact().program.sizes if name not in result.open]
+    open = f"{', '.join(result.open)}{'; not ' if closed else ''}{', '.join(closed)}"
     apart = "—" if result.difference is None else f"{result.difference:.1g}"
-    return f"| {entry} | {', '.join(result.open) or '—'} | {told} | {apart} |\n"
+    return f"| {entry} | {open} | {told} | {apart} |\n"
 
 
 def recorded() -> dict[str, list[str]]:
