@@ -136,7 +136,12 @@ def _exported(model: nn.Module, paths: Mapping[str, Path], fixed: Mapping[str, i
 def _print(paths: Mapping[str, Path], found: Mapping[str, Agreement], format: Format) -> None:
     if format is Format.json:
         made = {
-            name: {"path": str(paths[name]), "sizes": list(each.sizes), "difference": each.difference}
+            name: {
+                "path": str(paths[name]),
+                "sizes": list(each.sizes),
+                "difference": each.difference,
+                "limits": list(each.limits),
+            }
             for name, each in found.items()
         }
         print(json.dumps(made, indent=2))

@@ -22,10 +22,14 @@ Run = Callable[[Trial], Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Agreement:
-    """At which sizes an export was run beside the model, and the largest difference of an output."""
+    """At which sizes an export was run beside the model, and the largest difference of an output.
+
+    `limits` are sizes of 1 at which it refuses to run, in its own words, where the model does run.
+    """
 
     sizes: tuple[str, ...]
     difference: float
+    limits: tuple[str, ...] = ()
 
 
 def agreement(run: Run, model: nn.Module, dimensions: OpenDimensions, first: Trial) -> Agreement:
@@ -34,11 +38,19 @@ def agreement(run: Run, model: nn.Module, dimensions: OpenDimensions, first: Tri
     Raises:
         SpecError: it does something else, or does not run.
     """
-    sizes, largest = [], 0.0
+    sizes, limits, largest = [], [], 0.0
     for trial in chain([first], dimensions.others(model)):
-        largest = max([largest, *_differences(run, dimensions, trial)])
-        sizes.append(trial.told)
-    return Agreement(tuple(sizes), largest)
+        try:
+            largest = max([largest, *_differences(run, dimensions, trial)])
+        except _LimitedError as limit:
+            limits.append(f"{trial.told}: {limit}")
+        else:
+            sizes.append(trial.told)
+    return Agreement(tuple(sizes), largest, tuple(limits))
+
+
+class _LimitedError(Exception):
+    """A program of torch says that it does not hold at a size of 1, which torch looks at by itself."""
 
 
 def _differences(run: Run, dimensions: OpenDimensions, trial: Trial) -> Iterator[float]:
@@ -47,6 +59,8 @@ def _differences(run: Run, dimensions: OpenDimensions, trial: Trial) -> Iterator
     try:
         found = run(trial)
     except Exception as error:  # each runtime has its own
+        if isinstance(error, AssertionError) and 1 in [trial.sizes[name] for name in dimensions.names]:
+            raise _LimitedError(error) from None
         raise failed(artifact, f"what was written fails at {trial.told}", error, help) from error
     expected = [each for each in trial.outputs if isinstance(each, Tensor)]
     for (name, theirs), ours in zip(found.items(), expected, strict=True):
