@@ -15,7 +15,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constr
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test properties lint format types check bench bench-quick hostile fuzz kills import-survey clean
+.PHONY: help install run test properties lint format types check bench bench-quick hostile fuzz kills import-survey export-survey clean
 
 help:
 	@echo "make run      train specs/digits.yaml and save the model"
@@ -31,6 +31,7 @@ help:
 	@echo "make fuzz     a coverage-guided fuzzer, for FUZZ_SECONDS (600), from $(CORPUS) on"
 	@echo "make kills    trainings that are killed, or whose disk is full, at every moment; renews docs/interrupted.md"
 	@echo "make import-survey  timm and torchvision imported, SAMPLE (100) models of each, JOBS (1) at a time; renews docs/import.md"
+	@echo "make export-survey  the zoo exported to ONNX; renews docs/export.md"
 	@echo "make clean    remove .venv, caches and build leftovers"
 	@echo "Each sets up .venv first if it is missing or out of date."
 
@@ -107,6 +108,10 @@ $(LIBRARIES): $(READY) tests/runtime/importing/libraries.txt
 import-survey: $(LIBRARIES)
 	PYTHONPATH=$(dir $(LIBRARIES)) $(BIN)/python -m compiler import --check timm --check torchvision \
 		--sample $(or $(SAMPLE),100) --jobs $(or $(JOBS),1) --output docs/import.md
+
+# What was tried stands in out/export, and is not tried again.
+export-survey: $(REFERENCE)
+	PYTHONPATH=. $(BIN)/python -W ignore -m tests.zoo.export_table
 
 hostile: $(READY)
 	$(BIN)/python -m tests.hostile.endless

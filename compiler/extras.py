@@ -70,4 +70,6 @@ TRAIN = Extra("train", "training", ("pytorch_lightning", "torchmetrics", "jinja2
 DATA = Extra("data", "reading tables and images", ("pyarrow", "PIL"))
 TENSORBOARD = Extra("tensorboard", "a log for TensorBoard", ("tensorboardX",), instead=("tensorboard",))
 """tensorboardX only writes, and brings protobuf alone; who looks at logs has tensorboard, which Lightning prefers."""
-EXTRAS = (TESTING, TRAIN, DATA, TENSORBOARD)
+EXPORT = Extra("export", "exporting to ONNX", ("onnx", "onnxscript", "onnxruntime"))
+TRANSFORMERS = Extra("transformers", "a folder for `transformers`", ("transformers",))
+EXTRAS = (TESTING, TRAIN, DATA, TENSORBOARD, EXPORT, TRANSFORMERS)

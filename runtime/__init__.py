@@ -4,6 +4,7 @@ from runtime.build import build
 from runtime.checkpoint_mapping.loading import load_plan
 from runtime.checkpoint_mapping.saving import save_like
 from runtime.evaluate import evaluate, predict
+from runtime.export import export_onnx, export_pt2, export_transformers
 from runtime.files.header import FileError
 from runtime.importing.imported import Imported, from_module
 from runtime.initialise import initial_values
@@ -23,6 +24,9 @@ __all__ = [
     "build",
     "build_on_mesh",
     "evaluate",
+    "export_onnx",
+    "export_pt2",
+    "export_transformers",
     "from_module",
     "initial_values",
     "lightning_module",

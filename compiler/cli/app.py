@@ -17,6 +17,7 @@ from compiler.cli.diff.verb import diff
 from compiler.cli.emit import emit
 from compiler.cli.evaluate import evaluate, predict
 from compiler.cli.explain import explain
+from compiler.cli.export import export
 from compiler.cli.fmt import fmt
 from compiler.cli.import_ import import_
 from compiler.cli.layers import layers
@@ -91,6 +92,7 @@ VERBS = (
     load_plan,
     diff,
     save,
+    export,
     import_,
     fmt,
     set_,

@@ -19,11 +19,11 @@ _EMPTY_FIRST_LINE = re.compile(r"^(class .*:\n)\n(?=    def )", re.MULTILINE)
 
 def format_tree(tree: ast.Module) -> str:
     """Return the source of a tree, formatted."""
-    return _formatted(_EMPTY_FIRST_LINE.sub(r"\1", _source(tree)))
+    return format_text(_EMPTY_FIRST_LINE.sub(r"\1", _source(tree)))
 
 
 @lru_cache(REMEMBERED)
-def _formatted(text: str) -> str:
+def format_text(text: str) -> str:
     """Return formatted source. A model that is loaded or placed again has the source that it had before."""
     import black
     from black.mode import TargetVersion
