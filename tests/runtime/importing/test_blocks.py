@@ -118,3 +118,28 @@ blocks:
 
 model: {repeat: [2, 3, 2, 3, 2, 3, 2, 3], as: heads, of: "Scaled(heads, 0.1 * index / 7)"}"""
     )
+
+
+class Deep(nn.Module):
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Sequential(*[nn.Linear(4, 4) for _ in range(depth)]), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x) + x
+
+
+def test_copies_in_a_list_of_lists_stay_a_list() -> None:
+    net = nn.Sequential(nn.Sequential(*[nn.Linear(4, 4) for _ in range(2)]), Deep(2), Deep(3), nn.ReLU())
+    assert (
+        model_of(imported(net, torch.randn(2, 4)))
+        == """\
+blocks:
+  Deep(depth):
+    layers:
+      body: [[{repeat: depth, of: Linear(4)}], ReLU]
+    forward: |
+      return body(x) + x
+
+model: [[{repeat: 2, of: Linear(4)}], Deep(2), Deep(3), ReLU]"""
+    )
