@@ -148,6 +148,12 @@ def import_one(
         err().print(
             shown(f"note: what a tensor holds decides the way at {place}: the spec goes the way it went")
         )
+    for name in made.report.saved:
+        err().print(
+            shown(
+                f"note: the spec saves `{name}`, which the module does not: nothing says how it is computed"
+            )
+        )
     if output is None:
         sys.stdout.write(made.text)
         return

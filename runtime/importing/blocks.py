@@ -28,7 +28,7 @@ from runtime.importing.nodes import (
 )
 from runtime.importing.programs import Program, signature
 from runtime.importing.records import Record
-from runtime.importing.state import model_dtype, tied_names
+from runtime.importing.state import formula, model_dtype, tied_names
 from runtime.importing.statements import program_text
 
 
@@ -38,9 +38,8 @@ class TensorForm:
 
     dtype: str
     dimensions: tuple[ArgumentValue, ...]
-    persistent: bool = True
-    values: Tensor | None = field(default=None, compare=False)
-    """Of a buffer that is not saved."""
+    formula: str | None = None
+    """What computes a buffer that is not saved."""
     updated: bool = False
 
 
@@ -72,6 +71,8 @@ class Generaliser:
         self.paths = {each: name for name, each in record.root.named_modules()}
         self.blocks: dict[str, Block] = {}
         self.calls: dict[nn.Module, LayerCall] = {}
+        self.saved: dict[str, None] = {}
+        """Buffers that the module does not save, and the spec does."""
         self.used = self._used_modules()
         self.dtype = model_dtype(record.root)
         self.read = {
@@ -244,11 +245,8 @@ class Generaliser:
                 site((name, f"size{place}"), sizes) for place, sizes in enumerate(zip(*shapes, strict=True))
             )
             is_parameter = name in instances[0]._parameters
-            persistent = name not in instances[0]._non_persistent_buffers_set
-            value = self.values[f"{self.paths[instances[0]]}.{name}".lstrip(".")]
-            form = TensorForm(
-                dtype_text(tensors[0][name].dtype, self.dtype), dimensions, persistent, value, name in updated
-            )
+            dtype = dtype_text(tensors[0][name].dtype, self.dtype)
+            form = TensorForm(dtype, dimensions, self._formula(instances, name), name in updated)
             (block.parameters if is_parameter else block.buffers)[name] = form
         if instances[0] in self.programs and not is_sequence(instances[0]):
             programs = self._programs(instances)
@@ -261,6 +259,17 @@ class Generaliser:
                     (name.partition("[")[0],),
                     tuple(attribute(each, name.partition("[")[0]) for each in instances),
                 )
+
+    def _formula(self, instances: Sequence[nn.Module], name: str) -> str | None:
+        """Return what computes a buffer that is not saved; where nobody knows, the spec saves it."""
+        if name not in instances[0]._non_persistent_buffers_set:
+            return None
+        paths = [f"{self.paths[each]}.{name}".lstrip(".") for each in instances]
+        formulas = {formula(self.values[each]) for each in paths}
+        if len(formulas) == 1 and None not in formulas:
+            return formulas.pop()
+        self.saved.update(dict.fromkeys(paths))
+        return None
 
 
 def class_name(cls: type) -> str:
