@@ -35,6 +35,12 @@ def base_layer(module: nn.Module) -> type[nn.Module] | None:
     return next((cls for cls in type(module).__mro__[1:] if catalogue_layer(cls) is not None), None)
 
 
+def holds_a_layer(module: nn.Module) -> bool:
+    """Return whether a module has the tensors of the layer that it extends, and nothing else."""
+    own = {name for name, each in (*module._parameters.items(), *module._buffers.items()) if each is not None}
+    return base_layer(module) is not None and not module._modules and own <= tensors_of_base(module)
+
+
 def is_container(module: nn.Module) -> bool:
     """Return whether a module is one of torch's containers, and no class of somebody's own."""
     return type(module) in (nn.Sequential, nn.ModuleList, nn.ModuleDict)

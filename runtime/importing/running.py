@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -215,6 +216,11 @@ class Running(TorchFunctionMode):
             return [self.structure(each) for each in given]
         if isinstance(given, tuple):
             return tuple(self.structure(each) for each in given)
+        if isinstance(given, numpy.number | numpy.bool_):
+            return given.item()
+        if isinstance(given, numpy.ndarray):
+            text = "the language has no operation that takes an array of numpy"
+            raise refuse_at(self.position, "import-operation", text)
         if isinstance(given, torch.dtype):
             return given if said(self.position, given) else self.stack[-1].dtypes.get(given, given)
         return given

@@ -208,3 +208,26 @@ class Splitting(nn.Module):
 
 def test_a_named_tuple_is_a_tuple() -> None:
     imported(Named(), torch.randn(2, 4))
+
+
+class Ends(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"last": self.drop(self.lin(x)), "first": self.lin(x)}
+
+
+class Handing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends = Ends()
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return dict(self.ends(x))
+
+
+def test_a_dict_that_is_handed_on_is_made_once() -> None:
+    assert "forward: |\n    return ends(x)\n" in imported(Handing(), torch.randn(2, 4)).text
