@@ -36,7 +36,7 @@ from runtime.importing.structures import (
     single,
     tensors_in,
 )
-from runtime.importing.updates import Updates
+from runtime.importing.views import Views
 from spec_schema.diagnostics import SpecError
 
 
@@ -44,7 +44,7 @@ class ValuesNeeded(Exception):
     """A program looks into a tensor, and runs without values."""
 
 
-class Recorder(Updates):
+class Recorder(Views):
     """Records one run of a skeleton."""
 
     def record(self) -> Record:
@@ -78,7 +78,7 @@ class Recorder(Updates):
         self.check_written(written)
         told = {key: each for key, each in spelled.kwargs.items() if key != "training" or each != self.mode()}
         given, named = self.structure(spelled.args), self.structure(told)
-        before = self.stamps(args, kwargs)
+        before, wholes = self.stamps(args, kwargs), self.wholes_of(written)
         with self.pause():
             result = func(*args, **kwargs)
         if spelled.target.form == "attribute" and spelled.target.name == "dtype":
@@ -87,6 +87,9 @@ class Recorder(Updates):
         target = self.with_effect(spelled.target, given, kwargs)
         result = self.finish(target, given, named, result, before, spelled.in_place)
         self.update(written)
+        self.write_through(wholes)
+        if target.form == "item":
+            self.look_through(args[0], args[1], result)
         return result
 
     def look(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -118,7 +121,9 @@ class Recorder(Updates):
 
     def write_item(self, tensor: Tensor, index: Any, value: Any) -> None:
         """Take note of a write into a part of a tensor: from then on it is the tensor that has the part in it."""
-        position = self.position
+        if self.holds(tensor, index, value):
+            return
+        position, wholes = self.position, self.wholes_of(tensor)
         self.check_written(tensor)
         try:
             with self:
@@ -132,6 +137,7 @@ class Recorder(Updates):
             self.written(tensor)
             self.bind(tensor, whole)
             self.update(tensor)
+        self.write_through(wholes)
 
     # --- modules -----------------------------------------------------------------------------------
 

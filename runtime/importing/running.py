@@ -50,6 +50,8 @@ class Opened:
         self.scope = scope
         self.known: dict[int, tuple[Tensor, Value, int]] = {}
         """Tensor -> it, kept alive; its value; how often its memory had been written when it was seen."""
+        self.views: dict[int, tuple[Tensor, Any, Tensor]] = {}
+        """Tensor -> what it is an item of, the index, and it, kept alive."""
         self.owned: set[int] = set()
         """The numbers of this scope, by the identity of their values."""
         self.values: list[Value] = []
