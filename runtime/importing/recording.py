@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
@@ -40,6 +41,18 @@ from runtime.importing.views import Views
 from spec_schema.diagnostics import SpecError
 
 
+def _ends(from_: float = 0, to: float = 1, **others: Any) -> tuple[float, float]:
+    return others.get("from", from_), to
+
+
+def _spread(mean: float = 0, std: float = 1, **others: Any) -> tuple[float, float]:
+    return mean, std
+
+
+FILLS = {"torch.Tensor.uniform_": _ends, "torch.Tensor.normal_": _spread}
+"""What fills a tensor with random numbers -> where they begin and end, or their mean and spread."""
+
+
 class ValuesNeeded(Exception):
     """A program looks into a tensor, and runs without values."""
 
@@ -65,6 +78,8 @@ class Recorder(Views):
             return self.look(func, args, kwargs)
         if name == "torch.Tensor.__setitem__":
             return self.write_item(*args)
+        if name in FILLS and args[1:] + tuple(kwargs.values()):
+            return self.fill(name, *args, **kwargs)
         try:
             spelled = spell(func, name, tuple(args), kwargs)
         except UnspokenError as missing:
@@ -138,6 +153,23 @@ class Recorder(Views):
             self.bind(tensor, whole)
             self.update(tensor)
         self.write_through(wholes)
+
+    def fill(self, name: str, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Fill a tensor with random numbers of another range or spread than those that one operation draws."""
+        self.check_written(tensor)
+        first, second = FILLS[name](*args, **kwargs)
+        with self:
+            if name == "torch.Tensor.normal_":
+                made = torch.randn_like(tensor) * second + first
+            else:
+                made = torch.rand_like(tensor) * (second - first) + first
+        with self.pause():
+            value = self.value_of(made)
+            tensor.copy_(made)
+            self.written(tensor)
+            self.bind(tensor, value)
+            self.update(tensor)
+        return tensor
 
     # --- modules -----------------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ from runtime.importing.structures import memory_of
 from runtime.importing.updates import Updates
 from spec_schema.diagnostics import SpecError
 
-
 UNKNOWN = -1
 """How often the memory of a tensor was written of which nobody can say what it holds."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from runtime.importing.caches import without_caches
 from runtime.importing.leaves import base_layer
 from runtime.importing.positions import position_of_error, refuse_at
 from runtime.importing.recording import Recorder, ValuesNeeded
@@ -105,7 +106,13 @@ def record(
     recorder.open_modules = open_modules
     skeleton.trace_numbers(recorder)
     try:
-        with torch.no_grad(), watched(recorder), torch.device(skeleton.device), recorder:
+        with (
+            without_caches(skeleton.root),
+            torch.no_grad(),
+            watched(recorder),
+            torch.device(skeleton.device),
+            recorder,
+        ):
             skeleton.root(*args, **kwargs)
     except (SpecError, ValuesNeeded):
         raise

@@ -28,12 +28,18 @@ SIZES: dict[str, object] = {
 """What many configurations call their sizes, and how large they are in a survey."""
 PARTS = ("text_config", "vision_config", "audio_config")
 TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id", "mask_token_id")
+DECIDED = {
+    "mask_time_prob": 0.0,
+    **dict.fromkeys(("layerdrop", "encoder_layerdrop", "decoder_layerdrop"), 0.0),
+}
+"""What lets chance decide which layers run, or what is hidden from them by numpy: no spec can say that."""
 WINDOWED = ("swin", "swinv2", "donut-swin", "swin2sr")
 OWN: dict[str, dict[str, object]] = {
     **{each: {"attention_type": "original_full"} for each in ("big_bird", "bigbird_pegasus")},
     **{"bamba": {"mamba_n_heads": 8, "mamba_d_head": 8}, "granitemoehybrid": {"mamba_n_heads": 8}},
     **{"esm": {"vocab_size": 99, "pad_token_id": 1}, "hunyuan_v1_dense": {"head_dim": 8}},
     **{"gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 8}},
+    **{"deepseek_v2": {"num_experts_per_tok": 2}},
     **{"mamba2": {"num_heads": 8}},
     **{each: {"num_heads": [2, 4], "depths": [2, 2], "window_size": 4} for each in WINDOWED},
     **{"roc_bert": {"pronunciation_vocab_size": 99, "shape_vocab_size": 99}},
@@ -67,8 +73,9 @@ def small_configuration(library: Any, family: str) -> dict[str, Any]:
     """Return the configuration of a family, in the form of its `config.json`."""
     default = library.AutoConfig.for_model(family)
     config = type(default)(**{**_sizes(default), **OWN.get(family, {})})
-    if getattr(config, "apply_spec_augment", False):
-        config.apply_spec_augment = False  # numpy draws what it hides
+    for name, value in DECIDED.items():
+        if hasattr(config, name):
+            setattr(config, name, value)
     found: dict[str, Any] = config.to_dict()
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,6 +42,25 @@ init:
   - /: checkpoint('weights.safetensors')
 """
     )
+
+
+@functools.lru_cache
+def places(count: int) -> Tensor:
+    return torch.arange(count).float()
+
+
+class Keeping(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) + places(x.shape[1])
+
+
+def test_what_a_function_keeps_is_made_again() -> None:
+    assert "arange(x.shape[1])" in imported(Keeping(), torch.randn(2, 4)).text
+    assert places(4).device.type == "cpu"
 
 
 class Attention(nn.Module):

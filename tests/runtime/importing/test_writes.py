@@ -38,6 +38,7 @@ class Drawn(nn.Module):
             kept.div_(0.5)
             noise = torch.empty_like(x).uniform_()
             x = x * kept + noise + torch.empty_like(x).normal_()
+            x = x + torch.empty_like(x).uniform_(-2, 3) * x.new_empty(x.shape).normal_(1, std=2)
         return x
 
 
