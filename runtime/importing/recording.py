@@ -249,7 +249,10 @@ class Recorder(Views):
                     key: self.received(key, each, outer is not None and is_fixed(given.get(key)))
                     for key, each in bound.items()
                 }
-            result = run(module, *inner.pop("*", ()), **inner)
+            # A wrapped `forward` may call its arguments otherwise: what came without a name goes on without one.
+            names = [] if "*" in inner else list(inner)[: len(args)]
+            given_args = [*inner.pop("*", ()), *(inner.pop(name) for name in names)]
+            result = run(module, *given_args, **inner)
             with self.pause():
                 opened.scope.result = self.structure(single(result) if outer else result)
                 self.put_assigned()
