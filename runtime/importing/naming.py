@@ -85,7 +85,7 @@ class Names(Expressions):
         ):
             return None
         used = [
-            *_tuples([(each.args, each.kwargs) for each in self.program.calls]),
+            *_tuples([[list(each.args), each.kwargs] for each in self.program.calls]),
             *_tuples(self.program.result),
         ]
         count = sum(same_structure(each, result) for each in used)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ from runtime.importing.records import (
     is_fixed,
 )
 from runtime.importing.running import Opened
+from runtime.importing.sizes import plain
 from runtime.importing.structures import (
     bound_arguments,
     holds_values,
@@ -80,6 +82,8 @@ class Recorder(Views):
             return self.write_item(*args)
         if name in FILLS and args[1:] + tuple(kwargs.values()):
             return self.fill(name, *args, **kwargs)
+        if name == "torch.div" and all(isinstance(each, int) for each in args):
+            return self.divided(*args, **kwargs)
         try:
             spelled = spell(func, name, tuple(args), kwargs)
         except UnspokenError as missing:
@@ -153,6 +157,13 @@ class Recorder(Views):
             self.bind(tensor, whole)
             self.update(tensor)
         self.write_through(wholes)
+
+    def divided(self, one: int, other: int, rounding_mode: str | None = None) -> Any:
+        """Divide sizes, for which torch makes a tensor: as a number it may be a size again."""
+        if rounding_mode is None:
+            return one / other
+        exact = rounding_mode == "floor" or (one >= 0 and other > 0)
+        return one // other if exact else math.trunc(plain(one) / plain(other))
 
     def fill(self, name: str, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Fill a tensor with random numbers of another range or spread than those that one operation draws."""

@@ -40,6 +40,7 @@ OWN: dict[str, dict[str, object]] = {
     **{"esm": {"vocab_size": 99, "pad_token_id": 1}, "hunyuan_v1_dense": {"head_dim": 8}},
     **{"gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 8}},
     **{"deepseek_v2": {"num_experts_per_tok": 2}},
+    **{"lilt": {"hidden_size": 48}},
     **{"mamba2": {"num_heads": 8}},
     **{each: {"num_heads": [2, 4], "depths": [2, 2], "window_size": 4} for each in WINDOWED},
     **{"roc_bert": {"pronunciation_vocab_size": 99, "shape_vocab_size": 99}},

@@ -210,6 +210,35 @@ def test_a_named_tuple_is_a_tuple() -> None:
     imported(Named(), torch.randn(2, 4))
 
 
+class Pair(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        y = x if y is None else y
+        half = torch.div(x.shape[1], 2, rounding_mode="trunc")
+        return self.lin(x).view(-1, half, 2).flatten(1), y + 1
+
+
+class InTurn(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([Pair(), Pair(), Pair()])
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.cos()
+        for block in self.blocks:
+            x, y = block(x, y)
+        return x + y
+
+
+def test_both_results_are_given_on_one_by_one() -> None:
+    text = imported(InTurn(), torch.randn(2, 4)).text
+    assert "x, y = blocks[1](x, y)" in text
+    assert "x.shape[1] // 2" in text
+
+
 class Ends(nn.Module):
     def __init__(self) -> None:
         super().__init__()
