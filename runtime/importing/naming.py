@@ -146,4 +146,5 @@ def _free(name: str, taken: Container[str]) -> str:
 
 def _clean(name: str) -> str:
     name = name.strip("_") or "y"
+    name = name if name.isidentifier() else f"y{name}"
     return f"{name}1" if keyword.iskeyword(name) or name == "training" else name

@@ -72,6 +72,8 @@ class Recorder(Views):
     ) -> Any:
         kwargs = kwargs or {}
         name = torch_name(func)
+        if name == "torch.Tensor.type" and len(args) > 1 and isinstance(args[1], torch.dtype):
+            func, name = torch.Tensor.to, "torch.Tensor.to"
         if self.paused or not self.stack or is_fact(name):
             with self.pause():
                 return func(*args, **kwargs)

@@ -44,6 +44,28 @@ init:
     )
 
 
+class OneGroup(nn.GroupNorm):
+    def __init__(self, channels: int) -> None:
+        super().__init__(1, channels)
+
+
+class Grouped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = OneGroup(4)
+        self.register_buffer("scale", torch.tensor(2.0, dtype=torch.float64), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        _2x = self.norm(x) * self.scale.type(x.dtype)
+        return _2x + _2x.square()
+
+
+def test_a_class_that_only_makes_a_layer_is_one() -> None:
+    text = imported(Grouped(), torch.randn(2, 4)).text
+    assert "norm: GroupNorm(1)" in text
+    assert "y2x + y2x.square()" in text
+
+
 @functools.lru_cache
 def places(count: int) -> Tensor:
     return torch.arange(count).float()
