@@ -120,6 +120,25 @@ model: {repeat: [2, 3, 2, 3, 2, 3, 2, 3], as: heads, of: "Scaled(heads, 0.1 * in
     )
 
 
+class Renamed(nn.Module):
+    def __init__(self, heads: int, size: int) -> None:
+        super().__init__()
+        self.num_heads, self.size = heads, size
+        self.all = self.num_heads * self.size
+        self.lin = nn.Linear(8, heads * size)
+        self.bias = nn.Linear(2, heads)
+        self.out = nn.Linear(heads * size, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.lin(x).view(-1, self.num_heads, self.size) + self.bias(x[:, :2]).unsqueeze(-1)
+        return self.out(y.reshape(-1, self.all))
+
+
+def test_a_formula_is_over_the_arguments_of_the_block() -> None:
+    text = imported(nn.Sequential(Renamed(2, 4), Renamed(3, 4)), torch.randn(2, 8)).text
+    assert "vars: {size: 4, all: heads * size}" in text
+
+
 class Deep(nn.Module):
     def __init__(self, depth: int) -> None:
         super().__init__()
