@@ -30,6 +30,7 @@ from runtime.importing.programs import Program, signature
 from runtime.importing.records import Record
 from runtime.importing.state import formula, model_dtype, tied_names
 from runtime.importing.statements import program_text
+from runtime.importing.untold import untold
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Generaliser:
         self.calls: dict[nn.Module, LayerCall] = {}
         self.saved: dict[str, None] = {}
         """Buffers that the module does not save, and the spec does."""
+        self.untold = untold(record.root, programs)
         self.used = self._used_modules()
         self.dtype = model_dtype(record.root)
         self.read = {
@@ -156,7 +158,8 @@ class Generaliser:
     def node(self, module: nn.Module) -> Node:
         """Return what makes such a module, with its own numbers."""
         if self.record.is_layer(module):
-            return layer_call(module, self.record.layer_inputs.get(module))
+            shapes = self.record.layer_inputs.get(module)
+            return layer_call(module, None if module in self.untold else shapes)
         if is_container(module):
             return Items(tuple(self.children(module).items()))
         return self.calls[module]

@@ -239,6 +239,33 @@ def test_both_results_are_given_on_one_by_one() -> None:
     assert "x.shape[1] // 2" in text
 
 
+class Holding(nn.Module):
+    def __init__(self, shift: nn.Module) -> None:
+        super().__init__()
+        self.shift = shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shift(x).cos()
+
+
+class HoldingAll(nn.Module):
+    """Holds what others call, as CoaT does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Linear(4, 4)
+        self.blocks = nn.Sequential(Holding(self.shift), Holding(self.shift))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(x)
+
+
+def test_what_only_others_call_tells_its_sizes() -> None:
+    text = imported(HoldingAll(), torch.randn(2, 4)).text
+    assert text.count("shift: Linear(in_features=4, out_features=4)") == 2
+    assert "shared: [/shift, /blocks.0.shift, /blocks.1.shift]" in text
+
+
 class Ends(nn.Module):
     def __init__(self) -> None:
         super().__init__()
