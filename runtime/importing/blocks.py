@@ -13,7 +13,7 @@ from runtime.importing.expressions import Words
 from runtime.importing.inputs import dtype_text
 from runtime.importing.kinds import Kind, heights_of, joined, without_idle
 from runtime.importing.layers import layer_call
-from runtime.importing.leaves import base_layer, is_container, is_list, is_sequence, tensors_of_base
+from runtime.importing.leaves import base_layer, is_container, is_leaf, is_list, is_sequence, tensors_of_base
 from runtime.importing.naming import aliases_of
 from runtime.importing.nodes import (
     Argument,
@@ -166,10 +166,22 @@ class Generaliser:
 
     def children(self, module: nn.Module) -> dict[str, Node]:
         idle = self.record.idle
-        return {
-            name: self.node(each)
+        found = {
+            name: each
             for name, each in module._modules.items()
             if each is not None and each in self.used and each not in idle
+        }
+        if is_list(module) and found:
+            found = self._without_holes(module, list(found)[-1])
+        return {name: self.node(each) for name, each in found.items()}
+
+    def _without_holes(self, module: nn.Module, last: str) -> dict[str, nn.Module]:
+        """Return the items of a list up to the last one that is used: those between count, where they hold nothing."""
+        items = list(module._modules.items())[: list(module._modules).index(last) + 1]
+        return {
+            name: each
+            for name, each in items
+            if each is not None and (each in self.used or (is_leaf(each) and not each.state_dict()))
         }
 
     def _fill(self, block: Block, instances: Sequence[nn.Module]) -> Arguments:

@@ -119,7 +119,7 @@ class _Writer(Names):
         if whole is not None:
             yield ast.Assign([ast.Name(whole)], value)
             return
-        yield from self.set_aside(call.result, later)
+        yield from self.set_aside(call.result, later, self.read_by((call.args, call.kwargs)))
         target = self.targets(call.result, later)
         if (
             isinstance(target, ast.Tuple)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ def watched(recorder: Recorder) -> Iterator[None]:
     recorder.forwards = forwards
 
     def based(forward: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(forward)
         def run(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
             inside = recorder.stack and recorder.stack[-1].scope.module is self
             if recorder.paused or not inside or kwargs:

@@ -266,6 +266,28 @@ def test_what_only_others_call_tells_its_sizes() -> None:
     assert "shared: [/shift, /blocks.0.shift, /blocks.1.shift]" in text
 
 
+class Swapped(nn.Module):
+    """Takes and gives back names, and leaves a place of a list alone, as hierarchical networks do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList([nn.Identity(), nn.Identity(), nn.Linear(4, 4)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x
+        shifted = self.steps[2](x)
+        x = shifted.cos()
+        x = x * shifted.sin()
+        shifted = x + 1
+        x = shortcut
+        x = x + shifted * shifted
+        return shortcut + x
+
+
+def test_names_that_change_places_and_an_empty_place_of_a_list() -> None:
+    assert "steps: [Identity, Identity, Linear(4)]" in imported(Swapped(), torch.randn(2, 4)).text
+
+
 class Ends(nn.Module):
     def __init__(self) -> None:
         super().__init__()
