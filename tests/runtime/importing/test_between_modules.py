@@ -285,7 +285,7 @@ class Swapped(nn.Module):
 
 
 def test_names_that_change_places_and_an_empty_place_of_a_list() -> None:
-    assert "steps: [Identity, Identity, Linear(4)]" in imported(Swapped(), torch.randn(2, 4)).text
+    assert "steps: [{repeat: 2, of: Identity}, Linear(4)]" in imported(Swapped(), torch.randn(2, 4)).text
 
 
 class Ends(nn.Module):
