@@ -57,7 +57,7 @@ Libraries = Annotated[
         "--check",
         metavar="LIBRARY",
         show_default=False,
-        help="Import all models of a library, `timm` or `torchvision`, and write a table of what came of it; "
+        help="Import all models of a library, `timm`, `torchvision` or `transformers`, and write a table of it; "
         "may be given several times.",
     ),
 ]
