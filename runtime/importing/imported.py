@@ -18,10 +18,9 @@ from runtime.importing.positions import refuse_at
 from runtime.importing.proof import Proof, prove
 from runtime.importing.recording import ValuesNeeded
 from runtime.importing.runs import recorded
-from runtime.importing.skeleton import Skeleton
+from runtime.importing.skeleton import Skeleton, held_tensors
 from runtime.importing.state import dtypes, frozen, ties, weights
 from runtime.importing.writing import Document, written
-from runtime.named_tensors import named_tensors
 
 WEIGHTS = "weights.safetensors"
 
@@ -106,7 +105,7 @@ def described(
 ) -> tuple[Document, Report]:
     """Return the document of a module, and what was found out about it."""
     programs, run = recorded(skeleton, {each.name: each.made(sizes) for each in inputs})
-    generaliser = Generaliser(run, programs, dict(named_tensors(module)))
+    generaliser = Generaliser(run, programs, held_tensors(module))
     model = generaliser.model()
     unused = _unused(skeleton, generaliser)
     read = list(programs[run.root].inputs) if run.root in programs else [each.name for each in inputs]

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 import compiler
 from compiler.artifact import Artifact
 from runtime.build import build
-from runtime.importing.skeleton import copied
+from runtime.importing.skeleton import copied, held_tensors, register_loose
 
 TOLERANCE = 1e-9
 
@@ -82,7 +82,7 @@ def prove(
 
 def _state(module: nn.Module, model: nn.Module, kept: Sequence[str]) -> Iterator[str]:
     """Yield what differs in keys, shapes, dtypes, values, ties and frozen parts."""
-    theirs = {**dict(module.named_buffers(remove_duplicate=False)), **module.state_dict()}
+    theirs = {**held_tensors(module), **module.state_dict()}
     ours = model.state_dict()
     for name in sorted(set(kept) ^ set(ours)):
         yield f"`{name}` is only in the {'module' if name in theirs else 'spec'}"
@@ -119,7 +119,9 @@ def _outputs(
     module: nn.Module, model: nn.Module, inputs: Sequence[Inputs], read: Sequence[str]
 ) -> tuple[float, list[str]]:
     """Return how far the outputs lie apart at most, in float64, and what differs."""
-    theirs, ours = copied(module, torch.device("cpu")).double(), model.double()
+    theirs, ours = copied(module, torch.device("cpu")), model.double()
+    register_loose(theirs)
+    theirs.double()
     furthest = 0.0
     for training in (False, True):
         theirs.train(training)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from runtime.importing.index_tables import distances
 from runtime.importing.leaves import base_layer, is_leaf
 from runtime.importing.parametrizations import stored_for
+from runtime.importing.skeleton import held_tensors
 
 MOST_NUMBERS = 64
 
@@ -100,7 +101,8 @@ def weights(module: nn.Module, unused: tuple[str, ...] = (), saved: Sequence[str
             continue
         seen.add(id(tensor))
         found[name] = tensor.detach().clone().contiguous()
-    return {**found, **{name: module.get_buffer(name).clone().contiguous() for name in saved}}
+    held = held_tensors(module) if saved else {}
+    return {**found, **{name: held[name].detach().clone().contiguous() for name in saved}}
 
 
 def formula(values: Tensor) -> str | None:

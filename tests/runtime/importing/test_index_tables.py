@@ -49,6 +49,24 @@ class Table(nn.Module):
         return x @ self.table
 
 
+class Loose(nn.Module):
+    """Keeps a table as a mere attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = torch.arange(320).float().view(4, 80).cos()
+        self.linear = nn.Linear(80, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x @ self.places.detach())
+
+
+def test_a_mere_attribute_is_a_buffer() -> None:
+    made = from_module(Loose(), [torch.randn(2, 4)])
+    assert made.report.saved == ("places",)
+    assert "places: float[4, 80]" in made.text
+
+
 def test_what_is_of_no_known_formula_is_saved() -> None:
     made = from_module(nn.Sequential(Table(4), nn.Linear(80, 4), Table(4)), [torch.randn(2, 4)])
     assert made.report.saved == ("0.table", "2.table")
