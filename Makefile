@@ -30,7 +30,7 @@ help:
 	@echo "make hostile  mutated specs without end; goes on where it was stopped"
 	@echo "make fuzz     a coverage-guided fuzzer, for FUZZ_SECONDS (600), from $(CORPUS) on"
 	@echo "make kills    trainings that are killed, or whose disk is full, at every moment; renews docs/interrupted.md"
-	@echo "make import-survey  timm and torchvision imported, SAMPLE (100) models of each, JOBS (1) at a time; renews docs/import.md"
+	@echo "make import-survey  timm, torchvision and transformers imported, SAMPLE (100) models of each, JOBS (1) at a time; renews docs/import.md"
 	@echo "make export-survey  the zoo exported to ONNX; renews docs/export.md"
 	@echo "make clean    remove .venv, caches and build leftovers"
 	@echo "Each sets up .venv first if it is missing or out of date."
@@ -106,7 +106,7 @@ $(LIBRARIES): $(READY) tests/runtime/importing/libraries.txt
 
 # What was tried stands in out/import, and is not tried again: a survey that was stopped goes on.
 import-survey: $(LIBRARIES)
-	PYTHONPATH=$(dir $(LIBRARIES)) $(BIN)/python -m compiler import --check timm --check torchvision \
+	PYTHONPATH=$(dir $(LIBRARIES)) $(BIN)/python -m compiler import --check timm --check torchvision --check transformers \
 		--sample $(or $(SAMPLE),100) --jobs $(or $(JOBS),1) --output docs/import.md
 
 # What was tried stands in out/export, and is not tried again.

@@ -57,7 +57,7 @@ Libraries = Annotated[
         "--check",
         metavar="LIBRARY",
         show_default=False,
-        help="Import all models of a library, `timm` or `torchvision`, and write a table of what came of it; "
+        help="Import all models of a library, `timm`, `torchvision` or `transformers`, and write a table of it; "
         "may be given several times.",
     ),
 ]
@@ -147,6 +147,12 @@ def import_one(
     for place in made.report.looks:
         err().print(
             shown(f"note: what a tensor holds decides the way at {place}: the spec goes the way it went")
+        )
+    for name in made.report.saved:
+        err().print(
+            shown(
+                f"note: the spec saves `{name}`, which the module does not: nothing says how it is computed"
+            )
         )
     if output is None:
         sys.stdout.write(made.text)

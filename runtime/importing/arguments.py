@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from compiler.catalogue.layers import REQUIRED
-from runtime.importing.authors import computed, expression_for, formula_for, formula_text, word_for
+from runtime.importing.authors import computed, expression_for, formula_for, formula_text, names_in, word_for
 from runtime.importing.nodes import HOLE, Argument, ArgumentValue, LayerCall, Word, key_of
 from runtime.importing.programs import Program
 from runtime.importing.sizes import plain
@@ -197,7 +197,15 @@ class Arguments:
             values = tuple(attribute(each, name) for each in self.instances)
             if key_of(values) not in self.chosen and name not in self.derived and _is_finite(values[0]):
                 found[name] = values[0]
-        return {**found, **{name: Word(text) for name, text in self.derived.items()}}
+        return {**found, **{name: Word(self._in_own_words(text)) for name, text in self.derived.items()}}
+
+    def _in_own_words(self, text: str) -> str:
+        """Return the formula of an attribute over the arguments of the block, which may bear other names."""
+        made = ast.parse(text, mode="eval").body
+        for each in names_in(made):
+            values = tuple(attribute(instance, each.id) for instance in self.instances)
+            each.id = each.id if each.id in self.derived else self.chosen.get(key_of(values), each.id)
+        return formula_text(made)
 
     def attributes(self, program: Program) -> dict[str, ast.expr]:
         """Return how a program writes the attributes that it reads."""

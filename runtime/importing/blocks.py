@@ -13,7 +13,7 @@ from runtime.importing.expressions import Words
 from runtime.importing.inputs import dtype_text
 from runtime.importing.kinds import Kind, heights_of, joined, without_idle
 from runtime.importing.layers import layer_call
-from runtime.importing.leaves import base_layer, is_container, is_list, is_sequence, tensors_of_base
+from runtime.importing.leaves import base_layer, is_container, is_leaf, is_list, is_sequence, tensors_of_base
 from runtime.importing.naming import aliases_of
 from runtime.importing.nodes import (
     Argument,
@@ -28,8 +28,9 @@ from runtime.importing.nodes import (
 )
 from runtime.importing.programs import Program, signature
 from runtime.importing.records import Record
-from runtime.importing.state import model_dtype, tied_names
+from runtime.importing.state import formula, model_dtype, tied_names
 from runtime.importing.statements import program_text
+from runtime.importing.untold import untold
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,8 @@ class TensorForm:
 
     dtype: str
     dimensions: tuple[ArgumentValue, ...]
-    persistent: bool = True
-    values: Tensor | None = field(default=None, compare=False)
-    """Of a buffer that is not saved."""
+    formula: str | None = None
+    """What computes a buffer that is not saved."""
     updated: bool = False
 
 
@@ -72,6 +72,9 @@ class Generaliser:
         self.paths = {each: name for name, each in record.root.named_modules()}
         self.blocks: dict[str, Block] = {}
         self.calls: dict[nn.Module, LayerCall] = {}
+        self.saved: dict[str, None] = {}
+        """Buffers that the module does not save, and the spec does."""
+        self.untold = untold(record.root, programs)
         self.used = self._used_modules()
         self.dtype = model_dtype(record.root)
         self.read = {
@@ -155,17 +158,30 @@ class Generaliser:
     def node(self, module: nn.Module) -> Node:
         """Return what makes such a module, with its own numbers."""
         if self.record.is_layer(module):
-            return layer_call(module, self.record.layer_inputs.get(module))
+            shapes = self.record.layer_inputs.get(module)
+            return layer_call(module, None if module in self.untold else shapes)
         if is_container(module):
             return Items(tuple(self.children(module).items()))
         return self.calls[module]
 
     def children(self, module: nn.Module) -> dict[str, Node]:
         idle = self.record.idle
-        return {
-            name: self.node(each)
+        found = {
+            name: each
             for name, each in module._modules.items()
             if each is not None and each in self.used and each not in idle
+        }
+        if is_list(module) and found:
+            found = self._without_holes(module, list(found)[-1])
+        return {name: self.node(each) for name, each in found.items()}
+
+    def _without_holes(self, module: nn.Module, last: str) -> dict[str, nn.Module]:
+        """Return the items of a list up to the last one that is used: those between count, where they hold nothing."""
+        items = list(module._modules.items())[: list(module._modules).index(last) + 1]
+        return {
+            name: each
+            for name, each in items
+            if each is not None and (each in self.used or (is_leaf(each) and not each.state_dict()))
         }
 
     def _fill(self, block: Block, instances: Sequence[nn.Module]) -> Arguments:
@@ -244,11 +260,8 @@ class Generaliser:
                 site((name, f"size{place}"), sizes) for place, sizes in enumerate(zip(*shapes, strict=True))
             )
             is_parameter = name in instances[0]._parameters
-            persistent = name not in instances[0]._non_persistent_buffers_set
-            value = self.values[f"{self.paths[instances[0]]}.{name}".lstrip(".")]
-            form = TensorForm(
-                dtype_text(tensors[0][name].dtype, self.dtype), dimensions, persistent, value, name in updated
-            )
+            dtype = dtype_text(tensors[0][name].dtype, self.dtype)
+            form = TensorForm(dtype, dimensions, self._formula(instances, name), name in updated)
             (block.parameters if is_parameter else block.buffers)[name] = form
         if instances[0] in self.programs and not is_sequence(instances[0]):
             programs = self._programs(instances)
@@ -261,6 +274,17 @@ class Generaliser:
                     (name.partition("[")[0],),
                     tuple(attribute(each, name.partition("[")[0]) for each in instances),
                 )
+
+    def _formula(self, instances: Sequence[nn.Module], name: str) -> str | None:
+        """Return what computes a buffer that is not saved; where nobody knows, the spec saves it."""
+        if name not in instances[0]._non_persistent_buffers_set:
+            return None
+        paths = [f"{self.paths[each]}.{name}".lstrip(".") for each in instances]
+        formulas = {formula(self.values[each]) for each in paths}
+        if len(formulas) == 1 and None not in formulas:
+            return formulas.pop()
+        self.saved.update(dict.fromkeys(paths))
+        return None
 
 
 def class_name(cls: type) -> str:

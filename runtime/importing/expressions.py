@@ -69,6 +69,9 @@ class Expressions:
             parts = (structure.start, structure.stop, structure.step)
             return ast.Slice(*(None if each is None else self.expression(each) for each in parts))
         if isinstance(structure, Mapping):
+            call = self.producer.get(id(next(values_in(structure), None)))
+            if call is not None and id(call) in self.inlined and same_structure(structure, call.result):
+                return self.call(call)
             keys = [ast.Constant(key) for key in structure]
             return ast.Dict(list(keys), [self.expression(each) for each in structure.values()])
         if isinstance(structure, tuple | list):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -18,10 +18,9 @@ from runtime.importing.positions import refuse_at
 from runtime.importing.proof import Proof, prove
 from runtime.importing.recording import ValuesNeeded
 from runtime.importing.runs import recorded
-from runtime.importing.skeleton import Skeleton
+from runtime.importing.skeleton import Skeleton, held_tensors
 from runtime.importing.state import dtypes, frozen, ties, weights
 from runtime.importing.writing import Document, written
-from runtime.named_tensors import named_tensors
 
 WEIGHTS = "weights.safetensors"
 
@@ -33,6 +32,8 @@ class Report:
     proof: Proof | None
     unused: tuple[str, ...] = ()
     """Layers of the module that nothing calls: the spec has none of them."""
+    saved: tuple[str, ...] = ()
+    """Buffers that the module does not save, and the spec does: nothing says how they were computed."""
     looks: tuple[str, ...] = ()
     """Where its code goes another way for other values, which the spec does not: file and line."""
 
@@ -75,21 +76,23 @@ def from_module(
     given, sizes = inputs_of(module, inputs, dims or {})
     try:
         skeleton = Skeleton(module)
-        document, unused, looks = described(module, skeleton, given, sizes, name, checkpoint)
+        document, report = described(module, skeleton, given, sizes, name, checkpoint)
     except ValuesNeeded:
         skeleton = Skeleton(module, "cpu")
-        document, unused, looks = described(module, skeleton, given, sizes, name, checkpoint)
+        document, report = described(module, skeleton, given, sizes, name, checkpoint)
     text = written(document)
-    kept = weights(module, unused)
-    imported = Imported(text, kept, Report(None, unused, looks), checkpoint)
+    kept = weights(module, report.unused, report.saved)
+    imported = Imported(text, kept, report, checkpoint)
     if not prove_it:
         return imported
     every = [sizes, *other_sizes(skeleton.root, given, sizes)]
     runs = [{each.name: each.made(each_sizes) for each in given} for each_sizes in every]
-    proof = prove(module, text, kept, checkpoint, runs, list(document.originals.values()), unused)
+    proof = prove(
+        module, text, kept, checkpoint, runs, list(document.originals.values()), report.unused, report.saved
+    )
     if not proof.holds:
         raise refuse_at(None, "import-differs", f"the spec is not the module: {proof.differences[0]}")
-    return Imported(text, kept, Report(proof, unused, looks), checkpoint)
+    return Imported(text, kept, replace(report, proof=proof), checkpoint)
 
 
 def described(
@@ -99,10 +102,10 @@ def described(
     sizes: Mapping[str, int],
     name: str | None,
     checkpoint: str,
-) -> tuple[Document, tuple[str, ...], tuple[str, ...]]:
-    """Return the document of a module, what in it nothing uses, and where it looks at values."""
+) -> tuple[Document, Report]:
+    """Return the document of a module, and what was found out about it."""
     programs, run = recorded(skeleton, {each.name: each.made(sizes) for each in inputs})
-    generaliser = Generaliser(run, programs, dict(named_tensors(module)))
+    generaliser = Generaliser(run, programs, held_tensors(module))
     model = generaliser.model()
     unused = _unused(skeleton, generaliser)
     read = list(programs[run.root].inputs) if run.root in programs else [each.name for each in inputs]
@@ -121,10 +124,10 @@ def described(
         parametrize={
             name: each for name, each in parametrized(module) if not name[1:].startswith(unused or ("/",))
         },
-        checkpoint=checkpoint if weights(skeleton.root) else None,
+        checkpoint=checkpoint if skeleton.root.state_dict() or generaliser.saved else None,
         originals=names,
     )
-    return document, unused, tuple(map(str, run.looks))
+    return document, Report(None, unused, tuple(generaliser.saved), tuple(map(str, run.looks)))
 
 
 def _shared(module: nn.Module, unused: tuple[str, ...]) -> dict[str, list[str]]:

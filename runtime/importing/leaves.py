@@ -25,7 +25,22 @@ def catalogue_layer(cls: type) -> LayerType | None:
 def is_leaf(module: nn.Module) -> bool:
     """Return whether a module is exactly a layer of the catalogue, with nothing added to it but parametrisations."""
     added = any(getattr(module, name) for name in _HOOKS) or "forward" in vars(module)
-    return not added and catalogue_layer(type(module)) is not None
+    return not added and (catalogue_layer(type(module)) is not None or _only_makes_one(module))
+
+
+_MAKING = frozenset(
+    "__init__ __doc__ __module__ __qualname__ __annotations__ __firstlineno__ reset_parameters".split()
+)
+
+
+def _only_makes_one(module: nn.Module) -> bool:
+    """Return whether the class of a module says how one makes a layer, and nothing of what that does."""
+    base = base_layer(module)
+    if base is None:
+        return False
+    own = type(module).__mro__[: type(module).__mro__.index(base)]
+    says = {name for cls in own for name in vars(cls)} - {"__static_attributes__", "__parameters__"}
+    return says <= _MAKING and holds_a_layer(module)
 
 
 def base_layer(module: nn.Module) -> type[nn.Module] | None:
@@ -33,6 +48,12 @@ def base_layer(module: nn.Module) -> type[nn.Module] | None:
     if catalogue_layer(type(module)) is not None:
         return None
     return next((cls for cls in type(module).__mro__[1:] if catalogue_layer(cls) is not None), None)
+
+
+def holds_a_layer(module: nn.Module) -> bool:
+    """Return whether a module has the tensors of the layer that it extends, and nothing else."""
+    own = {name for name, each in (*module._parameters.items(), *module._buffers.items()) if each is not None}
+    return base_layer(module) is not None and not module._modules and own <= tensors_of_base(module)
 
 
 def is_container(module: nn.Module) -> bool:

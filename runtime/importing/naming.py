@@ -29,8 +29,11 @@ class Names(Expressions):
             self.env[free] = id(value)
             self.inputs.append(free)
 
-    def set_aside(self, result: Structure, later: set[int]) -> Iterator[ast.stmt]:
-        """Yield an assignment that keeps a value whose name is taken by another, where the author made one."""
+    def set_aside(self, result: Structure, later: set[int], now: Collection[int] = ()) -> Iterator[ast.stmt]:
+        """Yield an assignment that keeps a value whose name is taken by another, where the author made one.
+
+        `now` are the values that make the result, `later` those that are read behind it.
+        """
         for value in values_in(result):
             wanted = next(iter(map(_clean, value.names)), None)
             held = self.env.get(wanted or "")
@@ -38,7 +41,9 @@ class Names(Expressions):
                 continue
             other = self.value(held)
             aside = [
-                each for each in map(_clean, other.names) if each != wanted and self.is_free(each, later)
+                each
+                for each in map(_clean, other.names)
+                if each != wanted and self.is_free(each, later | {*now})
             ]
             if aside:
                 yield ast.Assign([ast.Name(aside[0])], ast.Name(self.names[held]))
@@ -85,7 +90,7 @@ class Names(Expressions):
         ):
             return None
         used = [
-            *_tuples([(each.args, each.kwargs) for each in self.program.calls]),
+            *_tuples([[list(each.args), each.kwargs] for each in self.program.calls]),
             *_tuples(self.program.result),
         ]
         count = sum(same_structure(each, result) for each in used)
@@ -146,4 +151,5 @@ def _free(name: str, taken: Container[str]) -> str:
 
 def _clean(name: str) -> str:
     name = name.strip("_") or "y"
+    name = name if name.isidentifier() else f"y{name}"
     return f"{name}1" if keyword.iskeyword(name) or name == "training" else name

@@ -85,7 +85,7 @@ def shape_of(node: Node) -> object:
     """Return what nodes have in common that one node with arguments can stand for."""
     if isinstance(node, Items):
         return ("items", *((name, shape_of(each)) for name, each in node.items))
-    return "one"
+    return ("copies", shape_of(node.of)) if isinstance(node, Repeat) else "one"
 
 
 def are_alike(first: Node, second: Node) -> bool:
@@ -146,6 +146,10 @@ def unified(nodes: Sequence[Node], site: Site, path: tuple[str, ...]) -> Node:
         return _unified_runs([runs_of(each) or [] for each in nodes], site, path)
     if all(isinstance(each, Items) for each in nodes):
         return Items(tuple(_unified_items([each for each in nodes if isinstance(each, Items)], site, path)))
+    repeats = [each for each in nodes if isinstance(each, Repeat)]
+    if len(repeats) == len(nodes):
+        count = site((*path, "depth"), tuple(each.count for each in repeats))
+        return Repeat(count, unified([each.of for each in repeats], site, path))
     calls = [each for each in nodes if isinstance(each, LayerCall)]
     if len(calls) == len(nodes) and len({_head(each) for each in calls}) == 1:
         return LayerCall(calls[0].name, tuple(_unified_arguments(calls, site, path)))
@@ -174,7 +178,8 @@ def _head(call: LayerCall) -> object:
 def _unified_items(nodes: Sequence[Items], site: Site, path: tuple[str, ...]) -> Iterable[tuple[str, Node]]:
     for rows in zip(*(each.items for each in nodes), strict=True):
         name = rows[0][0]
-        yield name, unified([node for _, node in rows], site, (*path, name))
+        node = unified([each for _, each in rows], site, (*path, name))
+        yield name, as_item(rows[0][1], node)
 
 
 def _unified_arguments(calls: Sequence[LayerCall], site: Site, path: tuple[str, ...]) -> Iterable[Argument]:
@@ -186,6 +191,11 @@ def _unified_arguments(calls: Sequence[LayerCall], site: Site, path: tuple[str, 
             yield replace(rows[0], value=node)
         else:
             yield replace(rows[0], value=site((*path, rows[0].name), tuple(values)))
+
+
+def as_item(node: Node, made: Node) -> Node:
+    """Return what was made of an item: copies of a list stay a list of their own, and are none of that around it."""
+    return Items((("", made),)) if isinstance(node, Items) and isinstance(made, Repeat) else made
 
 
 def compressed(node: Node) -> Node:
@@ -200,7 +210,7 @@ def compressed(node: Node) -> Node:
     counts: list[int] = []
     unnamed = [name in ("", str(number)) for number, (name, _) in enumerate(node.items)]
     for number, (name, each) in enumerate(node.items):
-        each = compressed(each)
+        each = as_item(each, compressed(each)) if unnamed[number] else compressed(each)
         both = number > 0 and unnamed[number - 1] and unnamed[number]
         if both and rows[-1][1] == each and isinstance(each, LayerCall):
             counts[-1] += 1

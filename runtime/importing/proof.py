@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 import compiler
 from compiler.artifact import Artifact
 from runtime.build import build
-from runtime.importing.skeleton import copied
+from runtime.importing.skeleton import copied, held_tensors, register_loose
 
 TOLERANCE = 1e-9
 
@@ -60,10 +60,12 @@ def prove(
     inputs: Sequence[Inputs],
     read: Sequence[str],
     unused: Sequence[str] = (),
+    saved: Sequence[str] = (),
 ) -> Proof:
     """Compile and build a spec, and compare the model with the module, on each of these inputs.
 
-    `read` are those that the model takes, in its order.
+    `read` are those that the model takes, in its order; `unused` begin the names of what the spec has not, and `saved`
+    are buffers that it alone saves.
     """
     artifact = compiler.compile_text(text)
     with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +73,7 @@ def prove(
             save_file(dict(weights), Path(folder, checkpoint))
         model = build(artifact, device="cpu", folder=folder)
     kept = [name for name in module.state_dict() if not name.startswith(tuple(unused) or ("/",))]
-    found = [*_state(module, model, kept)]
+    found = [*_state(module, model, [*kept, *saved])]
     if found:
         return Proof(tuple(found), artifact=artifact)
     furthest, differences = _outputs(module, model, inputs, read)
@@ -80,7 +82,8 @@ def prove(
 
 def _state(module: nn.Module, model: nn.Module, kept: Sequence[str]) -> Iterator[str]:
     """Yield what differs in keys, shapes, dtypes, values, ties and frozen parts."""
-    theirs, ours = module.state_dict(), model.state_dict()
+    theirs = {**held_tensors(module), **module.state_dict()}
+    ours = model.state_dict()
     for name in sorted(set(kept) ^ set(ours)):
         yield f"`{name}` is only in the {'module' if name in theirs else 'spec'}"
     for name in sorted(set(kept) & set(ours)):
@@ -116,7 +119,9 @@ def _outputs(
     module: nn.Module, model: nn.Module, inputs: Sequence[Inputs], read: Sequence[str]
 ) -> tuple[float, list[str]]:
     """Return how far the outputs lie apart at most, in float64, and what differs."""
-    theirs, ours = copied(module, torch.device("cpu")).double(), model.double()
+    theirs, ours = copied(module, torch.device("cpu")), model.double()
+    register_loose(theirs)
+    theirs.double()
     furthest = 0.0
     for training in (False, True):
         theirs.train(training)

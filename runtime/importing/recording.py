@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
@@ -29,6 +31,7 @@ from runtime.importing.records import (
     is_fixed,
 )
 from runtime.importing.running import Opened
+from runtime.importing.sizes import plain
 from runtime.importing.structures import (
     bound_arguments,
     holds_values,
@@ -36,15 +39,27 @@ from runtime.importing.structures import (
     single,
     tensors_in,
 )
-from runtime.importing.updates import Updates
+from runtime.importing.views import Views
 from spec_schema.diagnostics import SpecError
+
+
+def _ends(from_: float = 0, to: float = 1, **others: Any) -> tuple[float, float]:
+    return others.get("from", from_), to
+
+
+def _spread(mean: float = 0, std: float = 1, **others: Any) -> tuple[float, float]:
+    return mean, std
+
+
+FILLS = {"torch.Tensor.uniform_": _ends, "torch.Tensor.normal_": _spread}
+"""What fills a tensor with random numbers -> where they begin and end, or their mean and spread."""
 
 
 class ValuesNeeded(Exception):
     """A program looks into a tensor, and runs without values."""
 
 
-class Recorder(Updates):
+class Recorder(Views):
     """Records one run of a skeleton."""
 
     def record(self) -> Record:
@@ -57,6 +72,8 @@ class Recorder(Updates):
     ) -> Any:
         kwargs = kwargs or {}
         name = torch_name(func)
+        if name == "torch.Tensor.type" and len(args) > 1 and isinstance(args[1], torch.dtype):
+            func, name = torch.Tensor.to, "torch.Tensor.to"
         if self.paused or not self.stack or is_fact(name):
             with self.pause():
                 return func(*args, **kwargs)
@@ -65,6 +82,10 @@ class Recorder(Updates):
             return self.look(func, args, kwargs)
         if name == "torch.Tensor.__setitem__":
             return self.write_item(*args)
+        if name in FILLS and args[1:] + tuple(kwargs.values()):
+            return self.fill(name, *args, **kwargs)
+        if name == "torch.div" and all(isinstance(each, int) for each in args):
+            return self.divided(*args, **kwargs)
         try:
             spelled = spell(func, name, tuple(args), kwargs)
         except UnspokenError as missing:
@@ -78,7 +99,7 @@ class Recorder(Updates):
         self.check_written(written)
         told = {key: each for key, each in spelled.kwargs.items() if key != "training" or each != self.mode()}
         given, named = self.structure(spelled.args), self.structure(told)
-        before = self.stamps(args, kwargs)
+        before, wholes = self.stamps(args, kwargs), self.wholes_of(written)
         with self.pause():
             result = func(*args, **kwargs)
         if spelled.target.form == "attribute" and spelled.target.name == "dtype":
@@ -87,6 +108,9 @@ class Recorder(Updates):
         target = self.with_effect(spelled.target, given, kwargs)
         result = self.finish(target, given, named, result, before, spelled.in_place)
         self.update(written)
+        self.write_through(wholes)
+        if target.form == "item":
+            self.look_through(args[0], args[1], result)
         return result
 
     def look(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -118,7 +142,9 @@ class Recorder(Updates):
 
     def write_item(self, tensor: Tensor, index: Any, value: Any) -> None:
         """Take note of a write into a part of a tensor: from then on it is the tensor that has the part in it."""
-        position = self.position
+        if self.holds(tensor, index, value):
+            return
+        position, wholes = self.position, self.wholes_of(tensor)
         self.check_written(tensor)
         try:
             with self:
@@ -132,6 +158,31 @@ class Recorder(Updates):
             self.written(tensor)
             self.bind(tensor, whole)
             self.update(tensor)
+        self.write_through(wholes)
+
+    def divided(self, one: int, other: int, rounding_mode: str | None = None) -> Any:
+        """Divide sizes, for which torch makes a tensor: as a number it may be a size again."""
+        if rounding_mode is None:
+            return one / other
+        exact = rounding_mode == "floor" or (one >= 0 and other > 0)
+        return one // other if exact else math.trunc(plain(one) / plain(other))
+
+    def fill(self, name: str, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Fill a tensor with random numbers of another range or spread than those that one operation draws."""
+        self.check_written(tensor)
+        first, second = FILLS[name](*args, **kwargs)
+        with self:
+            if name == "torch.Tensor.normal_":
+                made = torch.randn_like(tensor) * second + first
+            else:
+                made = torch.rand_like(tensor) * (second - first) + first
+        with self.pause():
+            value = self.value_of(made)
+            tensor.copy_(made)
+            self.written(tensor)
+            self.bind(tensor, value)
+            self.update(tensor)
+        return tensor
 
     # --- modules -----------------------------------------------------------------------------------
 
@@ -211,7 +262,10 @@ class Recorder(Updates):
                     key: self.received(key, each, outer is not None and is_fixed(given.get(key)))
                     for key, each in bound.items()
                 }
-            result = run(module, *inner.pop("*", ()), **inner)
+            # A wrapped `forward` may call its arguments otherwise: what came without a name goes on without one.
+            names = [] if "*" in inner else list(inner)[: len(args)]
+            given_args = [*inner.pop("*", ()), *(inner.pop(name) for name in names)]
+            result = run(module, *given_args, **inner)
             with self.pause():
                 opened.scope.result = self.structure(single(result) if outer else result)
                 self.put_assigned()

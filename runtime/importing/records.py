@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from torch import nn
 
-from runtime.importing.leaves import is_leaf
+from runtime.importing.leaves import holds_a_layer, is_leaf
 
 Structure: TypeAlias = Any
 """A nest of tuples, lists, dicts and slices, whose leaves are values and constants."""
@@ -104,7 +104,9 @@ class Record:
 
     def is_layer(self, module: nn.Module) -> bool:
         """Return whether a module is a layer of the catalogue, or was found to be nothing more than one."""
-        return is_leaf(module) or (module in self.layer_inputs and module not in self.scopes)
+        if module in self.scopes:
+            return False
+        return is_leaf(module) or module in self.layer_inputs or holds_a_layer(module)
 
 
 def is_fixed(structure: Structure) -> bool:

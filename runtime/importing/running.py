@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -49,6 +50,8 @@ class Opened:
         self.scope = scope
         self.known: dict[int, tuple[Tensor, Value, int]] = {}
         """Tensor -> it, kept alive; its value; how often its memory had been written when it was seen."""
+        self.views: dict[int, tuple[Tensor, Any, Tensor]] = {}
+        """Tensor -> what it is an item of, the index, and it, kept alive."""
         self.owned: set[int] = set()
         """The numbers of this scope, by the identity of their values."""
         self.values: list[Value] = []
@@ -215,6 +218,11 @@ class Running(TorchFunctionMode):
             return [self.structure(each) for each in given]
         if isinstance(given, tuple):
             return tuple(self.structure(each) for each in given)
+        if isinstance(given, numpy.number | numpy.bool_):
+            return given.item()
+        if isinstance(given, numpy.ndarray):
+            text = "the language has no operation that takes an array of numpy"
+            raise refuse_at(self.position, "import-operation", text)
         if isinstance(given, torch.dtype):
             return given if said(self.position, given) else self.stack[-1].dtypes.get(given, given)
         return given

@@ -24,6 +24,7 @@ class Skeleton:
     def __init__(self, module: nn.Module, device: str = "meta") -> None:
         self.device = device
         self.root = copied(module, torch.device(device))
+        register_loose(self.root)
         self.modules: dict[nn.Module, list[str]] = {}
         for name, each in self.root.named_modules(remove_duplicate=False):
             self.modules.setdefault(each, []).append(name)
@@ -96,6 +97,24 @@ def _path(names: list[str], prefixes: list[str]) -> str | None:
             if name.startswith(f"{prefix}."):
                 return name[len(prefix) + 1 :]
     return None
+
+
+def register_loose(root: nn.Module) -> None:
+    """Let tensors that are mere attributes of modules be buffers that are not saved."""
+    for module in root.modules():
+        for name in [name for name, each in vars(module).items() if isinstance(each, Tensor)]:
+            module.register_buffer(name, vars(module).pop(name), persistent=False)
+
+
+def held_tensors(root: nn.Module) -> dict[str, Tensor]:
+    """Return all parameters, buffers and tensors that are mere attributes, under all of their names."""
+    loose = {
+        f"{path}.{name}".lstrip("."): each
+        for path, module in root.named_modules(remove_duplicate=False)
+        for name, each in vars(module).items()
+        if isinstance(each, Tensor)
+    }
+    return {**dict(named_tensors(root)), **loose}
 
 
 def copied(module: nn.Module, device: torch.device) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from runtime.importing.index_tables import distances
 from runtime.importing.leaves import base_layer, is_leaf
 from runtime.importing.parametrizations import stored_for
-from runtime.importing.positions import refuse_at
+from runtime.importing.skeleton import held_tensors
 
 MOST_NUMBERS = 64
 
@@ -89,8 +89,11 @@ def dtypes(module: nn.Module) -> dict[str, torch.dtype]:
     return found
 
 
-def weights(module: nn.Module, unused: tuple[str, ...] = ()) -> dict[str, Tensor]:
-    """Return the tensors of a state dict, each of those that are one under its first name that is used."""
+def weights(module: nn.Module, unused: tuple[str, ...] = (), saved: Sequence[str] = ()) -> dict[str, Tensor]:
+    """Return the tensors of a state dict, each of those that are one under its first name that is used.
+
+    `saved` are buffers that the module does not save, and the spec does.
+    """
     seen: set[int] = set()
     found: dict[str, Tensor] = {}
     for name, tensor in module.state_dict(keep_vars=True).items():
@@ -98,11 +101,12 @@ def weights(module: nn.Module, unused: tuple[str, ...] = ()) -> dict[str, Tensor
             continue
         seen.add(id(tensor))
         found[name] = tensor.detach().clone().contiguous()
-    return found
+    held = held_tensors(module) if saved else {}
+    return {**found, **{name: held[name].detach().clone().contiguous() for name in saved}}
 
 
-def formula(values: Tensor) -> str:
-    """Return an expression of the language for the values of a buffer that is computed."""
+def formula(values: Tensor) -> str | None:
+    """Return an expression of the language for the values of a buffer that is computed, None if none is known."""
     dtype = str(values.dtype).removeprefix("torch.")
     shape = list(values.shape)
     flat = values.flatten()
@@ -113,9 +117,7 @@ def formula(values: Tensor) -> str:
             return text
     if values.numel() <= MOST_NUMBERS:
         return f"tensor({values.tolist()!r}, dtype={dtype})"
-    raise refuse_at(
-        None, "import-buffer", f"a buffer of {shape} is not saved, and how it was computed is not known"
-    )
+    return None
 
 
 def _frequencies(values: Tensor) -> Mapping[str, Tensor]:

@@ -55,7 +55,8 @@ class _Writer(Names):
         if call.target.name in ("shape", "size"):
             return len(named) < 2 and all(self.uses[id(each)] < 2 for each in named)
         used = [each for each in values_in(call.result) if self.uses.get(id(each))]
-        whole = not named and same_structure(self.program.result, call.result)
+        once = all(self.uses[id(each)] == 1 for each in used)
+        whole = not named and once and same_structure(self.program.result, call.result)
         return whole or (len(used) == 1 and not used[0].names and self.uses[id(used[0])] == 1)
 
     def keep_order(self) -> None:
@@ -118,7 +119,7 @@ class _Writer(Names):
         if whole is not None:
             yield ast.Assign([ast.Name(whole)], value)
             return
-        yield from self.set_aside(call.result, later)
+        yield from self.set_aside(call.result, later, self.read_by((call.args, call.kwargs)))
         target = self.targets(call.result, later)
         if (
             isinstance(target, ast.Tuple)

@@ -64,11 +64,19 @@ class Updates(Running):
             made = module._buffers.get(name)
             if made is own:
                 continue
+            if made is not None and self.is_cache(module, name, made):
+                module._buffers[name] = own
+                continue
             if own is None or made is None or made.shape != own.shape or made.dtype != own.dtype:
                 raise self.not_updated(name)
             if id(made) in self.stack[-1].known and name not in tensors_of_base(module):
                 self.put(name, made)
             module._buffers[name] = own
+
+    def is_cache(self, module: nn.Module, name: str, made: Tensor) -> bool:
+        """Return whether a buffer that is not saved holds what the sizes of the inputs alone decide."""
+        found = self.stack[-1].known.get(id(made))
+        return name in module._non_persistent_buffers_set and found is not None and found[1].fixed
 
     def with_effect(self, target: Target, given: Structure, kwargs: Mapping[str, Any]) -> Target:
         """Return the target of a call; a normalisation that follows buffers changes them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from runtime.importing.caches import without_caches
 from runtime.importing.leaves import base_layer
 from runtime.importing.positions import position_of_error, refuse_at
 from runtime.importing.recording import Recorder, ValuesNeeded
@@ -43,6 +45,7 @@ def watched(recorder: Recorder) -> Iterator[None]:
     recorder.forwards = forwards
 
     def based(forward: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(forward)
         def run(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
             inside = recorder.stack and recorder.stack[-1].scope.module is self
             if recorder.paused or not inside or kwargs:
@@ -105,7 +108,13 @@ def record(
     recorder.open_modules = open_modules
     skeleton.trace_numbers(recorder)
     try:
-        with torch.no_grad(), watched(recorder), torch.device(skeleton.device), recorder:
+        with (
+            without_caches(skeleton.root),
+            torch.no_grad(),
+            watched(recorder),
+            torch.device(skeleton.device),
+            recorder,
+        ):
             skeleton.root(*args, **kwargs)
     except (SpecError, ValuesNeeded):
         raise

@@ -14,7 +14,6 @@ from compiler.catalogue.layers import REQUIRED
 from runtime.importing.blocks import Block, TensorForm
 from runtime.importing.nodes import If, Items, LayerCall, Node, Repeat, Word, compressed, key_of
 from runtime.importing.rows import Rows, rows_of
-from runtime.importing.state import formula
 from spec_schema.canonical import reads_as_text
 
 WIDTH = 116
@@ -226,9 +225,8 @@ def _value_text(value: object) -> str:
 
 def _tensor(form: TensorForm) -> str:
     updated = ", updated: true" if form.updated else ""
-    if form.values is not None and not form.persistent:
-        made = formula(form.values)
-        return f"{{value: {json.dumps(made)}, persistent: false{updated}}}"
+    if form.formula is not None:
+        return f"{{value: {json.dumps(form.formula)}, persistent: false{updated}}}"
     made = f"{form.dtype}[{', '.join(map(_argument_value, form.dimensions))}]"
     return f"{{tensor: {json.dumps(made)}{updated}}}" if updated else made
 

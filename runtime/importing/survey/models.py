@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import json
 import random
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from runtime.importing.sources import library
+from runtime.importing.sources import Source, library, source_of
+from runtime.importing.survey.small_configurations import FAMILIES, small_configuration
 
 FOLDERS: dict[str, tuple[str, ...]] = {
     "timm": ("models", "layers"),
     "torchvision": ("models", "ops"),
+    "transformers": ("models",),
 }
 """The folders of a library that hold its modelling code."""
 
@@ -37,6 +41,17 @@ def sampled(sources: Sequence[str], count: int | None, seed: int) -> list[str]:
     return random.Random(seed).sample(list(sources), count)
 
 
+def made(source: str) -> Source:
+    """Return a model of a library; one of transformers of a configuration that is written for it."""
+    name, _, family = source.partition(":")
+    if name != "transformers":
+        return source_of(source, {})
+    with tempfile.TemporaryDirectory() as folder:
+        config = small_configuration(library(name), family)
+        Path(folder, "config.json").write_text(json.dumps(config))
+        return source_of(f"{name}:{folder}", {})
+
+
 def modelling_folders(name: str) -> list[Path]:
     """Return where the modelling code of a library lies."""
     root = Path(str(library(name).__file__)).parent
@@ -54,5 +69,9 @@ def _torchvision() -> list[str]:
     return [each for each in names if not each.startswith("quantized_")]
 
 
-LISTS: dict[str, Callable[[], list[str]]] = {"timm": _timm, "torchvision": _torchvision}
+LISTS: dict[str, Callable[[], list[str]]] = {
+    "timm": _timm,
+    "torchvision": _torchvision,
+    "transformers": lambda: FAMILIES,
+}
 """The libraries of which a survey can be made."""

@@ -21,8 +21,9 @@ import compiler
 from runtime.importing.imported import Imported, from_module
 from runtime.importing.inputs import inputs_of
 from runtime.importing.skeleton import Skeleton
-from runtime.importing.sources import Source, source_of
+from runtime.importing.sources import Source
 from runtime.importing.survey.modelling_lines import modelling_lines, noted, spec_lines
+from runtime.importing.survey.models import made as made_of
 from runtime.importing.survey.models import modelling_folders
 from spec_schema.diagnostics import Diagnostic, SpecError
 
@@ -56,15 +57,15 @@ def _made(source: str, largest: int) -> Source:
     """Return a model, without values where it is large and no value of it stands in its spec."""
     try:
         with torch.device("meta"):
-            made = source_of(source, {})
+            made = made_of(source)
     except SpecError:
         raise
     except Exception:  # what it computes as it is made needs values
-        return source_of(source, {})
+        return made_of(source)
     needed = _size(made.module) <= largest or any(
         each._non_persistent_buffers_set for each in made.module.modules()
     )
-    return source_of(source, {}) if needed else made
+    return made_of(source) if needed else made
 
 
 def _size(module: nn.Module) -> int:

@@ -208,3 +208,104 @@ class Splitting(nn.Module):
 
 def test_a_named_tuple_is_a_tuple() -> None:
     imported(Named(), torch.randn(2, 4))
+
+
+class Pair(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        y = x if y is None else y
+        half = torch.div(x.shape[1], 2, rounding_mode="trunc")
+        return self.lin(x).view(-1, half, 2).flatten(1), y + 1
+
+
+class InTurn(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([Pair(), Pair(), Pair()])
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.cos()
+        for block in self.blocks:
+            x, y = block(x, y)
+        return x + y
+
+
+def test_both_results_are_given_on_one_by_one() -> None:
+    text = imported(InTurn(), torch.randn(2, 4)).text
+    assert "x, y = blocks[1](x, y)" in text
+    assert "x.shape[1] // 2" in text
+
+
+class Holding(nn.Module):
+    def __init__(self, shift: nn.Module) -> None:
+        super().__init__()
+        self.shift = shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shift(x).cos()
+
+
+class HoldingAll(nn.Module):
+    """Holds what others call, as CoaT does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Linear(4, 4)
+        self.blocks = nn.Sequential(Holding(self.shift), Holding(self.shift))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(x)
+
+
+def test_what_only_others_call_tells_its_sizes() -> None:
+    text = imported(HoldingAll(), torch.randn(2, 4)).text
+    assert text.count("shift: Linear(in_features=4, out_features=4)") == 2
+    assert "shared: [/shift, /blocks.0.shift, /blocks.1.shift]" in text
+
+
+class Swapped(nn.Module):
+    """Takes and gives back names, and leaves a place of a list alone, as hierarchical networks do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList([nn.Identity(), nn.Identity(), nn.Linear(4, 4)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x
+        shifted = self.steps[2](x)
+        x = shifted.cos()
+        x = x * shifted.sin()
+        shifted = x + 1
+        x = shortcut
+        x = x + shifted * shifted
+        return shortcut + x
+
+
+def test_names_that_change_places_and_an_empty_place_of_a_list() -> None:
+    assert "steps: [{repeat: 2, of: Identity}, Linear(4)]" in imported(Swapped(), torch.randn(2, 4)).text
+
+
+class Ends(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"last": self.drop(self.lin(x)), "first": self.lin(x)}
+
+
+class Handing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends = Ends()
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return dict(self.ends(x))
+
+
+def test_a_dict_that_is_handed_on_is_made_once() -> None:
+    assert "forward: |\n    return ends(x)\n" in imported(Handing(), torch.randn(2, 4)).text

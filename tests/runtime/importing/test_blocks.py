@@ -118,3 +118,47 @@ blocks:
 
 model: {repeat: [2, 3, 2, 3, 2, 3, 2, 3], as: heads, of: "Scaled(heads, 0.1 * index / 7)"}"""
     )
+
+
+class Renamed(nn.Module):
+    def __init__(self, heads: int, size: int) -> None:
+        super().__init__()
+        self.num_heads, self.size = heads, size
+        self.all = self.num_heads * self.size
+        self.lin = nn.Linear(8, heads * size)
+        self.bias = nn.Linear(2, heads)
+        self.out = nn.Linear(heads * size, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.lin(x).view(-1, self.num_heads, self.size) + self.bias(x[:, :2]).unsqueeze(-1)
+        return self.out(y.reshape(-1, self.all))
+
+
+def test_a_formula_is_over_the_arguments_of_the_block() -> None:
+    text = imported(nn.Sequential(Renamed(2, 4), Renamed(3, 4)), torch.randn(2, 8)).text
+    assert "vars: {size: 4, all: heads * size}" in text
+
+
+class Deep(nn.Module):
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Sequential(*[nn.Linear(4, 4) for _ in range(depth)]), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x) + x
+
+
+def test_copies_in_a_list_of_lists_stay_a_list() -> None:
+    net = nn.Sequential(nn.Sequential(*[nn.Linear(4, 4) for _ in range(2)]), Deep(2), Deep(3), nn.ReLU())
+    assert (
+        model_of(imported(net, torch.randn(2, 4)))
+        == """\
+blocks:
+  Deep(depth):
+    layers:
+      body: [[{repeat: depth, of: Linear(4)}], ReLU]
+    forward: |
+      return body(x) + x
+
+model: [[{repeat: 2, of: Linear(4)}], Deep(2), Deep(3), ReLU]"""
+    )

@@ -36,3 +36,39 @@ def test_a_table_of_distances_is_a_formula(side: int, step: int) -> None:
     assert made.report.proof.holds
     assert f"arange({side**2}) // {side}).abs() * {side} + " in made.text
     assert compiler.compile_text(made.text)
+
+
+class Table(nn.Module):
+    table: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.arange(size * 80).float().view(size, 80).sin(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.table
+
+
+class Loose(nn.Module):
+    """Keeps a table as a mere attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = torch.arange(320).float().view(4, 80).cos()
+        self.linear = nn.Linear(80, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x @ self.places.detach())
+
+
+def test_a_mere_attribute_is_a_buffer() -> None:
+    made = from_module(Loose(), [torch.randn(2, 4)])
+    assert made.report.saved == ("places",)
+    assert "places: float[4, 80]" in made.text
+
+
+def test_what_is_of_no_known_formula_is_saved() -> None:
+    made = from_module(nn.Sequential(Table(4), nn.Linear(80, 4), Table(4)), [torch.randn(2, 4)])
+    assert made.report.saved == ("0.table", "2.table")
+    assert set(made.weights) == {"0.table", "2.table", "1.weight", "1.bias"}
+    assert "table: float[4, 80]" in made.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,6 +42,47 @@ init:
   - /: checkpoint('weights.safetensors')
 """
     )
+
+
+class OneGroup(nn.GroupNorm):
+    def __init__(self, channels: int) -> None:
+        super().__init__(1, channels)
+
+
+class Grouped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = OneGroup(4)
+        self.register_buffer("scale", torch.tensor(2.0, dtype=torch.float64), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        _2x = self.norm(x) * self.scale.type(x.dtype)
+        return _2x + _2x.square()
+
+
+def test_a_class_that_only_makes_a_layer_is_one() -> None:
+    text = imported(Grouped(), torch.randn(2, 4)).text
+    assert "norm: GroupNorm(1)" in text
+    assert "y2x + y2x.square()" in text
+
+
+@functools.lru_cache
+def places(count: int) -> Tensor:
+    return torch.arange(count).float()
+
+
+class Keeping(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) + places(x.shape[1])
+
+
+def test_what_a_function_keeps_is_made_again() -> None:
+    assert "arange(x.shape[1])" in imported(Keeping(), torch.randn(2, 4)).text
+    assert places(4).device.type == "cpu"
 
 
 class Attention(nn.Module):

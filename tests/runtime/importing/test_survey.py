@@ -13,6 +13,7 @@ import pytest
 from runtime.importing.survey import trials
 from runtime.importing.survey.models import sampled
 from runtime.importing.survey.report import BEGIN, END, put_into, reason, report
+from runtime.importing.survey.trial import outcome
 from runtime.importing.survey.trials import Limits, Outcome, outcomes, survey
 
 LIBRARIES = Path(sys.prefix) / "libraries"
@@ -200,6 +201,14 @@ def test_the_table_takes_its_place_in_a_document(tmp_path: Path) -> None:
     document.write_text("nothing")
     with pytest.raises(ValueError, match="no place"):
         put_into(document, "new\n")
+
+
+@pytest.mark.parametrize("family", ["bart", "deepseek_v3", "swin"])
+def test_families_of_transformers_are_imported_and_proven(family: str) -> None:
+    pytest.importorskip("transformers")
+    found = outcome(f"transformers:{family}")
+    assert found["status"] == "proven", json.dumps(found)
+    assert 0 < found["lines"] < found["code_lines"]
 
 
 @pytest.mark.parametrize("source", QUICK)

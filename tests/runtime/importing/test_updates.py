@@ -81,6 +81,27 @@ def test_a_normalisation_over_own_buffers() -> None:
     assert text_of(Normed()).count("updated: true") == 2
 
 
+class Cached(nn.Module):
+    """Keeps a table that the number of its inputs decides, until there is another number of them."""
+
+    table: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.zeros(1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.table.shape[0] != x.shape[1]:
+            self.table = torch.arange(x.shape[1], dtype=torch.float32).square()
+        return x * self.table
+
+
+def test_what_is_kept_of_sizes_is_computed_each_time() -> None:
+    text = text_of(nn.Sequential(Cached(), nn.Linear(4, 2)))
+    assert "arange(x.shape[1], dtype=float32).square()" in text
+    assert "buffers" not in text
+
+
 class Clamped(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -38,7 +38,27 @@ class Drawn(nn.Module):
             kept.div_(0.5)
             noise = torch.empty_like(x).uniform_()
             x = x * kept + noise + torch.empty_like(x).normal_()
+            x = x + torch.empty_like(x).uniform_(-2, 3) * x.new_empty(x.shape).normal_(1, std=2)
         return x
+
+
+class Through(nn.Module):
+    """Writes through items, and items of items; `y` is read no more where its memory was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.linear(x)
+        y = x.new_empty((x.shape[0], 12))
+        y[..., :6].copy_(x)
+        y[..., 6:].copy_(x * 2)
+        y[1:][:, 0] += 3
+        y[0][2] = 1
+        last = y[..., -1]
+        last *= 2
+        return y + last.unsqueeze(-1)
 
 
 class Places(nn.Module):
@@ -60,7 +80,7 @@ class WithoutGradient(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "module", [Parts(), Drawn(), Places(), WithoutGradient()], ids=lambda each: type(each).__name__
+    "module", [Parts(), Drawn(), Places(), Through(), WithoutGradient()], ids=lambda each: type(each).__name__
 )
 def test_they_are_proven(module: nn.Module) -> None:
     made = from_module(module, [torch.randn(3, 6)])
