@@ -70,4 +70,5 @@ TRAIN = Extra("train", "training", ("pytorch_lightning", "torchmetrics", "jinja2
 DATA = Extra("data", "reading tables and images", ("pyarrow", "PIL"))
 TENSORBOARD = Extra("tensorboard", "a log for TensorBoard", ("tensorboardX",), instead=("tensorboard",))
 """tensorboardX only writes, and brings protobuf alone; who looks at logs has tensorboard, which Lightning prefers."""
-EXTRAS = (TESTING, TRAIN, DATA, TENSORBOARD)
+DRAW = Extra("draw", "a picture as SVG", ("py_mini_racer",))
+EXTRAS = (TESTING, TRAIN, DATA, TENSORBOARD, DRAW)
