@@ -13,7 +13,7 @@ from compiler.rules.provenance import Origin, Provenance
 from spec_schema.selectors import Step, path_of
 from spec_schema.shown import shown
 
-MOST = 60
+MOST = 40
 """Boxes that are there at first."""
 
 
@@ -24,6 +24,7 @@ def picture_data(drawing: Drawing, most: int = MOST) -> dict[str, Any]:
         "root": drawing.root,
         "graphs": [_graph(graph) for graph in drawing.graphs],
         "opened": ["/".join(map(str, path)) for path in sorted(opened_at_first(drawing, most)) if path],
+        "compared": drawing.compared,
         "shared": [list(names) for names in drawing.shared],
     }
 

@@ -29,6 +29,8 @@ class Drawing:
     """The path of each tensor, by each of its names."""
     variables: Mapping[str, int]
     """The whole numbers that an index of a selector may name."""
+    compared: bool = False
+    """Whether it is a picture of two models."""
 
     @property
     def model(self) -> Graph:

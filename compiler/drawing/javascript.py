@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 from functools import cache
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ def engine() -> MiniRacer:
     from py_mini_racer import MiniRacer
 
     made = MiniRacer()
+    atexit.register(engine.cache_clear)  # it ends while there is still what it needs for that
     for program in (ENGINE, asset("elk.bundled.js"), asset("selectors.js"), asset("picture.js")):
         made.eval(f"{program}\n;0")
     made.eval("const elk = new ELK(); let answer = ''; 0")

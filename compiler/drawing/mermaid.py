@@ -9,7 +9,7 @@ from compiler.drawing.drawing import Drawing
 from compiler.drawing.graph import Graph, Node
 from compiler.drawing.opened import opened_at_first
 
-MOST = 60
+MOST = 40
 """Boxes. Blocks are opened from the model down as long as there are no more."""
 _MEANS_SOMETHING = {ord(sign): f"#{ord(sign)};" for sign in '"<>#&`|[]{}\\;'}
 
@@ -30,6 +30,7 @@ def _graph(
             yield f'subgraph {names[at]} ["{_label(node)}"]'
             yield from _graph(drawing, node.inside, names[at], (*path, at), opened)
             yield "end"
+            yield from [f"class {names[at]} {node.change}"] if node.change else []
         elif _is_shown(graph, at, path):
             yield _box(node, names[at])
     yield from _edges(graph, names, path)
@@ -53,16 +54,21 @@ def _is_shown(graph: Graph, number: int, path: tuple[int, ...]) -> bool:
 
 
 def _box(node: Node, name: str) -> str:
-    label = f'"{_label(node)}"'
+    label, style = f'"{_label(node)}"', _style(node)
     match node.kind:
         case "input" | "output":
-            return f"{name}([{label}])"
+            return f"{name}([{label}]){style}"
         case "operation":
-            return f"{name}({label}):::operation"
+            return f"{name}({label}){style}"
         case "tensor":
-            return f"{name}[/{label}/]"
-    shown = ":::frozen" if "frozen" in node.marks else ""
-    return f"{name}[{label}]{shown}" if node.inside is None else f"{name}[[{label}]]{shown}"
+            return f"{name}[/{label}/]{style}"
+    return f"{name}[{label}]{style}" if node.inside is None else f"{name}[[{label}]]{style}"
+
+
+def _style(node: Node) -> str:
+    frozen = "frozen" if "frozen" in node.marks else ""
+    name = node.change or frozen or ("operation" if node.kind == "operation" else "")
+    return f":::{name}" if name else ""
 
 
 def _label(node: Node) -> str:
@@ -80,3 +86,7 @@ def _text(text: str) -> str:
 def _styles() -> Iterator[str]:
     yield "classDef operation fill:none,stroke-dasharray:2 2"
     yield "classDef frozen stroke:#4a90d9,stroke-width:3px"
+    yield "classDef added stroke:#1a7f37,stroke-width:3px"
+    yield "classDef removed stroke:#c0263a,stroke-width:3px,stroke-dasharray:5 3"
+    yield "classDef changed stroke:#9a6700,stroke-width:3px"
+    yield "classDef inside stroke:#9a6700,stroke-dasharray:2 3"

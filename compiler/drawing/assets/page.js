@@ -14,13 +14,15 @@ DATA.modules.forEach(([around, name], at) => {
 const tensorsOf = new Map();
 for (const [, , row, path] of DATA.tensors) tensorsOf.set(path, row);
 
-const state = { focused: null, zoom: 1, fitted: true, hits: [], copy: new Map() };
+const state = { focused: null, zoom: 1, fitted: true, hits: [], copy: new Map(), turn: 0 };
 
 // --- drawing ---
 
 async function draw(focus = null) {
-  const main = byId("picture");
-  main.innerHTML = await picture.svg({ interactive: true });
+  const main = byId("picture"), turn = ++state.turn;
+  const text = await picture.svg({ interactive: true });
+  if (turn !== state.turn) return; // somebody was faster, and has opened or closed more
+  main.innerHTML = text;
   scale();
   mark();
   const first = focus !== null && nodeOf(focus) ? focus : main.querySelector(".node")?.dataset.key;

@@ -41,3 +41,14 @@ def test_what_is_wrong_is_said_and_nothing_is_written(cli: Call, mlp: Path, tmp_
         result = cli("draw", *arguments)
         assert (result.exit_code, text in result.stderr) == (status, True), result.stderr
     assert not target.exists()
+
+
+def test_two_models_in_one_picture(cli: Call, mlp: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(mlp.read_text().replace("Linear(2)", "Linear(3)"))
+    result = cli("draw", "--diff", mlp, other, "-o", tmp_path / "both.mmd")
+    assert result.exit_code == 0, result.stderr
+    assert "Linear(2) → Linear(3)" in (tmp_path / "both.mmd").read_text()
+    result = cli("draw", "--diff", mlp, "-o", tmp_path / "one.mmd")
+    assert (result.exit_code, "name A and B" in result.stderr) == (2, True)
+    assert not (tmp_path / "one.mmd").exists()
