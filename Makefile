@@ -8,6 +8,7 @@ REFERENCE := $(VENV)/reference/.ready
 TOOLS := $(VENV)/tools/.ready
 LIBRARIES := $(VENV)/libraries/.ready
 FUZZER := $(VENV)/fuzzer/.ready
+ELK := elkjs@0.12.1
 CORPUS := tests/hostile/corpus
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
@@ -15,7 +16,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constr
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test properties lint format types check bench bench-quick hostile fuzz kills import-survey export-survey clean
+.PHONY: help install run test properties lint format types check bench bench-quick hostile fuzz kills import-survey export-survey elk clean
 
 help:
 	@echo "make run      train specs/digits.yaml and save the model"
@@ -32,6 +33,7 @@ help:
 	@echo "make kills    trainings that are killed, or whose disk is full, at every moment; renews docs/interrupted.md"
 	@echo "make import-survey  timm, torchvision and transformers imported, SAMPLE (100) models of each, JOBS (1) at a time; renews docs/import.md"
 	@echo "make export-survey  the zoo exported to ONNX; renews docs/export.md"
+	@echo "make elk      fetch the layout engine of pictures, $(ELK), again from npm"
 	@echo "make clean    remove .venv, caches and build leftovers"
 	@echo "Each sets up .venv first if it is missing or out of date."
 
@@ -132,6 +134,12 @@ fuzz: $(FUZZER)
 
 kills: $(READY)
 	$(BIN)/python -m tests.runtime.kills.survey
+
+# What is fetched is committed, with its licence: who draws needs neither npm nor a network.
+elk:
+	@folder=$$(mktemp -d) && cd $$folder && npm pack --silent $(ELK) && tar xzf elkjs-*.tgz \
+		&& cp package/lib/elk.bundled.js "$(CURDIR)/compiler/drawing/assets/elk.bundled.js" \
+		&& cp package/LICENSE.md "$(CURDIR)/compiler/drawing/assets/elk.LICENSE.md" && rm -rf $$folder
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

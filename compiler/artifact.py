@@ -66,6 +66,14 @@ class Artifact:
         parameters = sum(row.elements for row in self.plan.parameters)
         return f"<Artifact {self.name}: {len(self.plan.rows)} tensors, {parameters:,} parameters>"
 
+    def _repr_html_(self) -> str:
+        """Return the picture of the model, which notebooks show."""
+        from compiler.drawing.drawing import draw
+        from compiler.drawing.html import in_notebook
+        from compiler.rules.provenance import Provenance
+
+        return in_notebook(draw(self.inferred, self.plan, self.name), Provenance(self.inferred))
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Artifact:
         """An artifact never changes: copies of a model share it."""
         return self

@@ -72,4 +72,5 @@ TENSORBOARD = Extra("tensorboard", "a log for TensorBoard", ("tensorboardX",), i
 """tensorboardX only writes, and brings protobuf alone; who looks at logs has tensorboard, which Lightning prefers."""
 EXPORT = Extra("export", "exporting to ONNX", ("onnx", "onnxscript", "onnxruntime"))
 TRANSFORMERS = Extra("transformers", "a folder for `transformers`", ("transformers",))
-EXTRAS = (TESTING, TRAIN, DATA, TENSORBOARD, EXPORT, TRANSFORMERS)
+DRAW = Extra("draw", "a picture as SVG", ("py_mini_racer",))
+EXTRAS = (TESTING, TRAIN, DATA, TENSORBOARD, DRAW, EXPORT, TRANSFORMERS)

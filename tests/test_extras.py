@@ -13,7 +13,7 @@ from compiler.extras import EXTRAS, TESTING, TRAIN, Extra
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-NAMES = {"PIL": "pillow"}
+NAMES = {"PIL": "pillow", "py_mini_racer": "mini-racer"}
 """Packages that are not called as their modules are."""
 PACKAGES = {
     module: NAMES.get(module, module.replace("_", "-")) for extra in EXTRAS for module in extra.modules

@@ -18,7 +18,8 @@ ORDER = (
     *("compiler.load", "compiler.rule_records", "compiler.program"),
     *("compiler.resolve", "compiler.infer", "compiler.rules"),
     *("compiler.placement", "compiler.emit", "compiler.verify"),
-    *("compiler.training", "compiler.mesh", "compiler.artifact", "compiler.checkpoint_mapping"),
+    *("compiler.training", "compiler.mesh", "compiler.drawing", "compiler.artifact"),
+    "compiler.checkpoint_mapping",
     *(
         "compiler.printing",
         "compiler.pipeline",

@@ -14,6 +14,7 @@ from compiler.cli.check import check
 from compiler.cli.console import facts, out
 from compiler.cli.devices import devices
 from compiler.cli.diff.verb import diff
+from compiler.cli.draw import draw
 from compiler.cli.emit import emit
 from compiler.cli.evaluate import evaluate, predict
 from compiler.cli.explain import explain
@@ -91,6 +92,7 @@ VERBS = (
     params,
     load_plan,
     diff,
+    draw,
     save,
     export,
     import_,

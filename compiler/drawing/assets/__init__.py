@@ -1,0 +1,1 @@
+"""The files that pictures are made with: README.md says where they are from."""
