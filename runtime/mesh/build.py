@@ -52,9 +52,22 @@ def build(
     allow_large: bool = False,
 ) -> nn.Module:
     """Return this rank's part of a model; see `runtime.build_on_mesh`."""
-    join(device)
+    join(device, plan)
     mesh = device_mesh(plan, device)
-    check_agreement(artifact, plan, seed, mesh)
+    check_agreement(artifact, plan, mesh, seed)
+    return build_part(artifact, plan, mesh, seed, device, folder, allow_large)
+
+
+def build_part(
+    artifact: Artifact,
+    plan: MeshPlan,
+    mesh: DeviceMesh,
+    seed: int,
+    device: torch.device,
+    folder: str | Path | None = None,
+    allow_large: bool = False,
+) -> nn.Module:
+    """Return this rank's part of a model on a mesh of ranks that agree."""
     model = skeleton(artifact, plan, mesh)
     own = None if device.type == "cpu" else torch.accelerator.current_accelerator()
     model.to_empty(device=own or device)
