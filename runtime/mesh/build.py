@@ -32,7 +32,8 @@ from compiler.rules.plan import PlanRow
 from runtime.build import META, assemble
 from runtime.classes import ARTIFACT
 from runtime.initialise import FirstValues
-from runtime.mesh.ranks import ALONE, check_agreement, device_mesh, join
+from runtime.mesh.ranks import ALONE, check_agreement, data_mesh, device_mesh, join
+from runtime.mesh.statistics import synchronise
 from runtime.method_override import MethodOverride
 from runtime.named_tensors import named_tensors
 from runtime.sharded import ORDERS, fill, held_windows
@@ -86,6 +87,9 @@ def skeleton(artifact: Artifact, plan: MeshPlan, mesh: DeviceMesh) -> nn.Module:
         vars(module).update((name, value) for name, value in numbers.items() if name in vars(module))
     for path in plan.recompute:
         compute_again(model.get_submodule(path))
+    data = data_mesh(plan, mesh)
+    for path in plan.synced if data is not None else ():
+        synchronise(model.get_submodule(path), data.get_group())
     gather_together(model, plan, mesh)
     return model
 

@@ -59,6 +59,14 @@ def device_mesh(plan: MeshPlan, device: torch.device) -> DeviceMesh:
     return init_device_mesh(device.type, tuple(sizes), mesh_dim_names=tuple(axes))
 
 
+def data_mesh(plan: MeshPlan, mesh: DeviceMesh) -> DeviceMesh | None:
+    """Return the axis of ranks that have different examples, flat if there are two; None where all have the same."""
+    axes = tuple(axis for axis in (plan.replicate, plan.shard) if axis is not None)
+    if not axes:
+        return None
+    return mesh[axes]._flatten() if len(axes) > 1 else mesh[axes[0]]
+
+
 def check_agreement(artifact: Artifact, plan: MeshPlan, mesh: DeviceMesh, *others: object) -> None:
     """Make sure that all ranks build the same model on the same mesh, with the same `others`, such as a seed.
 

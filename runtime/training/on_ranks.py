@@ -82,7 +82,10 @@ def _check_training(training: Training) -> None:
 
 
 def check_shares(training: Training, splits: Splits, shares: Shares) -> None:
-    """Refuse batches and splits that have no example for some ranks."""
+    """Refuse batches and splits that have no example for some ranks.
+
+    Such a rank takes part in the last batch of an epoch with an example that does not count, but in a norm.
+    """
     counts = {"batch": training.batch, "training data": len(splits.train)}
     for name, items in (("validation split", splits.validation), ("test split", splits.test)):
         counts |= {} if items is None else {name: len(items)}
@@ -93,4 +96,12 @@ def check_shares(training: Training, splits: Splits, shares: Shares) -> None:
                 f"the {name} has {count} examples, and {shares.count} ranks need one each",
                 training.span,
                 help="take fewer ranks that have examples of their own, or more examples",
+            )
+        last = count % training.batch
+        if shares.synced and 0 < last < shares.count:
+            raise refuse(
+                "mesh-training",
+                f"the last batch of the {name} has {last} examples, and norms over {shares.count} ranks need one each",
+                training.span,
+                help=f"choose another `batch`, such as {training.batch - 1}",
             )

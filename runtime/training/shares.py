@@ -33,6 +33,8 @@ class Shares:
     rank: int = 0
     """The number of this rank among all."""
     on_mesh: bool = False
+    synced: bool = False
+    """Whether norms take the statistics of all shares together."""
 
     def size(self, total: int) -> int:
         """Return how many of the items of a batch are this rank's. There may be none in the last batch of an epoch."""
@@ -79,12 +81,12 @@ ALL = Shares()
 
 def shares_of(plan: MeshPlan, mesh: DeviceMesh) -> Shares:
     """Return the shares of the ranks of a mesh."""
-    axes = tuple(axis for axis in (plan.replicate, plan.shard) if axis is not None)
-    rank = distributed.get_rank()
-    if not axes:
+    from runtime.mesh.ranks import data_mesh
+
+    rank, over = distributed.get_rank(), data_mesh(plan, mesh)
+    if over is None:
         return Shares(rank=rank, on_mesh=True)
-    over = mesh[axes]._flatten() if len(axes) > 1 else mesh[axes[0]]
-    return Shares(over.size(), over.get_local_rank(), over.get_group(), rank, True)
+    return Shares(over.size(), over.get_local_rank(), over.get_group(), rank, True, bool(plan.synced))
 
 
 def rest(model: nn.Module) -> None:

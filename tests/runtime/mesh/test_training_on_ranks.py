@@ -50,7 +50,7 @@ MEAN, WEIGHTED = "cross_entropy(output, label)", "cross_entropy(output, label) +
 
 
 def write_data(folder: Path) -> None:
-    """Write 49 points, so that the last batch of an epoch has 7 of 37; in `masked` some, not the first, lack a class."""
+    """Write 49 points, so that the last batch has 7 of 37; in `masked` some, not the first, lack a class."""
     draws = np.random.RandomState(7)
     points = draws.normal(size=(49, 6))
     classes = (points @ draws.normal(size=(6, 3))).argmax(1)
@@ -74,7 +74,15 @@ def assert_same(
         assert row == pytest.approx(other, rel=0, abs=close, nan_ok=True)
 
 
-CASES = {"mean": (MEAN, "classes"), "weighted": (WEIGHTED, "classes"), "masked": (MEAN, "masked")}
+NORM = MODEL.replace("up: Linear(16)", "wide: Linear(12), norm: BatchNorm1d, up: Linear(16)").replace(
+    "  shard: dp", "  shard: dp\n  sync_statistics: true"
+)
+CASES = {
+    "mean": (MEAN, "classes", MODEL),
+    "weighted": (WEIGHTED, "classes", MODEL),
+    "masked": (MEAN, "masked", MODEL),
+    "norm": (MEAN, "classes", NORM),
+}
 
 
 def checkpoint(out: Path) -> Path:
