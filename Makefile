@@ -12,7 +12,7 @@ CORPUS := tests/hostile/corpus
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test properties lint format types check bench bench-quick hostile fuzz kills import-survey clean
+.PHONY: help install run test properties lint format types check bench bench-quick hostile fuzz kills meshes import-survey clean
 
 help:
 	@echo "make run      train specs/digits.yaml and save the model"
@@ -27,6 +27,7 @@ help:
 	@echo "make hostile  mutated specs without end; goes on where it was stopped"
 	@echo "make fuzz     a coverage-guided fuzzer, for FUZZ_SECONDS (600), from $(CORPUS) on"
 	@echo "make kills    trainings that are killed, or whose disk is full, at every moment; renews docs/interrupted.md"
+	@echo "make meshes   models of the zoo trained on 2 and 4 processes, beside one; renews docs/mesh.md"
 	@echo "make import-survey  timm and torchvision imported, SAMPLE (100) models of each, JOBS (1) at a time; renews docs/import.md"
 	@echo "make clean    remove .venv, caches and build leftovers"
 	@echo "Each sets up .venv first if it is missing or out of date."
@@ -124,6 +125,9 @@ fuzz: $(FUZZER)
 
 kills: $(READY)
 	$(BIN)/python -m tests.runtime.kills.survey
+
+meshes: $(READY)
+	$(BIN)/python -m tests.runtime.mesh.survey
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

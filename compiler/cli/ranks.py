@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,10 +15,6 @@ from compiler.cli.outcome import FileProblem, Status
 if TYPE_CHECKING:
     from compiler.artifact import Artifact
     from runtime.mesh.attendance import Attendance
-
-
-ADVISING = "torch.distributed.tensor._redistribute"
-"""A logger of torch that advises its own developers."""
 
 
 def started() -> bool:
@@ -45,7 +40,6 @@ def as_rank() -> Iterator[None]:
     from runtime.mesh.attendance import RankError, attend, is_lost
     from runtime.mesh.ranks import leave
 
-    logging.getLogger(ADVISING).setLevel(logging.ERROR)
     attendance: Attendance | None = None
     try:
         attendance = attend()

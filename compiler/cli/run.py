@@ -132,7 +132,12 @@ def run(
             model = _build(subject, artifact, seed, devices, allow_large)
             print_forward(model, seed, format)
         else:
-            options = {"seed": seed, "device": devices, "data_paths": data_path or (), "mesh": sizes}
+            options: dict[str, Any] = {
+                "seed": seed,
+                "device": devices,
+                "data_paths": data_path or (),
+                "mesh": sizes,
+            }
             options |= {"allow_large": allow_large, "out": OUT, **_given(training)}
             model = _train(artifact, options, format).model
         if save is not None:

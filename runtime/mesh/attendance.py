@@ -8,7 +8,13 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 
-from torch.distributed import DistError, DistStoreError, PrefixStore, Store, TCPStore
+from torch.distributed import (  # type: ignore[attr-defined]
+    DistError,
+    DistStoreError,
+    PrefixStore,
+    Store,
+    TCPStore,
+)
 
 LIMIT = timedelta(minutes=10)
 """After so long a rank that does not answer is taken for lost."""

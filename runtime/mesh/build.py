@@ -88,8 +88,9 @@ def skeleton(artifact: Artifact, plan: MeshPlan, mesh: DeviceMesh) -> nn.Module:
     for path in plan.recompute:
         compute_again(model.get_submodule(path))
     data = data_mesh(plan, mesh)
-    for path in plan.synced if data is not None else ():
-        synchronise(model.get_submodule(path), data.get_group())
+    if data is not None:
+        for path in plan.synced:
+            synchronise(model.get_submodule(path), data.get_group())
     gather_together(model, plan, mesh)
     return model
 

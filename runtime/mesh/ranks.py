@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from blake3 import blake3
 from torch import distributed
@@ -11,6 +13,8 @@ from compiler.artifact import Artifact
 from compiler.mesh.plan import MeshPlan
 from runtime.mesh.attendance import RankError, attend, place_of
 
+ADVISING = "torch.distributed.tensor._redistribute"
+"""A logger of torch that says of each gathering how torch could do it faster, whoever asked for it."""
 ALONE = "_alone"
 """The axis of one rank over which nothing is sharded, where parameters are replicated alone."""
 
@@ -21,6 +25,7 @@ def join(device: torch.device, plan: MeshPlan) -> None:
     Raises:
         RankError: it was not started as a rank, a rank does not come, or there are more than the mesh has, or fewer.
     """
+    logging.getLogger(ADVISING).setLevel(logging.ERROR)
     if device.type != "cpu":
         torch.accelerator.set_device_index(place_of("LOCAL_RANK"))
     if distributed.is_initialized():

@@ -19,14 +19,14 @@ class Sum(torch.autograd.Function):
     """The sum of a tensor over ranks. Each has a part of the loss, and so of the gradient of the sum."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, group: ProcessGroup) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, value: Tensor, group: ProcessGroup) -> Tensor:
         ctx.group = group
         found = value.detach().clone()
         distributed.all_reduce(found, group=group)
         return found
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         found = gradient.clone()
         distributed.all_reduce(found, group=ctx.group)
         return found, None
@@ -43,7 +43,7 @@ def synchronised(module: nn.Module, x: Tensor, *, group: ProcessGroup) -> Tensor
     if not module.training and module.running_mean is not None:
         found: Tensor = type(module).forward(module, x)
         return found
-    module._check_input_dim(x)
+    module._check_input_dim(x)  # type: ignore[no-untyped-call]
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     mean, variance, count = statistics_over(wide, group)
     if module.training and module.track_running_stats:
@@ -59,11 +59,11 @@ def statistics_over(x: Tensor, group: ProcessGroup) -> tuple[Tensor, Tensor, Ten
     """Return mean and variance of each channel over all ranks, and how many numbers they are of."""
     over = [dim for dim in range(x.ndim) if dim != 1]
     own = x.new_tensor([x.numel() // x.shape[1]])
-    sums = Sum.apply(torch.cat([x.sum(over), own]), group)
+    sums = Sum.apply(torch.cat([x.sum(over), own]), group)  # type: ignore[no-untyped-call]
     count = sums[-1].detach()
     mean = sums[:-1] / count
     shape = [1, -1, *[1] * (x.ndim - 2)]
-    squares = Sum.apply((x - mean.view(shape)).square().sum(over), group)
+    squares = Sum.apply((x - mean.view(shape)).square().sum(over), group)  # type: ignore[no-untyped-call]
     return mean, squares / count, count
 
 

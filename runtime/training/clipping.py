@@ -41,7 +41,7 @@ def copies(tensor: Tensor) -> int:
     if not on_mesh(tensor):
         return ranks
     mesh, placements = tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
-    parts = prod(mesh.size(dim) for dim, each in enumerate(placements) if not each.is_replicate())
+    parts: int = prod(mesh.size(dim) for dim, each in enumerate(placements) if not each.is_replicate())
     return ranks // parts
 
 

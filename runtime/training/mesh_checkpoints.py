@@ -31,7 +31,8 @@ def save_together(checkpoint: dict[str, Any], path: Path, model: nn.Module, opti
 
 
 def _memory(tensor: Tensor) -> int:
-    return local(tensor).untyped_storage()._cdata
+    found: int = local(tensor).untyped_storage()._cdata
+    return found
 
 
 def _orders(model: nn.Module, optimizer: Optimizer) -> dict[int, Tensor]:

@@ -89,7 +89,7 @@ class SharedLoss:
     def _gathered(self, value: Any, total: int) -> Any:
         match value:
             case Tensor() if value.ndim and len(value) == max(1, self.shares.size(total)):
-                found: Tensor = Gathered.apply(value, self.shares, total)
+                found: Tensor = Gathered.apply(value, self.shares, total)  # type: ignore[no-untyped-call]
                 return found
             case dict():
                 return {key: self._gathered(part, total) for key, part in value.items()}

@@ -101,7 +101,7 @@ class Gathered(torch.autograd.Function):
     so that each rank has the gradient of its own part already."""
 
     @staticmethod
-    def forward(ctx: Any, part: Tensor, shares: Shares, total: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, part: Tensor, shares: Shares, total: int) -> Tensor:
         sizes = [replace(shares, own=own).size(total) for own in range(shares.count)]
         ctx.begin, ctx.size, ctx.own = sum(sizes[: shares.own]), sizes[shares.own], part.shape[0]
         largest = torch.zeros((max(sizes), *part.shape[1:]), dtype=part.dtype, device=part.device)
@@ -111,7 +111,7 @@ class Gathered(torch.autograd.Function):
         return torch.cat([each[:size] for each, size in zip(parts, sizes, strict=True)])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         own = gradient[ctx.begin : ctx.begin + ctx.size]
         missing = ctx.own - ctx.size
         return torch.cat([own, own.new_zeros((missing, *own.shape[1:]))]) if missing else own, None, None

@@ -18,7 +18,7 @@ from runtime.training.checkpoints import read_checkpoint
 from runtime.training.outcome import Trained
 from spec_schema.diagnostics import SpecError
 from tests.runtime.mesh import cases
-from tests.runtime.mesh.cases import rows_of, values_of, write_tokens
+from tests.runtime.mesh.cases import rows_of, values_of
 from tests.runtime.mesh.ranks import SECONDS, on_ranks
 
 MODEL = """
@@ -46,6 +46,7 @@ mesh:
     - up: colwise
     - down: rowwise
 """
+GPT2 = "GPT-2, tied ends split, replicated"
 MEAN, WEIGHTED = "cross_entropy(output, label)", "cross_entropy(output, label) + 0.1 * output.square().sum()"
 
 
@@ -97,7 +98,7 @@ def on_two_ranks(folder: Path) -> dict[str, Any]:
     options: dict[str, Any] = {"resume": checkpoint(folder / "one-mean"), "epochs": 3}
     results["later"] = trained(compiled(), folder / "ranks-later", mesh={}, **options)
     options = {"resume": checkpoint(folder / "half"), "mesh": {"dp": 1, "tp": 2}}
-    results["gpt2"] = cases.trained("gpt2", folder, folder / "ranks-gpt2", **options)
+    results["gpt2"] = cases.trained(GPT2, folder, folder / "ranks-gpt2", **options)
     found = {name: values_of(each.model) for name, each in results.items()}
     with pytest.raises(SpecError, match="no average") as refused:
         trained(compiled(text=MODEL.replace("clip:", "ema: 0.9\n  clip:")), folder / "no", mesh={})
@@ -111,7 +112,7 @@ def on_two_ranks(folder: Path) -> dict[str, Any]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("ranks")
     write_data(made)
-    write_tokens(made)
+    cases.write_data(made)
     (made / "ranks").mkdir()
     return made
 
@@ -121,8 +122,8 @@ def alone(folder: Path) -> dict[str, Trained]:
     """The trainings of one process."""
     found = {name: trained(compiled(*case), folder / f"one-{name}") for name, case in CASES.items()}
     found["later"] = trained(compiled(), folder / "one-later", epochs=3)
-    cases.trained("gpt2", folder, folder / "half", epochs=2)
-    found["gpt2"] = cases.trained("gpt2", folder, folder / "one-gpt2")
+    cases.trained(GPT2, folder, folder / "half", epochs=2)
+    found["gpt2"] = cases.trained(GPT2, folder, folder / "one-gpt2")
     return found
 
 
