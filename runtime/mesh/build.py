@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import Replicate, Shard
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
@@ -67,16 +67,22 @@ def build_part(
     device: torch.device,
     folder: str | Path | None = None,
     allow_large: bool = False,
+    computed_in: torch.dtype | None = None,
 ) -> nn.Module:
-    """Return this rank's part of a model on a mesh of ranks that agree."""
-    model = skeleton(artifact, plan, mesh)
+    """Return this rank's part of a model on a mesh of ranks that agree.
+
+    Parameters are gathered, and computed with, in another dtype than their own if `computed_in` says so.
+    """
+    model = skeleton(artifact, plan, mesh, computed_in)
     own = None if device.type == "cpu" else torch.accelerator.current_accelerator()
     model.to_empty(device=own or device)
     give_values(model, artifact, seed, folder, allow_large)
     return model
 
 
-def skeleton(artifact: Artifact, plan: MeshPlan, mesh: DeviceMesh) -> nn.Module:
+def skeleton(
+    artifact: Artifact, plan: MeshPlan, mesh: DeviceMesh, computed_in: torch.dtype | None = None
+) -> nn.Module:
     """Return a model without memory that is ready for what each rank holds."""
     model = assemble(place(artifact, {"/": META}), lambda _: None)
     setattr(model, ARTIFACT, artifact)
@@ -91,7 +97,7 @@ def skeleton(artifact: Artifact, plan: MeshPlan, mesh: DeviceMesh) -> nn.Module:
     if data is not None:
         for path in plan.synced:
             synchronise(model.get_submodule(path), data.get_group())
-    gather_together(model, plan, mesh)
+    gather_together(model, plan, mesh, computed_in)
     return model
 
 
@@ -156,8 +162,16 @@ def computed_again(module: nn.Module, *arguments: Any, **keywords: Any) -> Any:
 # Units.
 
 
-def gather_together(model: nn.Module, plan: MeshPlan, mesh: DeviceMesh) -> None:
-    """Shard the parameters of each unit over ranks, inner ones first; the root has what is in none."""
+def gather_together(
+    model: nn.Module, plan: MeshPlan, mesh: DeviceMesh, computed_in: torch.dtype | None = None
+) -> None:
+    """Shard the parameters of each unit over ranks, inner ones first; the root has what is in none.
+
+    Gradients are added up in float32 if they are computed in less; what goes into a unit stays as it is.
+    """
+    policy = MixedPrecisionPolicy(
+        computed_in, None if computed_in is None else torch.float32, cast_forward_inputs=False
+    )
     names = tuple(axis for axis in (plan.replicate, plan.shard or ALONE) if axis is not None)
     if plan.replicate is None and plan.shard is None:
         return
@@ -167,8 +181,10 @@ def gather_together(model: nn.Module, plan: MeshPlan, mesh: DeviceMesh) -> None:
         module = model.get_submodule(path)
         if module not in done:
             done.add(module)
-            fully_shard([*module] if isinstance(module, nn.ModuleList) else module, mesh=over)
-    fully_shard(model, mesh=over)
+            fully_shard(
+                [*module] if isinstance(module, nn.ModuleList) else module, mesh=over, mp_policy=policy
+            )
+    fully_shard(model, mesh=over, mp_policy=policy)
 
 
 # Values.

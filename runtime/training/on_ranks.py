@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from compiler.artifact import Artifact
@@ -16,6 +17,10 @@ from runtime.training.data import Splits
 from runtime.training.shares import Shares, shares_of
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 from spec_schema.source import Span
+
+BF16 = "bf16-mixed"
+COMPUTED_IN: Mapping[str, torch.dtype | None] = {PRECISIONS[0]: None, BF16: torch.bfloat16}
+"""What parameters are gathered and computed with in, by the precision of a training."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ def build_on_ranks(
     check_agreement(artifact, plan, mesh, seed, *agreed)
     shares = shares_of(plan, mesh)
     folder: Path | None = artifact.folder
-    return OnRanks(build_part(artifact, plan, mesh, seed, own, folder, allow_large), shares)
+    dtype = COMPUTED_IN[training.precision]
+    return OnRanks(build_part(artifact, plan, mesh, seed, own, folder, allow_large, dtype), shares)
 
 
 def _one(device: Devices, place: Span) -> str:
@@ -74,9 +80,10 @@ def _check_training(training: Training) -> None:
     if training.ema is not None:
         message = "no average of the parameters is kept on a mesh"
         problems.append(Diagnostic("mesh-training", message, document, help="leave out `ema`"))
-    if training.precision != PRECISIONS[0]:
-        message = f"a training on a mesh has the precision {PRECISIONS[0]}, not {training.precision}"
-        problems.append(Diagnostic("mesh-training", message, document, help="leave out `precision`"))
+    if training.precision not in COMPUTED_IN:
+        message = f"no training on a mesh has the precision {training.precision}"
+        help = f"write `precision: {BF16}`, which scales no loss"
+        problems.append(Diagnostic("mesh-training", message, document, help=help))
     if problems:
         raise SpecError(problems)
 

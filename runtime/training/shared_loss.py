@@ -22,7 +22,7 @@ MEANS = frozenset(
 """Losses of torch that are means over what they compare, unless they are told otherwise ..."""
 OTHERWISE = frozenset({"weight", "reduction", "size_average", "reduce", "ignore_index"})
 """... by one of these arguments."""
-CLOSE = 1e-3
+CLOSE, CLOSE_IN_BF16 = 1e-3, 2e-2
 
 Compute = Callable[[Any, Mapping[str, Any]], Tensor]
 
@@ -48,7 +48,7 @@ def _is_mean(node: ast.AST) -> bool:
     return False
 
 
-def is_mean_of_parts(loss_of: Callable[[Batch], Tensor], batch: Batch) -> bool:
+def is_mean_of_parts(loss_of: Callable[[Batch], Tensor], batch: Batch, close: float = CLOSE) -> bool:
     """Return whether the loss of a batch is the mean over its items, as far as one batch tells."""
     count = len(next(iter(batch.values())))
     at = max(1, count // 3)
@@ -56,7 +56,7 @@ def is_mean_of_parts(loss_of: Callable[[Batch], Tensor], batch: Batch) -> bool:
     if at == count:
         return False
     found = loss_of(parts[0]) * (at / count) + loss_of(parts[1]) * (1 - at / count)
-    return torch.allclose(found.double(), loss_of(batch).double(), rtol=CLOSE, atol=1e-6)
+    return torch.allclose(found.double(), loss_of(batch).double(), rtol=close, atol=1e-6)
 
 
 class SharedLoss:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -16,13 +17,13 @@ from compiler.infer.context import Context
 from compiler.infer.reasons import reason
 from compiler.training.metric import make_metric
 from compiler.training.objective import OUTPUT, check_scalar, objective_functions, try_objective
-from compiler.training.section import Measure, Training
+from compiler.training.section import PRECISIONS, Measure, Training
 from runtime.classes import emitted_module
 from runtime.training.data import Splits
 from runtime.training.fitting import with_remedies
 from runtime.training.items import Batch
 from runtime.training.learner import Task
-from runtime.training.shared_loss import is_mean_of_parts, reads_as_mean
+from runtime.training.shared_loss import CLOSE, CLOSE_IN_BF16, is_mean_of_parts, reads_as_mean
 from runtime.training.shares import ALL, Shares, rest
 from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import Span
@@ -76,14 +77,24 @@ def make_task(
     else:
         batch = splits.train[splits.train.in_order()[: -(-training.batch // shares.count)]]
     batch = {name: tensor.to(device) for name, tensor in batch.items()}
-    context = _rehearse(artifact, training, model, batch)
+    with _as_trained(training, device, shares):
+        context = _rehearse(artifact, training, model, batch)
     objectives = [training.loss, *(measure.of for measure in training.metrics)]
     source = ast.unparse(objective_functions(objectives, artifact.program.scope, context))
     module = emitted_module(source, artifact)
     functions: dict[str, Callable[..., Any]] = {o.title: getattr(module, o.title) for o in objectives}
     names = input_names(artifact)
     task = Task(model, names, training, functions, splits, seed, run or {}, loaders or {}, shares)
-    return replace(task, is_mean=_takes_a_mean(task, batch)) if shares.count > 1 else task
+    if shares.count == 1:
+        return task
+    with _as_trained(training, device, shares):
+        return replace(task, is_mean=_takes_a_mean(task, batch))
+
+
+def _as_trained(training: Training, device: torch.device, shares: Shares) -> AbstractContextManager[object]:
+    """Return what a rank computes in, whose parameters are gathered in the dtype of the training."""
+    mixed = shares.on_mesh and training.precision != PRECISIONS[0]
+    return torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext()
 
 
 def _takes_a_mean(task: Task, batch: Batch) -> bool:
@@ -99,7 +110,8 @@ def _takes_a_mean(task: Task, batch: Batch) -> bool:
 
     model.eval()
     with torch.no_grad():
-        found = reads_as_mean(loss) and is_mean_of_parts(loss_of, batch)
+        close = CLOSE if task.training.precision == PRECISIONS[0] else CLOSE_IN_BF16
+        found = reads_as_mean(loss) and is_mean_of_parts(loss_of, batch, close)
     model.train()
     rest(model)
     return found

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import runtime
+from spec_schema.diagnostics import SpecError
 from tests.runtime.mesh.cases import CASES, compiled, losses_of, trained, values_of, write_data
 from tests.runtime.mesh.ranks import on_ranks
 
@@ -37,8 +38,17 @@ def meshes_of(name: str, count: int) -> Iterator[dict[str, int]]:
     assert plan is not None
     first, *others = plan.axes
     for size in (1, 2, 4) if others else (count,):
-        if count % size == 0:
-            yield {first: size, **({others[0]: count // size} if others else {})}
+        sizes = {first: size, **({others[0]: count // size} if others else {})}
+        if count % size == 0 and _is_accepted(name, sizes):
+            yield sizes
+
+
+def _is_accepted(name: str, sizes: dict[str, int]) -> bool:
+    """Return whether a mesh divides what is split over it, such as the heads of keys."""
+    try:
+        return compiled(name).mesh_of(sizes) is not None
+    except SpecError:
+        return False
 
 
 def on_one_rank(name: str, folder: Path, meshes: list[dict[str, int]]) -> list[Any]:

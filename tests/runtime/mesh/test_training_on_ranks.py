@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import compiler
 import runtime
@@ -56,7 +57,9 @@ def write_data(folder: Path) -> None:
     points = draws.normal(size=(49, 6))
     classes = (points @ draws.normal(size=(6, 3))).argmax(1)
     masked = np.where((draws.uniform(size=49) < 0.4) & (np.arange(49) > 15), -100, classes)
-    np.savez(folder / "data.npz", points=points, classes=classes, masked=masked)
+    np.savez(
+        folder / "data.npz", points=points, single=points.astype("float32"), classes=classes, masked=masked
+    )
 
 
 def compiled(loss: str = MEAN, labels: str = "classes", text: str = MODEL) -> compiler.Artifact:
@@ -78,11 +81,14 @@ def assert_same(
 NORM = MODEL.replace("up: Linear(16)", "wide: Linear(12), norm: BatchNorm1d, up: Linear(16)").replace(
     "  shard: dp", "  shard: dp\n  sync_statistics: true"
 )
+SINGLE = MODEL.replace("float64", "float32").replace("x: points", "x: single")
+MIXED = SINGLE.replace("clip:", "precision: bf16-mixed\n  clip:")
 CASES = {
     "mean": (MEAN, "classes", MODEL),
     "weighted": (WEIGHTED, "classes", MODEL),
     "masked": (MEAN, "masked", MODEL),
     "norm": (MEAN, "classes", NORM),
+    "mixed": (MEAN, "classes", MIXED),
 }
 
 
@@ -100,6 +106,10 @@ def on_two_ranks(folder: Path) -> dict[str, Any]:
     options = {"resume": checkpoint(folder / "half"), "mesh": {"dp": 1, "tp": 2}}
     results["gpt2"] = cases.trained(GPT2, folder, folder / "ranks-gpt2", **options)
     found = {name: values_of(each.model) for name, each in results.items()}
+    mixed: Any = results["mixed"].model
+    mixed.unshard()
+    assert (mixed.head.weight.dtype, mixed.up.weight.dtype) == (torch.bfloat16, torch.float32)
+    mixed.reshard()
     with pytest.raises(SpecError, match="no average") as refused:
         trained(compiled(text=MODEL.replace("clip:", "ema: 0.9\n  clip:")), folder / "no", mesh={})
     assert refused.value.diagnostics[0].code == "mesh-training"
@@ -143,13 +153,13 @@ def assert_equal(found: dict[str, Any], expected: dict[str, Any], close: float =
 def test_two_ranks_train_as_one_process(
     name: str, folder: Path, alone: dict[str, Trained], on_ranks_too: list[dict[str, Any]]
 ) -> None:
-    whole, out = alone[name], folder / f"ranks-{name}"
+    whole, out, close = alone[name], folder / f"ranks-{name}", 1e-10 if name != "mixed" else 0.05
     for found in on_ranks_too:
-        assert_equal(found[name], values_of(whole.model))
+        assert_equal(found[name], values_of(whole.model), close)
     written = [sorted(p.name for p in each.rglob("*")) for each in (out, folder / f"one-{name}")]
     assert written[0] == written[1]
     log = rows_of(next(out.glob("*/metrics.csv")))
-    assert_same(log, rows_of(whole.log)[-len(log) :])
+    assert_same(log, rows_of(whole.log)[-len(log) :], close / 100 if name != "mixed" else 0.1)
     loaded = runtime.load(next(out.glob("*.safetensors")))
     assert_equal(values_of(loaded), on_ranks_too[0][name], close=0)
 
