@@ -15,6 +15,7 @@ import torch
 
 import compiler
 import runtime
+from runtime.files.header import FileError
 from runtime.training.checkpoints import read_checkpoint
 from runtime.training.outcome import Trained
 from spec_schema.diagnostics import SpecError
@@ -110,6 +111,9 @@ def on_two_ranks(folder: Path) -> dict[str, Any]:
     mixed.unshard()
     assert (mixed.head.weight.dtype, mixed.up.weight.dtype) == (torch.bfloat16, torch.float32)
     mixed.reshard()
+    other = compiled(text=MODEL.replace("Linear(8)", "Linear(4)"))
+    with pytest.raises(FileError, match=r"belongs to another spec: `spec\.model"):
+        trained(other, folder / "no", mesh={}, resume=checkpoint(folder / "one-mean"))
     with pytest.raises(SpecError, match="no average") as refused:
         trained(compiled(text=MODEL.replace("clip:", "ema: 0.9\n  clip:")), folder / "no", mesh={})
     assert refused.value.diagnostics[0].code == "mesh-training"
