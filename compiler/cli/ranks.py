@@ -45,6 +45,7 @@ def as_rank() -> Iterator[None]:
         attendance = attend()
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere if attendance.rank else sys.stdout):
             yield
+        leave()
     except RankError as error:
         raise _said_once(attendance, FileProblem(str(error))) from error
     except Exception as error:
@@ -54,8 +55,6 @@ def as_rank() -> Iterator[None]:
         if attendance is not None and not attendance.is_first_to_fail():
             raise typer.Exit(Status.INTERRUPTED) from None
         raise
-    finally:
-        leave()
 
 
 def check_started(artifact: Artifact, sizes: Mapping[str, int]) -> None:
