@@ -16,7 +16,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constr
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test properties lint format types check bench bench-quick hostile fuzz kills import-survey export-survey elk clean
+.PHONY: help install run test properties lint format types check bench bench-quick hostile fuzz kills meshes import-survey export-survey elk clean
 
 help:
 	@echo "make run      train specs/digits.yaml and save the model"
@@ -34,6 +34,7 @@ help:
 	@echo "make import-survey  timm, torchvision and transformers imported, SAMPLE (100) models of each, JOBS (1) at a time; renews docs/import.md"
 	@echo "make export-survey  the zoo exported to ONNX; renews docs/export.md"
 	@echo "make elk      fetch the layout engine of pictures, $(ELK), again from npm"
+	@echo "make meshes   models of the zoo trained on 2 and 4 processes, beside one; renews docs/mesh.md"
 	@echo "make clean    remove .venv, caches and build leftovers"
 	@echo "Each sets up .venv first if it is missing or out of date."
 
@@ -140,6 +141,9 @@ elk:
 	@folder=$$(mktemp -d) && cd $$folder && npm pack --silent $(ELK) && tar xzf elkjs-*.tgz \
 		&& cp package/lib/elk.bundled.js "$(CURDIR)/compiler/drawing/assets/elk.bundled.js" \
 		&& cp package/LICENSE.md "$(CURDIR)/compiler/drawing/assets/elk.LICENSE.md" && rm -rf $$folder
+
+meshes: $(READY)
+	$(BIN)/python -m tests.runtime.mesh.survey
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

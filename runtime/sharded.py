@@ -116,6 +116,14 @@ def copy_whole(target: Tensor, value: Tensor, order: Tensor | None = None) -> No
     fill(target, held_windows(target, order), lambda window: cut(value, window))
 
 
+def replicated(value: Tensor, like: Tensor) -> Tensor:
+    """Return a value that each rank has all of, on the mesh of another tensor."""
+    tensors, mesh = sys.modules[DTENSOR], like.device_mesh  # type: ignore[attr-defined]
+    everywhere = [tensors.Replicate()] * mesh.ndim
+    found: Tensor = tensors.DTensor.from_local(value.to(like.device), mesh, everywhere, run_check=False)
+    return found
+
+
 # One file, by one rank.
 
 

@@ -43,6 +43,7 @@ def train(
     callbacks: Iterable[Callback] = (),
     loggers: Iterable[Logger] = (),
     loaders: Mapping[str, Any] | None = None,
+    mesh: Mapping[str, int] | None = None,
 ) -> Trained:
     """Train a model as its spec says, and save it as `NAME.safetensors` in the folder `out`.
 
@@ -57,13 +58,18 @@ def train(
     maybe of `validation` and `test`, instead of the data that the spec names: each batch is a mapping with the fields
     of the spec's data. Whether such a training is resumed exactly is up to them.
 
+    With `mesh`, this process is one of the ranks that `torchrun` started, all of which call this: the model lies on
+    them as the section `mesh` of the spec says, with these sizes of axes instead of its own. The first rank writes the
+    files and tells how the training goes.
+
     Raises:
         SpecError: the spec has no `train` section, its data, loss, optimiser or metrics do not fit, or the extra
             `train` is not installed.
         FileError: `resume` is no checkpoint of this training.
         FileNotFoundError: there is no file `resume`.
         Interrupted: Ctrl-C was pressed; the last checkpoint is whole.
-        ValueError: there is no such `device`, or a section that cannot be overridden.
+        ValueError: there is no such `device`, a section that cannot be overridden, or the ranks are not those of the
+            mesh, do not agree or no longer answer (a `RankError`).
     """
     training = training_of(artifact)
     check_installed(training)
@@ -87,6 +93,7 @@ def train(
         tuple(loggers),
         loaders,
         sections,
+        mesh,
     )
     return fit.run(resume, progress)
 

@@ -17,4 +17,5 @@ class Mesh(Record):
     split: list[dict[str, ExpressionText]] = Field(default_factory=list)
     local: dict[str, ExpressionText] = Field(default_factory=dict)
     recompute: list[SelectorText] = Field(default_factory=list)
+    sync_statistics: Flag | None = None
     local_statistics: Flag | None = None

@@ -283,6 +283,7 @@ _MESH_EXAMPLES = {
     "split": "split: [{MLP.up: colwise}, {MLP.down: rowwise}]",
     "local": "local: {Attention.heads: heads // tp}",
     "recompute": 'recompute: ["h.*"]',
+    "sync_statistics": "sync_statistics: true",
     "local_statistics": "local_statistics: true",
 }
 _TRAIN_EXAMPLES = {

@@ -23,7 +23,8 @@ WITHOUT_EXAMPLE = frozenset(
     "data-too-large import-data-number import-differs import-failed import-input import-operation "
     "import-outside-module import-outside-tensor import-parametrization import-size import-source "
     "import-two-programs import-updated import-written-view "
-    "mesh-failed metric-failed missing-extra model-failed needs-values not-by-row not-exported several-devices "
+    "mesh-failed mesh-training metric-failed missing-extra model-failed needs-values not-by-row not-exported "
+    "several-devices "
     "too-little-data training-failed transform-failed".split()
 )
 """Codes whose cause is in the data, in a module that is imported, in a plugin or in what is installed, not in the text

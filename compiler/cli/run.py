@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from compiler.cli.console import err, facts, out, say, status, table
 from compiler.cli.forward import print_forward
+from compiler.cli.mesh import Sizes as Mesh
+from compiler.cli.mesh import read_sizes
 from compiler.cli.options import (
     AllowLarge,
     DataLimit,
@@ -29,6 +32,7 @@ from compiler.cli.options import (
 )
 from compiler.cli.outcome import Format, UsageProblem, program_name
 from compiler.cli.placing import check_devices, read_devices
+from compiler.cli.ranks import as_rank, check_started, several, started
 from compiler.cli.subject import Subject, check_file
 from compiler.cli.summary import print_summary, read_summary
 from spec_schema.shown import shown
@@ -86,6 +90,7 @@ def run(
     epochs: Epochs = None,
     resume: Resume = None,
     override: Override = None,
+    mesh: Mesh = None,
     save: Save = None,
     plugin: Plugins = None,
     import_path: ImportPaths = None,
@@ -97,12 +102,9 @@ def run(
 ) -> None:
     """Train a model as its spec says, and save it as one file.
 
-    A spec without a `train` section, or a saved model, is run once on random inputs.
+    A spec without a `train` section, or a saved model, is run once on random inputs. Started by `torchrun`, each
+    process is a rank of the mesh that the spec has, and all train one model.
     """
-    subject = Subject(spec, set_, preset, plugin, import_path, expect_digest)
-    _check_paths(spec, resume, save)
-    devices = read_devices(device)
-    check_devices(devices)
     training = {
         "out": out,
         "epochs": epochs,
@@ -110,22 +112,53 @@ def run(
         "override": override,
         "data_limit": data_limit,
     }
-    _check_override(override, resume)
-    if subject.is_model:
-        _refuse(training, "this is a saved model")
-        model = subject.model(devices, allow_large)
-        if format is Format.text:
-            err().print("note: its inputs are random numbers; `predict` runs it on data", soft_wrap=True)
-        print_forward(model, seed, format)
-    elif (artifact := subject.artifact()).training is None:
-        _refuse(training, "the spec has no `train` section")
-        model = _build(subject, artifact, seed, devices, allow_large)
-        print_forward(model, seed, format)
-    else:
-        options = {"seed": seed, "device": devices, "data_paths": data_path or (), "allow_large": allow_large}
-        model = _train(artifact, {**options, "out": OUT, **_given(training)}, format).model
-    if save is not None:
-        _save(model, save)
+    with as_rank():
+        subject = Subject(spec, set_, preset, plugin, import_path, expect_digest)
+        _check_paths(spec, resume, save)
+        devices = read_devices(device)
+        check_devices(devices)
+        _check_override(override, resume)
+        sizes = _sizes(mesh)
+        if subject.is_model:
+            _refuse(training, "this is a saved model")
+            _refuse_ranks("this is a saved model")
+            model = subject.model(devices, allow_large)
+            if format is Format.text:
+                err().print("note: its inputs are random numbers; `predict` runs it on data", soft_wrap=True)
+            print_forward(model, seed, format)
+        elif (artifact := subject.artifact()).training is None:
+            _refuse(training, "the spec has no `train` section")
+            _refuse_ranks("the spec has no `train` section")
+            model = _build(subject, artifact, seed, devices, allow_large)
+            print_forward(model, seed, format)
+        else:
+            options: dict[str, Any] = {
+                "seed": seed,
+                "device": devices,
+                "data_paths": data_path or (),
+                "mesh": sizes,
+            }
+            options |= {"allow_large": allow_large, "out": OUT, **_given(training)}
+            model = _train(artifact, options, format).model
+        if save is not None:
+            _save(model, save)
+
+
+def _sizes(given: list[str] | None) -> dict[str, int] | None:
+    """Return the sizes of axes that are given, where this process is one of several ranks; None where it is alone."""
+    sizes = read_sizes(given)
+    if several() or (sizes and started()):
+        return sizes
+    if sizes:
+        count = prod(sizes.values())
+        help = f"start them: `torchrun --nproc-per-node {count} -m compiler run ...`"
+        raise UsageProblem("`--mesh` is for several ranks, and this process is alone", help)
+    return None
+
+
+def _refuse_ranks(reason: str) -> None:
+    if several():
+        raise UsageProblem(f"several ranks train a model, and {reason}", "start it without `torchrun`")
 
 
 def _check_paths(spec: Path, resume: Path | None, save: Path | None) -> None:
@@ -191,6 +224,8 @@ def _train(artifact: Artifact, options: Mapping[str, Any], format: Format) -> Tr
 
     assert artifact.training is not None
     check_installed(artifact.training)
+    if options["mesh"] is not None:
+        check_started(artifact, options["mesh"])
     if format is Format.text:
         print_summary(out(), read_summary(artifact))
         out().print()

@@ -84,6 +84,8 @@ class MeshPlan:
     """The key of the section."""
     places: Mapping[str, Span]
     """Where it is said what an axis is for, by its name."""
+    synced: tuple[str, ...] = ()
+    """The paths of norms whose statistics are those of the examples of all ranks."""
 
     @cached_property
     def size(self) -> int:

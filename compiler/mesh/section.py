@@ -12,7 +12,7 @@ from compiler.mesh.flow import flows
 from compiler.mesh.local_numbers import local_problems
 from compiler.mesh.plan import MeshPlan, Reason
 from compiler.mesh.splits import Splitter
-from compiler.mesh.units import statistics_problems, unit_problems
+from compiler.mesh.units import batch_norms, statistics_problems, unit_problems
 from compiler.program import ModuleBody, names_in
 from compiler.rule_records import Rules, SelectorRule
 from compiler.rules.items import bind, takes_nothing
@@ -94,13 +94,28 @@ class MeshReader:
             axis: self.mesh.at(key) for axis, key in ((shard, "shard"), (replicate, "replicate")) if axis
         }
         made = MeshPlan(
-            axes, shard, replicate, tensor, units, layers, tensors, local, recompute, self.span, places
+            axes,
+            shard,
+            replicate,
+            tensor,
+            units,
+            layers,
+            tensors,
+            local,
+            recompute,
+            self.span,
+            places,
+            batch_norms(self.plan) if self._says("sync_statistics") else (),
         )
         self.problems += unit_problems(self.plan, made)
-        if not (self.mesh.local_statistics and self.mesh.local_statistics.value):
+        if not self._says("local_statistics"):
             self.problems += statistics_problems(self.plan, made)
         self._stop()
         return made
+
+    def _says(self, key: str) -> bool:
+        flag: Scalar | None = getattr(self.mesh, key)
+        return flag is not None and bool(flag.value)
 
     def _stop(self) -> None:
         if self.problems:

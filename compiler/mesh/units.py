@@ -9,11 +9,14 @@ from torch import nn
 from compiler.infer.states import BlockState, updated_in
 from compiler.mesh.plan import MeshPlan
 from compiler.rules.plan import Plan, PlanRow
+from compiler.rules.table import ModuleRow
 from spec_schema.diagnostics import Diagnostic, Label
 from spec_schema.selectors import Step
 from spec_schema.source import Span
 
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
+SYNCED = "write `sync_statistics: true` to take those of all ranks, or `local_statistics: true` to accept it"
+LOCAL = "write `local_statistics: true` to accept that each rank has its own"
 
 
 def unit_problems(plan: Plan, made: MeshPlan) -> Iterator[Diagnostic]:
@@ -78,8 +81,8 @@ def statistics_problems(plan: Plan, made: MeshPlan) -> Iterator[Diagnostic]:
     for row in plan.table.modules:
         is_norm = isinstance(row.module, BATCH_NORM)
         own = isinstance(row.state, BlockState) and updated_in(row.state)
-        frozen = any(row.name == each or row.name.startswith(f"{each}.") for each in plan.frozen_modules)
-        if not (is_norm or own) or frozen or spans.get(row.steps, row) in seen:
+        skipped = row.name in made.synced or _is_frozen(plan, row)
+        if not (is_norm or own) or skipped or spans.get(row.steps, row) in seen:
             continue
         place = spans.get(row.steps)
         seen.add(place)
@@ -89,8 +92,21 @@ def statistics_problems(plan: Plan, made: MeshPlan) -> Iterator[Diagnostic]:
             f"`{row.name}` takes {what}, and each rank of `{axis}` has another one",
             made.span,
             labels=(Label(place, "this layer"),) if place is not None else (),
-            help="write `local_statistics: true` to accept that each rank has its own, or take `GroupNorm`",
+            help=SYNCED if is_norm else LOCAL,
         )
+
+
+def batch_norms(plan: Plan) -> tuple[str, ...]:
+    """Return the paths of all layers that take the statistics of a batch."""
+    return tuple(
+        row.name
+        for row in plan.table.modules
+        if isinstance(row.module, BATCH_NORM) and not _is_frozen(plan, row)
+    )
+
+
+def _is_frozen(plan: Plan, row: ModuleRow) -> bool:
+    return any(row.name == each or row.name.startswith(f"{each}.") for each in plan.frozen_modules)
 
 
 def _spans(plan: Plan) -> Mapping[tuple[Step, ...], Span]:

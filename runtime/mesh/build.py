@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import Replicate, Shard
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
@@ -32,7 +32,8 @@ from compiler.rules.plan import PlanRow
 from runtime.build import META, assemble
 from runtime.classes import ARTIFACT
 from runtime.initialise import FirstValues
-from runtime.mesh.ranks import ALONE, check_agreement, device_mesh, join
+from runtime.mesh.ranks import ALONE, check_agreement, data_mesh, device_mesh, join
+from runtime.mesh.statistics import synchronise
 from runtime.method_override import MethodOverride
 from runtime.named_tensors import named_tensors
 from runtime.sharded import ORDERS, fill, held_windows
@@ -52,17 +53,36 @@ def build(
     allow_large: bool = False,
 ) -> nn.Module:
     """Return this rank's part of a model; see `runtime.build_on_mesh`."""
-    join(device)
+    join(device, plan)
     mesh = device_mesh(plan, device)
-    check_agreement(artifact, plan, seed, mesh)
-    model = skeleton(artifact, plan, mesh)
+    check_agreement(artifact, plan, mesh, seed)
+    return build_part(artifact, plan, mesh, seed, device, folder, allow_large)
+
+
+def build_part(
+    artifact: Artifact,
+    plan: MeshPlan,
+    mesh: DeviceMesh,
+    seed: int,
+    device: torch.device,
+    folder: str | Path | None = None,
+    allow_large: bool = False,
+    computed_in: torch.dtype | None = None,
+) -> nn.Module:
+    """Return this rank's part of a model on a mesh of ranks that agree.
+
+    Parameters are gathered, and computed with, in another dtype than their own if `computed_in` says so.
+    """
+    model = skeleton(artifact, plan, mesh, computed_in)
     own = None if device.type == "cpu" else torch.accelerator.current_accelerator()
     model.to_empty(device=own or device)
     give_values(model, artifact, seed, folder, allow_large)
     return model
 
 
-def skeleton(artifact: Artifact, plan: MeshPlan, mesh: DeviceMesh) -> nn.Module:
+def skeleton(
+    artifact: Artifact, plan: MeshPlan, mesh: DeviceMesh, computed_in: torch.dtype | None = None
+) -> nn.Module:
     """Return a model without memory that is ready for what each rank holds."""
     model = assemble(place(artifact, {"/": META}), lambda _: None)
     setattr(model, ARTIFACT, artifact)
@@ -73,7 +93,11 @@ def skeleton(artifact: Artifact, plan: MeshPlan, mesh: DeviceMesh) -> nn.Module:
         vars(module).update((name, value) for name, value in numbers.items() if name in vars(module))
     for path in plan.recompute:
         compute_again(model.get_submodule(path))
-    gather_together(model, plan, mesh)
+    data = data_mesh(plan, mesh)
+    if data is not None:
+        for path in plan.synced:
+            synchronise(model.get_submodule(path), data.get_group())
+    gather_together(model, plan, mesh, computed_in)
     return model
 
 
@@ -138,8 +162,16 @@ def computed_again(module: nn.Module, *arguments: Any, **keywords: Any) -> Any:
 # Units.
 
 
-def gather_together(model: nn.Module, plan: MeshPlan, mesh: DeviceMesh) -> None:
-    """Shard the parameters of each unit over ranks, inner ones first; the root has what is in none."""
+def gather_together(
+    model: nn.Module, plan: MeshPlan, mesh: DeviceMesh, computed_in: torch.dtype | None = None
+) -> None:
+    """Shard the parameters of each unit over ranks, inner ones first; the root has what is in none.
+
+    Gradients are added up in float32 if they are computed in less; what goes into a unit stays as it is.
+    """
+    policy = MixedPrecisionPolicy(
+        computed_in, None if computed_in is None else torch.float32, cast_forward_inputs=False
+    )
     names = tuple(axis for axis in (plan.replicate, plan.shard or ALONE) if axis is not None)
     if plan.replicate is None and plan.shard is None:
         return
@@ -149,8 +181,10 @@ def gather_together(model: nn.Module, plan: MeshPlan, mesh: DeviceMesh) -> None:
         module = model.get_submodule(path)
         if module not in done:
             done.add(module)
-            fully_shard([*module] if isinstance(module, nn.ModuleList) else module, mesh=over)
-    fully_shard(model, mesh=over)
+            fully_shard(
+                [*module] if isinstance(module, nn.ModuleList) else module, mesh=over, mp_policy=policy
+            )
+    fully_shard(model, mesh=over, mp_policy=policy)
 
 
 # Values.

@@ -62,19 +62,19 @@ def examine(learner: Learner, device: torch.device, precision: Any) -> Examined:
     """Run a trained model on examples that were held back, or else on those that it was trained on."""
     task = learner.task
     split = next(name for name in SPLITS if task.has(name))
-    most = max(MOST // task.training.batch, 1)
+    size = -(-task.training.batch // task.shares.count)
     examiner = Examiner(task, split)
     with torch.random.fork_rng(), quiet():
         trainer = L.Trainer(
-            **on_device(device),
+            **on_device(device, task.shares),
             precision=precision,
-            limit_predict_batches=most,
+            limit_predict_batches=max(MOST // size, 1),
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.predict(examiner, learner.batches(split), return_predictions=False)
+        trainer.predict(examiner, learner.batches(split, size), return_predictions=False)
     items = task.items(split)
     examiner.found.total = None if items is None else len(items)
     return examiner.found

@@ -39,6 +39,8 @@ def write_report(
     """
     training = learner.task.training
     examined = examine(learner, device, training.precision)
+    if learner.task.shares.rank:
+        return  # the first rank writes
     told = page(trained, learner, artifact, examined, seed)
     write_whole(path, lambda file: file.write(told.encode("utf-8")))
 

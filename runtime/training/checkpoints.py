@@ -19,6 +19,7 @@ from torch import Tensor
 from compiler.artifact import Artifact
 from runtime.files.header import FileError
 from runtime.files.sealed import read_sealed, write_sealed
+from runtime.sharded import local, on_mesh
 from runtime.training.override import section_of, without
 from spec_schema.shown import shown
 
@@ -39,8 +40,7 @@ class SafeCheckpoints(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        tensors: dict[str, Tensor] = {}
-        about = {"state": _pack(checkpoint, tensors, {})}
+        tensors, about = packed(checkpoint)
         write_sealed(path, KIND, about, tensors)
 
     def load_checkpoint(
@@ -146,6 +146,7 @@ def _compared(artifact: Artifact) -> Any:
     bundle: Any = json.loads(artifact.canonical_text)
     for key in NOT_COMPARED:
         bundle["spec"]["train"].pop(key, None)
+    bundle["spec"].pop("mesh", None)  # any ranks go on where others were
     return bundle
 
 
@@ -162,6 +163,12 @@ def _differences(a: Any, b: Any, path: list[str]) -> Iterator[list[str]]:
 
 
 # Packing: JSON for plain values, with a mark for what JSON has not.
+
+
+def packed(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors of a checkpoint by number, and all else as a file says it of itself."""
+    tensors: dict[str, Tensor] = {}
+    return tensors, {"state": _pack(checkpoint, tensors, {})}
 
 
 def _pack(value: Any, tensors: dict[str, Tensor], known: dict[Any, str]) -> Any:
@@ -184,7 +191,10 @@ def _pack(value: Any, tensors: dict[str, Tensor], known: dict[Any, str]) -> Any:
 
 
 def _name(tensor: Tensor, tensors: dict[str, Tensor], known: dict[Any, str]) -> str:
-    key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
+    if on_mesh(tensor):  # of which this rank may hold nothing
+        key: Any = local(tensor).untyped_storage()._cdata, tensor.shape
+    else:
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
     if key not in known or not tensor.numel():
         known[key] = str(len(tensors))
         tensors[known[key]] = tensor

@@ -22,6 +22,7 @@ from compiler.training.monitor import LOSS, VALIDATION
 from compiler.training.section import PRECISIONS, Training
 from runtime.build import build
 from runtime.files.header import FileError
+from runtime.mesh.attendance import goes_on
 from runtime.placement import Devices, settle, target_devices
 from runtime.report.page import write_report
 from runtime.store import save
@@ -38,10 +39,12 @@ from runtime.training.hooks import without_idle_hooks
 from runtime.training.learner import MEMORY, Learner, Task
 from runtime.training.log import FILE, RunLog, quiet, rows_before
 from runtime.training.no_profiler import NoProfiler
+from runtime.training.on_ranks import build_on_ranks, check_shares
 from runtime.training.optimizers import make_optimizer
 from runtime.training.outcome import Interrupted, Trained
 from runtime.training.progress import Bar, EpochLines
 from runtime.training.schedule import follows_length, make_schedule
+from runtime.training.shares import ALL, rest
 from runtime.training.stepping import SteppingLearner
 from runtime.training.task import make_task, on_device, several_devices
 from runtime.training.tensorboard import FOLDER, EventLog
@@ -70,6 +73,8 @@ class Fit:
     """Batches of each split, instead of the data of the spec."""
     override: tuple[str, ...] = ()
     """Sections whose values are not those of the checkpoint that is resumed."""
+    sizes: Mapping[str, int] | None = None
+    """Sizes of axes instead of the spec's, where this process is one of several ranks; None where it trains alone."""
 
     def __post_init__(self) -> None:
         self.folder = self.artifact.folder
@@ -80,24 +85,42 @@ class Fit:
         assert length is not None  # one of the two stands in a checked section
         self.length: int = length
         self.by_step = self.epochs is None and self.training.epochs is None
+        self.shares = ALL
 
-    def learner(self) -> tuple[Learner, int]:
+    def learner(self, resume: str | Path | None = None) -> tuple[Learner, int]:
         """Return the learner of a new model, and how many epochs it is trained for."""
-        model = build(self._on_one_device(), self.seed, None, self.folder, self.allow_large)
+        model = self._model(resume)
         task, batches = self._task(model, next(model.parameters()).device)
         steps = -(-batches // self.training.accumulate)
         epochs = -(-self.length // steps) if self.by_step else self.length
         return self._learner(task, epochs * steps), epochs
 
+    def _model(self, resume: str | Path | None) -> nn.Module:
+        """Return a new model, or this rank's part of one."""
+        if self.sizes is None:
+            return build(self._on_one_device(), self.seed, None, self.folder, self.allow_large)
+        if self.loaders is not None:
+            raise ValueError(
+                "batches of the caller are those of one process, and this is one of several ranks"
+            )
+        agreed = self.length, self.by_step, resume, self.override
+        found = build_on_ranks(
+            self.artifact, self.training, self.sizes, self.seed, self.device, self.allow_large, agreed
+        )
+        self.shares = found.shares
+        return found.model
+
     def run(self, resume: str | Path | None, progress: bool) -> Trained:
         """Train, and save the model."""
+        last = LastCheckpoint(self.own / "checkpoint.safetensors")
+        if self.sizes is not None and goes_on():
+            resume = last.path  # torchrun started the ranks again
         with torch.random.fork_rng(), quiet():
-            learner, epochs = self.learner()
+            learner, epochs = self.learner(resume)
             model, task = learner.model, learner.task
             device = next(model.parameters()).device
             if resume is not None:
                 learner.overrides = self._check_resume(Path(resume), task)
-            last = LastCheckpoint(self.own / "checkpoint.safetensors")
             trainer = self._trainer(learner, device, epochs, last, resume, progress)
             candidates = [last.path, *([Path(resume)] if resume is not None else [])]
             with _interruptible(trainer, task, candidates, self.override):
@@ -141,6 +164,7 @@ class Fit:
             trainer.validate(learner, verbose=False)
         if learner.task.has("test") and "test_loss" not in learner.results:
             trainer.test(learner, verbose=False)
+        rest(learner.model)
 
     def _columns(self) -> list[str]:
         names = [measure.name for measure in self.training.metrics]
@@ -156,8 +180,11 @@ class Fit:
         if self.loaders is None:
             folders = Folders(self.folder, self.data_paths)
             splits = open_data(self.artifact, training, folders, self.data_limit, self.seed)
+            check_shares(training, splits, self.shares)
         run = describe_run(self.artifact, self.seed, self.length)
-        task = make_task(self.artifact, training, model, splits, device, self.seed, run, self.loaders)
+        task = make_task(
+            self.artifact, training, model, splits, device, self.seed, run, self.loaders, self.shares
+        )
         if splits is None:
             return task, len(task.loaders["train"])
         return task, -(-len(splits.train) // training.batch)
@@ -197,6 +224,7 @@ class Fit:
         resume: str | Path | None,
         progress: bool,
     ) -> L.Trainer:
+        progress = progress and not self.shares.rank
         shown, clip = progress and sys.stderr.isatty(), self.training.clip
         direct = not learner.automatic_optimization
         watch = Watch(learner.model, self.training.watch) if self.training.watch else None
@@ -208,7 +236,7 @@ class Fit:
         callbacks += [EpochLines(self.length)] if progress else []
         callbacks += [Bar()] if shown else []
         return L.Trainer(
-            **on_device(device),
+            **on_device(device, self.shares),
             precision=self.training.precision,
             max_epochs=epochs,
             accumulate_grad_batches=1 if direct else self.training.accumulate,
@@ -246,6 +274,8 @@ class Fit:
         return [each for each in (self.average, patience, self.best) if each is not None]
 
     def _logs(self, resume: str | Path | None) -> list[Logger]:
+        if self.shares.rank:
+            return []  # the first rank logs
         step = 0 if resume is None else read_checkpoint(Path(resume), self.allow_large)["global_step"]
         kept = rows_before(self.own / FILE, step) if resume is not None else []
         events = [EventLog(self.own / FOLDER, step)] if self.training.logs.tensorboard else []

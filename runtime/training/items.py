@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from compiler.training.source import FieldSource, Loading
 from runtime.random import Draws
+from runtime.training.parts import Part, Parts
 from spec_schema.diagnostics import Diagnostic, SpecError, refuse
 
 Batch: TypeAlias = Mapping[str, Tensor]
@@ -273,15 +274,22 @@ def training_batches(
     epoch: Callable[[], int],
     loading: Loading = Loading(),  # noqa: B008 - a frozen value
     pinned: bool = False,
+    part: Part | None = None,
 ) -> DataLoader[Batch]:
-    """Return the batches of the current epoch."""
-    return batches_in(items, EpochOrder(items, batch, seed, epoch), loading, pinned)
+    """Return the batches of the current epoch, or a part of each."""
+    return batches_in(items, EpochOrder(items, batch, seed, epoch), loading, pinned, part)
 
 
-def test_batches(items: Items, batch: int, loading: Loading, pinned: bool) -> DataLoader[Batch]:
-    """Return the batches of the test split, always in the same order."""
+def test_batches(
+    items: Items,
+    batch: int,
+    loading: Loading,
+    pinned: bool,
+    part: Part | None = None,  # noqa: PT028
+) -> DataLoader[Batch]:
+    """Return the batches of the test split, always in the same order, or a part of each."""
     order = items.in_order()
-    return batches_in(items, _cut(order, batch, 0, torch.zeros_like(order)), loading, pinned)
+    return batches_in(items, _cut(order, batch, 0, torch.zeros_like(order)), loading, pinned, part)
 
 
 def _cut(order: Tensor, batch: int, epoch: int, turns: Tensor) -> list[Drawn]:
@@ -332,8 +340,10 @@ class BatchLoader(DataLoader[Any]):
             yield batch
 
 
-def batches_in(items: Any, order: Any, loading: Loading, pinned: bool) -> DataLoader[Batch]:
-    """Return a loader that takes each item of the order as a batch.
+def batches_in(
+    items: Any, order: Any, loading: Loading, pinned: bool, part: Part | None = None
+) -> DataLoader[Batch]:
+    """Return a loader that takes each item of the order as a batch, or a part of it.
 
     A loader draws a number each time that it is iterated. Its own generator keeps that from the layers' numbers,
     which would else differ when a training is resumed.
@@ -341,7 +351,7 @@ def batches_in(items: Any, order: Any, loading: Loading, pinned: bool) -> DataLo
     return BatchLoader(
         _Batches(items),
         batch_size=None,
-        sampler=order,
+        sampler=order if part is None else Parts(order, part),
         collate_fn=_as_it_is,
         generator=torch.Generator(),
         num_workers=loading.workers,
@@ -362,9 +372,10 @@ def class_weights(values: np.ndarray[Any, Any]) -> Tensor:
     return torch.from_numpy(1 / counts[kinds])
 
 
-def noise_seed(seed: int, epoch: int) -> int:
-    """Return the seed of what layers draw in an epoch, such as dropout."""
-    generator = Draws(seed, f"noise of epoch {epoch}").generator()
+def noise_seed(seed: int, epoch: int, share: int = 0) -> int:
+    """Return the seed of what layers draw in an epoch, such as dropout, for a share of the examples."""
+    of_share = f", share {share}" if share else ""
+    generator = Draws(seed, f"noise of epoch {epoch}{of_share}").generator()
     return int(torch.randint(2**62, (), generator=generator))
 
 

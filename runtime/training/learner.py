@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as L
@@ -22,15 +23,21 @@ from compiler.training.metric import make_metric
 from compiler.training.monitor import LOSS, VALIDATION
 from compiler.training.objective import Objective
 from compiler.training.section import Training
+from runtime.mesh.attendance import is_lost
 from runtime.training.checkpoints import RUN
+from runtime.training.clipping import clip_gradients
 from runtime.training.data import Splits
 from runtime.training.hooks import signed
 from runtime.training.items import Batch, Items, noise_seed, seed_noise, test_batches, training_batches
 from runtime.training.log import RunLog
 from runtime.training.mean import MeanLoss
+from runtime.training.mesh_checkpoints import give_state
 from runtime.training.override import go_on, memory_of, renewed_states
+from runtime.training.results import plain
 from runtime.training.schedule import Schedule
-from spec_schema.diagnostics import SpecError, refuse
+from runtime.training.shared_loss import SharedLoss
+from runtime.training.shares import ALL, Shares, rest
+from spec_schema.diagnostics import refuse
 from spec_schema.source import Span
 
 SCHEDULE = "blockprint_schedule"
@@ -54,6 +61,10 @@ class Task:
     """What checkpoints say of the training."""
     loaders: Mapping[str, Any] = field(default_factory=dict)
     """Batches of each split where the caller brings them; `splits` is None then."""
+    shares: Shares = ALL
+    """Which part of each batch this process has."""
+    is_mean: bool = False
+    """Whether the loss of a batch is the mean of those of its items."""
 
     def items(self, split: str) -> Items | None:
         """Return the items of a split, None where there are none."""
@@ -101,6 +112,9 @@ class Learner(L.LightningModule):
         }
         self.results: dict[str, Any] = {}
         """The last value of each metric, and the mean losses."""
+        self.whole_loss = SharedLoss(
+            partial(task.compute, task.training.loss), task.training.loss, task.shares, task.is_mean
+        )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> nn.Module:
         """Return a copy of the model alone under the same name, for the average of its parameters."""
@@ -133,7 +147,8 @@ class Learner(L.LightningModule):
             return loader
         loading, batch = task.training.data.loading, task.training.batch
         epoch = self.epoch_under_way
-        return training_batches(task.splits.train, batch, task.seed, epoch, loading, self._pinned())
+        pinned, part = self._pinned(), task.shares.part
+        return training_batches(task.splits.train, batch, task.seed, epoch, loading, pinned, part)
 
     def val_dataloader(self) -> Any:
         """Return what is evaluated after each epoch: the validation split, or the test split where there is none."""
@@ -142,12 +157,13 @@ class Learner(L.LightningModule):
     def test_dataloader(self) -> Any:
         return self.batches("test")
 
-    def batches(self, split: str) -> Any:
-        """Return the batches of a split in the order of its items."""
+    def batches(self, split: str, size: int | None = None) -> Any:
+        """Return the batches of a split in the order of its items, or all of batches of another size."""
         items, training = self.task.items(split), self.task.training
         if items is None:
             return self.task.loaders.get(split, [])
-        return test_batches(items, training.batch, training.data.loading, self._pinned())
+        part = self.task.shares.part if size is None else None
+        return test_batches(items, size or training.batch, training.data.loading, self._pinned(), part)
 
     def _pinned(self) -> bool:
         """Return whether batches are loaded into memory that a GPU copies from."""
@@ -163,35 +179,37 @@ class Learner(L.LightningModule):
     def on_fit_start(self) -> None:
         for metric in self.measures.values():
             metric.to(self.device)
+            if self.task.shares.on_mesh:
+                self.task.shares.measure(metric)
 
     def on_train_start(self) -> None:
         self.stepped = self.global_step
         self.shown, self.logged = self.trainer.callback_metrics, self.trainer.logged_metrics
 
     def on_train_epoch_start(self) -> None:
-        seed_noise(noise_seed(self.task.seed, self.epoch_under_way()), self.device)
+        seed = noise_seed(self.task.seed, self.epoch_under_way(), self.task.shares.own)
+        seed_noise(seed, self.device)
         self.mean_loss["train_loss"].reset()
 
     @signed
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        return self.loss_of(batch)
+        return self.loss_of(batch, index)
 
-    def loss_of(self, batch: Batch) -> Tensor:
-        """Return the loss of a batch, and keep it for what is told of the next step."""
-        loss = self._loss(batch)
-        self.mean_loss["train_loss"].update(loss, self._count(batch))
+    def loss_of(self, batch: Batch, index: int) -> Tensor:
+        """Return what gradients come from, and keep the loss of the whole batch for what is told of the next step."""
+        total = self._count(batch, "train", index)
+        found, loss = self._loss(batch, total)
+        self.mean_loss["train_loss"].update(loss, total)
         self.window.append(loss.detach())
         one = len(self.window) == 1
         self.shown["loss"] = self.window[0] if one else torch.stack(self.window).mean()
-        return loss
+        return found
 
-    def _loss(self, batch: Batch) -> Tensor:
-        objective = self.task.training.loss
+    def _loss(self, batch: Batch, total: int) -> tuple[Tensor, Tensor]:
         try:
-            loss: Tensor = self.task.compute(objective, self._forward(batch), batch)
+            return self.whole_loss(self._forward(batch), batch, total)
         except TORCH_ERRORS as error:
-            raise self.failed(error, objective.place) from error
-        return loss
+            raise self.failed(error, self.task.training.loss.place) from error
 
     def backward(self, *args: Any, **kwargs: Any) -> None:
         try:
@@ -283,22 +301,24 @@ class Learner(L.LightningModule):
 
     @signed
     def validation_step(self, batch: Batch, index: int) -> None:
-        self.evaluate_batch(batch)
+        self.evaluate_batch(batch, index)
 
     test_step = validation_step
 
-    def evaluate_batch(self, batch: Batch) -> None:
+    def evaluate_batch(self, batch: Batch, index: int) -> None:
         """Let all metrics and the mean loss see a batch."""
+        total = self._count(batch, "validation" if self.prefix else "test", index)
         try:
             output = self._forward(batch)
-            loss = self.task.compute(self.task.training.loss, output, batch)
-            for measure in self.task.training.metrics:
+            _, loss = self.whole_loss(output, batch, total)
+            for measure in self.task.training.metrics if self.task.shares.size(total) else ():
                 self.measures[measure.name].update(*self.task.compute(measure.of, output, batch))
         except TORCH_ERRORS as error:
             raise self.failed(error, self.task.training.loss.place) from error
-        self.mean_loss[self.loss_name].update(loss, self._count(batch))
+        self.mean_loss[self.loss_name].update(loss, total)
 
     def on_validation_epoch_end(self) -> None:
+        rest(self.model)
         self._report(self.loss_name, self.mean_loss[self.loss_name])
         for name, metric in self.measures.items():
             self._report(self.prefix + name, metric)
@@ -309,21 +329,43 @@ class Learner(L.LightningModule):
         """Keep the value of a metric; show it to callbacks, and log it with its epoch, if it is a single number."""
         value = metric.compute()
         single = isinstance(value, Tensor) and value.numel() == 1
-        self.results[name] = float(value) if single else _plain(value)
+        self.results[name] = float(value) if single else plain(value)
         if single and self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
             self.reported[name] = self.trainer.callback_metrics[name] = value.float().reshape(())
 
     def _forward(self, batch: Batch) -> Any:
         return self.model(*(batch[name] for name in self.task.inputs))
 
-    def failed(self, error: Exception, place: Span) -> SpecError:
+    def failed(self, error: Exception, place: Span) -> Exception:
         """Return, located, what goes wrong in a step although the first batch was tried."""
+        if is_lost(error):
+            return error
         return refuse("training-failed", f"step {self.global_step} failed: {reason(error)}", place)
 
-    def _count(self, batch: Batch) -> int:
-        return len(batch[self.task.inputs[0]])
+    def _count(self, batch: Batch, split: str, index: int) -> int:
+        """Return how many items all of a batch has, of which this process may have a part."""
+        items = self.task.items(split)
+        if items is None or self.task.shares.count == 1:
+            return len(batch[self.task.inputs[0]])
+        size = self.task.training.batch
+        return min(size, len(items) - index * size)
+
+    def clip_gradients(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
+        """Clip as Lightning does, or where gradients lie on ranks, those of all ranks together."""
+        clipping = self.task.training.clip
+        if clipping is None or not self.task.shares.on_mesh:
+            super().clip_gradients(optimizer, *args, **kwargs)
+            return
+        parameters = [each for group in optimizer.param_groups for each in group["params"]]
+        clip_gradients(parameters, clipping.largest, clipping.by)
 
     # Checkpoints.
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Load the state of a whole model, of which this process may have a part."""
+        if not self.task.shares.on_mesh:
+            return super().load_state_dict(state_dict, *args, **kwargs)
+        return give_state(self.model, state_dict, "model.")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         assert self.optimizer is not None
@@ -351,15 +393,3 @@ class Learner(L.LightningModule):
         (states,) = checkpoint["optimizer_states"]
         renewed = renewed_states(states, checkpoint[MEMORY], self.optimizer, self.model)
         checkpoint["optimizer_states"] = [renewed]
-
-
-def _plain(value: Any) -> Any:
-    """Return the value of a metric that is not a single number as plain numbers."""
-    match value:
-        case Tensor():
-            return value.tolist()
-        case dict():
-            return {str(key): _plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-    return value

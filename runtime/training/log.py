@@ -131,6 +131,7 @@ ADVICE = (
     ".*epoch parameter in .scheduler.step.*",
     ".*the .dataloader_iter. step flavor.*",
     ".*Found .dataloader_iter. argument in.*",
+    "FSDP2-wrapped module .* returned a view tensor.*",
 )
 """Warnings of Lightning about choices made here on purpose, and about its own use of torch."""
 

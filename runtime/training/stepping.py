@@ -45,7 +45,7 @@ class SteppingLearner(Learner):
     def training_step(self, dataloader_iter: Iterator[Any]) -> None:  # type: ignore[override]
         loop: Any = self.trainer.fit_loop.epoch_loop
         for batch, index in self._moment(dataloader_iter, loop.batch_progress):
-            loss = self.loss_of(batch)
+            loss = self.loss_of(batch, index)
             if self._gather(loss, index, loop.batch_progress.is_last_batch):
                 self._step()
                 loop.manual_optimization.optim_step_progress.increment_by(1)
@@ -61,8 +61,8 @@ class SteppingLearner(Learner):
     @signed
     def validation_step(self, dataloader_iter: Iterator[Any]) -> None:  # type: ignore[override]
         loop: Any = self.trainer._evaluation_loop
-        for batch, _ in self._moment(dataloader_iter, loop.batch_progress):
-            self.evaluate_batch(batch)
+        for batch, index in self._moment(dataloader_iter, loop.batch_progress):
+            self.evaluate_batch(batch, index)
 
     test_step = validation_step  # type: ignore[assignment]
 

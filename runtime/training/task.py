@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,12 +17,14 @@ from compiler.infer.context import Context
 from compiler.infer.reasons import reason
 from compiler.training.metric import make_metric
 from compiler.training.objective import OUTPUT, check_scalar, objective_functions, try_objective
-from compiler.training.section import Measure, Training
+from compiler.training.section import PRECISIONS, Measure, Training
 from runtime.classes import emitted_module
 from runtime.training.data import Splits
 from runtime.training.fitting import with_remedies
 from runtime.training.items import Batch
 from runtime.training.learner import Task
+from runtime.training.shared_loss import CLOSE, CLOSE_IN_BF16, is_mean_of_parts, reads_as_mean
+from runtime.training.shares import ALL, Shares, rest
 from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import Span
 
@@ -39,12 +43,17 @@ def several_devices(names: Sequence[str], verb: str, place: Span, label: str = "
     )
 
 
-def on_device(device: torch.device) -> dict[str, Any]:
-    """Return the arguments of a Trainer that works on a device."""
-    return {
+def on_device(device: torch.device, shares: Shares = ALL) -> dict[str, Any]:
+    """Return the arguments of a Trainer that works on a device, of one rank or of a process alone."""
+    found: dict[str, Any] = {
         "accelerator": ACCELERATORS.get(device.type, device.type),
         "devices": 1 if device.index is None else [device.index],
     }
+    if shares.on_mesh:
+        from runtime.training.strategy import RankStrategy
+
+        found |= {"strategy": RankStrategy(device, shares), "use_distributed_sampler": False}
+    return found
 
 
 def make_task(
@@ -56,6 +65,7 @@ def make_task(
     seed: int = 0,
     run: Mapping[str, Any] | None = None,
     loaders: Mapping[str, Any] | None = None,
+    shares: Shares = ALL,
 ) -> Task:
     """Return the task of a model on a device, with `splits` of its data or with `loaders` of the caller.
 
@@ -65,13 +75,46 @@ def make_task(
     if splits is None:
         batch = _first_batch(loaders or {}, training)
     else:
-        batch = splits.train[splits.train.in_order()[: training.batch]]
-    context = _rehearse(artifact, training, model, {n: tensor.to(device) for n, tensor in batch.items()})
+        batch = splits.train[splits.train.in_order()[: -(-training.batch // shares.count)]]
+    batch = {name: tensor.to(device) for name, tensor in batch.items()}
+    with _as_trained(training, device, shares):
+        context = _rehearse(artifact, training, model, batch)
     objectives = [training.loss, *(measure.of for measure in training.metrics)]
     source = ast.unparse(objective_functions(objectives, artifact.program.scope, context))
     module = emitted_module(source, artifact)
     functions: dict[str, Callable[..., Any]] = {o.title: getattr(module, o.title) for o in objectives}
-    return Task(model, input_names(artifact), training, functions, splits, seed, run or {}, loaders or {})
+    names = input_names(artifact)
+    task = Task(model, names, training, functions, splits, seed, run or {}, loaders or {}, shares)
+    if shares.count == 1:
+        return task
+    with _as_trained(training, device, shares):
+        return replace(task, is_mean=_takes_a_mean(task, batch))
+
+
+def _as_trained(training: Training, device: torch.device, shares: Shares) -> AbstractContextManager[object]:
+    """Return what a rank computes in, whose parameters are gathered in the dtype of the training."""
+    mixed = shares.on_mesh and training.precision != PRECISIONS[0]
+    return torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext()
+
+
+def _takes_a_mean(task: Task, batch: Batch) -> bool:
+    """Return whether the loss of a batch is that of its parts together, however many examples of which kind they have.
+
+    All ranks look at the same batch, and so come to the same end.
+    """
+    loss, model = task.training.loss, task.model
+
+    def loss_of(part: Batch) -> torch.Tensor:
+        found: torch.Tensor = task.compute(loss, model(*(part[name] for name in task.inputs)), part)
+        return found
+
+    model.eval()
+    with torch.no_grad():
+        close = CLOSE if task.training.precision == PRECISIONS[0] else CLOSE_IN_BF16
+        found = reads_as_mean(loss) and is_mean_of_parts(loss_of, batch, close)
+    model.train()
+    rest(model)
+    return found
 
 
 def _first_batch(loaders: Mapping[str, Any], training: Training) -> Batch:
@@ -102,6 +145,7 @@ def _rehearse(artifact: Artifact, training: Training, model: nn.Module, batch: B
         for measure in training.metrics:
             _try_metric(measure, try_objective(context, measure.of, scope, values))
     model.train(was_training)
+    rest(model)
     return context
 
 

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from runtime.named_tensors import named_tensors
+from runtime.sharded import on_mesh
+from runtime.training.clipping import total_norm
 from runtime.training.learner import Learner
 
 
@@ -22,8 +24,8 @@ class Watch(Callback):
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         assert isinstance(pl_module, Learner)
-        if not trainer.loggers:
-            return
+        if not trainer.loggers and not pl_module.task.shares.on_mesh:
+            return  # where tensors lie on ranks, all of them find the norm
         for name, tensor in self.tensors.items():
             pl_module.noted[f"norm/{name}"] = _norm(tensor.detach())
             if tensor.grad is not None:
@@ -32,5 +34,7 @@ class Watch(Callback):
 
 def _norm(tensor: Tensor) -> Tensor:
     numbers = tensor if tensor.is_floating_point() or tensor.is_complex() else tensor.float()
+    if on_mesh(numbers):
+        return total_norm([numbers])
     norm: Tensor = torch.linalg.vector_norm(numbers)
     return norm

@@ -56,7 +56,17 @@ _ORDERS: dict[Kind, tuple[str, ...]] = {
     "tensor": ("tensor", "init", "value", "persistent", "updated"),
     "ruled": ("device", "dtype", "checkpoint", "prefix", "rename", "transpose", "split", "stack", "skip"),
     "condition": ("if", "then"),
-    "mesh": ("axes", "shard", "replicate", "units", "split", "local", "recompute", "local_statistics"),
+    "mesh": (
+        "axes",
+        "shard",
+        "replicate",
+        "units",
+        "split",
+        "local",
+        "recompute",
+        "sync_statistics",
+        "local_statistics",
+    ),
     "train": (
         *(
             "data",

@@ -193,10 +193,10 @@ def test_after_an_interruption_the_schedule_goes_on_too(
     straight = trained(folder, artifact, out=folder / "straight")
     step = Learner.loss_of
 
-    def interrupted_step(learner: Learner, batch: Batch) -> torch.Tensor:
+    def interrupted_step(learner: Learner, batch: Batch, index: int) -> torch.Tensor:
         if learner.global_step == 10:
             raise KeyboardInterrupt
-        return step(learner, batch)
+        return step(learner, batch, index)
 
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:

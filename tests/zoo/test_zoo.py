@@ -19,7 +19,7 @@ FILES = sorted((ROOT / "specs/zoo").rglob("*.yaml"))
 SPECS = [path for path in FILES if path.parent.name == "zoo"]
 LINES = 120
 WIDTH = 120
-KEYS = "spec name import vars presets inputs dims blocks model share init freeze parametrize".split()
+KEYS = "spec name import vars presets inputs dims blocks model share init freeze parametrize mesh".split()
 """In the order in which all files have them."""
 SOURCE = re.compile(r"\([^()]*, (19|20)\d\d[;)]")
 """Authors and year, as in `(He et al., 2015)`."""

@@ -23,6 +23,8 @@ def meshes(draw: Draw, artifact: Artifact) -> dict[str, Any]:
     table = artifact.plan.table
     named = [row for row in table.modules if row.name and table.below(row.steps)]
     mesh: dict[str, Any] = {"axes": {}, "local_statistics": True}
+    if draw(st.booleans()):
+        mesh["sync_statistics"] = True
     for key, axis in (("shard", "dp"), ("replicate", "copies")):
         if draw(st.booleans()):
             mesh["axes"][axis] = pick(draw, 2, 1, 3)

@@ -75,3 +75,10 @@ def test_explain_says_how_a_parameter_lies_on_the_mesh(cli: Call, spec: str) -> 
     assert f"up.weight: mesh rows over dp, units: up ({spec}:7) decides" in text
     assert f"down.weight: mesh dimension 1 over tp, down: rowwise ({spec}:10) decides" in text
     assert f"down.weight: mesh rows over dp, with the root ({spec}:6) decides" in text
+
+
+def test_sizes_are_for_ranks(cli: Call, spec: str) -> None:
+    ended = cli("run", spec, "--mesh", "dp=2,tp=2")
+    assert ended.exit_code == 2
+    assert "`--mesh` is for several ranks, and this process is alone" in ended.stderr
+    assert "torchrun --nproc-per-node 4" in ended.stderr

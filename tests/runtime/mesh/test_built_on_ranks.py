@@ -56,7 +56,7 @@ STEPS = 4
 
 def compiled(name: str) -> compiler.Artifact:
     file = "gpt2.yaml" if name == "gpt2" else "llama.yaml"
-    text = (ZOO / file).read_text() + SPECS[name]
+    text = (ZOO / file).read_text().partition("\nmesh:")[0] + SPECS[name]
     imports = {"blocks/decoder.yaml": (ZOO / "blocks/decoder.yaml").read_text()}
     return compiler.compile_text(text, name=file, preset="tiny", imports=imports)
 
