@@ -70,4 +70,5 @@ TRAIN = Extra("train", "training", ("pytorch_lightning", "torchmetrics", "jinja2
 DATA = Extra("data", "reading tables and images", ("pyarrow", "PIL"))
 TENSORBOARD = Extra("tensorboard", "a log for TensorBoard", ("tensorboardX",), instead=("tensorboard",))
 """tensorboardX only writes, and brings protobuf alone; who looks at logs has tensorboard, which Lightning prefers."""
-EXTRAS = (TESTING, TRAIN, DATA, TENSORBOARD)
+EDITOR = Extra("editor", "the language server", ("pygls", "lsprotocol"))
+EXTRAS = (TESTING, TRAIN, DATA, TENSORBOARD, EDITOR)

@@ -1,0 +1,102 @@
+"""A spec that is open in an editor: its text, and what is known of it and of the texts before."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from compiler.editor.analysis import Analysis
+from compiler.editor.positions import Places, path_of
+from compiler.editor.reading import readable
+from spec_schema.reader import Entries
+
+_SPEC = re.compile(r"""^\s*\{?\s*["']?spec["']?\s*:""", re.MULTILINE)
+_BOM = "\ufeff"
+
+
+@dataclass(eq=False)
+class Document:
+    """A text under an address, and what was found out about it."""
+
+    uri: str
+    text: str = ""
+    number: int = 0
+    """How often the text has changed."""
+    current: Analysis | None = None
+    """What is known of the text, or of one before, if that is not looked at yet."""
+    good: Analysis | None = None
+    """What is known of the last text that compiled."""
+    root: Entries | None = None
+    """What can be read of the last text of which anything could."""
+    published: set[str] = field(default_factory=set)
+    """The files that have diagnostics of this spec."""
+
+    def change(self, text: str) -> None:
+        """Take a new text."""
+        self.text = text.removeprefix(_BOM)
+        self.number += 1
+        self.__dict__.pop("places", None)
+
+    @cached_property
+    def places(self) -> Places:
+        return Places(self.text)
+
+    @property
+    def path(self) -> Path:
+        """Its file; one that is not saved yet is taken to be in the current folder."""
+        return path_of(self.uri) or Path.cwd() / "untitled.yaml"
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    @property
+    def is_spec(self) -> bool:
+        """Whether it says that it is one: editors ask about all YAML files."""
+        return _SPEC.search(self.text) is not None
+
+    def take(self, found: Analysis) -> None:
+        """Take what was found out about the text."""
+        self.current = found
+        if found.is_whole:
+            self.good = found
+
+    def read(self) -> Entries | None:
+        """Return what can be read of the text; where nothing can, of the last text of which anything could."""
+        loaded = self.current.loaded if self.current is not None and self.current.text == self.text else None
+        found = loaded.node if loaded is not None else readable(self.text, self.name)
+        if isinstance(found, Entries):
+            self.root = found
+        return self.root
+
+    @property
+    def imports(self) -> set[Path]:
+        """The files that it imports."""
+        known = self.current or self.good
+        loaded = known.loaded if known is not None else None
+        return {Path(each.name) for each in loaded.imports.values()} if loaded is not None else set()
+
+
+def shifted(offset: int, old: str, new: str) -> int | None:
+    """Return where a place of one text is in the next one, None if it is in what changed."""
+    if old == new:
+        return offset
+    before = _common(old, new)
+    behind = _common(old[before:][::-1], new[before:][::-1])
+    if offset <= before:
+        return offset
+    return offset + len(new) - len(old) if offset >= len(old) - behind else None
+
+
+def _common(one: str, other: str) -> int:
+    """Return how many characters two texts begin with that are the same."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[:middle] == other[:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

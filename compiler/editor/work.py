@@ -1,0 +1,159 @@
+"""Open specs, looked at in the background: one at a time, and nothing that has become stale meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import traceback
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from lsprotocol.types import Diagnostic
+
+from compiler.catalogue.plugins import Registry
+from compiler.editor import diagnostics
+from compiler.editor.analysis import Analysis, Origin, StaleError, analysed, compiled, name_sizes
+from compiler.editor.document import Document
+from spec_schema import diagnostics as own
+
+IDLE = 0.4
+"""Seconds without a change, after which the whole compiler looks."""
+LOOKED, NAMED = 1, 2
+"""What is known of a text: its shapes; the names of their sizes."""
+FIRST = (
+    "spec: 1\ninputs: {x: 'float32[n, 2]'}\nmodel:\n  layers: {a: Linear(2)}\n  forward: return relu(a(x))\n"
+)
+Publish = Callable[[str, list[Diagnostic]], None]
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class Work:
+    """The open documents, and the thread that looks at them."""
+
+    publish: Publish
+    plugins: Registry = field(default_factory=Registry)
+    import_paths: tuple[Path, ...] = ()
+    documents: dict[str, Document] = field(default_factory=dict)
+    reached: dict[str, int] = field(default_factory=dict)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    shown: dict[str, dict[str, list[Diagnostic]]] = field(default_factory=dict)
+    """What is published of each file, by the spec that it was found in."""
+
+    def __post_init__(self) -> None:
+        self.thread = ThreadPoolExecutor(1, "compiler")
+        self.moved = asyncio.Condition()
+
+    def warm_up(self) -> None:
+        """Compile something small: the first spec then takes no longer than the others."""
+        self.thread.submit(lambda: analysed(Origin(FIRST, Path("first.yaml"))))
+
+    def change(self, uri: str, text: str) -> None:
+        """Take a new text of a document, and look at it and at the specs that import it."""
+        document = self.documents.setdefault(uri, Document(uri))
+        document.change(text)
+        self._begin(document)
+        for other in self.documents.values():
+            if other is not document and document.path in other.imports:
+                other.number += 1
+                self._begin(other)
+
+    def close(self, uri: str) -> None:
+        """Forget a document."""
+        document = self.documents.pop(uri, None)
+        if document is not None:
+            document.number += 1
+            for file in {uri, *document.published}:
+                self._put(file, uri, [])
+
+    async def known(self, uri: str, stage: int) -> Document | None:
+        """Return a document when so much is known of its text."""
+        if uri in self.documents:
+            async with self.moved:
+                await self.moved.wait_for(lambda: self.reached.get(uri, NAMED) >= stage)
+        return self.documents.get(uri)
+
+    async def run(self, function: Callable[[], T]) -> T | None:
+        """Run a function where specs are compiled, None if what it looks at has become stale."""
+
+        def unless_stale() -> T | None:
+            try:
+                return function()
+            except StaleError:
+                return None
+
+        return await asyncio.get_running_loop().run_in_executor(self.thread, unless_stale)
+
+    def origin(self, document: Document) -> Origin:
+        """Return the text of a document with what it is compiled with."""
+        texts = {os.path.normpath(each.path): each.text for each in self.documents.values()}
+        return Origin(document.text, document.path, texts, self.plugins, self.import_paths)
+
+    def _begin(self, document: Document) -> None:
+        self.reached[document.uri] = 0
+        task = asyncio.get_running_loop().create_task(self._look(document, document.number))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _look(self, document: Document, number: int) -> None:
+        """Look at a text, step by step, as long as it is the last one."""
+        try:
+            if document.is_spec:
+                await self._steps(document, number)
+        except Exception as error:  # a bug, which must not take the server with it
+            self._tell_bug(document, error)
+        if document.number == number:
+            await self._reach(document, NAMED)
+
+    async def _steps(self, document: Document, number: int) -> None:
+        origin = self.origin(document)
+
+        def is_stale() -> bool:
+            return document.number != number
+
+        found = await self.run(lambda: analysed(origin, is_stale))
+        if found is None or is_stale():
+            return
+        document.take(found)
+        self._tell(document, found.diagnostics)
+        await self._reach(document, LOOKED)
+        await self.run(lambda: name_sizes(found, is_stale))
+        if is_stale():
+            return
+        await self._reach(document, NAMED)
+        await asyncio.sleep(IDLE)
+        if not is_stale():
+            whole = await self.run(lambda: compiled(origin, is_stale))
+            if whole is not None and not is_stale():
+                self._take_whole(document, found, whole)
+
+    def _take_whole(self, document: Document, found: Analysis, whole: tuple[own.Diagnostic, ...]) -> None:
+        if whole != found.diagnostics:
+            found.diagnostics = whole
+            self._tell(document, whole)
+
+    async def _reach(self, document: Document, stage: int) -> None:
+        async with self.moved:
+            self.reached[document.uri] = stage
+            self.moved.notify_all()
+
+    def _tell(self, document: Document, found: tuple[own.Diagnostic, ...]) -> None:
+        """Publish diagnostics, those in imported files with their files."""
+        files: Mapping[str, list[Diagnostic]] = diagnostics.by_file(found, document.name, document.uri)
+        for uri in sorted({*files, *document.published}):
+            self._put(uri, document.uri, files.get(uri, []))
+        document.published = {uri for uri, each in files.items() if each}
+
+    def _put(self, uri: str, source: str, found: list[Diagnostic]) -> None:
+        """Publish the diagnostics of a file: those that its own spec has, and those of specs that import it."""
+        shown = self.shown.setdefault(uri, {})
+        shown[source] = found
+        self.publish(uri, list({repr(each): each for part in shown.values() for each in part}.values()))
+
+    def _tell_bug(self, document: Document, error: Exception) -> None:
+        traceback.print_exception(error)
+        message = f"a bug of Blockprint's own: {type(error).__name__}: {error}"
+        self._tell(document, (own.Diagnostic("bug", message, None),))
