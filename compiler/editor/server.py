@@ -10,7 +10,9 @@ from pygls.lsp.server import LanguageServer
 
 from compiler.catalogue.plugins import Registry
 from compiler.editor.actions import actions
-from compiler.editor.work import LOOKED, Work
+from compiler.editor.hints import inlay_hints
+from compiler.editor.hover import hover
+from compiler.editor.work import LOOKED, NAMED, Work
 
 
 class Server(LanguageServer):
@@ -59,3 +61,13 @@ def _answers(made: Server) -> None:
     async def code_actions(ls: Server, params: types.CodeActionParams) -> list[types.CodeAction]:
         document = await ls.work.known(params.text_document.uri, LOOKED)
         return await actions(ls.work, document, params.range) if document is not None else []
+
+    @made.feature(types.TEXT_DOCUMENT_INLAY_HINT)
+    async def hints(ls: Server, params: types.InlayHintParams) -> list[types.InlayHint]:
+        document = await ls.work.known(params.text_document.uri, NAMED)
+        return inlay_hints(document, params.range) if document is not None else []
+
+    @made.feature(types.TEXT_DOCUMENT_HOVER)
+    async def hovered(ls: Server, params: types.HoverParams) -> types.Hover | None:
+        document = await ls.work.known(params.text_document.uri, NAMED)
+        return hover(document, params.position) if document is not None else None

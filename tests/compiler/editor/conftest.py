@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -50,14 +49,13 @@ class Editor:
         place = position(text, text.index(behind) + len(behind) - back)
         return {"text_document": types.TextDocumentIdentifier(uri), "position": place}
 
-    async def diagnostics(self, uri: str) -> list[types.Diagnostic]:
-        """Return the next diagnostics of a document."""
-        while True:
-            told = await asyncio.wait_for(
-                self.client.wait_for_notification(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS), 60
-            )
-            if told.uri == uri:
-                return list(told.diagnostics)
+    async def diagnostics(self, uri: str, of: str | None = None) -> list[types.Diagnostic]:
+        """Return the diagnostics of a document, or those that it has in another file."""
+        start = types.Position(0, 0)
+        await self.client.text_document_hover_async(  # which is answered when the text was looked at
+            types.HoverParams(types.TextDocumentIdentifier(uri), start)
+        )
+        return list(self.client.diagnostics.get(of or uri, ()))
 
     def close(self, uri: str) -> None:
         self.client.text_document_did_close(

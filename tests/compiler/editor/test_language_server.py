@@ -8,7 +8,7 @@ import pytest
 from lsprotocol import types
 from pytest_lsp import LanguageClient
 
-from tests.compiler.editor.conftest import T5, applied, client, editor
+from tests.compiler.editor.conftest import T5, Editor, applied, client, editor, position
 
 __all__ = ["client"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -47,12 +47,11 @@ async def test_what_is_wrong_in_an_imported_file_is_shown_there(
     blocks.write_text("spec: 1\nblocks:\n  Twice: [Linear(4), Linaer(4)]\n")
     text = "spec: 1\nimport: {blocks.yaml: [Twice]}\ninputs: {x: 'float32[n, 4]'}\nmodel: Twice\n"
     main = here.open(tmp_path / "main.yaml", text)
-    (found,) = await here.diagnostics(blocks.as_uri())
+    (found,) = await here.diagnostics(main, blocks.as_uri())
     assert found.range.start == types.Position(2, 21)
     uri = here.open(blocks, blocks.read_text())
     here.type(uri, "Linaer", "Linear")
-    while await here.diagnostics(uri):
-        continue
+    assert await here.diagnostics(main, uri) == []
     here.close(main)
     here.close(uri)
 
@@ -65,4 +64,67 @@ async def test_other_yaml_is_left_alone(client: LanguageClient, tmp_path: Path) 
     assert [each.code for each in found] == ["unknown-key"]
     assert not client.diagnostics.get(other)
     here.close(other)
+    here.close(uri)
+
+
+async def hints(here: Editor, uri: str) -> dict[str, str]:
+    """Return the hints of a document, by the texts that they stand behind."""
+    text = here.texts[uri]
+    whole = types.Range(types.Position(0, 0), position(text, len(text)))
+    found = await here.client.text_document_inlay_hint_async(
+        types.InlayHintParams(types.TextDocumentIdentifier(uri), whole)
+    )
+    lines = text.split("\n")
+    return {
+        lines[each.position.line][: each.position.character].strip(): str(each.label).removeprefix("→ ")
+        for each in found or ()
+    }
+
+
+async def test_hints_show_the_shape_behind_each_layer_and_statement(client: LanguageClient) -> None:
+    here = editor(client)
+    uri = here.open(T5, T5.read_text())
+    found = await hints(here, uri)
+    assert found["lm_head: Linear(vocab, bias=False)"] == "[batch, steps, 32128]"
+    assert found["mask = rearrange(seen.bool(), 'b s -> b 1 1 s')"] == "bool[batch, 1, 1, time]"
+    assert found["return lm_head(x * dim ** -0.5)"] == "[batch, steps, 32128]"
+    assert found["q: Linear(heads * head_dim, bias=False)"] == "[batch, time, 512] …"
+    layer = 'DenseReluDense: [{wi: "Linear(hidden, bias=False)"'
+    assert found[layer] == "[batch, time, 2048] …"
+    # What cannot be read keeps the hints of the last text that could, and moves them along.
+    here.type(uri, "    lm_head: Linear(", "    more: Linear(3\n    lm_head: [Linear(")
+    broken = await hints(here, uri)
+    assert broken["mask = rearrange(seen.bool(), 'b s -> b 1 1 s')"] == "bool[batch, 1, 1, time]"
+    # Where a model fails half way, hints lead up to the mistake.
+    here.close(uri)
+    text = "spec: 1\ninputs: {x: 'float32[n, 4]'}\nmodel:\n  - Linear(6)\n  - Linear(5, in_features=3)\n  - ReLU\n"
+    uri = here.open(T5.parent / "fails.yaml", text)
+    assert await hints(here, uri) == {"- Linear(6)": "[n, 6]"}
+    here.close(uri)
+
+
+async def told(here: Editor, uri: str, behind: str) -> str:
+    found = await here.client.text_document_hover_async(types.HoverParams(**here.at(uri, behind)))
+    return found.contents.value if found and isinstance(found.contents, types.MarkupContent) else ""
+
+
+async def test_hover_tells_shapes_parameters_and_who_decided(client: LanguageClient) -> None:
+    here = editor(client)
+    uri = here.open(T5, T5.read_text())
+    layer = await told(here, uri, "      q: Lin")
+    assert "Applies an affine linear transformation" in layer
+    assert "`[batch, time, 512]` → `[batch, time, 512]`, elsewhere `[batch, steps, 512]`" in layer
+    assert "512: out_features = heads * head_dim; 512: in_features, inferred" in layer
+    assert "init `q.weight: normal(std=(dim * head_dim) ** (-0.5))` (t5.yaml:118)" in layer
+    assert "`16` in the preset `t5_large`" in await told(here, uri, "  heads")
+    assert "first values" in await told(here, uri, "\ninit")
+    assert "x.masked_fill(mask, value)" in await told(here, uri, ".masked")
+    assert (
+        await told(here, uri, "      dist")
+        == "**distance**: `int64[time, time]`, elsewhere `int64[steps, steps]`"
+    )
+    assert "**x**: an input `[batch, time, 512]`" in await told(here, uri, "ahead = arange(x")
+    assert "The bucket of the distance" in await told(here, uri, "bucket: Buck")
+    here.type(uri, "lm_head: Linear(", "lm_head: Linaer(")
+    assert "Applies an affine linear transformation" in await told(here, uri, "      q: Lin")
     here.close(uri)
