@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from compiler.catalogue.plugins import Registry
+from compiler.editor.reading import readable
 from compiler.editor.recording import Record, RecordingEngine
 from compiler.editor.sizes import Naming, scaled
 from compiler.infer.dtypes import default_dtype
@@ -26,6 +27,7 @@ from compiler.rules.plan import Plan
 from spec_schema.clock import Clock
 from spec_schema.diagnostics import Diagnostic, SpecError
 from spec_schema.limits import DEFAULT_LIMITS, Limits
+from spec_schema.reader import Entries
 
 NAMING_SECONDS = 1.0
 """CPU time for the second run: where it takes longer, sizes are shown without names."""
@@ -96,6 +98,8 @@ class Analysis:
 
     origin: Origin
     diagnostics: tuple[Diagnostic, ...] = ()
+    root: Entries | None = None
+    """What can be read of the text."""
     loaded: Loaded | None = None
     program: ResolvedProgram | None = None
     inferred: Inferred | None = None
@@ -133,6 +137,8 @@ def analysed(origin: Origin, is_stale: Callable[[], bool] = bool) -> Analysis:
             found.diagnostics = tuple(_shown(error.diagnostics, found.loaded))
         except OSError as error:
             found.diagnostics = (_unreadable(error),)
+    node = found.loaded.node if found.loaded is not None else readable(origin.text, origin.name)
+    found.root = node if isinstance(node, Entries) else None
     return found
 
 

@@ -60,15 +60,14 @@ class Document:
     def take(self, found: Analysis) -> None:
         """Take what was found out about the text."""
         self.current = found
+        self.root = found.root or self.root
         if found.is_whole:
             self.good = found
 
     def read(self) -> Entries | None:
         """Return what can be read of the text; where nothing can, of the last text of which anything could."""
-        loaded = self.current.loaded if self.current is not None and self.current.text == self.text else None
-        found = loaded.node if loaded is not None else readable(self.text, self.name)
-        if isinstance(found, Entries):
-            self.root = found
+        if self.current is None or self.current.text != self.text:
+            self.root = readable(self.text, self.name) or self.root
         return self.root
 
     @property

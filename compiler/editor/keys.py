@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 _RULES = {
@@ -42,6 +42,13 @@ _BODY = {
     "forward": "the program: statements over the layers, the last of which returns. `forward(a, b=None)` names inputs",
     **_RULES,
 }
+_FORMS: Mapping[str, tuple[str, ...]] = {
+    "repeat": (*_COPIES,),
+    "parallel": ("combine",),
+    "residual": ("combine",),
+    "if": ("then", "else", "splice"),
+}
+"""The keys that go with the one that tells what a mapping in a layer position is."""
 KEYS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "document": {
@@ -144,3 +151,10 @@ KEYS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
     }
 )
+
+
+def keys_beside(kind: str, taken: Collection[str]) -> Mapping[str, str]:
+    """Return the keys of a mapping of some kind that go with those that it has."""
+    form = next((form for form in _FORMS if form in taken), None) if kind == "node" else None
+    known = KEYS.get(kind, {})
+    return known if form is None else {key: known[key] for key in _FORMS[form]}

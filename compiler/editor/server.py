@@ -10,9 +10,14 @@ from pygls.lsp.server import LanguageServer
 
 from compiler.catalogue.plugins import Registry
 from compiler.editor.actions import actions
+from compiler.editor.catalogue import method_page, page
+from compiler.editor.completion import completion
 from compiler.editor.hints import inlay_hints
 from compiler.editor.hover import hover
 from compiler.editor.work import LOOKED, NAMED, Work
+
+TRIGGERS = ["(", ",", ".", "[", "{", " "]
+"""What is typed in front of what may be completed."""
 
 
 class Server(LanguageServer):
@@ -21,6 +26,13 @@ class Server(LanguageServer):
     def __init__(self, plugins: Registry, import_paths: tuple[Path, ...]) -> None:
         super().__init__("blockprint", version("blockprint"))
         self.work = Work(self._publish, plugins, import_paths)
+
+    @property
+    def has_snippets(self) -> bool:
+        """Whether the editor takes texts with places for the cursor."""
+        text = self.client_capabilities.text_document
+        item = text.completion.completion_item if text and text.completion else None
+        return bool(item and item.snippet_support)
 
     def _publish(self, uri: str, found: list[types.Diagnostic]) -> None:
         self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, found))
@@ -71,3 +83,18 @@ def _answers(made: Server) -> None:
     async def hovered(ls: Server, params: types.HoverParams) -> types.Hover | None:
         document = await ls.work.known(params.text_document.uri, NAMED)
         return hover(document, params.position) if document is not None else None
+
+    @made.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(TRIGGERS, resolve_provider=True))
+    def completions(ls: Server, params: types.CompletionParams) -> list[types.CompletionItem]:
+        document = ls.work.documents.get(params.text_document.uri)
+        if document is None or not document.is_spec:
+            return []
+        return completion(document, params.position, ls.work.plugins, ls.has_snippets)
+
+    @made.feature(types.COMPLETION_ITEM_RESOLVE)
+    def resolved(ls: Server, item: types.CompletionItem) -> types.CompletionItem:
+        name = str(item.data or "")
+        about = method_page(name[1:]) if name.startswith(".") else page(name, ls.work.plugins)
+        if about is not None:
+            item.documentation = types.MarkupContent(types.MarkupKind.Markdown, about)
+        return item

@@ -14,7 +14,7 @@ from typing import TypeVar
 from lsprotocol.types import Diagnostic
 
 from compiler.catalogue.plugins import Registry
-from compiler.editor import diagnostics
+from compiler.editor import diagnostics, offers
 from compiler.editor.analysis import Analysis, Origin, StaleError, analysed, compiled, name_sizes
 from compiler.editor.document import Document
 from spec_schema import diagnostics as own
@@ -50,6 +50,7 @@ class Work:
     def warm_up(self) -> None:
         """Compile something small: the first spec then takes no longer than the others."""
         self.thread.submit(lambda: analysed(Origin(FIRST, Path("first.yaml"))))
+        self.thread.submit(lambda: [*offers.layers(self.plugins), *offers.operations(self.plugins)])
 
     def change(self, uri: str, text: str) -> None:
         """Take a new text of a document, and look at it and at the specs that import it."""

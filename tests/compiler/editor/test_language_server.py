@@ -128,3 +128,60 @@ async def test_hover_tells_shapes_parameters_and_who_decided(client: LanguageCli
     here.type(uri, "lm_head: Linear(", "lm_head: Linaer(")
     assert "Applies an affine linear transformation" in await told(here, uri, "      q: Lin")
     here.close(uri)
+
+
+async def offered(here: Editor, uri: str, behind: str) -> dict[str, types.CompletionItem]:
+    found = await here.client.text_document_completion_async(types.CompletionParams(**here.at(uri, behind)))
+    assert isinstance(found, list | tuple)
+    return {each.label: each for each in found}
+
+
+OFFERED = [
+    # what is written, what is typed there instead up to the cursor, some of what is offered, and what is not
+    ("dims: {", "ini", "\ndims: {", "doc placement train freeze", "vars model"),
+    ("    layers:\n      q:", "    la", "\n    layers:\n      q:", "vars buffers forward", "layers model"),
+    ("      q: Linear(heads * head_dim", "      q: Lin", " # ", "Linear Attention flatten attend", "normal_"),
+    ("q: Linear(heads * head_dim", "q: Linear(dim, ", "", "bias= in_features= heads head_dim causal", "Linear"),
+    ("q: Linear(heads * head_dim", "q: Attention(", "", "causal= first= heads", "bias="),
+    ("repeat: depth, of", "repeat: depth, ", ", of", "as index running name splice", "parallel of then"),
+    ("repeat: depth", "repeat: dep", "", "depth heads index", "Linear"),
+    ("y = layer_norm(x)\n", "y = x.resh", "\n", "reshape shape dtype", "Linear depth"),
+    ("y = layer_norm(x)\n", "y = SelfAttention(", "\n", "memory= seen= x dropout softmax", "Linear"),
+    ("y = layer_norm(x)\n", "y = SelfAttention.", "\n", "q k bucket", "reshape"),
+    ("y = layer_norm(x)\n", "y = softmax(x, ", "\n", "dim= dtype= x", ""),
+    ("y = layer_norm(x)\n", "ahead = x\n      ", "\n", "ahead x rate layer_norm arange pi training return", "Linear"),
+    ("- q.weight: normal(", "- q.", ": normal(", "weight bias Linear Attention", "softmax"),
+    ("normal(std=fan_in ** -0.5)", "no", "", "normal zeros copy dim", "Linear"),
+    ("normal(std=fan_in ** -0.5)", "normal(", "", "std= mean= fan_in head_dim", "normal"),
+    ("int64[batch, time]", "int64[batch, ", "]", "time steps dim", "int64"),
+    ("int64[batch, time]", "in", "", "int64 float32 bool", "time"),
+    ("blocks/attention.yaml: [Attend]", "blocks/attention.yaml: [", "]", "Attend", "Linear"),
+    ("tiny: {vocab: 100", "tiny: {", "", "depth heads", "Linear"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "typed", "rest", "there", "absent"), OFFERED)
+async def test_what_fits_is_offered(
+    client: LanguageClient, old: str, typed: str, rest: str, there: str, absent: str
+) -> None:
+    here = editor(client)
+    uri = here.open(T5, T5.read_text())
+    before = here.texts[uri].partition(old)[0] + typed
+    here.type(uri, old, f"{typed}{rest}")
+    found = await offered(here, uri, before)
+    assert set(there.split()) <= found.keys()
+    assert not set(absent.split()) & found.keys()
+    here.close(uri)
+
+
+async def test_an_offer_replaces_the_word_and_says_more_when_asked(client: LanguageClient) -> None:
+    here = editor(client)
+    uri = here.open(T5, T5.read_text())
+    here.type(uri, "q: Linear(", "q: Lin(")
+    item = (await offered(here, uri, "      q: Lin"))["Linear"]
+    assert isinstance(item.text_edit, types.TextEdit)
+    assert applied(here.texts[uri], [item.text_edit]) == T5.read_text()
+    more = await client.completion_item_resolve_async(item)
+    assert isinstance(more.documentation, types.MarkupContent)
+    assert "Applies an affine linear transformation" in more.documentation.value
+    here.close(uri)
