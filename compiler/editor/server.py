@@ -6,18 +6,24 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from compiler.catalogue.plugins import Registry
 from compiler.editor.actions import actions
 from compiler.editor.catalogue import method_page, page
 from compiler.editor.completion import completion
+from compiler.editor.definitions import definition, references
+from compiler.editor.formatting import formatting
 from compiler.editor.hints import inlay_hints
 from compiler.editor.hover import hover
+from compiler.editor.outline import outline
+from compiler.editor.renames import CannotRenameError, rename, renameable
 from compiler.editor.work import LOOKED, NAMED, Work
 
 TRIGGERS = ["(", ",", ".", "[", "{", " "]
 """What is typed in front of what may be completed."""
+REFUSED = types.LSPErrorCodes.RequestFailed.value
 
 
 class Server(LanguageServer):
@@ -47,6 +53,8 @@ def server(plugins: Registry, import_paths: tuple[Path, ...] = ()) -> Server:
     made = Server(plugins, import_paths)
     _documents(made)
     _answers(made)
+    _names(made)
+    _whole(made)
     return made
 
 
@@ -98,3 +106,46 @@ def _answers(made: Server) -> None:
         if about is not None:
             item.documentation = types.MarkupContent(types.MarkupKind.Markdown, about)
         return item
+
+
+def _names(made: Server) -> None:
+    @made.feature(types.TEXT_DOCUMENT_DEFINITION)
+    def defined(ls: Server, params: types.DefinitionParams) -> list[types.Location]:
+        document = ls.work.documents.get(params.text_document.uri)
+        return definition(ls.work, document, params.position) if document is not None else []
+
+    @made.feature(types.TEXT_DOCUMENT_REFERENCES)
+    def referred(ls: Server, params: types.ReferenceParams) -> list[types.Location]:
+        document = ls.work.documents.get(params.text_document.uri)
+        declared = params.context.include_declaration
+        return references(ls.work, document, params.position, declared) if document is not None else []
+
+    @made.feature(types.TEXT_DOCUMENT_PREPARE_RENAME)
+    def prepared(ls: Server, params: types.PrepareRenameParams) -> types.Range | None:
+        document = ls.work.documents.get(params.text_document.uri)
+        found = renameable(document, params.position) if document is not None else None
+        return found[1] if found is not None else None
+
+    @made.feature(types.TEXT_DOCUMENT_RENAME, types.RenameOptions(prepare_provider=True))
+    async def renamed(ls: Server, params: types.RenameParams) -> types.WorkspaceEdit | None:
+        document = ls.work.documents.get(params.text_document.uri)
+        found = renameable(document, params.position) if document is not None else None
+        if document is None or found is None:
+            return None
+        origin, symbol = ls.work.origin(document), found[0]
+        try:
+            return await ls.work.run(lambda: rename(document, origin, symbol, params.new_name))
+        except CannotRenameError as error:
+            raise JsonRpcException(str(error), REFUSED) from None
+
+
+def _whole(made: Server) -> None:
+    @made.feature(types.TEXT_DOCUMENT_DOCUMENT_SYMBOL)
+    def symbols(ls: Server, params: types.DocumentSymbolParams) -> list[types.DocumentSymbol]:
+        document = ls.work.documents.get(params.text_document.uri)
+        return outline(document) if document is not None and document.is_spec else []
+
+    @made.feature(types.TEXT_DOCUMENT_FORMATTING)
+    def formatted(ls: Server, params: types.DocumentFormattingParams) -> list[types.TextEdit]:
+        document = ls.work.documents.get(params.text_document.uri)
+        return formatting(document) if document is not None and document.is_spec else []
