@@ -23,7 +23,7 @@ async def actions(work: Work, document: Document, where: Range) -> list[CodeActi
     start, end = (document.places.offset(each) for each in (where.start, where.end))
     there = [each for each in found.diagnostics if _is_there(each, document, start, end)][:MOST]
     number = document.number
-    made = await work.run(lambda: [fix for each in there for fix in _fixes(found, each)])
+    made = await work.run(lambda: [fix for each in there for fix in _fixes(work, found, each)])
     if made is None or document.number != number:
         return []
     return [_action(document, each, fix) for each, fix in made]
@@ -34,11 +34,11 @@ def _is_there(found: Diagnostic, document: Document, start: int, end: int) -> bo
     return span is not None and span.file.name == document.name and span.start <= end and start <= span.end
 
 
-def _fixes(found: Analysis, diagnostic: Diagnostic) -> list[tuple[Diagnostic, Fix]]:
+def _fixes(work: Work, found: Analysis, diagnostic: Diagnostic) -> list[tuple[Diagnostic, Fix]]:
     """Return the fixes of one diagnostic, each tried by compiling the text with it."""
 
     def look(text: str) -> tuple[Diagnostic, ...]:
-        return analysed(found.origin.with_text(text)).diagnostics
+        return analysed(found.origin.with_text(text), work.baton.hand_over).diagnostics
 
     return [(diagnostic, fix) for fix in fixes(diagnostic, found.text, found.diagnostics, look)]
 

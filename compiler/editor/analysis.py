@@ -130,7 +130,7 @@ def analysed(origin: Origin, is_stale: Callable[[], bool] = bool) -> Analysis:
         StaleError: it became stale meanwhile.
     """
     found = Analysis(origin)
-    with _patient(origin, is_stale):
+    with patient(origin, is_stale):
         try:
             _look(found)
         except SpecError as error:
@@ -169,7 +169,7 @@ def name_sizes(found: Analysis, is_stale: Callable[[], bool] = bool) -> None:
     assert isinstance(engine, RecordingEngine)
     engine.record = found.scaled
     limits = replace(found.origin.limits, compile_seconds=NAMING_SECONDS)
-    with _patient(replace(found.origin, limits=limits), is_stale):
+    with patient(replace(found.origin, limits=limits), is_stale):
         try:
             found.runs.run(scaled(found.runs.program.sizes))
         except SpecError:  # the example sizes are shown from here on
@@ -184,7 +184,7 @@ def compiled(origin: Origin, is_stale: Callable[[], bool] = bool) -> tuple[Diagn
     Raises:
         StaleError: it became stale meanwhile.
     """
-    with _patient(origin, is_stale):
+    with patient(origin, is_stale):
         try:
             compile_files(origin.path.name, origin.files, None, None, origin.plugins, origin.limits)
         except SpecError as error:
@@ -202,7 +202,8 @@ def _library(origin: Origin) -> Loaded | None:
 
 
 @contextmanager
-def _patient(origin: Origin, is_stale: Callable[[], bool]) -> Iterator[None]:
+def patient(origin: Origin, is_stale: Callable[[], bool]) -> Iterator[None]:
+    """Compile what is inside of a `with` as long as it is of interest."""
     with _Patient(origin.limits.compile_seconds, is_stale=is_stale).running():
         yield
 

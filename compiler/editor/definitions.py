@@ -40,7 +40,7 @@ class Text:
 
 def text_of(document: Document) -> Text | None:
     """Return the text of a document as it is now."""
-    root = readable(document.text, document.name)
+    root = document.readable()
     return Text(document.path, document.text, root, document.uri) if root is not None else None
 
 
@@ -80,11 +80,15 @@ def symbol_at(text: Text, offset: int) -> Symbol | None:
     if not word:
         return None
     found = [*uses(text.root)]
-    for target in targets_named(text.root, found, word, word):
-        symbol = _symbol(text, found, target)
-        if any(edit.start <= offset <= edit.end for edit in symbol.places):
-            return symbol
-    return _local(text, found, word, offset)
+    here = next((use for use in found if _is_in(use.scalar.span, offset)), None)
+    if here is None:
+        return None
+    targets = sorted(targets_named(text.root, found, word, word), key=lambda each: each.block != here.block)
+    for target in targets:
+        edits = edits_of(here, target, text.root, True, True)
+        if any(edit.start <= offset <= edit.end for edit in edits):
+            return _symbol(text, found, target)
+    return _local(text, here, word)
 
 
 def _symbol(text: Text, found: list[Use], target: Target) -> Symbol:
@@ -108,11 +112,9 @@ def _declares(use: Use, target: Target) -> bool:
     return (own and use.block == target.block) or is_signature
 
 
-def _local(text: Text, found: list[Use], word: str, offset: int) -> Symbol | None:
+def _local(text: Text, here: Use, word: str) -> Symbol | None:
     """Return an input, a dimension, or what `as` calls a layer: of these only the declaration is known."""
-    use = next((each for each in found if _is_in(each.scalar.span, offset)), None)
-    names = names_seen(text.root, use.block) if use is not None else {}
-    name: Name | None = names.get(word) or dimensions(text.root).get(word)
+    name: Name | None = names_seen(text.root, here.block).get(word) or dimensions(text.root).get(word)
     if name is None or name.kind == "block":
         return None
     at = name.place.text.rfind(word) if name.kind != "dimension" else name.place.text.find(word)

@@ -64,10 +64,15 @@ class Document:
         if found.is_whole:
             self.good = found
 
+    def readable(self) -> Entries | None:
+        """Return what can be read of the text."""
+        if self.current is not None and self.current.text == self.text:
+            return self.current.root
+        return readable(self.text, self.name)
+
     def read(self) -> Entries | None:
         """Return what can be read of the text; where nothing can, of the last text of which anything could."""
-        if self.current is None or self.current.text != self.text:
-            self.root = readable(self.text, self.name) or self.root
+        self.root = self.readable() or self.root
         return self.root
 
     @property

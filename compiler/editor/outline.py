@@ -8,7 +8,6 @@ from lsprotocol.types import DocumentSymbol, SymbolKind
 
 from compiler.editor.document import Document
 from compiler.editor.positions import Places
-from compiler.editor.reading import readable
 from compiler.editor.scope import written
 from spec_schema.reader import Entries, Items, Node, Scalar
 
@@ -32,7 +31,7 @@ _OPEN = ("blocks", "layers", "model")
 
 def outline(document: Document) -> list[DocumentSymbol]:
     """Return what a spec has, as far as it can be read."""
-    root = readable(document.text, document.name)
+    root = document.readable()
     return [*_entries(root, "", document.places)] if root is not None else []
 
 

@@ -21,7 +21,7 @@ LARGE = 20_000
 MARK = "q_here"
 """A name that is written where the cursor stands, so that something stands there."""
 _TOP = re.compile(r"^[^\s#}\]]", re.MULTILINE)
-_BLOCK = re.compile(r"^ {1,4}[^\s#}\]]", re.MULTILINE)
+_INDENT = re.compile(r"(?:[ \t]*(?:#.*)?\n)*( +)(?=[^\s#])")
 
 
 def readable(
@@ -118,19 +118,19 @@ def around(text: str, offset: int, name: str) -> tuple[str, int]:
         return text, 0
     start, end = _between(_TOP, text, offset, 0, len(text))
     heading = text.find("\n", start) + 1
-    if not text.startswith("blocks:", start) or not 0 < heading <= offset:
+    indent = _INDENT.match(text, heading, end)
+    if not text.startswith("blocks:", start) or not 0 < heading <= offset or indent is None:
         return text[start:end], start
-    first, last = _between(_BLOCK, text, offset, heading, end)
+    block = re.compile(rf"^ {{{len(indent[1])}}}[^\s#}}\]]", re.MULTILINE)
+    first, last = _between(block, text, offset, heading, end)
     return text[start:heading] + text[first:last], first - (heading - start)
 
 
 def _between(pattern: re.Pattern[str], text: str, offset: int, start: int, end: int) -> tuple[int, int]:
-    """Return where the part begins that a place is in, and where the next one does."""
-    behind = pattern.search(text, min(text.find("\n", offset) % (len(text) + 1), end), end)
-    before = start
-    at = min(text.find("\n", offset) % (len(text) + 1), end)
-    while (at := text.rfind("\n", start, at)) >= start:
-        if pattern.match(text, at + 1):
-            before = at + 1
-            break
-    return before, behind.start() if behind else end
+    """Return where the part begins that a place is in, and where the next one does: at lines that fit a pattern."""
+    line = text.find("\n", offset)
+    behind = pattern.search(text, line, end) if line >= 0 else None
+    at = text.rfind("\n", start, offset) + 1
+    while at > start and not pattern.match(text, at):
+        at = text.rfind("\n", start, at - 1) + 1
+    return max(at, start), behind.start() if behind else end

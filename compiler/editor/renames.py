@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lsprotocol.types import Position, Range, WorkspaceEdit
 
-from compiler.editor.analysis import Origin
+from compiler.editor.analysis import Origin, patient
 from compiler.editor.definitions import Symbol, symbol_at, text_of
 from compiler.editor.document import Document
 from compiler.rewriting.edits import Edit, editable
@@ -29,7 +29,9 @@ def renameable(document: Document, position: Position) -> tuple[Symbol, Range] |
     return symbol, document.places.range(here.start, here.end)
 
 
-def rename(document: Document, origin: Origin, symbol: Symbol, new: str) -> WorkspaceEdit:
+def rename(
+    document: Document, origin: Origin, symbol: Symbol, new: str, is_stale: Callable[[], bool] = bool
+) -> WorkspaceEdit:
     """Return the edits that give something another name, in the order of the text.
 
     Raises:
@@ -38,7 +40,8 @@ def rename(document: Document, origin: Origin, symbol: Symbol, new: str) -> Work
     assert symbol.target is not None
     before = editable(origin.text, origin.path, origin.name, origin.plugins, origin.import_paths)
     try:
-        after = renamed(before, full_name(symbol.target), new)
+        with patient(origin, is_stale):
+            after = renamed(before, full_name(symbol.target), new)
     except RenameError as error:
         raise CannotRenameError(" ".join(filter(None, (f"{error}.", error.help)))) from None
     except SpecError as error:

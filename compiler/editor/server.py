@@ -85,24 +85,28 @@ def _answers(made: Server) -> None:
     @made.feature(types.TEXT_DOCUMENT_INLAY_HINT)
     async def hints(ls: Server, params: types.InlayHintParams) -> list[types.InlayHint]:
         document = await ls.work.known(params.text_document.uri, NAMED)
-        return inlay_hints(document, params.range) if document is not None else []
+        with ls.work.baton.answering():
+            return inlay_hints(document, params.range) if document is not None else []
 
     @made.feature(types.TEXT_DOCUMENT_HOVER)
     async def hovered(ls: Server, params: types.HoverParams) -> types.Hover | None:
         document = await ls.work.known(params.text_document.uri, NAMED)
-        return hover(document, params.position) if document is not None else None
+        with ls.work.baton.answering():
+            return hover(document, params.position) if document is not None else None
 
     @made.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(TRIGGERS, resolve_provider=True))
     def completions(ls: Server, params: types.CompletionParams) -> list[types.CompletionItem]:
         document = ls.work.documents.get(params.text_document.uri)
         if document is None or not document.is_spec:
             return []
-        return completion(document, params.position, ls.work.plugins, ls.has_snippets)
+        with ls.work.baton.answering():
+            return completion(document, params.position, ls.work.plugins, ls.has_snippets)
 
     @made.feature(types.COMPLETION_ITEM_RESOLVE)
     def resolved(ls: Server, item: types.CompletionItem) -> types.CompletionItem:
         name = str(item.data or "")
-        about = method_page(name[1:]) if name.startswith(".") else page(name, ls.work.plugins)
+        with ls.work.baton.answering():
+            about = method_page(name[1:]) if name.startswith(".") else page(name, ls.work.plugins)
         if about is not None:
             item.documentation = types.MarkupContent(types.MarkupKind.Markdown, about)
         return item
@@ -112,29 +116,35 @@ def _names(made: Server) -> None:
     @made.feature(types.TEXT_DOCUMENT_DEFINITION)
     def defined(ls: Server, params: types.DefinitionParams) -> list[types.Location]:
         document = ls.work.documents.get(params.text_document.uri)
-        return definition(ls.work, document, params.position) if document is not None else []
+        with ls.work.baton.answering():
+            return definition(ls.work, document, params.position) if document is not None else []
 
     @made.feature(types.TEXT_DOCUMENT_REFERENCES)
     def referred(ls: Server, params: types.ReferenceParams) -> list[types.Location]:
         document = ls.work.documents.get(params.text_document.uri)
         declared = params.context.include_declaration
-        return references(ls.work, document, params.position, declared) if document is not None else []
+        with ls.work.baton.answering():
+            return references(ls.work, document, params.position, declared) if document is not None else []
 
     @made.feature(types.TEXT_DOCUMENT_PREPARE_RENAME)
     def prepared(ls: Server, params: types.PrepareRenameParams) -> types.Range | None:
         document = ls.work.documents.get(params.text_document.uri)
-        found = renameable(document, params.position) if document is not None else None
+        with ls.work.baton.answering():
+            found = renameable(document, params.position) if document is not None else None
         return found[1] if found is not None else None
 
     @made.feature(types.TEXT_DOCUMENT_RENAME, types.RenameOptions(prepare_provider=True))
     async def renamed(ls: Server, params: types.RenameParams) -> types.WorkspaceEdit | None:
         document = ls.work.documents.get(params.text_document.uri)
-        found = renameable(document, params.position) if document is not None else None
+        with ls.work.baton.answering():
+            found = renameable(document, params.position) if document is not None else None
         if document is None or found is None:
             return None
         origin, symbol = ls.work.origin(document), found[0]
         try:
-            return await ls.work.run(lambda: rename(document, origin, symbol, params.new_name))
+            return await ls.work.run(
+                lambda: rename(document, origin, symbol, params.new_name, ls.work.baton.hand_over)
+            )
         except CannotRenameError as error:
             raise JsonRpcException(str(error), REFUSED) from None
 
@@ -143,9 +153,11 @@ def _whole(made: Server) -> None:
     @made.feature(types.TEXT_DOCUMENT_DOCUMENT_SYMBOL)
     def symbols(ls: Server, params: types.DocumentSymbolParams) -> list[types.DocumentSymbol]:
         document = ls.work.documents.get(params.text_document.uri)
-        return outline(document) if document is not None and document.is_spec else []
+        with ls.work.baton.answering():
+            return outline(document) if document is not None and document.is_spec else []
 
     @made.feature(types.TEXT_DOCUMENT_FORMATTING)
     def formatted(ls: Server, params: types.DocumentFormattingParams) -> list[types.TextEdit]:
         document = ls.work.documents.get(params.text_document.uri)
-        return formatting(document) if document is not None and document.is_spec else []
+        with ls.work.baton.answering():
+            return formatting(document) if document is not None and document.is_spec else []

@@ -16,6 +16,7 @@ from lsprotocol.types import Diagnostic
 from compiler.catalogue.plugins import Registry
 from compiler.editor import diagnostics, offers
 from compiler.editor.analysis import Analysis, Origin, StaleError, analysed, compiled, name_sizes
+from compiler.editor.baton import Baton
 from compiler.editor.document import Document
 from spec_schema import diagnostics as own
 
@@ -46,11 +47,17 @@ class Work:
     def __post_init__(self) -> None:
         self.thread = ThreadPoolExecutor(1, "compiler")
         self.moved = asyncio.Condition()
+        self.baton = Baton()
 
     def warm_up(self) -> None:
         """Compile something small: the first spec then takes no longer than the others."""
-        self.thread.submit(lambda: analysed(Origin(FIRST, Path("first.yaml"))))
-        self.thread.submit(lambda: [*offers.layers(self.plugins), *offers.operations(self.plugins)])
+
+        def first() -> None:
+            with self.baton.compiling():
+                analysed(Origin(FIRST, Path("first.yaml")), self.baton.hand_over)
+                _ = [*offers.layers(self.plugins), *offers.operations(self.plugins)]
+
+        self.thread.submit(first)
 
     def change(self, uri: str, text: str) -> None:
         """Take a new text of a document, and look at it and at the specs that import it."""
@@ -81,10 +88,11 @@ class Work:
         """Run a function where specs are compiled, None if what it looks at has become stale."""
 
         def unless_stale() -> T | None:
-            try:
-                return function()
-            except StaleError:
-                return None
+            with self.baton.compiling():
+                try:
+                    return function()
+                except StaleError:
+                    return None
 
         return await asyncio.get_running_loop().run_in_executor(self.thread, unless_stale)
 
@@ -113,7 +121,7 @@ class Work:
         origin = self.origin(document)
 
         def is_stale() -> bool:
-            return document.number != number
+            return self.baton.hand_over() or document.number != number
 
         found = await self.run(lambda: analysed(origin, is_stale))
         if found is None or is_stale():
