@@ -12,7 +12,7 @@ CORPUS := tests/hostile/corpus
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test properties lint format types check bench bench-quick hostile fuzz kills import-survey clean
+.PHONY: help install run test properties lint format types check bench bench-quick hostile fuzz kills import-survey vscode clean
 
 help:
 	@echo "make run      train specs/digits.yaml and save the model"
@@ -28,6 +28,7 @@ help:
 	@echo "make fuzz     a coverage-guided fuzzer, for FUZZ_SECONDS (600), from $(CORPUS) on"
 	@echo "make kills    trainings that are killed, or whose disk is full, at every moment; renews docs/interrupted.md"
 	@echo "make import-survey  timm and torchvision imported, SAMPLE (100) models of each, JOBS (1) at a time; renews docs/import.md"
+	@echo "make vscode   the extension for VS Code, out/blockprint.vsix, which starts the language server; needs node and npm"
 	@echo "make clean    remove .venv, caches and build leftovers"
 	@echo "Each sets up .venv first if it is missing or out of date."
 
@@ -124,6 +125,13 @@ fuzz: $(FUZZER)
 
 kills: $(READY)
 	$(BIN)/python -m tests.runtime.kills.survey
+
+# Not published: code --install-extension out/blockprint.vsix
+vscode:
+	@command -v npm >/dev/null || { echo "make vscode needs node and npm, which are not installed"; exit 2; }
+	@mkdir -p out
+	cp LICENSE editors/vscode
+	cd editors/vscode && npm ci --no-audit --no-fund --ignore-scripts && npm run package -- ../../out/blockprint.vsix
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
