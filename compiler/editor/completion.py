@@ -11,6 +11,7 @@ from lsprotocol.types import CompletionItem, CompletionItemKind, InsertTextForma
 
 from compiler.catalogue.plugins import Registry
 from compiler.editor import offers
+from compiler.editor.catalogue import layer_named
 from compiler.editor.document import Document
 from compiler.editor.in_code import in_expression, in_initializer, in_layer, in_program
 from compiler.editor.keys import KEYS, keys_beside
@@ -21,6 +22,7 @@ from compiler.rewriting.uses import MODEL
 from compiler.training.calls import Table, metrics, optimizers, schedules
 from spec_schema.keys import block_name
 from spec_schema.reader import Entries, Scalar
+from spec_schema.tensors import DTYPES
 
 _WORD = re.compile(r"\w*\Z")
 _FILE = re.compile(r"[\w./-]*\Z")
@@ -105,7 +107,8 @@ def _offers(asked: Asked) -> Iterator[Offer]:
 
 def _keys(asked: Asked) -> Iterator[Offer]:
     use, root = asked.spot.use, asked.root
-    taken = [key for key in use.owner or () if key != use.scalar.text]
+    owner = use.owner if isinstance(use.owner, Entries) else Entries(use.scalar.span)
+    taken = [key for key in owner if key != use.scalar.text]
     if use.role == "selector" or use.kind == "rule":
         yield from _selectors(asked)
     elif use.path[:1] == ("presets",) and len(use.path) == 2:
@@ -114,8 +117,8 @@ def _keys(asked: Asked) -> Iterator[Offer]:
         yield from offers.names(each for name, each in dimensions(root).items() if name not in taken)
     elif use.path == ("import",):
         yield from _files(asked.folder)
-    elif use.kind == "node" and isinstance(use.owner, Entries) and "layer" in use.owner:
-        yield from _long_arguments(asked, use.owner)
+    elif use.kind == "node" and "layer" in owner:
+        yield from _long_arguments(asked, owner)
     else:
         known = {**keys_beside(use.kind, taken)}
         if use.kind == "named" and len(use.path) <= 2 and not taken:
@@ -126,7 +129,7 @@ def _keys(asked: Asked) -> Iterator[Offer]:
 def _long_arguments(asked: Asked, owner: Entries) -> Iterator[Offer]:
     """Yield the arguments of a layer that is written as a mapping."""
     name = owner["layer"]
-    layer = offers.layer_named(name.text, asked.plugins) if isinstance(name, Scalar) else None
+    layer = layer_named(name.text, asked.plugins) if isinstance(name, Scalar) else None
     for each in offers.arguments_of_layer(layer, owner) if layer is not None else ():
         key = each.label.rstrip("=")
         yield Offer(key, each.kind, each.detail, each.group, f"{key}: $0")
@@ -162,7 +165,7 @@ def _values(asked: Asked) -> Iterator[Offer]:
     elif top == "import":
         yield from _imported(asked, path[-1])
     elif top == "placement" or last in ("device", "dtype"):
-        yield from offers.words(offers.DTYPES, "dtype") if last == "dtype" else offers.devices()
+        yield from offers.words(DTYPES, "dtype") if last == "dtype" else offers.devices()
     elif top == "parametrize":
         yield from offers.parametrizations(plugins)
     elif "init" in path:

@@ -17,7 +17,7 @@ from compiler.editor.recording import Bound, Seen
 from compiler.editor.scope import Name, dimensions, names_seen, table, word_at, written
 from compiler.infer.states import BlockState, Leaf
 from compiler.infer.values import show
-from compiler.program import Definition, LayerNode, ModuleBody, Splice
+from compiler.program import Definition, LayerNode, ModuleBody, ParallelBody, Splice
 from compiler.rules.plan import PlanRow
 from compiler.rules.provenance import Provenance
 from spec_schema.keys import block_name, split_key
@@ -137,7 +137,7 @@ def _node(found: Analysis, block: str | None, key: str) -> LayerNode | Splice | 
     body = definition.body if definition is not None else None
     if isinstance(body, ModuleBody):
         return body.layers.get(key)
-    items = getattr(body, "items", None) or getattr(body, "branches", ())
+    items = body.branches if isinstance(body, ParallelBody) else getattr(body, "items", ())
     return next((item.node for item in items if item.name == key), None)
 
 

@@ -73,7 +73,7 @@ def blocks_of(root: Entries) -> Iterator[Name]:
 def dimensions(root: Entries) -> dict[str, Name]:
     """Return the open dimensions: the names in the shapes of inputs that are no variables."""
     variables = {*(table(root, "vars") or ())}
-    found = {}
+    found: dict[str, Name] = {}
     for value in (table(root, "inputs") or Entries(root.span)).values():
         shape = value.text.partition("[")[2] if isinstance(value, Scalar) else ""
         for name in _NAME.findall(shape):

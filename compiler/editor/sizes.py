@@ -6,7 +6,7 @@ changed has no name, and is shown as it is in the first run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,7 +98,7 @@ def _plain(value: Any) -> str:
     return show(value) if isinstance(value, bool | int | float | str | None) else "…"
 
 
-def _joined(parts: list[tuple[str, str | None]], brackets: str) -> str | None:
+def _joined(parts: Sequence[tuple[str, str | None]], brackets: str) -> str | None:
     known = [f"{name}{text}" for name, text in parts if text is not None]
     more = ["…"] if len(known) > SHOWN else []
     return f"{brackets[0]}{', '.join([*known[:SHOWN], *more])}{brackets[1]}" if known else None
