@@ -87,6 +87,12 @@ class Origin:
         main = {os.path.normpath(self.path): self.text}
         return OpenFiles(DiskFiles(self.path, self.import_paths), {**self.texts, **main})
 
+    @property
+    def is_library(self) -> bool:
+        """Whether it is a file of blocks alone, which others import."""
+        root = readable(self.text, self.name)
+        return root is not None and "blocks" in root and "model" not in root
+
     def with_text(self, text: str) -> Origin:
         """Return another text of the same file."""
         return replace(self, text=text)

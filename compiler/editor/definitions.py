@@ -140,7 +140,7 @@ def _imports(text: Text) -> Iterator[tuple[Path, str, str, Scalar]]:
             elif isinstance(item, Entries):
                 for old, new in item.items():
                     if isinstance(new, Scalar):
-                        yield path, old, new.text, new
+                        yield path, old, new.text, item.keys_at[old]
 
 
 def _file_at(text: Text, offset: int) -> Path | None:
@@ -201,15 +201,27 @@ def references(work: Work, document: Document, position: Position, with_declarat
 
 def _elsewhere(work: Work, home: Text, name: str) -> Iterator[Location]:
     """Yield the uses of a block in specs that import it."""
+    for other, edits in importers(work, home, name, name):
+        yield from (other.location(edit.start, edit.end) for edit in edits)
+
+
+def importers(work: Work, home: Text, name: str, new: str) -> Iterator[tuple[Text, list[Edit]]]:
+    """Yield the specs that import a block, of those beside its file and those that are open, with edits of its name."""
     folders = {home.path.parent, home.path.parent.parent}
     paths = {path for folder in folders for path in folder.glob("*.yaml")}
     paths |= {document.path for document in work.documents.values()}
     for path in sorted(paths - {home.path})[:MOST_FILES]:
         other = other_text(work, path) if _may_import(work, path, home.path.name) else None
-        for file, old, new, at in _imports(other) if other is not None else ():
-            if other is not None and old == name and file.resolve() == home.path.resolve():
-                yield other.location(at.span.start, at.span.end)
-                yield from _uses_of_imported(other, new)
+        found = [*_imports(other)] if other is not None else []
+        items = [(at, there) for file, old, there, at in found if old == name and _is_same(file, home.path)]
+        if other is not None and items:
+            edits = {Edit(at.span.start, at.span.end, new) for at, _ in items}
+            edits |= {edit for _, there in items if there == name for edit in _uses(other, name, new)}
+            yield other, sorted(edits)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
 
 
 def _may_import(work: Work, path: Path, name: str) -> bool:
@@ -221,8 +233,7 @@ def _may_import(work: Work, path: Path, name: str) -> bool:
         return False
 
 
-def _uses_of_imported(text: Text, name: str) -> Iterator[Location]:
-    target = Target("block", None, name, name)
+def _uses(text: Text, name: str, new: str) -> Iterator[Edit]:
+    target = Target("block", None, name, new)
     for use in uses(text.root):
-        for edit in sorted({*edits_of(use, target, text.root, True, True)}):
-            yield text.location(edit.start, edit.end)
+        yield from edits_of(use, target, text.root, True, True)

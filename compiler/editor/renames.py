@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from lsprotocol.types import Position, Range, WorkspaceEdit
 
 from compiler.editor.analysis import Origin, patient
-from compiler.editor.definitions import Symbol, symbol_at, text_of
+from compiler.editor.definitions import Symbol, Text, importers, symbol_at, text_of
 from compiler.editor.document import Document
-from compiler.rewriting.edits import Edit, editable
-from compiler.rewriting.rename import RenameError, full_name, renamed
+from compiler.editor.positions import Places
+from compiler.editor.work import Work
+from compiler.pipeline import compile_model
+from compiler.rewriting.edits import Edit, Editable, editable
+from compiler.rewriting.proof import rows
+from compiler.rewriting.rename import RenameError, check_new, full_name, renamed
+from compiler.rewriting.uses import uses
 from spec_schema.diagnostics import SpecError
+from spec_schema.limits import DEFAULT_LIMITS
+from spec_schema.reader import Entries, read_text
+
+Other = tuple[Text, list[Edit]]
+"""A spec that imports a block, with the edits that rename it there."""
 
 
 class CannotRenameError(Exception):
@@ -29,25 +41,79 @@ def renameable(document: Document, position: Position) -> tuple[Symbol, Range] |
     return symbol, document.places.range(here.start, here.end)
 
 
+def elsewhere(work: Work, document: Document, symbol: Symbol, new: str) -> list[Other]:
+    """Return the specs that import a block, with the edits that give it another name there."""
+    text = text_of(document)
+    is_block = symbol.target is not None and symbol.target.kind == "block"
+    return [*importers(work, text, symbol.name, new)] if text is not None and is_block else []
+
+
 def rename(
-    document: Document, origin: Origin, symbol: Symbol, new: str, is_stale: Callable[[], bool] = bool
+    document: Document,
+    origin: Origin,
+    symbol: Symbol,
+    new: str,
+    others: Sequence[Other] = (),
+    is_stale: Callable[[], bool] = bool,
 ) -> WorkspaceEdit:
-    """Return the edits that give something another name, in the order of the text.
+    """Return the edits that give something another name, also in the specs that import it.
 
     Raises:
-        CannotRenameError: the spec is refused as it is, or would mean something else.
+        CannotRenameError: the spec is refused as it is, or one of them would mean something else.
     """
+    with patient(origin, is_stale):
+        after = _renamed(origin, symbol, new)
+    changes = {document.uri: document.places.edits([*edits(origin.text, after)])}
+    for other, changed in others:
+        _check_same(origin, after, other, changed, is_stale)
+        changes[other.uri] = Places(other.text).edits(changed)
+    return WorkspaceEdit(changes=changes)
+
+
+def _renamed(origin: Origin, symbol: Symbol, new: str) -> str:
+    """Return the text with another name in it."""
     assert symbol.target is not None
     before = editable(origin.text, origin.path, origin.name, origin.plugins, origin.import_paths)
     try:
-        with patient(origin, is_stale):
-            after = renamed(before, full_name(symbol.target), new)
+        if origin.is_library:
+            return _in_library(before, symbol, new)
+        return renamed(before, full_name(symbol.target), new).text
     except RenameError as error:
         raise CannotRenameError(" ".join(filter(None, (f"{error}.", error.help)))) from None
     except SpecError as error:
         first = error.diagnostics[0]
         raise CannotRenameError(f"the spec does not compile: {first.message} ({first.span})") from None
-    return WorkspaceEdit(changes={document.uri: document.places.edits([*edits(origin.text, after.text)])})
+
+
+def _in_library(before: Editable, symbol: Symbol, new: str) -> str:
+    """Return a file of blocks with another name in it: there is no model that could be compared."""
+    root = read_text(before.text, before.name, DEFAULT_LIMITS)
+    assert isinstance(root, Entries)
+    assert symbol.target is not None
+    check_new([*uses(root)], replace(symbol.target, new=new))
+    return before.edited(edit._replace(text=new) for edit in symbol.places).text
+
+
+def _check_same(
+    origin: Origin, after: str, other: Text, changed: list[Edit], is_stale: Callable[[], bool]
+) -> None:
+    """Make sure that a spec that imports the block is the same model."""
+    main = os.path.normpath(origin.path)
+    old = replace(origin, path=other.path, text=other.text, texts={**origin.texts, main: origin.text})
+    text = editable(other.text, other.path, str(other.path), origin.plugins).edited(changed).text
+    new = replace(old, text=text, texts={**origin.texts, main: after})
+    if _outcome(old, is_stale) != _outcome(new, is_stale):
+        raise CannotRenameError(f"{other.path.name}, which imports it, would mean something else")
+
+
+def _outcome(origin: Origin, is_stale: Callable[[], bool]) -> object:
+    """Return the tensors of a spec, or the codes of what it is refused for."""
+    with patient(origin, is_stale):
+        try:
+            made = compile_model(origin.path.name, origin.files, None, None, origin.plugins, origin.limits)
+        except SpecError as error:
+            return [each.code for each in error.diagnostics]
+    return rows(made)
 
 
 def edits(old: str, new: str) -> Iterator[Edit]:

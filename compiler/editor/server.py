@@ -18,7 +18,7 @@ from compiler.editor.formatting import formatting
 from compiler.editor.hints import inlay_hints
 from compiler.editor.hover import hover
 from compiler.editor.outline import outline
-from compiler.editor.renames import CannotRenameError, rename, renameable
+from compiler.editor.renames import CannotRenameError, elsewhere, rename, renameable
 from compiler.editor.work import LOOKED, NAMED, Work
 
 TRIGGERS = ["(", ",", ".", "[", "{", " "]
@@ -140,10 +140,12 @@ def _names(made: Server) -> None:
             found = renameable(document, params.position) if document is not None else None
         if document is None or found is None:
             return None
-        origin, symbol = ls.work.origin(document), found[0]
+        origin, symbol, new = ls.work.origin(document), found[0], params.new_name
+        with ls.work.baton.answering():
+            others = elsewhere(ls.work, document, symbol, new)
         try:
             return await ls.work.run(
-                lambda: rename(document, origin, symbol, params.new_name, ls.work.baton.hand_over)
+                lambda: rename(document, origin, symbol, new, others, ls.work.baton.hand_over)
             )
         except CannotRenameError as error:
             raise JsonRpcException(str(error), REFUSED) from None

@@ -59,7 +59,7 @@ def renamed(spec: Editable, old: str, new: str) -> Editable:
     before = spec.compiled()
     found = [*uses(root)]
     target = _target(root, found, old, new)
-    _check_new(found, target)
+    check_new(found, target)
     _check_checkpoints(found, target)
     for selectors, attributes in product((True, False), repeat=2):
         edits = {edit for use in found for edit in edits_of(use, target, root, selectors, attributes)}
@@ -136,7 +136,7 @@ def _ways(found: list[Use]) -> str | None:
     return f"blocks are {', '.join(sorted(names))}; in one `BLOCK.NAME`" if names else None
 
 
-def _check_new(found: list[Use], target: Target) -> None:
+def check_new(found: list[Use], target: Target) -> None:
     """Make sure that the new name can be one, and means nothing yet."""
     fits = is_key(target.new) if target.kind == "layer" else is_name(target.new)
     if not fits or (target.kind == "block" and not target.new[:1].isupper()):

@@ -117,6 +117,39 @@ async def test_rename_goes_through_all_uses(client: LanguageClient) -> None:
     here.close(uri)
 
 
+async def test_a_block_is_renamed_in_the_specs_that_import_it(client: LanguageClient, tmp_path: Path) -> None:
+    here = editor(client)
+    (tmp_path / "blocks.yaml").write_text("spec: 1\nblocks:\n  Twice(size): [Linear(size), Linear(size)]\n")
+    head = "spec: 1\nimport: {blocks.yaml: [Twice]}\ninputs: {x: 'float32[n, 4]'}\n"
+    head += "blocks: {Taken: [ReLU]}\n"
+    text = f"{head}model: [Twice(8), {{a: Twice(size=2)}}]\ninit:\n  - Twice.0.weight: zeros\n"
+    (tmp_path / "main.yaml").write_text(text)
+    other = text.replace("[Twice]", "[{Twice: Pair}]").replace(
+        "model: [Twice(8), {a: Twice(", "model: [{a: Pair("
+    )
+    (tmp_path / "other.yaml").write_text(other.replace("- Twice", "- Pair"))
+    blocks = here.open(tmp_path / "blocks.yaml", (tmp_path / "blocks.yaml").read_text())
+    edit = await client.text_document_rename_async(
+        types.RenameParams(new_name="Both", **here.at(blocks, "  Twi"))
+    )
+    assert edit is not None
+    assert edit.changes is not None
+    changed = {
+        Path(uri).name: applied((tmp_path / Path(uri).name).read_text(), [*edits])
+        for uri, edits in edit.changes.items()
+    }
+    assert changed == {
+        "blocks.yaml": "spec: 1\nblocks:\n  Both(size): [Linear(size), Linear(size)]\n",
+        "main.yaml": text.replace("Twice", "Both"),
+        "other.yaml": (tmp_path / "other.yaml").read_text().replace("Twice: Pair", "Both: Pair"),
+    }
+    with pytest.raises(JsonRpcException, match=r"main\.yaml, which imports it, would mean something else"):
+        await client.text_document_rename_async(
+            types.RenameParams(new_name="Taken", **here.at(blocks, "  Twi"))
+        )
+    here.close(blocks)
+
+
 def names(symbols: object) -> dict[str, object]:
     assert isinstance(symbols, list | tuple)
     return {each.name: names(each.children or ()) for each in symbols}
