@@ -41,7 +41,7 @@ def hover(document: Document, position: Position) -> Hover | None:
 
 def _parts(document: Document, spot: Spot, word: str, offset: int) -> Iterator[str | None]:
     use, root = spot.use, document.read() or spot.root
-    found = document.current if document.current and document.current.record.layers else document.good
+    found = _best(document)
     back = shifted(offset, document.text, found.text) if found is not None else None
     if use.role in ("name", "text") and spot.is_key:
         known = KEYS.get(use.kind, {}).get(block_name(use.scalar.text))
@@ -75,6 +75,11 @@ def _parts(document: Document, spot: Spot, word: str, offset: int) -> Iterator[s
         yield page(word, document.current.origin.plugins)
     if found is not None and back is not None and bound is None:
         yield from _call_at(found, back, word)
+
+
+def _best(document: Document) -> Analysis | None:
+    """Return what is known of the text; where nothing of it runs, what is known of the last one that compiled."""
+    return document.current if document.current and document.current.record.layers else document.good
 
 
 def _named(document: Document, found: Analysis | None, name: Name, block: str | None) -> Iterator[str]:

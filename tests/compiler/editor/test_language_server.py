@@ -174,6 +174,45 @@ async def test_what_fits_is_offered(
     here.close(uri)
 
 
+async def test_what_fits_is_offered_in_a_spec_that_cannot_be_read(
+    client: LanguageClient, tmp_path: Path
+) -> None:
+    here = editor(client)
+    text = (
+        T5.read_text()
+        .replace("  CrossLayer:", "  CrossLayer: [[")
+        .replace("lm_head: Linear(", "lm_head: {Linear(")
+    )
+    uri = here.open(tmp_path / "broken.yaml", text.replace("y = layer_norm(x)", "y = la"))
+    assert await here.diagnostics(uri)
+    assert {"layer_norm", "SelfAttention", "dropout", "rate"} <= (await offered(here, uri, "y = la")).keys()
+    here.close(uri)
+
+
+async def test_a_spec_in_json_is_served_too(client: LanguageClient, tmp_path: Path) -> None:
+    here = editor(client)
+    text = '{"spec": 1, "inputs": {"x": "float32[n, 4]"},\n "model": ["Linear(8)", "Lin"]}\n'
+    uri = here.open(tmp_path / "spec.json", text)
+    (found,) = await here.diagnostics(uri)
+    assert (found.code, found.range.start) == ("unknown-layer", types.Position(1, 25))
+    assert "Linear" in await offered(here, uri, '"Lin')
+    here.type(uri, '"Lin"', '"ReLU"')
+    assert await hints(here, uri) == {
+        '"model": ["Linear(8)"': "[n, 8]",
+        '"model": ["Linear(8)", "ReLU"': "[n, 8]",
+    }
+    here.close(uri)
+
+
+async def test_only_the_last_of_many_keys_is_looked_at(client: LanguageClient, tmp_path: Path) -> None:
+    here = editor(client)
+    uri = here.open(tmp_path / "typed.yaml", "spec: 1\ninputs: {x: 'float32[n, 4]'}\nmodel: [Linear(0)]\n")
+    for size in range(1, 40):
+        here.type(uri, f"Linear({size - 1})", f"Linear({size})")
+    assert await hints(here, uri) == {"model: [Linear(39)": "[n, 39]"}
+    here.close(uri)
+
+
 async def test_an_offer_replaces_the_word_and_says_more_when_asked(client: LanguageClient) -> None:
     here = editor(client)
     uri = here.open(T5, T5.read_text())
