@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -80,7 +81,11 @@ class Document:
         """The files that it imports."""
         known = self.current or self.good
         loaded = known.loaded if known is not None else None
-        return {Path(each.name) for each in loaded.imports.values()} if loaded is not None else set()
+        return (
+            {Path(os.path.normpath(each.name)) for each in loaded.imports.values()}
+            if loaded is not None
+            else set()
+        )
 
 
 def shifted(offset: int, old: str, new: str) -> int | None:

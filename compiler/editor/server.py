@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
+from pygls.protocol.language_server import LanguageServerProtocol, lsp_method
 
 from compiler.catalogue.plugins import Registry
 from compiler.editor.actions import actions
@@ -26,11 +29,22 @@ TRIGGERS = ["(", ",", ".", "[", "{", " "]
 REFUSED = types.LSPErrorCodes.RequestFailed.value
 
 
+class Protocol(LanguageServerProtocol):
+    """Counts in UTF-16, as all editors can, whatever an editor would like better."""
+
+    @lsp_method(types.INITIALIZE)
+    def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
+        general = params.capabilities.general
+        if general is not None:
+            general.position_encodings = [types.PositionEncodingKind.Utf16]
+        return (yield from super().lsp_initialize(params))
+
+
 class Server(LanguageServer):
     """A language server with the specs that are open in it."""
 
     def __init__(self, plugins: Registry, import_paths: tuple[Path, ...]) -> None:
-        super().__init__("blockprint", version("blockprint"))
+        super().__init__("blockprint", version("blockprint"), protocol_cls=Protocol)
         self.work = Work(self._publish, plugins, import_paths)
 
     @property

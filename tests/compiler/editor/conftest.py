@@ -86,9 +86,9 @@ def applied(text: str, edits: list[types.TextEdit]) -> str:
 )
 async def client(lsp_client: LanguageClient) -> AsyncIterator[None]:
     """A client that is connected to a server."""
-    await lsp_client.initialize_session(
-        types.InitializeParams(capabilities=types.ClientCapabilities(), root_uri=ROOT.as_uri())
-    )
+    kinds = [types.PositionEncodingKind.Utf8, types.PositionEncodingKind.Utf16]
+    can = types.ClientCapabilities(general=types.GeneralClientCapabilities(position_encodings=kinds))
+    await lsp_client.initialize_session(types.InitializeParams(capabilities=can, root_uri=ROOT.as_uri()))
     yield
     await lsp_client.shutdown_session()
 

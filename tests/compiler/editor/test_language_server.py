@@ -56,6 +56,20 @@ async def test_what_is_wrong_in_an_imported_file_is_shown_there(
     here.close(uri)
 
 
+async def test_places_are_those_of_utf_16(client: LanguageClient, tmp_path: Path) -> None:
+    """Also where an editor would like others better."""
+    here = editor(client)
+    text = "spec: 1\ninputs: {x: 'float32[n, 4]'}\nmodel: {doc: 𝛑é𝛑, layers: {a: ReLU}}\n"
+    uri = here.open(tmp_path / "spec.yaml", text)
+    here.type(uri, "ReLU", "Linaer(4)")
+    (found,) = await here.diagnostics(uri)
+    text = here.texts[uri]
+    assert found.range.start == position(text, text.index("Linaer"))
+    assert found.range.start.character == len("model: {doc: ....., layers: {a: ")
+    assert client.diagnostics[uri]
+    here.close(uri)
+
+
 async def test_other_yaml_is_left_alone(client: LanguageClient, tmp_path: Path) -> None:
     here = editor(client)
     other = here.open(tmp_path / "compose.yaml", "services: {web: {image: nginx}}\nmodel: [Linaer]\n")
