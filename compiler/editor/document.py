@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from compiler.editor.analysis import Analysis
 from compiler.editor.positions import Places, path_of
 from compiler.editor.reading import readable
+from spec_schema.diagnostics import Diagnostic
 from spec_schema.reader import Entries
+from spec_schema.source import SourceFile, Span
 
 _SPEC = re.compile(r"""^\s*\{?\s*["']?spec["']?\s*:""", re.MULTILINE)
 _BOM = "\ufeff"
@@ -31,6 +34,8 @@ class Document:
     """What is known of the last text that compiled."""
     root: Entries | None = None
     """What can be read of the last text of which anything could."""
+    late: tuple[Diagnostic, ...] = ()
+    """What the whole compiler found in the last text that it looked at, and a run at the example sizes did not."""
     published: set[str] = field(default_factory=set)
     """The files that have diagnostics of this spec."""
 
@@ -64,6 +69,23 @@ class Document:
         self.root = found.root or self.root
         if found.is_whole:
             self.good = found
+
+    def take_whole(self, found: tuple[Diagnostic, ...]) -> None:
+        """Take what the whole compiler found in the text."""
+        assert self.current is not None
+        known = {(each.code, str(each.span)) for each in self.current.diagnostics}
+        self.late = tuple(each for each in found if (each.code, str(each.span)) not in known)
+        self.current.diagnostics = found
+
+    def late_now(self) -> Iterator[Diagnostic]:
+        """Yield what the whole compiler found before, where it stands now: it has not looked again yet."""
+        for each in self.late:
+            span = each.span
+            if span is None or span.file.name != self.name:
+                continue
+            start, end = (shifted(at, span.file.text, self.text) for at in (span.start, span.end))
+            if start is not None and end is not None:
+                yield replace(each, span=Span(SourceFile(self.name, self.text), start, end), labels=())
 
     def readable(self) -> Entries | None:
         """Return what can be read of the text."""

@@ -20,6 +20,8 @@ from compiler.infer.values import show
 from compiler.program import Definition, LayerNode, ModuleBody, ParallelBody, Splice
 from compiler.rules.plan import PlanRow
 from compiler.rules.provenance import Provenance
+from spec_schema.codes import codes
+from spec_schema.codes import page as code_page
 from spec_schema.keys import block_name, split_key
 from spec_schema.scalars import shorten
 from spec_schema.source import Span
@@ -35,7 +37,7 @@ def hover(document: Document, position: Position) -> Hover | None:
     if spot is None:
         return None
     word, _ = word_at(spot.use.scalar.text, spot.at)
-    parts = [part for part in _parts(document, spot, word, offset) if part]
+    parts = [part for part in (*_wrong(document, offset), *_parts(document, spot, word, offset)) if part]
     return Hover(MarkupContent(MarkupKind.Markdown, "\n\n".join(parts))) if parts else None
 
 
@@ -75,6 +77,17 @@ def _parts(document: Document, spot: Spot, word: str, offset: int) -> Iterator[s
         yield page(word, document.current.origin.plugins)
     if found is not None and back is not None and bound is None:
         yield from _call_at(found, back, word)
+
+
+def _wrong(document: Document, offset: int) -> Iterator[str]:
+    """Yield what the codes mean of what is wrong at a place."""
+    current = document.current
+    for each in current.diagnostics if current is not None and current.text == document.text else ():
+        span = each.span
+        is_here = span is not None and span.file.name == document.name and span.start <= offset <= span.end
+        if is_here and each.code in codes():
+            title, about, why = [*code_page(each.code).split("\n\n", 3), "", ""][:3]
+            yield f"**{title.removeprefix('# ')}**: {about}\n\n{why}"
 
 
 def _best(document: Document) -> Analysis | None:

@@ -15,7 +15,7 @@ from lsprotocol.types import Diagnostic
 
 from compiler.catalogue.plugins import Registry
 from compiler.editor import diagnostics, offers
-from compiler.editor.analysis import Analysis, Origin, StaleError, analysed, compiled, name_sizes
+from compiler.editor.analysis import Origin, StaleError, analysed, compiled, name_sizes
 from compiler.editor.baton import Baton
 from compiler.editor.document import Document
 from spec_schema import diagnostics as own
@@ -114,34 +114,32 @@ class Work:
                 await self._steps(document, number)
         except Exception as error:  # a bug, which must not take the server with it
             self._tell_bug(document, error)
-        if document.number == number:
+        if document.number == number or document.uri not in self.documents:
             await self._reach(document, NAMED)
 
     async def _steps(self, document: Document, number: int) -> None:
         origin = self.origin(document)
 
+        def is_last() -> bool:
+            return document.number == number
+
         def is_stale() -> bool:
-            return self.baton.hand_over() or document.number != number
+            return self.baton.hand_over() or not is_last()
 
         found = await self.run(lambda: analysed(origin, is_stale))
-        if found is None or is_stale():
+        if found is None or not is_last():
             return
         document.take(found)
-        self._tell(document, found.diagnostics)
+        self._tell(document, (*found.diagnostics, *document.late_now()))
         await self._reach(document, LOOKED)
         await self.run(lambda: name_sizes(found, is_stale))
-        if is_stale():
+        if not is_last():
             return
         await self._reach(document, NAMED)
         await asyncio.sleep(IDLE)
-        if not is_stale():
-            whole = await self.run(lambda: compiled(origin, is_stale))
-            if whole is not None and not is_stale():
-                self._take_whole(document, found, whole)
-
-    def _take_whole(self, document: Document, found: Analysis, whole: tuple[own.Diagnostic, ...]) -> None:
-        if whole != found.diagnostics:
-            found.diagnostics = whole
+        whole = await self.run(lambda: compiled(origin, is_stale)) if is_last() else None
+        if whole is not None and is_last():
+            document.take_whole(whole)
             self._tell(document, whole)
 
     async def _reach(self, document: Document, stage: int) -> None:

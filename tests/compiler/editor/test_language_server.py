@@ -8,9 +8,8 @@ import pytest
 from lsprotocol import types
 from pytest_lsp import LanguageClient
 
-from tests.compiler.editor.conftest import T5, Editor, applied, client, editor, position
+from tests.compiler.editor.conftest import T5, Editor, applied, editor, position
 
-__all__ = ["client"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -34,7 +33,28 @@ async def test_diagnostics_follow_what_is_typed(client: LanguageClient) -> None:
     assert fix.edit is not None
     assert fix.edit.changes is not None
     assert applied(here.texts[uri], [*fix.edit.changes[uri]]) == T5.read_text()
+    assert "There is no layer or block of this name." in await told(here, uri, "q: Lina")
     here.type(uri, "Linaer", "Linear")
+    assert await here.diagnostics(uri) == []
+    here.close(uri)
+
+
+async def test_what_only_the_whole_compiler_finds_is_told_a_little_later(
+    client: LanguageClient, tmp_path: Path
+) -> None:
+    here = editor(client)
+    data = "data: {file: a.npz, x: x, y: y}, loss: 'mse_loss(output, y)', batch: 2, epochs: 1"
+    text = (
+        f"spec: 1\ninputs: {{x: 'float32[n, 4]'}}\nmodel: [Linear(3)]\ntrain: {{optimizer: AdamX, {data}}}\n"
+    )
+    uri = here.open(tmp_path / "trained.yaml", text)
+    assert await here.diagnostics(uri) == []
+    found = await client.wait_for_notification(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
+    assert [each.code for each in found.diagnostics] == ["unknown-optimizer"]
+    here.type(uri, "Linear(3)", "Linear(33)")  # it stays where it is meanwhile, and moves along
+    (moved,) = await here.diagnostics(uri)
+    assert moved.range.start == position(here.texts[uri], here.texts[uri].index("AdamX"))
+    here.type(uri, "AdamX", "Adam")
     assert await here.diagnostics(uri) == []
     here.close(uri)
 

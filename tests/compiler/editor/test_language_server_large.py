@@ -8,9 +8,8 @@ import pytest
 from lsprotocol import types
 from pytest_lsp import LanguageClient
 
-from tests.compiler.editor.conftest import applied, client, editor, position
+from tests.compiler.editor.conftest import applied, editor, position
 
-__all__ = ["client"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 BLOCKS = 420
 BLOCK = """\

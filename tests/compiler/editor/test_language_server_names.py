@@ -9,9 +9,8 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pytest_lsp import LanguageClient
 
-from tests.compiler.editor.conftest import T5, Editor, applied, client, editor
+from tests.compiler.editor.conftest import T5, Editor, applied, editor
 
-__all__ = ["client"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ATTENTION = T5.parent / "blocks/attention.yaml"
 
