@@ -6,7 +6,9 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from difflib import SequenceMatcher
+from functools import cached_property, lru_cache
+from itertools import accumulate
 from pathlib import Path
 
 from compiler.editor.analysis import Analysis
@@ -17,6 +19,8 @@ from spec_schema.reader import Entries
 from spec_schema.source import SourceFile, Span
 
 _SPEC = re.compile(r"""^\s*\{?\s*["']?spec["']?\s*:""", re.MULTILINE)
+MOST_LINES = 1000
+"""Lines between the first and the last change of a text, up to which those that stayed are looked for."""
 _BOM = "\ufeff"
 
 
@@ -114,11 +118,23 @@ def shifted(offset: int, old: str, new: str) -> int | None:
     """Return where a place of one text is in the next one, None if it is in what changed."""
     if old == new:
         return offset
+    return next((offset + more for start, end, more in _kept(old, new) if start <= offset <= end), None)
+
+
+@lru_cache(maxsize=8)
+def _kept(old: str, new: str) -> tuple[tuple[int, int, int], ...]:
+    """Return the parts of a text that the next one has too: where each starts and ends, and how far it moved."""
     before = _common(old, new)
     behind = _common(old[before:][::-1], new[before:][::-1])
-    if offset <= before:
-        return offset
-    return offset + len(new) - len(old) if offset >= len(old) - behind else None
+    first, last = (before, len(old) - behind), (before, len(new) - behind)
+    lines = [text[slice(*part)].splitlines(keepends=True) for text, part in ((old, first), (new, last))]
+    kept = [(0, before, 0)]
+    if max(map(len, lines)) <= MOST_LINES:
+        starts = [[*accumulate(map(len, each), initial=before)] for each in lines]
+        for at, there, count in SequenceMatcher(None, *lines, autojunk=False).get_matching_blocks()[:-1]:
+            start = starts[0][at]
+            kept.append((start, starts[0][at + count] - 1, starts[1][there] - start))
+    return (*kept, (first[1], len(old), len(new) - len(old)))
 
 
 def _common(one: str, other: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from compiler.rewriting.edits import Edit
 from spec_schema.diagnostics import Diagnostic
@@ -44,6 +45,22 @@ def fixes(
         after = list(look(fix.applied(text)))
         if not any(_key(each) == _key(found) or _is_new_there(each, fix, before) for each in after):
             yield fix
+
+
+def mended(text: str, found: Iterable[Diagnostic], name: str) -> str | None:
+    """Return a text with the first fix of everything that is wrong in it, untried; None where something has none."""
+    edits: list[Edit] = []
+    for each in found:
+        fix = next(_candidates(each, text), None)
+        if fix is None or each.span is None or each.span.file.name != name:
+            return None
+        edits.append(fix.edit)
+    edits.sort(reverse=True)
+    if any(before.start < after.end for before, after in pairwise(edits)):
+        return None
+    for edit in edits:
+        text = text[: edit.start] + edit.text + text[edit.end :]
+    return text if edits else None
 
 
 def _key(found: Diagnostic) -> tuple[str, str]:

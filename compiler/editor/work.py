@@ -15,9 +15,10 @@ from lsprotocol.types import Diagnostic
 
 from compiler.catalogue.plugins import Registry
 from compiler.editor import diagnostics, offers
-from compiler.editor.analysis import Origin, StaleError, analysed, compiled, name_sizes
+from compiler.editor.analysis import Analysis, Origin, StaleError, analysed, compiled, name_sizes
 from compiler.editor.baton import Baton
 from compiler.editor.document import Document
+from compiler.editor.fixes import mended
 from spec_schema import diagnostics as own
 
 IDLE = 0.4
@@ -132,7 +133,8 @@ class Work:
         document.take(found)
         self._tell(document, (*found.diagnostics, *document.late_now()))
         await self._reach(document, LOOKED)
-        await self.run(lambda: name_sizes(found, is_stale))
+        shown = await self._runnable(document, found, is_stale)
+        await self.run(lambda: name_sizes(shown, is_stale))
         if not is_last():
             return
         await self._reach(document, NAMED)
@@ -141,6 +143,17 @@ class Work:
         if whole is not None and is_last():
             document.take_whole(whole)
             self._tell(document, whole)
+
+    async def _runnable(self, document: Document, found: Analysis, is_stale: Callable[[], bool]) -> Analysis:
+        """Return what is known of a text; of one that was never right, where its mistakes are mended."""
+        text = mended(found.text, found.diagnostics, document.name)
+        if found.record.layers or document.good is not None or text is None:
+            return found
+        guessed = await self.run(lambda: analysed(found.origin.with_text(text), is_stale))
+        if guessed is None or not guessed.record.layers:
+            return found
+        document.good = guessed
+        return guessed
 
     async def _reach(self, document: Document, stage: int) -> None:
         async with self.moved:

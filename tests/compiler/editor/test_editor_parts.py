@@ -122,7 +122,8 @@ def test_what_did_not_change_moves_along(before: str, old: str, new: str, behind
         assert shifted(at, one, other) == at or old == new
     place = len(before + old)
     moved = shifted(place, one, other)
-    assert moved is None or one[:place] == other[:moved] or one[place:] == other[moved:]
+    lines = (one[:place].rpartition("\n")[2], other[:moved].rpartition("\n")[2])
+    assert moved is None or lines[0] == lines[1] or one[place:] == other[moved:]
 
 
 def test_the_call_that_a_place_is_in() -> None:

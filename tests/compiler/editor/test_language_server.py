@@ -137,6 +137,16 @@ async def test_hints_show_the_shape_behind_each_layer_and_statement(client: Lang
     here.close(uri)
 
 
+async def test_a_spec_that_was_never_right_has_hints_too(client: LanguageClient) -> None:
+    here = editor(client)
+    text = T5.read_text().replace("q: Linear(heads", "q: Linaer(heads").replace("x = decoder(", "x = decodr(")
+    uri = here.open(T5.parent / "never_right.yaml", text)
+    assert len(await here.diagnostics(uri)) == 2
+    found = await hints(here, uri)
+    assert found["lm_head: Linear(vocab, bias=False)"] == "[batch, steps, 32128]"
+    here.close(uri)
+
+
 async def told(here: Editor, uri: str, behind: str) -> str:
     found = await here.client.text_document_hover_async(types.HoverParams(**here.at(uri, behind)))
     return found.contents.value if found and isinstance(found.contents, types.MarkupContent) else ""
