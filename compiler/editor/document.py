@@ -19,7 +19,7 @@ from spec_schema.reader import Entries
 from spec_schema.source import SourceFile, Span
 
 _SPEC = re.compile(r"""^\s*\{?\s*["']?spec["']?\s*:""", re.MULTILINE)
-MOST_LINES = 1000
+MOST_LINES = 400
 """Lines between the first and the last change of a text, up to which those that stayed are looked for."""
 _BOM = "\ufeff"
 
@@ -131,7 +131,9 @@ def _kept(old: str, new: str) -> tuple[tuple[int, int, int], ...]:
     kept = [(0, before, 0)]
     if max(map(len, lines)) <= MOST_LINES:
         starts = [[*accumulate(map(len, each), initial=before)] for each in lines]
-        for at, there, count in SequenceMatcher(None, *lines, autojunk=False).get_matching_blocks()[:-1]:
+        for at, there, count in SequenceMatcher(
+            None, lines[0], lines[1], autojunk=False
+        ).get_matching_blocks()[:-1]:
             start = starts[0][at]
             kept.append((start, starts[0][at + count] - 1, starts[1][there] - start))
     return (*kept, (first[1], len(old), len(new) - len(old)))

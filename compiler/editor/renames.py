@@ -6,6 +6,7 @@ import difflib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from lsprotocol.types import Position, Range, WorkspaceEdit
 
@@ -119,10 +120,18 @@ def _outcome(origin: Origin, is_stale: Callable[[], bool]) -> object:
 def edits(old: str, new: str) -> Iterator[Edit]:
     """Yield the edits of lines that make one text of another."""
     before, after = (text.splitlines(keepends=True) for text in (old, new))
-    starts = [0]
-    for line in before:
-        starts.append(starts[-1] + len(line))
-    matched = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    starts = [*accumulate(map(len, before), initial=0)]
+    head = _equal(before, after)
+    tail = _equal(before[head:][::-1], after[head:][::-1])
+    middle = before[head : len(before) - tail], after[head : len(after) - tail]
+    matched = difflib.SequenceMatcher(None, *middle, autojunk=False)
     for kind, first, last, start, end in matched.get_opcodes():
         if kind != "equal":
-            yield Edit(starts[first], starts[last], "".join(after[start:end]))
+            yield Edit(starts[head + first], starts[head + last], "".join(middle[1][start:end]))
+
+
+def _equal(one: list[str], other: list[str]) -> int:
+    """Return how many lines are the same at the beginning."""
+    return next(
+        (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )

@@ -87,7 +87,14 @@ def applied(text: str, edits: list[types.TextEdit]) -> str:
 async def client(lsp_client: LanguageClient) -> AsyncIterator[None]:
     """A client that is connected to a server."""
     kinds = [types.PositionEncodingKind.Utf8, types.PositionEncodingKind.Utf16]
-    can = types.ClientCapabilities(general=types.GeneralClientCapabilities(position_encodings=kinds))
+    item = types.ClientCompletionItemOptions(documentation_format=[types.MarkupKind.Markdown])
+    text = types.TextDocumentClientCapabilities(
+        completion=types.CompletionClientCapabilities(completion_item=item),
+        hover=types.HoverClientCapabilities(content_format=[types.MarkupKind.Markdown]),
+    )
+    can = types.ClientCapabilities(
+        general=types.GeneralClientCapabilities(position_encodings=kinds), text_document=text
+    )
     await lsp_client.initialize_session(types.InitializeParams(capabilities=can, root_uri=ROOT.as_uri()))
     yield
     await lsp_client.shutdown_session()

@@ -8,10 +8,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lsprotocol.types import Position
+from lsprotocol.types import Position, TextEdit
 
+from compiler.catalogue.plugins import Registry
 from compiler.editor.analysis import Origin, StaleError, analysed
-from compiler.editor.document import shifted
+from compiler.editor.completion import completion
+from compiler.editor.document import Document, shifted
 from compiler.editor.in_code import opened
 from compiler.editor.positions import Places
 from compiler.editor.reading import LARGE, around, readable, spot_to_complete
@@ -135,3 +137,19 @@ def test_the_call_that_a_place_is_in() -> None:
     assert (call.name, call.is_method) == ("view", True)
     assert opened("y = f(x)") is None
     assert opened("rearrange(x, 'b (c d) -> b c d'") is not None
+
+
+def test_editors_that_take_snippets_get_places_for_the_cursor() -> None:
+    document = Document("file:///spec.yaml")
+    document.change("spec: 1\ninputs: {x: 'float32[n, 4]'}\nmodel:\n  - Lin\n  - Lin()\n  - G\n")
+
+    def written(line: int, column: int, label: str, snippets: bool = True) -> str:
+        found = completion(document, Position(line, column), Registry(), snippets)
+        (item,) = (each for each in found if each.label == label)
+        assert isinstance(item.text_edit, TextEdit)
+        return item.text_edit.new_text
+
+    assert written(3, 7, "Linear") == "Linear($1)"
+    assert written(3, 7, "Linear", snippets=False) == "Linear"
+    assert written(4, 7, "Linear") == "Linear"  # its brackets are there
+    assert written(5, 5, "GELU") == "GELU"  # which needs no argument
