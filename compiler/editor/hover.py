@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lsprotocol.types import Hover, MarkupContent, MarkupKind, Position
@@ -18,6 +19,7 @@ from compiler.editor.scope import Name, dimensions, names_seen, table, word_at, 
 from compiler.infer.states import BlockState, Leaf
 from compiler.infer.values import show
 from compiler.program import Definition, LayerNode, ModuleBody, ParallelBody, Splice
+from compiler.rewriting.uses import MODEL
 from compiler.rules.plan import PlanRow
 from compiler.rules.provenance import Provenance
 from spec_schema.codes import codes
@@ -26,6 +28,7 @@ from spec_schema.keys import block_name, split_key
 from spec_schema.scalars import shorten
 from spec_schema.source import Span
 
+_CODE = ("code", "variable", "signature", "selector", "template")
 MOST_ROWS = 8
 """Tensors that are listed of one layer."""
 
@@ -36,47 +39,73 @@ def hover(document: Document, position: Position) -> Hover | None:
     spot = spot_at(document.text, offset, document.name)
     if spot is None:
         return None
-    word, _ = word_at(spot.use.scalar.text, spot.at)
-    parts = [part for part in (*_wrong(document, offset), *_parts(document, spot, word, offset)) if part]
+    word, start = word_at(spot.use.scalar.text, spot.at)
+    found = _best(document)
+    back = shifted(offset, document.text, found.text) if found is not None else None
+    asked = Asked(document, spot, word, spot.use.scalar.text[:start], found, back)
+    parts = [part for part in (*_wrong(document, offset), *_parts(asked)) if part]
     return Hover(MarkupContent(MarkupKind.Markdown, "\n\n".join(parts))) if parts else None
 
 
-def _parts(document: Document, spot: Spot, word: str, offset: int) -> Iterator[str | None]:
-    use, root = spot.use, document.read() or spot.root
-    found = _best(document)
-    back = shifted(offset, document.text, found.text) if found is not None else None
-    if use.role in ("name", "text") and spot.is_key:
-        known = KEYS.get(use.kind, {}).get(block_name(use.scalar.text))
-        if known is not None:
-            yield f"**{use.scalar.text}**: {known}"
-            return
+@dataclass(frozen=True)
+class Asked:
+    """A word of a spec, and what is known of a text in which it stands."""
+
+    document: Document
+    spot: Spot
+    word: str
+    before: str
+    """What stands in front of the word, in its scalar."""
+    found: Analysis | None
+    back: int | None
+    """Where the word is in the text of which something is known."""
+
+    @property
+    def block(self) -> str | None:
+        """The block whose names are seen."""
+        use = self.spot.use
         if use.path[:1] in (("inputs",), ("dims",)):
-            yield from _named(
-                document, found, {**dimensions(root), **names_seen(root, "model")}[word], "model"
-            )
-            return
-    if use.role == "layer" and found is not None:
-        yield from _layer(found, _node(found, use.block, split_key(use.scalar.text)[0]))
+            return MODEL
+        return block_name(use.scalar.text) if use.role == "signature" else use.block
+
+    @property
+    def name(self) -> Name | None:
+        """What the word means in the spec."""
+        root = self.document.read() or self.spot.root
+        return names_seen(root, self.block).get(self.word) or dimensions(root).get(self.word)
+
+
+def _parts(asked: Asked) -> Iterator[str | None]:
+    """Yield what is known of a word, by what the scalar is that it stands in."""
+    use, found = asked.spot.use, asked.found
+    known = KEYS.get(use.kind, {}).get(block_name(use.scalar.text)) if asked.spot.is_key else None
+    if use.role in ("name", "text") and known is not None:
+        yield f"**{use.scalar.text}**: {known}"
+    elif use.role == "layer":
+        if found is not None:
+            yield from _layer(found, _node(found, use.block, split_key(use.scalar.text)[0]))
+    elif use.role in _CODE or asked.block == MODEL:
+        yield from _in_code(asked)
+
+
+def _in_code(asked: Asked) -> Iterator[str | None]:
+    """Yield what is known of a word in a text that is read as Python, or in a selector."""
+    if asked.before.endswith("."):
+        yield method_page(asked.word)
         return
-    if use.role not in ("code", "variable", "signature", "selector", "template"):
-        return
-    before = use.scalar.text[: word_at(use.scalar.text, spot.at)[1]]
-    if before.endswith("."):
-        yield method_page(word)
-        return
-    block = block_name(use.scalar.text) if use.role == "signature" else use.block
-    names = {**dimensions(root), **names_seen(root, block)}
-    bound = _bound(found, back, word) if found is not None and back is not None else None
+    found, back, name = asked.found, asked.back, asked.name
+    bound = _bound(found, back, asked.word) if found is not None and back is not None else None
     if bound is not None and found is not None:
-        yield _local(found, word, bound)
-    elif use.role == "code" and "init" in use.path and initializer_page(word):
-        yield initializer_page(word)
-    elif word in names:
-        yield from _named(document, found, names[word], block)
-    elif document.current is not None and word:
-        yield page(word, document.current.origin.plugins)
-    if found is not None and back is not None and bound is None:
-        yield from _call_at(found, back, word)
+        yield _local(found, asked.word, bound)
+        return
+    if asked.spot.use.role == "code" and "init" in asked.spot.use.path and initializer_page(asked.word):
+        yield initializer_page(asked.word)
+    elif name is not None:
+        yield from _named(asked.document, found, name, asked.block)
+    elif asked.document.current is not None and asked.word:
+        yield page(asked.word, asked.document.current.origin.plugins)
+    if found is not None and back is not None:
+        yield from _call_at(found, back)
 
 
 def _wrong(document: Document, offset: int) -> Iterator[str]:
@@ -251,7 +280,7 @@ def _local(found: Analysis, word: str, bound: Bound) -> str:
     return f"**{word}**: " + (", elsewhere ".join(f"`{text}`" for text in texts) or "a value")
 
 
-def _call_at(found: Analysis, at: int, word: str) -> Iterator[str]:
+def _call_at(found: Analysis, at: int) -> Iterator[str]:
     """Yield what is known of the layer whose name stands at a place."""
     for number, seen in found.record.layers.items():
         target = getattr(seen.node, "target_span", None)
