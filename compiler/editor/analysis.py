@@ -141,8 +141,6 @@ def analysed(origin: Origin, is_stale: Callable[[], bool] = bool) -> Analysis:
             _look(found)
         except SpecError as error:
             found.diagnostics = tuple(_shown(error.diagnostics, found.loaded))
-        except OSError as error:
-            found.diagnostics = (_unreadable(error),)
     node = found.loaded.node if found.loaded is not None else readable(origin.text, origin.name)
     found.root = node if isinstance(node, Entries) else None
     return found
@@ -195,8 +193,6 @@ def compiled(origin: Origin, is_stale: Callable[[], bool] = bool) -> tuple[Diagn
             compile_files(origin.path.name, origin.files, None, None, origin.plugins, origin.limits)
         except SpecError as error:
             return tuple(_shown(error.diagnostics, _library(origin)))
-        except OSError as error:
-            return (_unreadable(error),)
     return ()
 
 
@@ -220,7 +216,3 @@ def _shown(diagnostics: tuple[Diagnostic, ...], loaded: Loaded | None) -> Iterat
         is_library = loaded is not None and loaded.document.blocks and not loaded.document.has("model")
         if not (is_library and each.code == "missing-key" and "`model`" in each.message):
             yield each
-
-
-def _unreadable(error: OSError) -> Diagnostic:
-    return Diagnostic("unreadable", f"the file cannot be read: {error.strerror or error}", None)

@@ -23,12 +23,13 @@ from compiler.rewriting.uses import uses
 from spec_schema.diagnostics import SpecError
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.reader import Entries, read_text
+from spec_schema.shown import ShownError
 
 Other = tuple[Text, list[Edit]]
 """A spec that imports a block, with the edits that rename it there."""
 
 
-class CannotRenameError(Exception):
+class CannotRenameError(ShownError):
     """What stands at a place cannot be renamed; it says why."""
 
 

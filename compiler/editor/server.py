@@ -45,7 +45,7 @@ class Server(LanguageServer):
 
     def __init__(self, plugins: Registry, import_paths: tuple[Path, ...]) -> None:
         super().__init__("blockprint", version("blockprint"), protocol_cls=Protocol)
-        self.work = Work(self._publish, plugins, import_paths)
+        self.work = Work(self._publish, self._tell, plugins, import_paths)
 
     @property
     def has_snippets(self) -> bool:
@@ -56,6 +56,9 @@ class Server(LanguageServer):
 
     def _publish(self, uri: str, found: list[types.Diagnostic]) -> None:
         self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, found))
+
+    def _tell(self, message: str) -> None:
+        self.window_show_message(types.ShowMessageParams(types.MessageType.Error, message))
 
     def changed(self, uri: str) -> None:
         """Take the text that a document has now."""

@@ -37,6 +37,8 @@ class Work:
     """The open documents, and the thread that looks at them."""
 
     publish: Publish
+    tell: Callable[[str], None]
+    """Shows a message to the person."""
     plugins: Registry = field(default_factory=Registry)
     import_paths: tuple[Path, ...] = ()
     documents: dict[str, Document] = field(default_factory=dict)
@@ -114,7 +116,8 @@ class Work:
             if document.is_spec:
                 await self._steps(document, number)
         except Exception as error:  # a bug, which must not take the server with it
-            self._tell_bug(document, error)
+            traceback.print_exception(error)
+            self.tell(f"a bug of Blockprint's own: {type(error).__name__}: {error}")
         if document.number == number or document.uri not in self.documents:
             await self._reach(document, NAMED)
 
@@ -172,8 +175,3 @@ class Work:
         shown = self.shown.setdefault(uri, {})
         shown[source] = found
         self.publish(uri, list({repr(each): each for part in shown.values() for each in part}.values()))
-
-    def _tell_bug(self, document: Document, error: Exception) -> None:
-        traceback.print_exception(error)
-        message = f"a bug of Blockprint's own: {type(error).__name__}: {error}"
-        self._tell(document, (own.Diagnostic("bug", message, None),))
