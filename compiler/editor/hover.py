@@ -13,6 +13,7 @@ from compiler.editor.catalogue import initializer_page, method_page, page
 from compiler.editor.document import Document, shifted
 from compiler.editor.hints import shapes
 from compiler.editor.keys import KEYS
+from compiler.editor.markdown import code, prose
 from compiler.editor.reading import Spot, spot_at
 from compiler.editor.recording import Bound, Seen
 from compiler.editor.scope import Name, dimensions, names_seen, table, word_at, written
@@ -80,7 +81,7 @@ def _parts(asked: Asked) -> Iterator[str | None]:
     use, found = asked.spot.use, asked.found
     known = KEYS.get(use.kind, {}).get(block_name(use.scalar.text)) if asked.spot.is_key else None
     if use.role in ("name", "text") and known is not None:
-        yield f"**{use.scalar.text}**: {known}"
+        yield f"**{prose(use.scalar.text)}**: {known}"
     elif use.role == "layer":
         if found is not None:
             yield from _layer(found, _node(found, use.block, split_key(use.scalar.text)[0]))
@@ -126,24 +127,30 @@ def _best(document: Document) -> Analysis | None:
 
 def _named(document: Document, found: Analysis | None, name: Name, block: str | None) -> Iterator[str]:
     """Yield what a name of the spec means."""
-    words = {"argument": f"an argument of `{block}`", "input": "an input", "dimension": "an open dimension"}
+    words = {
+        "argument": f"an argument of {code(block or MODEL)}",
+        "input": "an input",
+        "dimension": "an open dimension",
+    }
     if name.kind == "block":
-        yield from _block(found, name.name) if found is not None else (f"**{name.written or name.name}**",)
+        yield from (
+            _block(found, name.name) if found is not None else (f"**{prose(name.written or name.name)}**",)
+        )
         return
     if name.kind == "layer" and found is not None:
-        yield f"**{name.name}**: `{name.written}`"
+        yield f"**{prose(name.name)}**: {code(name.written)}"
         yield from _layer(found, _node(found, block, split_key(name.place.text)[0]))
         return
     about = words.get(name.kind, f"a {name.kind}")
     if name.kind == "input" and found is not None and (shape := _input(found, name.name, block)):
-        yield f"**{name.name}**: {about} `{shape}`"
+        yield f"**{prose(name.name)}**: {about} {code(shape)}"
         return
     value = _value(found, name, block)
-    yield f"**{name.name}**: {about}" + (f" = `{value}`" if value else f", `{name.written}`")
+    yield f"**{prose(name.name)}**: {about}" + (f" = {code(value)}" if value else f", {code(name.written)}")
     presets = table(document.root, "presets") if document.root is not None else None
     for preset, values in presets.items() if presets is not None and name.kind == "variable" else ():
         if isinstance(values, dict) and name.name in values:
-            yield f"`{written(values[name.name])}` in the preset `{preset}`"
+            yield f"{code(written(values[name.name]))} in the preset {code(preset)}"
 
 
 def _input(found: Analysis, name: str, block: str | None) -> str | None:
@@ -207,7 +214,7 @@ def _block(found: Analysis | None, name: str) -> Iterator[str]:
     )
     yield f"```python\n{name}({arguments})\n```" if arguments else f"```python\n{name}\n```"
     if definition.doc:
-        yield definition.doc
+        yield prose(definition.doc)
     seen = found.record.blocks.get(id(definition))
     if seen is not None:
         yield from _flow(found, seen, found.scaled.blocks.get(id(definition)))
@@ -216,18 +223,18 @@ def _block(found: Analysis | None, name: str) -> Iterator[str]:
 def _flow(found: Analysis, seen: Seen, other: Seen | None) -> Iterator[str]:
     """Yield what a layer gets and returns."""
     given = [*shapes(found, seen.inputs, other.inputs if other else ())]
-    taken = ", ".join(f"`{text}`" for text in given) or "nothing"
+    taken = ", ".join(map(code, given)) or "nothing"
     returned = shapes(found, seen.outputs, other.outputs if other else ())
     if returned:
-        more = f", elsewhere {', '.join(f'`{text}`' for text in returned[1:])}" if returned[1:] else ""
-        yield f"{taken} → `{returned[0]}`{more}"
+        more = f", elsewhere {', '.join(map(code, returned[1:]))}" if returned[1:] else ""
+        yield f"{taken} → {code(returned[0])}{more}"
 
 
 def _seen(found: Analysis, seen: Seen, other: Seen | None) -> Iterator[str]:
     """Yield what a layer gets and returns, and its parameters."""
     yield from _flow(found, seen, other)
     if isinstance(seen.state, Leaf) and seen.state.inferred:
-        sizes = ", ".join(f"`{name} = {show(value)}`" for name, value in seen.state.inferred.items())
+        sizes = ", ".join(code(f"{name} = {show(value)}") for name, value in seen.state.inferred.items())
         yield f"{sizes}, inferred"
     if found.plan is not None and found.inferred is not None and seen.path:
         yield from _tensors(found.plan.rows, seen.path, Provenance(found.inferred))
@@ -239,7 +246,7 @@ def _tensors(rows: Sequence[PlanRow], path: str, origins: Provenance) -> Iterato
     if not inside:
         return
     count = sum(row.elements for row, _ in inside if row.kind == "parameter")
-    yield f"{count:,} parameters in `{path}`"
+    yield f"{count:,} parameters in {code(path)}"
     lines = [_tensor(row, name.removeprefix(f"{path}."), origins) for row, name in inside[:MOST_ROWS]]
     more = [f"| and {len(inside) - MOST_ROWS} more | | |"] if len(inside) > MOST_ROWS else []
     yield "\n".join(["| tensor | shape | decided by |", "|---|---|---|", *lines, *more])
@@ -248,14 +255,15 @@ def _tensors(rows: Sequence[PlanRow], path: str, origins: Provenance) -> Iterato
 def _tensor(row: PlanRow, name: str, origins: Provenance) -> str:
     won = [each for each in row.decisions if each.won]
     decided = [
-        f"{each.section} `{each.text}`" + (f" ({where(each.place)})" if each.place else ", PyTorch's default")
+        f"{each.section} {code(each.text)}"
+        + (f" ({prose(where(each.place))})" if each.place else ", PyTorch's default")
         for each in won
     ]
     sizes = [f"{size.value}: {size.origins[0].text}" for size in origins.stored_sizes(row) if size.origins]
     facts = [*decided, *([] if row.trainable or row.kind == "buffer" else ["frozen"])]
-    others = [f"is also `{other}`" for other in row.names if not other.endswith(name)][:1]
-    shape = f"{list(row.shape)}" + (f" {'; '.join(sizes)}" if sizes else "")
-    return f"| {name} | {shape} | {'; '.join([*facts, *others])} |".replace("\n", " ")
+    others = [f"is also {code(other)}" for other in row.names if not other.endswith(name)][:1]
+    shape = " ".join(map(code, filter(None, (str(list(row.shape)), "; ".join(sizes)))))
+    return f"| {code(name)} | {shape} | {'; '.join([*facts, *others])} |"
 
 
 def where(place: Span) -> str:
@@ -277,7 +285,7 @@ def _bound(found: Analysis, at: int, word: str) -> Bound | None:
 def _local(found: Analysis, word: str, bound: Bound) -> str:
     other = found.scaled.bound.get(id(bound.target))
     texts = shapes(found, bound.values, other.values if other else ())
-    return f"**{word}**: " + (", elsewhere ".join(f"`{text}`" for text in texts) or "a value")
+    return f"**{prose(word)}**: " + (", elsewhere ".join(map(code, texts)) or "a value")
 
 
 def _call_at(found: Analysis, at: int) -> Iterator[str]:

@@ -127,7 +127,7 @@ def _wave(start: float, end: float, y: float) -> str:
 def _card(markdown: str) -> Iterator[str]:
     """Yield the lines of what hover says, without the signs of Markdown."""
     for line in markdown.splitlines():
-        plain = re.sub(r"\*\*|`", "", line)
+        plain = re.sub(r"\*\*|`|\\(?=\W)", "", line)
         if line.startswith(("```", "|---")) or not plain.strip():
             continue
         if line.startswith("|"):

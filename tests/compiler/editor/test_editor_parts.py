@@ -15,6 +15,7 @@ from compiler.editor.analysis import Origin, StaleError, analysed
 from compiler.editor.completion import completion
 from compiler.editor.document import Document, shifted
 from compiler.editor.in_code import opened
+from compiler.editor.markdown import code, prose
 from compiler.editor.positions import Places
 from compiler.editor.reading import LARGE, around, readable, spot_to_complete
 from compiler.editor.renames import edits
@@ -153,3 +154,9 @@ def test_editors_that_take_snippets_get_places_for_the_cursor() -> None:
     assert written(3, 7, "Linear", snippets=False) == "Linear"
     assert written(4, 7, "Linear") == "Linear"  # its brackets are there
     assert written(5, 5, "GELU") == "GELU"  # which needs no argument
+
+
+def test_a_text_of_a_spec_is_no_markdown() -> None:
+    text = "see ![it](https://example.org/a.png) `or` <img> | *that*\n"
+    assert prose(text) == (r"see \!\[it\]\(https\:\/\/example\.org\/a\.png\) \`or\` \<img\> \| \*that\*\\n")
+    assert code(text) == r"`see ![it](https://example.org/a.png) 'or' <img> \| *that*\n`"

@@ -159,7 +159,7 @@ async def test_hover_tells_shapes_parameters_and_who_decided(client: LanguageCli
     assert "Applies an affine linear transformation" in layer
     assert "`[batch, time, 512]` → `[batch, time, 512]`, elsewhere `[batch, steps, 512]`" in layer
     assert "512: out_features = heads * head_dim; 512: in_features, inferred" in layer
-    assert "init `q.weight: normal(std=(dim * head_dim) ** (-0.5))` (t5.yaml:118)" in layer
+    assert "init `q.weight: normal(std=(dim * head_dim) ** (-0.5))` (t5\\.yaml\\:118)" in layer
     assert "`16` in the preset `t5_large`" in await told(here, uri, "  heads")
     assert "first values" in await told(here, uri, "\ninit")
     assert "x.masked_fill(mask, value)" in await told(here, uri, ".masked")
