@@ -16,7 +16,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constr
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test properties lint format types check bench bench-quick hostile fuzz kills meshes import-survey export-survey elk clean
+.PHONY: help install run test properties lint format types check bench bench-quick hostile fuzz kills meshes import-survey export-survey elk vscode clean
 
 help:
 	@echo "make run      train specs/digits.yaml and save the model"
@@ -35,6 +35,7 @@ help:
 	@echo "make export-survey  the zoo exported to ONNX; renews docs/export.md"
 	@echo "make elk      fetch the layout engine of pictures, $(ELK), again from npm"
 	@echo "make meshes   models of the zoo trained on 2 and 4 processes, beside one; renews docs/mesh.md"
+	@echo "make vscode   the extension for VS Code, out/blockprint.vsix, which starts the language server; needs node and npm"
 	@echo "make clean    remove .venv, caches and build leftovers"
 	@echo "Each sets up .venv first if it is missing or out of date."
 
@@ -144,6 +145,13 @@ elk:
 
 meshes: $(READY)
 	$(BIN)/python -m tests.runtime.mesh.survey
+
+# Not published: code --install-extension out/blockprint.vsix
+vscode:
+	@command -v npm >/dev/null || { echo "make vscode needs node and npm, which are not installed"; exit 2; }
+	@mkdir -p out
+	cp LICENSE editors/vscode
+	cd editors/vscode && npm ci --no-audit --no-fund --ignore-scripts && npm run package -- ../../out/blockprint.vsix
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

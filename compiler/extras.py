@@ -73,4 +73,5 @@ TENSORBOARD = Extra("tensorboard", "a log for TensorBoard", ("tensorboardX",), i
 EXPORT = Extra("export", "exporting to ONNX", ("onnx", "onnxscript", "onnxruntime"))
 TRANSFORMERS = Extra("transformers", "a folder for `transformers`", ("transformers",))
 DRAW = Extra("draw", "a picture as SVG", ("py_mini_racer",))
-EXTRAS = (TESTING, TRAIN, DATA, TENSORBOARD, DRAW, EXPORT, TRANSFORMERS)
+EDITOR = Extra("editor", "the language server", ("pygls", "lsprotocol"))
+EXTRAS = (TESTING, TRAIN, DATA, TENSORBOARD, EDITOR, DRAW, EXPORT, TRANSFORMERS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -44,6 +45,13 @@ class Scalar:
         starts, ends = places
         first = starts[start] if start < len(self.text) else ends[-1]
         return Span(self.span.file, first, ends[end - 1] if end > start else first)
+
+    def index_of(self, place: int) -> int:
+        """Return which character of the decoded text stands at a place of the file, or behind it."""
+        places = self._places
+        if places is None:
+            return min(max(place - self.span.start, 0), len(self.text))
+        return bisect_left(places[0], place)
 
 
 @dataclass(frozen=True)

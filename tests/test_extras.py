@@ -88,3 +88,9 @@ def test_the_tests_of_layers_without_their_extra_say_the_command() -> None:
     imported = hidden("import runtime.testing")
     assert imported.stderr.splitlines()[-1] == f"compiler.extras.MissingExtraError: {line}"
     assert TESTING.problem() is None
+
+
+def test_the_language_server_without_its_extra_says_the_command() -> None:
+    result = called("lsp")
+    line = "the language server needs `pygls`, which is not installed: pip install 'blockprint[editor]'"
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", f"error: {line}\n")

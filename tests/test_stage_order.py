@@ -27,7 +27,8 @@ ORDER = (
         "compiler.other_devices",
         "compiler.pickled",
     ),
-    *("compiler.rewriting", "compiler.json_schema", "compiler", "compiler.cli", "compiler.__main__"),
+    *("compiler.rewriting", "compiler.json_schema", "compiler.editor"),
+    *("compiler", "compiler.cli", "compiler.__main__"),
 )
 """The parts of the compiler, each before those that may import it."""
 STAGES = ("load", "resolve", "infer", "rules", "placement", "emit", "verify")

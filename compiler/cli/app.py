@@ -23,6 +23,7 @@ from compiler.cli.fmt import fmt
 from compiler.cli.import_ import import_
 from compiler.cli.layers import layers
 from compiler.cli.load_plan import load_plan
+from compiler.cli.lsp import lsp
 from compiler.cli.mesh import mesh
 from compiler.cli.outcome import DEBUG, Format, chosen_format, debugging, guarded, program_name
 from compiler.cli.params import params
@@ -100,6 +101,7 @@ VERBS = (
     set_,
     rename,
     schema,
+    lsp,
     layers,
     test_layer,
     devices,

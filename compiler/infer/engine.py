@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from compiler.catalogue.operation_table import TRAINING
 from compiler.infer.arguments import evaluate_value
@@ -53,6 +53,8 @@ class Engine(Context):
     leaves: Leaves = field(init=False)
     own_tensors: BlockParameters = field(init=False)
     steps: dict[Hashable, tuple[State, Any]] = field(default_factory=dict)
+    interpreting: ClassVar[type[Interpreter]] = Interpreter
+    """What evaluates the expressions of programs."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -241,7 +243,7 @@ class Engine(Context):
         """Return an interpreter for a program of a block."""
         names, layers = {**state.values, **bound}, called_by_name(state, cells)
         budget = Budget(self.limits.evaluation_steps)
-        run = Interpreter(self, source, names, layers, state.tensors, self.limits, budget)
+        run = self.interpreting(self, source, names, layers, state.tensors, self.limits, budget)
         run.updated = updated_in(state)
         return run
 

@@ -110,7 +110,7 @@ def infer_again(program: ResolvedProgram, limits: Limits, dtype: torch.dtype = t
     """
     runs = Runs(program, Engine(limits, program.scope.plugins, dtype, program.variables_of))
     runs.run(program.sizes)
-    return _inferred(runs, runs.inputs, runs.output)
+    return runs.inferred()
 
 
 def _shows_shape(diagnostic: Diagnostic) -> bool:
@@ -219,6 +219,10 @@ class Runs:
                 root, self.output = _run(self.engine, root, self.inputs, self.program)
         self.root = root
         return self.engine.conditions
+
+    def inferred(self) -> Inferred:
+        """Return what the run at hand came to."""
+        return _inferred(self, self.inputs, self.output)
 
 
 def _run(

@@ -59,10 +59,10 @@ def renamed(spec: Editable, old: str, new: str) -> Editable:
     before = spec.compiled()
     found = [*uses(root)]
     target = _target(root, found, old, new)
-    _check_new(found, target)
+    check_new(found, target)
     _check_checkpoints(found, target)
     for selectors, attributes in product((True, False), repeat=2):
-        edits = {edit for use in found for edit in _edits(use, target, root, selectors, attributes)}
+        edits = {edit for use in found for edit in edits_of(use, target, root, selectors, attributes)}
         if any(spec.text[edit.start : edit.end] != target.old for edit in edits):
             raise RenameError(f"`{old}` stands in a text whose characters are written as escapes")
         after = spec.edited(edits)
@@ -79,11 +79,11 @@ def renamed(spec: Editable, old: str, new: str) -> Editable:
 
 def _target(root: Entries, found: list[Use], old: str, new: str) -> Target:
     holder, _, last = old.rpartition(".")
-    targets = [each for each in _targets(root, found, last, new) if _is_meant(each, holder)]
+    targets = [each for each in targets_named(root, found, last, new) if _is_meant(each, holder)]
     if not targets:
         raise RenameError(f"the spec has no variable, block, argument or layer `{old}`", _ways(found))
     if len(targets) > 1:
-        names = " or ".join(f"`{_full_name(each)}`" for each in targets)
+        names = " or ".join(f"`{full_name(each)}`" for each in targets)
         raise RenameError(f"`{old}` is several things", f"write {names}")
     return targets[0]
 
@@ -91,36 +91,38 @@ def _target(root: Entries, found: list[Use], old: str, new: str) -> Target:
 def _is_meant(target: Target, holder: str) -> bool:
     if not holder:
         return target.kind in ("variable", "block") or target.block == MODEL
-    return holder == _full_name(target).rpartition(".")[0]
+    return holder == full_name(target).rpartition(".")[0]
 
 
-def _full_name(target: Target) -> str:
+def full_name(target: Target) -> str:
+    """Return the name by which a target is meant alone."""
     section = {"variable": "vars", "block": "blocks"}.get(target.kind, target.block)
     return f"{section}.{target.old}"
 
 
-def _targets(root: Entries, found: list[Use], name: str, new: str) -> Iterator[Target]:
+def targets_named(root: Entries, found: list[Use], name: str, new: str) -> Iterator[Target]:
     """Yield what is called by a name."""
-    if _is_table(root, "vars", name):
+    if is_table(root, "vars", name):
         yield Target("variable", None, name, new)
     blocks = root.get("blocks")
     for key, body in blocks.items() if isinstance(blocks, Entries) else ():
         if block_name(key) == name:
             yield Target("block", None, name, new)
-        own = isinstance(body, Entries) and _is_table(body, "vars", name)
-        if own or name in _parameters(key):
+        own = isinstance(body, Entries) and is_table(body, "vars", name)
+        if own or name in parameters_of(key):
             yield Target("argument", block_name(key), name, new)
     keys = [(use.block, *split_key(use.scalar.text)) for use in found if use.role == "layer"]
     for block, alias in dict.fromkeys((block, alias) for block, key, alias in keys if key == name):
         yield Target("layer", block, name, new, alias is not None)
 
 
-def _is_table(holder: Entries, key: str, name: str) -> bool:
+def is_table(holder: Entries, key: str, name: str) -> bool:
+    """Return whether a mapping has a table under a key, with a name in it."""
     table = holder.get(key)
     return isinstance(table, Entries) and name in table
 
 
-def _parameters(signature: str) -> list[str]:
+def parameters_of(signature: str) -> list[str]:
     """Return the names of the parameters in a signature."""
     try:
         tree = ast.parse(f"def {signature if '(' in signature else f'{signature}()'}: pass").body[0]
@@ -134,7 +136,7 @@ def _ways(found: list[Use]) -> str | None:
     return f"blocks are {', '.join(sorted(names))}; in one `BLOCK.NAME`" if names else None
 
 
-def _check_new(found: list[Use], target: Target) -> None:
+def check_new(found: list[Use], target: Target) -> None:
     """Make sure that the new name can be one, and means nothing yet."""
     fits = is_key(target.new) if target.kind == "layer" else is_name(target.new)
     if not fits or (target.kind == "block" and not target.new[:1].isupper()):
@@ -170,7 +172,7 @@ def _word(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
 
 
-def _edits(use: Use, target: Target, root: Entries, selectors: bool, attributes: bool) -> Iterator[Edit]:
+def edits_of(use: Use, target: Target, root: Entries, selectors: bool, attributes: bool) -> Iterator[Edit]:
     """Yield the edits of one scalar, with or without those of what may mean something else too."""
     if target.old not in use.scalar.text:
         return
@@ -217,7 +219,7 @@ def _in_signature(use: Use, target: Target) -> Iterator[Edit]:
         wanted = {
             "block": is_head or is_default,
             "argument": block_name(text) == target.block and not is_head,
-            "variable": is_default and target.old not in _parameters(text),
+            "variable": is_default and target.old not in parameters_of(text),
         }
         if wanted.get(target.kind, False):
             yield _edit(use.scalar, *found.span(), target)
@@ -251,8 +253,8 @@ def _sees(use: Use, target: Target, root: Entries) -> bool:
     bodies = blocks.items() if isinstance(blocks, Entries) else ()
     for key, body in [*bodies, (MODEL, root.get(MODEL))]:
         if block_name(key) == use.block:
-            own = isinstance(body, Entries) and _is_table(body, "vars", target.old)
-            return not own and target.old not in _parameters(key)
+            own = isinstance(body, Entries) and is_table(body, "vars", target.old)
+            return not own and target.old not in parameters_of(key)
     return True
 
 

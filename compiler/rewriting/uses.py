@@ -43,27 +43,35 @@ class Use(NamedTuple):
     """What it is a key of."""
     in_checkpoint: bool = False
     """Whether it says how a checkpoint is read."""
+    kind: Kind = "value"
+    """What it is, or the mapping that it is a key of."""
+    path: tuple[str, ...] = ()
+    """The keys that lead to it, or to what it is a key of."""
 
 
 def uses(root: Entries) -> Iterator[Use]:
     """Yield all scalars of a document."""
-    yield from _walk(root, "document", None, "")
+    yield from _walk(root, "document", None, "", ())
 
 
-def _walk(node: Node, position: Kind, block: str | None, section: str) -> Iterator[Use]:
+def _walk(
+    node: Node, position: Kind, block: str | None, section: str, path: tuple[str, ...]
+) -> Iterator[Use]:
     kind = kind_of(position, node if isinstance(node, Entries) else None)
+    place = (section in _CHECKPOINT, kind, path)
     if isinstance(node, Scalar):
-        yield Use(node, _role_of_value(kind, section), block, None, section in _CHECKPOINT)
+        yield Use(node, _role_of_value(kind, section), block, None, *place)
     elif isinstance(node, Items):
         for item in node:
-            yield from _walk(item, position_below(kind, None), block, section)
+            yield from _walk(item, position_below(kind, None), block, section, path)
     else:
         for key, at in node.keys_at.items():
-            yield Use(at, _role_of_key(kind, key, section), block, node, section in _CHECKPOINT)
+            yield Use(at, _role_of_key(kind, key, section), block, node, *place)
             inside = block_name(key) if kind == "blocks" else block
             if kind == "document" and key in (MODEL, TRAIN):
                 inside = key
-            yield from _walk(node[key], position_below(kind, key), inside, _section_below(kind, key, section))
+            section_below = _section_below(kind, key, section)
+            yield from _walk(node[key], position_below(kind, key), inside, section_below, (*path, key))
 
 
 def _section_below(kind: Kind, key: str, section: str) -> str:
