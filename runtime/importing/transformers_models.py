@@ -78,8 +78,8 @@ def _type(name: str, config: Any) -> str:
         if hasattr(config, "num_mel_bins"):
             return f"float32[batch, {config.max_length}, {config.num_mel_bins}]"
         return "float32[batch, samples]"
-    frames = 2 * config.max_source_positions if hasattr(config, "max_source_positions") else MOST_FRAMES
-    return f"float32[batch, {config.num_mel_bins}, {frames}]"
+    windows = 2 * config.max_source_positions if hasattr(config, "max_source_positions") else MOST_FRAMES
+    return f"float32[batch, {config.num_mel_bins}, {windows}]"
 
 
 def _pair(size: Any) -> tuple[int, int]:
