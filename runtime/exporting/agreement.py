@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from runtime.exporting.dimensions import OpenDimensions, Trial
 from runtime.exporting.problems import failed, not_exported
+from spec_schema.shown import ShownError
 
 TOLERANCES = {torch.float16: 1e-2, torch.bfloat16: 5e-2}
 """How far apart values may be, as a part of the largest where that is above 1."""
@@ -49,7 +50,7 @@ def agreement(run: Run, model: nn.Module, dimensions: OpenDimensions, first: Tri
     return Agreement(tuple(sizes), largest, tuple(limits))
 
 
-class _LimitedError(Exception):
+class _LimitedError(ShownError):
     """A program of torch says that it does not hold at a size of 1, which torch looks at by itself."""
 
 
@@ -60,7 +61,7 @@ def _differences(run: Run, dimensions: OpenDimensions, trial: Trial) -> Iterator
         found = run(trial)
     except Exception as error:  # each runtime has its own
         if isinstance(error, AssertionError) and 1 in [trial.sizes[name] for name in dimensions.names]:
-            raise _LimitedError(error) from None
+            raise _LimitedError(str(error)) from None
         raise failed(artifact, f"what was written fails at {trial.told}", error, help) from error
     expected = [each for each in trial.outputs if isinstance(each, Tensor)]
     for (name, theirs), ours in zip(found.items(), expected, strict=True):
