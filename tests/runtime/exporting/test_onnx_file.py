@@ -160,3 +160,16 @@ def test_a_model_that_is_not_ready(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(OSError, match="is no ordinary file"):
         runtime.export_onnx(model.eval(), tmp_path / "taken")
+
+
+def test_tensors_that_are_too_large_stand_beside_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.exporting.onnx_file.LARGEST", 100)
+    large = built('inputs: {x: "float32[batch, 64]"}\nmodel: [Linear(64)]\n')
+    runtime.export_onnx(large, tmp_path / "sub" / "m.onnx")
+    assert sorted(each.name for each in (tmp_path / "sub").iterdir()) == ["m.onnx", "m.onnx.data"]
+    assert torch.equal(
+        torch.from_numpy(tensors(tmp_path / "sub" / "m.onnx")["0.weight"].copy()),
+        large.get_parameter("0.weight"),
+    )
