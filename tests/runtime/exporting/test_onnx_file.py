@@ -100,6 +100,20 @@ model: ["Conv2d(4, 3)", "BatchNorm2d(track_running_stats=False)", "AdaptiveAvgPo
     assert {"1.weight", "1.bias", "0.weight"} <= tensors(tmp_path / "p.onnx").keys()
 
 
+def test_outputs_that_have_the_names_of_inputs_and_tensors(tmp_path: Path) -> None:
+    named = built("""
+inputs: {x: "float32[batch, 4]", y: "float32[batch, 4]"}
+model:
+  parameters: {scale: {tensor: "float[4]", init: ones}}
+  forward: |
+    return {"scale": x * scale, "x": x, "again": x, "unused": scale}
+""")
+    runtime.export_onnx(named, tmp_path / "m.onnx")
+    assert [*tensors(tmp_path / "m.onnx")] == ["scale"]
+    assert [*shapes(graph(tmp_path / "m.onnx").input)] == ["x", "y"]
+    assert [*shapes(graph(tmp_path / "m.onnx").output)] == ["output_scale", "output_x", "again", "unused"]
+
+
 # What is refused.
 
 WAYS = """
