@@ -84,6 +84,8 @@ def export(
             "nothing says what to write", "give `--onnx FILE`, `--pt2 FILE` or `--transformers DIR`"
         )
     fixed = _sizes(fix)
+    if fixed and [*paths] == ["transformers"]:
+        raise UsageProblem("`--fix` is for graphs, `--onnx` and `--pt2`: in the folder all sizes are open")
     check_file(spec)
     _check_paths(spec, paths)
     model = _model(Subject(spec, set_, preset, plugin, import_path, expect_digest), seed, allow_large)

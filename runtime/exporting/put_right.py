@@ -28,8 +28,10 @@ def put_right(model: ir.Model, dimensions: OpenDimensions, outputs: Sequence[str
     _name_ties(graph, plan)
     for value, entry in zip(graph.inputs, dimensions.inputs, strict=True):
         _rename(graph, value, entry.name)
+    _return_copies(graph)
+    taken = own | {entry.name for entry in dimensions.inputs}
     for value, name in zip(graph.outputs, outputs, strict=True):
-        _rename(graph, value, name)
+        _rename(graph, value, f"output_{name}" if name in taken else name)
     _name_dimensions(graph, _symbols(graph, dimensions))
     common.ClearMetadataAndDocStringPass()(model)
 
@@ -50,6 +52,16 @@ def _fold(model: ir.Model, own: set[str]) -> None:
         common.CommonSubexpressionEliminationPass(),
         common.OutputFixPass(),
     )(model)
+
+
+def _return_copies(graph: ir.Graph) -> None:
+    """Let a tensor of the model that is returned as it is keep its name: a copy of it has that of the output."""
+    for at, value in enumerate(graph.outputs):
+        if value.is_initializer():
+            copy = ir.node("Identity", [value])
+            copy.outputs[0].shape, copy.outputs[0].type = value.shape, value.type
+            graph.append(copy)
+            graph.outputs[at] = copy.outputs[0]
 
 
 def _name_ties(graph: ir.Graph, plan: Plan) -> None:

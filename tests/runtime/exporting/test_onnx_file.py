@@ -100,6 +100,20 @@ model: ["Conv2d(4, 3)", "BatchNorm2d(track_running_stats=False)", "AdaptiveAvgPo
     assert {"1.weight", "1.bias", "0.weight"} <= tensors(tmp_path / "p.onnx").keys()
 
 
+def test_outputs_that_have_the_names_of_inputs_and_tensors(tmp_path: Path) -> None:
+    named = built("""
+inputs: {x: "float32[batch, 4]", y: "float32[batch, 4]"}
+model:
+  parameters: {scale: {tensor: "float[4]", init: ones}}
+  forward: |
+    return {"scale": x * scale, "x": x, "again": x, "unused": scale}
+""")
+    runtime.export_onnx(named, tmp_path / "m.onnx")
+    assert [*tensors(tmp_path / "m.onnx")] == ["scale"]
+    assert [*shapes(graph(tmp_path / "m.onnx").input)] == ["x", "y"]
+    assert [*shapes(graph(tmp_path / "m.onnx").output)] == ["output_scale", "output_x", "again", "unused"]
+
+
 # What is refused.
 
 WAYS = """
@@ -160,3 +174,16 @@ def test_a_model_that_is_not_ready(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(OSError, match="is no ordinary file"):
         runtime.export_onnx(model.eval(), tmp_path / "taken")
+
+
+def test_tensors_that_are_too_large_stand_beside_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.exporting.onnx_file.LARGEST", 100)
+    large = built('inputs: {x: "float32[batch, 64]"}\nmodel: [Linear(64)]\n')
+    runtime.export_onnx(large, tmp_path / "sub" / "m.onnx")
+    assert sorted(each.name for each in (tmp_path / "sub").iterdir()) == ["m.onnx", "m.onnx.data"]
+    assert torch.equal(
+        torch.from_numpy(tensors(tmp_path / "sub" / "m.onnx")["0.weight"].copy()),
+        large.get_parameter("0.weight"),
+    )
