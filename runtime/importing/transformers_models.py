@@ -72,8 +72,8 @@ def _type(name: str, config: Any) -> str:
     if name == "pixel_values":
         part = getattr(config, "vision_config", None) or config
         height, width = _pair(getattr(part, "image_size", None) or 64)
-        frames = f"{part.num_frames}, " if hasattr(part, "num_frames") else ""
-        return f"float32[batch, {frames}{getattr(part, 'num_channels', 3)}, {height}, {width}]"
+        steps = f"{part.num_frames}, " if hasattr(part, "num_frames") else ""
+        return f"float32[batch, {steps}{getattr(part, 'num_channels', 3)}, {height}, {width}]"
     if name == "input_values":
         if hasattr(config, "num_mel_bins"):
             return f"float32[batch, {config.max_length}, {config.num_mel_bins}]"
