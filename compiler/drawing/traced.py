@@ -15,7 +15,7 @@ from torch import Tensor
 from compiler.catalogue.unheard import unheard
 from compiler.drawing.graph import Graph, Growing, Node
 from compiler.drawing.marks import Marked
-from compiler.drawing.wording import called, type_text
+from compiler.drawing.wording import called, cut, type_text
 from compiler.infer.chosen import FIRST
 from compiler.infer.combine import combine_values
 from compiler.infer.engine import Engine, called_by_name
@@ -185,7 +185,7 @@ class Tracer(Engine):
         self, path: str | None, state: State, given: Sequence[Any], inside: int | None, output: Any
     ) -> Any:
         """Note the call of a layer; return its output as a value that comes from there."""
-        kind, label = _kind(state), (path or "").rpartition(".")[2]
+        kind, label = _kind(state), cut(path or "")
         marks, parameters = self.marked.marks.get(state, ()), self.marked.parameters.get(state, 0)
         if isinstance(state, Identity):
             return output

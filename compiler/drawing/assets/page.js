@@ -303,10 +303,10 @@ const KEY = [
   ['<g class="s0"><path class="tie" d="M2 8H38"/><circle class="tied" cx="6" cy="8" r="4"/></g>', "shared parameters: one colour each"],
 ];
 const CHANGES = [
-  ['<g class="is-added"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "added"],
-  ['<g class="is-removed"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "removed"],
-  ['<g class="is-changed"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "changed"],
-  ['<g class="is-inside"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "something inside changed"],
+  ['<g class="node is-added"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "added"],
+  ['<g class="node is-removed"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "removed"],
+  ['<g class="node is-changed"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "changed"],
+  ['<g class="node is-inside"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "something inside changed"],
 ];
 
 function start() {

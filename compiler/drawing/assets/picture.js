@@ -3,7 +3,7 @@
 
 const KIND = 0, LABEL = 1, TYPE = 2, PATH = 3, INSIDE = 4, MARKS = 5, PARAMETERS = 6, COPIES = 7, CHANGE = 8;
 const SOURCE = 0, TARGET = 1, SHAPE = 2, SKIPS = 3, EDGE_CHANGE = 4;
-const HEADER = 38, PADDING = 14, LETTER = 7.4, MONO = 6.7;
+const HEADER = 38, PADDING = 14, LETTER = 8, MONO = 6.7;
 const OPTIONS = {
   "elk.algorithm": "layered",
   "elk.direction": "DOWN",
@@ -234,7 +234,7 @@ const round = (number) => Math.round(number * 10) / 10;
 // --- parts of the SVG ---
 
 const ARROWS =
-  '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">' +
+  '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto">' +
   '<path d="M0 0.8 L7.5 4 L0 7.2 z" class="arrow"/></marker></defs>';
 
 function rounded(points) {

@@ -33,9 +33,9 @@ def edges(graph: Graph) -> list[tuple[str, str, tuple[str, ...]]]:
 def test_each_value_goes_from_its_call_to_those_that_use_it(drawing: Drawing) -> None:
     assert edges(drawing.model) == [
         ("tokens", "embed", ("[batch, time]",)),
-        ("embed", "0", ("[batch, time, 8]",)),
+        ("embed", "h.0", ("[batch, time, 8]",)),
         ("embed", "h", ("[batch, time, 8]",)),
-        ("0", "flatten · unflatten", ("[batch, time, 8]",)),
+        ("h.0", "flatten · unflatten", ("[batch, time, 8]",)),
         ("h", "+", ("[batch, time, 8]",)),
         ("flatten · unflatten", "+", ("[batch, time, 8]",)),
         ("+", "head", ("[batch, time, 8]",)),

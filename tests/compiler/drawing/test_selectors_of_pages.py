@@ -16,6 +16,7 @@ from compiler.drawing.svg import svg
 from compiler.extras import DRAW
 from spec_schema.diagnostics import SpecError
 from spec_schema.selectors import Step, parse_selector
+from tests.compiler.drawing.pictures import stale
 
 pytestmark = pytest.mark.skipif(bool(DRAW.missing()), reason="the extra `draw` is not installed")
 WRITTEN = (
@@ -108,3 +109,7 @@ def test_an_svg_stands_alone(drawing: Drawing) -> None:
     assert "LayerNorm" in text
     assert "[batch, time, 8]" in text
     assert "prefers-color-scheme: dark" in text
+
+
+def test_the_pictures_of_the_documents_are_as_they_are_drawn_now() -> None:
+    assert list(stale()) == []
