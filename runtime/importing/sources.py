@@ -143,7 +143,7 @@ def _type(*dimensions: object, dtype: str = "float32") -> str:
 
 TORCHVISION_SIZES: dict[str, tuple[int, ...]] = {
     "video": (3, 16, 112, 112),
-    **dict.fromkeys(("mvit_v1_b", "mvit_v2_s"), (3, 16, 224, 224)),
+    **dict.fromkeys(("mvit_v1_b", "mvit_v2_s", "s3d"), (3, 16, 224, 224)),
     "optical_flow": (3, 128, 128),
     "inception_v3": (3, 299, 299),
 }
