@@ -23,8 +23,14 @@ from tests.docs.test_docs import ROOT, files
 
 FOLDER = ROOT / "docs" / "pictures"
 COLUMNS = 102
-COMMANDS = {"diff": "diff before.yaml after.yaml", "fmt": "fmt --diff untidy.yaml"}
+COMMANDS = {
+    "diff": "diff before.yaml after.yaml",
+    "export": "export ways.yaml --pt2 ways.pt2",
+    "fmt": "fmt --diff untidy.yaml",
+}
 """What each picture shows: the verb and its arguments, of the page with the name of the picture."""
+PROGRESS = re.compile(r"^[^\n]*[\u2800-\u28ff][^\n]*\n", re.MULTILINE)
+"""Lines that a terminal shows for a moment."""
 FONTS = re.compile(r"@font-face \{\{.*?\}\}\s*", re.DOTALL)
 """Those that a picture would fetch."""
 
@@ -41,7 +47,7 @@ def picture(name: str, command: str) -> str:
             (Path(folder) / path).write_text(text)
         shown = "".join(on_terminal(command.split(), Path(folder)))
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
-    console.print(Text.from_ansi(shown.rstrip()))
+    console.print(Text.from_ansi(PROGRESS.sub("", shown).rstrip()))
     form = FONTS.sub("", CONSOLE_SVG_FORMAT)
     title = f"$ python -m compiler {command}"
     drawn = console.export_svg(title=title, code_format=form, unique_id=name)
@@ -55,7 +61,7 @@ def on_terminal(arguments: list[str], folder: Path) -> Iterator[str]:
     environment |= {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "BLOCKPRINT_CACHE": "off"}
     command = [sys.executable, "-m", "compiler", *arguments]
     with subprocess.Popen(
-        command, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL
+        command, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
         os.close(theirs)
         with open(ours, "rb", buffering=0) as terminal:
