@@ -112,6 +112,7 @@ def described(
     held = dtypes(module)
     types = {each.name: each.type_text(held.get("/", torch.float32)) for each in inputs}
     names = dict(zip(model.inputs or read, read, strict=True))
+    kept = any(not key.startswith(unused or ("/",)) for key in skeleton.root.state_dict())
     document = Document(
         name=name or class_name(type(module)),
         inputs={ours: types[theirs] for ours, theirs in names.items()},
@@ -124,7 +125,7 @@ def described(
         parametrize={
             name: each for name, each in parametrized(module) if not name[1:].startswith(unused or ("/",))
         },
-        checkpoint=checkpoint if skeleton.root.state_dict() or generaliser.saved else None,
+        checkpoint=checkpoint if kept or generaliser.saved else None,
         originals=names,
     )
     return document, Report(None, unused, tuple(generaliser.saved), tuple(map(str, run.looks)))

@@ -79,7 +79,9 @@ def reason(outcome: Outcome) -> str:
 
 def _where(outcome: Outcome) -> str:
     """Return a place in a file, from the folder of its library on."""
-    where = re.sub(r"^.*?/(?=(timm|torchvision|transformers|torch)/)", "", outcome.get("where", ""))
+    where = re.sub(
+        r"^.*?/(?=(timm|torchvision|transformers|torch|runtime|compiler)/)", "", outcome.get("where", "")
+    )
     return f"`{where}`" if where else ""
 
 

@@ -35,3 +35,18 @@ def test_what_is_missing_or_unknown(given: dict[str, Tensor], said: str) -> None
 def test_more_examples_than_inputs() -> None:
     with pytest.raises(SpecError, match="`Linear` takes 1 input, and 2 are given"):
         from_module(nn.Linear(2, 2), [torch.ones(1, 2), torch.ones(1, 2)])
+
+
+class Idle(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.never = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.cos()
+
+
+def test_a_module_of_which_no_layer_runs_has_no_weights() -> None:
+    made = from_module(Idle(), [torch.randn(2, 4)])
+    assert "checkpoint" not in made.text
+    assert made.report.unused == ("never.",)
