@@ -6,7 +6,7 @@ and taken together to units. Only then is memory allocated, and filled with this
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -178,13 +178,20 @@ def gather_together(
     over = mesh[names] if len(names) > 1 else mesh[names[0]]
     done: set[nn.Module] = set()
     for path in reversed([path for path in plan.units if path]):
-        module = model.get_submodule(path)
-        if module not in done:
-            done.add(module)
-            fully_shard(
-                [*module] if isinstance(module, nn.ModuleList) else module, mesh=over, mp_policy=policy
-            )
+        parts = [part for part in running(model.get_submodule(path)) if part not in done]
+        if parts:
+            done.update(parts)
+            fully_shard(parts, mesh=over, mp_policy=policy)
     fully_shard(model, mesh=over, mp_policy=policy)
+
+
+def running(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield what runs of a module: itself, or the layers of a container that has no `forward`."""
+    if type(module).forward is not nn.Module.forward:
+        yield module
+        return
+    for child in module.children():
+        yield from running(child)
 
 
 # Values.
