@@ -100,6 +100,7 @@ KEYS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "local": "numbers that are those of one rank",
             "recompute": "selectors of what is computed again in the backward",
             "local_statistics": "whether each rank may have statistics of its own",
+            "sync_statistics": "whether batch norms take the statistics of all ranks",
         },
         "train": {
             "data": "where batches come from",
