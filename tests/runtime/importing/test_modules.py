@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 
 import torch
 import torch.nn.functional as F
@@ -81,6 +82,8 @@ class Keeping(nn.Module):
 
 
 def test_what_a_function_keeps_is_made_again() -> None:
+    places(4)
+    gc.freeze()
     assert "arange(x.shape[1])" in imported(Keeping(), torch.randn(2, 4)).text
     assert places(4).device.type == "cpu"
 
