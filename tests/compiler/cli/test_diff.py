@@ -169,9 +169,8 @@ def test_the_rule_is_pasted_and_loads_what_it_says(cli: Call, mlp: Path) -> None
     other = changed(mlp, ("head", "top"), ("Linear(width)\n", "linear: Linear(width)\n"))
     rule = cli("diff", mlp, other, "--rule").stdout
     assert "path" not in rule
-    indented = "".join(f"  {line}\n" for line in rule.splitlines())
     pasted = mlp.with_name("pasted.yaml")
-    pasted.write_text(other.read_text().replace("freeze:", f"{indented}freeze:"))
+    pasted.write_text(other.read_text().replace("freeze:", f"{rule}freeze:"))
     model = runtime.build(compiler.compile(mlp), seed=3, device="cpu")
     runtime.save(model, mlp.with_suffix(".safetensors"))
     loaded = runtime.build(compiler.compile(pasted), device="cpu")
@@ -179,6 +178,30 @@ def test_the_rule_is_pasted_and_loads_what_it_says(cli: Call, mlp: Path) -> None
     assert list(loaded.state_dict()) == [f"{name}.{part}" for name in names for part in ("weight", "bias")]
     for ours, theirs in zip(loaded.state_dict().values(), model.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("items", "margin"),
+    [
+        ("init:\n- head.bias: zeros\n", ""),
+        ("init:\n    - head.bias: zeros\n", "    "),
+        ("init: [{head.bias: zeros}]\n", "  "),
+        ("", "  "),
+    ],
+)
+def test_the_rule_is_indented_as_the_items_that_it_stands_below(
+    cli: Call, mlp: Path, items: str, margin: str
+) -> None:
+    old = "init:\n  - Linear.weight: normal(std=0.02)\n  - head.weight: ones\n"
+    other = changed(mlp, ("head", "top")) if not items else changed(mlp, (old, items))
+    if not items:
+        other.write_text(other.read_text().replace(old.replace("head", "top"), ""))
+    rule = cli("diff", mlp, other, "--rule").stdout
+    assert rule.startswith(f"{margin}- ")
+    if items.startswith("init:\n") or not items:
+        head = "" if items else "init:\n"
+        other.write_text(other.read_text().replace("freeze:", f"{head}{rule}freeze:"))
+        assert cli("check", other).exit_code == 0
 
 
 def test_every_second_layer_of_bert_loads_into_distilbert(cli: Call, tmp_path: Path) -> None:
@@ -234,7 +257,7 @@ AROUND = {
 
 def with_rule(rule: str) -> compiler.Artifact:
     """Compile DistilBERT with a rule below its own."""
-    text = (ZOO / "distilbert.yaml").read_text() + "".join(f"  {line}\n" for line in rule.splitlines())
+    text = (ZOO / "distilbert.yaml").read_text() + rule
     imports = {
         f"blocks/{name}.yaml": (ZOO / f"blocks/{name}.yaml").read_text() for name in ("attention", "bert")
     }
