@@ -162,6 +162,30 @@ def test_markdown_is_a_table_lists_and_code(cli: Call, mlp: Path) -> None:
     assert any(line.startswith("* Block.0: 2 × Linear out_features 8 → 12") for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "place"),
+    [
+        ("--set-b", "dep=3", " --> --set-b dep:1:1\n"),
+        ("--set-a", "dep=3", " --> --set-a dep:1:1\n"),
+        ("--set", "dep=3", " --> --set dep:1:1\n"),
+        ("--preset-b", "wid", " --> --preset-b:1:1\n"),
+        ("--preset", "wid", " --> --preset:1:1\n"),
+    ],
+)
+def test_a_wrong_value_is_found_in_the_option_that_gives_it(
+    cli: Call, mlp: Path, option: str, value: str, place: str
+) -> None:
+    result = cli("diff", mlp, mlp, option, value)
+    assert result.exit_code == 2
+    assert place in result.stderr
+
+
+def test_a_setting_without_a_value(cli: Call, mlp: Path) -> None:
+    result = cli("diff", mlp, "--set-b", "deep")
+    assert result.exit_code == 2
+    assert result.stderr == "error: `--set-b deep` gives no value\n  help: write `--set-b key=value`\n"
+
+
 # --- weights --------------------------------------------------------------------------------------------
 
 
