@@ -17,7 +17,6 @@ from compiler.cli.diff.totals import totals_of
 from compiler.cli.outcome import UsageProblem
 from compiler.diff.comparison import Comparison
 
-
 INDENT = 2
 """How far items are indented in the canonical form of a spec."""
 

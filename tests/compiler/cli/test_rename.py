@@ -114,7 +114,7 @@ def test_what_is_refused_changes_nothing(cli: Call, spec: Path, old: str, new: s
 def test_what_no_program_calls_by_its_key_may_have_any_key(cli: Call, tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     text = (
-        "spec: 1\ninputs: {x: \"float32[4]\"}\nblocks:\n  Block:\n    layers: {0 as one: Linear(4)}\n"
+        'spec: 1\ninputs: {x: "float32[4]"}\nblocks:\n  Block:\n    layers: {0 as one: Linear(4)}\n'
         "    forward: return one(x)\nmodel: [body: Block, head: Linear(2)]\n"
     )
     path.write_text(text)
