@@ -145,6 +145,12 @@ def report(error: Exception) -> int:
     return Status.BUG
 
 
+def counted(statuses: Sequence[int]) -> list[str]:
+    """Return how many specs were refused, and how many not found, in words; nothing where none was."""
+    words = ((Status.REFUSED, "refused"), (Status.USAGE, "not found"))
+    return [f"{statuses.count(each)} {word}" for each, word in words if each in statuses]
+
+
 def spoil_if_unsure(error: Exception) -> None:
     """Let an answer not be kept that another call might not give: for want of time, or of anything but a right spec."""
     if not isinstance(error, SpecError) or any(each.code == clock.CODE for each in error.diagnostics):
