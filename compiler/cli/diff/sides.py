@@ -8,12 +8,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from compiler.artifact import Artifact
-from compiler.cli.console import status
+from compiler.cli.console import err, status
 from compiler.cli.diff.revisions import Revision, revision_of
 from compiler.cli.outcome import UsageProblem
 from compiler.cli.subject import MODEL_SUFFIX, Subject
 from compiler.pipeline import registry
 from spec_schema.diagnostics import SpecError
+from spec_schema.shown import shown
 from spec_schema.source import Span
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _located(error: SpecError, options: Mapping[str, str]) -> SpecError:
 
 
 def compared(sides: tuple[Side, Side], maps: Sequence[str]) -> Comparison:
-    """Compile both sides and compare them.
+    """Compile both sides and compare them. That a map loads nothing is noted on standard error.
 
     Raises:
         UsageProblem: a side is not there, or a map names what is not there.
@@ -114,6 +115,10 @@ def compared(sides: tuple[Side, Side], maps: Sequence[str]) -> Comparison:
     before, after = (side.artifact() for side in sides)
     try:
         with status("comparing"):
-            return compare(before, after, sides[0].weights, maps)
+            found = compare(before, after, sides[0].weights, maps)
     except MapProblem as problem:
         raise UsageProblem(problem.message, problem.help) from None
+    for text in found.idle_maps:
+        map_ = " = ".join(part.strip() for part in text.split("=", 1))
+        err().print(shown(f"note: the map `{map_}` loads nothing: shapes differ"), soft_wrap=True)
+    return found

@@ -307,6 +307,24 @@ def test_a_map_that_cannot_be_followed_is_one_line(cli: Call, mlp: Path, given: 
     assert "Traceback" not in result.stderr
 
 
+def test_an_index_of_a_map_is_a_whole_number(cli: Call, mlp: Path) -> None:
+    result = cli("diff", mlp, mlp, "--map", "body.{i} = body.{i / 2}")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "error: `body.{i} = body.{i / 2}`: `i / 2` is 0.0 at i = 0\n"
+        "  help: an index must be a whole number: divide by `//`\n"
+    )
+
+
+def test_a_map_of_which_nothing_loads_is_noted(cli: Call, mlp: Path) -> None:
+    other = changed(mlp, ("head: Linear(2)", "head: Linear(3)"))
+    maps = ("--map", "head=head", "--map", "body.0 = body.0")
+    result = cli("diff", mlp, other, "--rule", *maps)
+    assert result.exit_code == 1
+    assert result.stderr == "note: the map `head = head` loads nothing: shapes differ\n"
+    assert "- /body:" in result.stdout
+
+
 def test_a_saved_model_is_compared_by_the_spec_in_it(cli: Call, mlp: Path) -> None:
     saved = mlp.with_name("saved.safetensors")
     runtime.save(runtime.build(compiler.compile(mlp), device="cpu"), saved)
