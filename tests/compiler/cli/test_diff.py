@@ -10,6 +10,7 @@ import torch
 
 import compiler
 import runtime
+from compiler.cli.diff.tensor_names import TensorNames
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.reader import read_text
 from tests.compiler.cli.conftest import MLP, Call
@@ -117,6 +118,23 @@ def test_each_change_is_told_and_is_a_difference(cli: Call, mlp: Path, old: str,
     assert result.exit_code == 1, result.stdout
     assert told in result.stdout
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("h.0.a.w", "h.1.a.w"), "2 tensors: h.[0-1].a.w"),
+        (("h.0.a.w", "h.1.a.w", "h.2.a.w"), "3 tensors: h.*.a.w"),
+        (("h.0.0.w", "h.0.2.w", "h.1.0.w", "h.1.2.w"), "4 tensors: h.*.{0,2}.w"),
+        (("h.0.0.w", "h.1.1.w"), "2 tensors: h.0.0.w, h.1.1.w"),
+        (("h.2.a.w", "head"), "2 tensors: h.2.a.w, head"),
+        (("gone.0", "gone.1"), "2 tensors: gone.*"),
+        (("head",), "head"),
+    ],
+)
+def test_tensors_are_told_by_a_pattern_that_names_no_others(names: tuple[str, ...], words: str) -> None:
+    every = ["head", *(f"h.{n}.a.w" for n in range(3)), *(f"h.{n}.{m}.w" for n in range(2) for m in range(3))]
+    assert TensorNames(every).words(names) == words
 
 
 def test_a_rule_without_an_effect_is_said_to_have_none(cli: Call, mlp: Path) -> None:
