@@ -115,7 +115,7 @@ def _leads(node: Node, rest: str) -> bool:
         if step is None:
             return isinstance(node, Entries) and "." not in rest
         named = isinstance(node, Items) and not rest.partition(".")[0].isdigit()
-        node = node[step]  # type: ignore[call-overload, index]
+        node = node[step]  # type: ignore[index]
         if named and isinstance(node, Entries):
             node = next(iter(node.values()))
         rest = behind
