@@ -225,11 +225,49 @@ def _block(complaint: _Complaint) -> SpecError:
         bracket = before[-1] in "]}"
         help = "a text that starts with a bracket needs quotes" if bracket else "quote the whole value"
         return _syntax("unexpected text behind the value", complaint.span(), help=help)
+    if (item := _moved_item(complaint, len(before))) is not None:
+        return item
     kind = "list" if "collection" in complaint.context else "mapping"
     label = Label(complaint.span(complaint.since), f"the {kind} starts in this column")
     message = f"this line is indented differently from the {kind} that it is in"
     help = f"start all lines of the {kind} in the same column"
     return _syntax(message, complaint.span(), labels=(label,), help=help)
+
+
+def _moved_item(complaint: _Complaint, column: int) -> SpecError | None:
+    """Return the refusal of a list item that stands at another column than the list above it."""
+    lists = _lists_above(complaint) if _is_item(complaint.text[complaint.at :]) else {}
+    if not lists or column in lists:
+        return None
+    nearest = min(lists, key=lambda each: abs(each - column))
+    start = complaint.span(lists[nearest])
+    count = abs(nearest - column)
+    blanks = f"{count} blank{'' if count == 1 else 's'}"
+    return _syntax(
+        f"this item stands at another column than the list of line {start.line}",
+        complaint.span(),
+        labels=(Label(start, "the list starts in this column"),),
+        help=f"put {blanks} before it" if column < nearest else f"take {blanks} away before it",
+    )
+
+
+def _lists_above(complaint: _Complaint) -> dict[int, int]:
+    """Return the columns of the lists that the line above is in, each with the place of its first item."""
+    found: dict[int, int] = {}
+    start, least = complaint.at - len(complaint.line_to(complaint.at)), complaint.at
+    for line in reversed(complaint.text[:start].splitlines(keepends=True)):
+        start -= len(line)
+        text = line.lstrip(" ")
+        column = len(line) - len(text)
+        if text.strip() and not text.startswith("#") and column <= least:
+            least = column if _is_item(text) else column - 1
+            if _is_item(text):
+                found[column] = start + column
+    return found
+
+
+def _is_item(text: str) -> bool:
+    return re.match(r"-(\s|\Z)", text) is not None
 
 
 def _list_item(complaint: _Complaint) -> SpecError:

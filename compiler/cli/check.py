@@ -15,7 +15,7 @@ from compiler.catalogue.plugins import load_plugin
 from compiler.cli.answers.record import spoil
 from compiler.cli.console import err, out
 from compiler.cli.options import DataLimit, DataPaths, ImportPaths, OutputFormat, Plugins, Preset, Settings
-from compiler.cli.outcome import Format, Status, is_bug, print_diagnostics, report, spoil_if_unsure
+from compiler.cli.outcome import Format, Status, counted, is_bug, print_diagnostics, report, spoil_if_unsure
 from compiler.cli.subject import Subject
 from compiler.extras import TRAIN
 from spec_schema.diagnostics import Diagnostic, SpecError
@@ -157,8 +157,5 @@ def _separate(format: Format) -> None:
 
 def verdict(statuses: Sequence[int]) -> str:
     """Return the last line: how many specs there were, and what came of them."""
-    parts = [f"{len(statuses)} spec{'' if len(statuses) == 1 else 's'}"]
-    for status, word in ((Status.REFUSED, "refused"), (Status.USAGE, "not found")):
-        if status in statuses:
-            parts.append(f"{statuses.count(status)} {word}")
-    return ", ".join(parts) if len(parts) > 1 else f"{parts[0]}, fine"
+    specs = f"{len(statuses)} spec{'' if len(statuses) == 1 else 's'}"
+    return ", ".join([specs, *(counted(statuses) or ["fine"])])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ import typer
 from compiler.catalogue.plugins import Registry
 from compiler.cli.console import err, say, status
 from compiler.cli.options import ImportPaths, OutputFormat, Plugins
-from compiler.cli.outcome import Format, Status, UsageProblem, is_bug, report
+from compiler.cli.outcome import Format, Status, UsageProblem, counted, is_bug, report
 from compiler.cli.run import check_target
 from compiler.cli.subject import Subject, check_file
 from compiler.cli.text_files import show_diff, write_output, write_text
@@ -79,7 +79,8 @@ def fmt(
     """
     if to is not None or expand:
         if check or diff or len(specs) != 1:
-            raise UsageProblem("`--to` and `--expand` print one spec", "leave `--check` and `--diff` out")
+            help = "give one spec" if len(specs) != 1 else "leave `--check` and `--diff` out"
+            raise UsageProblem("`--to` and `--expand` print one spec", help)
         _convert(specs[0], to, expand, output, registry(plugin or ()), import_path or [])
         return Status.FINE
     if output is not None:
@@ -90,6 +91,8 @@ def fmt(
     changed = 0
     for path in files_of(specs):
         try:
+            if path.is_dir():
+                raise UsageProblem(f"there is no spec in `{path}`", "name a file, or a folder of YAML files")
             found = _format(path, check, diff)
         except Exception as error:
             if is_bug(error):
@@ -97,17 +100,18 @@ def fmt(
             statuses.append(report(error))
             continue
         changed += found
-        statuses.append(Status.REFUSED if found and check else Status.FINE)
+        statuses.append(Status.FINE)
     if STDIN not in specs and format is Format.text:
-        err().print(_verdict(len(statuses), changed, check or diff), soft_wrap=True)
-    return max(statuses, default=Status.FINE)
+        err().print(_verdict(statuses, changed, check or diff), soft_wrap=True)
+    return max([*statuses, Status.REFUSED if changed and check else Status.FINE])
 
 
 def files_of(specs: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files that are named, and those in folders."""
+    """Yield the files that are named, and those in folders; a folder itself where it has none."""
     for path in specs:
         if path.is_dir():
-            yield from sorted(each for each in path.rglob("*") if each.suffix in SUFFIXES and each.is_file())
+            inside = (each for each in path.rglob("*") if each.suffix in SUFFIXES and each.is_file())
+            yield from sorted(inside) or [path]
         else:
             yield path
 
@@ -178,7 +182,9 @@ def _convert(
     write_output(output, written)
 
 
-def _verdict(files: int, changed: int, only_looked: bool) -> str:
-    """Return the last line: how many specs there were, and how many of them are written otherwise now."""
-    word = "would be formatted" if only_looked else "formatted"
-    return f"{files} spec{'' if files == 1 else 's'}, {changed} {word}"
+def _verdict(statuses: Sequence[int], changed: int, only_looked: bool) -> str:
+    """Return the last line: how many specs there were, and what came of them."""
+    parts = [f"{len(statuses)} spec{'' if len(statuses) == 1 else 's'}"]
+    if changed or not any(statuses):
+        parts.append(f"{changed} {'would be formatted' if only_looked else 'formatted'}")
+    return ", ".join([*parts, *counted(statuses)])

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from enum import IntEnum, StrEnum
+from typing import Any
 
 import typer
 
@@ -145,6 +146,12 @@ def report(error: Exception) -> int:
     return Status.BUG
 
 
+def counted(statuses: Sequence[int]) -> list[str]:
+    """Return how many specs were refused, and how many not found, in words; nothing where none was."""
+    words = ((Status.REFUSED, "refused"), (Status.USAGE, "not found"))
+    return [f"{statuses.count(each)} {word}" for each, word in words if each in statuses]
+
+
 def spoil_if_unsure(error: Exception) -> None:
     """Let an answer not be kept that another call might not give: for want of time, or of anything but a right spec."""
     if not isinstance(error, SpecError) or any(each.code == clock.CODE for each in error.diagnostics):
@@ -201,7 +208,10 @@ def _usage_help(error: Exception) -> list[tuple[str, str]]:
     """Return what was probably meant, or where to read on."""
     message: str = error.format_message() if hasattr(error, "format_message") else str(error)
     suggested, choice = _SUGGESTION.search(message), _CHOICE.search(message)
+    context = getattr(error, "ctx", None)
     near = None
+    if getattr(error, "option_name", "") == "--format" and context and _takes(context.command, "--json"):
+        return [("help", f"`{context.command.name}` has `--json`")]
     if suggested:
         candidates = suggested[1].replace("'", "").split(", ")
         near = did_you_mean(getattr(error, "option_name", ""), candidates) or candidates[0]
@@ -209,9 +219,12 @@ def _usage_help(error: Exception) -> list[tuple[str, str]]:
         near = did_you_mean(choice[1], re.findall(r"'([^']*)'", choice[2]))
     if near:
         return [("help", f"did you mean `{near}`?")]
-    context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else program_name()
     return [("help", f"`{path} --help` lists what there is")]
+
+
+def _takes(command: Any, option: str) -> bool:
+    return any(option in parameter.opts for parameter in command.params)
 
 
 def _close_output() -> None:

@@ -17,6 +17,7 @@ from compiler.diff.structure import Change, changes
 from compiler.diff.tensors import Tensors, match_tensors
 from compiler.diff.tree import Module, tree_of
 from compiler.diff.weights import Weights, weights
+from compiler.rules.plan import PlanRow
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,8 @@ class Comparison:
     weights: Weights
     code_differs: bool
     """Whether the models compute something else, whatever of that is told above."""
+    idle_maps: tuple[str, ...] = ()
+    """The maps of which nothing loads, as the shapes on both sides differ."""
 
     @property
     def folds(self) -> list[Fold]:
@@ -76,6 +79,7 @@ def compare(
     matching = match(*trees, [(by_path[0][one], by_path[1][other]) for one, other in given])
     tensors = match_tensors(before, after, matching)
     rules = tuple(rule_changes(before, after, tensors))
+    found = weights(before, after, matching, tensors, checkpoint)
     return Comparison(
         before,
         after,
@@ -87,9 +91,25 @@ def compare(
         rules,
         tuple(unexplained(rules, effects(before, after, tensors))),
         tensors,
-        weights(before, after, matching, tensors, checkpoint),
+        found,
         _code(before, before.name) != _code(after, before.name),
+        tuple(text for text in maps if _is_idle(given_pairs([text], *map(list, by_path)), tensors, found)),
     )
+
+
+def _is_idle(pairs: Sequence[tuple[str, str]], tensors: Tensors, found: Weights) -> bool:
+    """Return whether modules that belong together by a map have tensors of other shapes, and none that loads."""
+
+    def between(one: PlanRow, other: PlanRow) -> bool:
+        return any(_is_in(one, pair[0]) and _is_in(other, pair[1]) for pair in pairs)
+
+    loaded = set(found.loaded)
+    loads = any(between(one, other) for one, other in tensors.pairs.items() if other.name in loaded)
+    return not loads and any(between(one, other) for one, other in tensors.reshaped)
+
+
+def _is_in(row: PlanRow, path: str) -> bool:
+    return any(f".{name}".startswith(f".{path}." if path else ".") for name in row.names)
 
 
 def _code(artifact: Artifact, name: str) -> str:

@@ -121,11 +121,16 @@ def _partner(each: Map, match: re.Match[str], paths: Sequence[str]) -> str:
 def _number(text: str, names: dict[str, int], each: Map) -> object:
     span = Span(SourceFile("--map", text), 0, len(text))
     try:
-        return evaluate(parse_expression(Scalar(text, span, "plain", text)), names)
+        number = evaluate(parse_expression(Scalar(text, span, "plain", text)), names)
     except SpecError as error:
         raise MapProblem(
             f"`{each.text}`: {error.diagnostics[0].message}", error.diagnostics[0].help
         ) from None
+    if isinstance(number, float):
+        values = ", ".join(f"{name} = {value}" for name, value in names.items())
+        message = f"`{each.text}`: `{text}` is {number}{f' at {values}' if values else ''}"
+        raise MapProblem(message, "an index must be a whole number: divide by `//`")
+    return number
 
 
 def _texts(pattern: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +26,10 @@ from compiler.rules.plan import PlanRow
 from compiler.rules.provenance import Provenance
 from spec_schema.codes import codes
 from spec_schema.codes import page as code_page
+from spec_schema.diagnostics import SpecError
 from spec_schema.keys import block_name, split_key
 from spec_schema.scalars import shorten
+from spec_schema.selectors import parse_selector
 from spec_schema.source import Span
 
 _CODE = ("code", "variable", "signature", "selector", "template")
@@ -91,8 +94,11 @@ def _parts(asked: Asked) -> Iterator[str | None]:
 
 def _in_code(asked: Asked) -> Iterator[str | None]:
     """Yield what is known of a word in a text that is read as Python, or in a selector."""
+    is_selector = asked.spot.use.role == "selector"
+    if is_selector:
+        yield from _selected(asked)
     if asked.before.endswith("."):
-        yield method_page(asked.word)
+        yield None if is_selector else method_page(asked.word)
         return
     found, back, name = asked.found, asked.back, asked.name
     bound = _bound(found, back, asked.word) if found is not None and back is not None else None
@@ -107,6 +113,20 @@ def _in_code(asked: Asked) -> Iterator[str | None]:
         yield page(asked.word, asked.document.current.origin.plugins)
     if found is not None and back is not None:
         yield from _call_at(found, back)
+
+
+def _selected(asked: Asked) -> Iterator[str]:
+    """Yield the tensors that a selector of the whole spec names, up to a word of it."""
+    found, use = asked.found, asked.spot.use
+    if found is None or found.plan is None or found.inferred is None or use.block is not None:
+        return
+    for text in (asked.before + asked.word, use.scalar.text):
+        with suppress(SpecError):
+            rows = found.plan.select(parse_selector(text, None))
+            count = f"{len(rows):,} tensor{'' if len(rows) == 1 else 's'}"
+            yield f"{code(text)} names {count}"
+            yield from _table([(row, row.name) for row in rows], Provenance(found.inferred))
+            return
 
 
 def _wrong(document: Document, offset: int) -> Iterator[str]:
@@ -146,6 +166,9 @@ def _named(document: Document, found: Analysis | None, name: Name, block: str | 
         yield f"**{prose(name.name)}**: {about} {code(shape)}"
         return
     value = _value(found, name, block)
+    if name.kind == "dimension" and value:
+        yield f"**{prose(name.name)}**: {about}, {code(value)} at the example"
+        return
     yield f"**{prose(name.name)}**: {about}" + (f" = {code(value)}" if value else f", {code(name.written)}")
     presets = table(document.root, "presets") if document.root is not None else None
     for preset, values in presets.items() if presets is not None and name.kind == "variable" else ():
@@ -247,9 +270,15 @@ def _tensors(rows: Sequence[PlanRow], path: str, origins: Provenance) -> Iterato
         return
     count = sum(row.elements for row, _ in inside if row.kind == "parameter")
     yield f"{count:,} parameters in {code(path)}"
-    lines = [_tensor(row, name.removeprefix(f"{path}."), origins) for row, name in inside[:MOST_ROWS]]
-    more = [f"| and {len(inside) - MOST_ROWS} more | | |"] if len(inside) > MOST_ROWS else []
-    yield "\n".join(["| tensor | shape | decided by |", "|---|---|---|", *lines, *more])
+    yield from _table([(row, name.removeprefix(f"{path}.")) for row, name in inside], origins)
+
+
+def _table(rows: Sequence[tuple[PlanRow, str]], origins: Provenance) -> Iterator[str]:
+    """Yield a table of tensors, each with the name that it has there."""
+    lines = [_tensor(row, name, origins) for row, name in rows[:MOST_ROWS]]
+    more = [f"| and {len(rows) - MOST_ROWS} more | | |"] if len(rows) > MOST_ROWS else []
+    if lines:
+        yield "\n".join(["| tensor | shape | decided by |", "|---|---|---|", *lines, *more])
 
 
 def _tensor(row: PlanRow, name: str, origins: Provenance) -> str:

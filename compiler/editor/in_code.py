@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lsprotocol.types import CompletionItemKind as Kind
 
 from compiler.catalogue.initializer_table import INITIALIZER_ARGUMENTS
+from compiler.catalogue.layer_types import positional
 from compiler.catalogue.plugins import Registry
 from compiler.editor import offers
 from compiler.editor.catalogue import layer_named
@@ -33,6 +34,8 @@ class Opened:
     is_method: bool
     given: tuple[str, ...]
     """The keywords that it has."""
+    positional: int
+    """How many arguments without a keyword stand in front of the place."""
 
 
 def opened(before: str) -> Opened | None:
@@ -52,9 +55,28 @@ def opened(before: str) -> Opened | None:
             if depth < 0 and char == "(":
                 callee = _CALLEE.search(before[:at])
                 name = callee[1] if callee else ""
-                return Opened(name.rpartition(".")[2], "." in name, tuple(_KEYWORD.findall(before[at:])))
+                given = tuple(_KEYWORD.findall(before[at:]))
+                return Opened(name.rpartition(".")[2], "." in name, given, _positional(before[at + 1 :]))
             depth = max(depth, 0)
     return None
+
+
+def _positional(text: str) -> int:
+    """Return how many of the arguments in front of the last comma have no keyword."""
+    found, depth, start, quote = 0, 0, 0, ""
+    for at, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif char in "([{":
+            depth += 1
+        elif char in ")]}":
+            depth -= 1
+        elif char == "," and not depth:
+            found += not _KEYWORD.match(text[start:at].strip())
+            start = at + 1
+    return found
 
 
 def _is_value(before: str) -> bool:
@@ -85,9 +107,10 @@ def _arguments(root: Entries, call: Opened, plugins: Registry) -> Iterator[Offer
     signature, _ = body_of(root, call.name)
     layer = layer_named(call.name, plugins)
     if signature is not None:
-        yield from offers.arguments(parameters_of(signature.text), call.given, call.name)
+        yield from offers.arguments(parameters_of(signature.text)[call.positional :], call.given, call.name)
     elif layer is not None:
-        yield from offers.arguments_of_layer(layer, call.given)
+        first = (each.name for each in positional(layer)[: call.positional])
+        yield from offers.arguments_of_layer(layer, {*call.given, *first})
     else:
         yield from offers.arguments_of_operation(call.name, call.given, call.is_method)
 
@@ -106,8 +129,9 @@ def in_initializer(root: Entries, spot: Spot, plugins: Registry) -> Iterator[Off
     if call is None:
         yield from offers.initializers(plugins)
     elif call.name in INITIALIZER_ARGUMENTS:
+        first = tuple(INITIALIZER_ARGUMENTS[call.name])[: call.positional]
         yield from offers.arguments_of_initializer(
-            call.name, call.given if not _is_value(spot.before) else INITIALIZER_ARGUMENTS
+            call.name, (*call.given, *first) if not _is_value(spot.before) else INITIALIZER_ARGUMENTS
         )
     yield from in_expression(root, spot, plugins)
 
@@ -171,4 +195,5 @@ def _inputs(root: Entries, call: Opened, seen: dict[str, Name], plugins: Registr
     forward = (
         next((key for key in body if key.startswith("forward")), None) if isinstance(body, Entries) else None
     )
-    yield from offers.arguments(parameters_of(forward) if forward else (), call.given, call.name)
+    inputs = parameters_of(forward)[call.positional :] if forward else ()
+    yield from offers.arguments(inputs, call.given, call.name)

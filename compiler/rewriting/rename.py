@@ -138,13 +138,25 @@ def _ways(found: list[Use]) -> str | None:
 
 def check_new(found: list[Use], target: Target) -> None:
     """Make sure that the new name can be one, and means nothing yet."""
-    fits = is_key(target.new) if target.kind == "layer" else is_name(target.new)
+    is_called = target.kind != "layer" or _is_called(found, target)
+    fits = is_name(target.new) if is_called else is_key(target.new, is_named=target.has_alias)
     if not fits or (target.kind == "block" and not target.new[:1].isupper()):
         raise RenameError(f"`{target.new}` cannot be the name of a {target.kind}")
     for use in found:
         elsewhere = target.kind == "layer" and use.block != target.block
         if use.role != "text" and not elsewhere and _mentions(use, target.new):
             raise RenameError(f"`{target.new}` is used already: {use.scalar.span}")
+
+
+def _is_called(found: list[Use], target: Target) -> bool:
+    """Return whether programs call a layer by its key: all but what has an alias, or stands in a list or a branch."""
+    inside = [use for use in found if use.block == target.block]
+    return not target.has_alias and any(
+        use.kind in ("layers", "tensors") and split_key(use.scalar.text)[0] == target.old
+        if use.role == "layer"
+        else use.role == "code" and _mentions(use, target.old)
+        for use in inside
+    )
 
 
 def _mentions(use: Use, name: str) -> bool:

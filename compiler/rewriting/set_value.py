@@ -96,9 +96,30 @@ def _new_key(node: Node, steps: list[Step], rest: str, path: str) -> tuple[list[
     near = did_you_mean(first, [block_name(each) for each in known])
     if not isinstance(node, Entries) or near or "." in rest or (not steps and not known):
         before = path[: len(path) - len(rest)]
-        help = f"did you mean `{before}{near}`?" if near else _there(node)
-        raise NoSuchKeyError(path[: len(path) - len(rest)] + first, help)
+        meant = _with_key_between(node, rest) or near
+        help = f"did you mean `{before}{meant}`?" if meant else _there(node)
+        raise NoSuchKeyError(before + first, help)
     return steps, node, rest
+
+
+def _with_key_between(node: Node, rest: str) -> str | None:
+    """Return the path that leads on from a node where one key was left out in front."""
+    found = node.items() if isinstance(node, Entries) and "." in rest else ()
+    return next((f"{block_name(key)}.{rest}" for key, below in found if _leads(below, rest)), None)
+
+
+def _leads(node: Node, rest: str) -> bool:
+    """Return whether a path leads to what is there, or to a key that can be added."""
+    while rest:
+        step, behind = _step(node, rest)
+        if step is None:
+            return isinstance(node, Entries) and "." not in rest
+        named = isinstance(node, Items) and not rest.partition(".")[0].isdigit()
+        node = node[step]  # type: ignore[index]
+        if named and isinstance(node, Entries):
+            node = next(iter(node.values()))
+        rest = behind
+    return True
 
 
 def _there(node: Node) -> str | None:

@@ -579,6 +579,27 @@ def test_labels_point_at_the_cause() -> None:
     assert [str(label.span) for label in bracket.labels] == ["a.yaml:1:4"]
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "help"),
+    [
+        ("a:\n  - 1\n  - 2\n- 3", 2, "put 2 blanks before it"),
+        ("b: 0\na:\n- c: 1\n  d: 2\n# e\n  - f: 3", 3, "take 2 blanks away before it"),
+        ("a:\n  - 1\n  - b:\n      - 2\n - 3", 2, "put 1 blank before it"),
+        ("a:\n  - - 1\n   - 2", 2, "take 1 blank away before it"),
+    ],
+)
+def test_an_item_at_another_column_than_its_list(text: str, line: int, help: str) -> None:
+    (found,) = refused(text)
+    assert found.message == f"this item stands at another column than the list of line {line}"
+    assert [label.span.line for label in found.labels] == [line]
+    assert found.help == help
+
+
+def test_an_item_below_no_list_is_in_no_list() -> None:
+    (found,) = refused("a:\n  - 1\nb:\n  c: 1\n - 2")
+    assert found.message == "this line is indented differently from the mapping that it is in"
+
+
 def test_independent_errors_are_reported_together() -> None:
     found = refused("a: 010\nb: !t 1\na: 2\n3: .nan\n<<: x\nc: 'open")
     codes = [diagnostic.code for diagnostic in found]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from enum import StrEnum
 
+from compiler.artifact import Artifact
 from compiler.cli.console import out, say, say_changes
 from compiler.cli.diff.as_json import as_json
 from compiler.cli.diff.markdown import markdown_lines
@@ -15,6 +16,9 @@ from compiler.cli.diff.text import GUTTER, text_lines
 from compiler.cli.diff.totals import totals_of
 from compiler.cli.outcome import UsageProblem
 from compiler.diff.comparison import Comparison
+
+INDENT = 2
+"""How far items are indented in the canonical form of a spec."""
 
 
 class Form(StrEnum):
@@ -48,4 +52,13 @@ def print_comparison(found: Comparison, sides: Sequence[Side], form: Form, every
 def _print_rule(found: Comparison) -> None:
     if not found.weights.proven:
         raise UsageProblem("no rule loads the weights of A into B", found.weights.problem)
-    say(*found.weights.text.rstrip().splitlines())
+    margin = " " * _column(found.after)
+    say(*(f"{margin}{line}" for line in found.weights.text.rstrip().splitlines()))
+
+
+def _column(artifact: Artifact) -> int:
+    """Return how far the items of `init` are indented in a spec, so that one more can stand below them."""
+    document = artifact.program.document
+    span = document.source("init").span if document.has("init") else None
+    is_block = span is not None and span.text.startswith("-")
+    return span.file.position(span.start)[1] - 1 if span is not None and is_block else INDENT

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from compiler.cli.diff import wording
+from compiler.cli.diff.tensor_names import TensorNames
 from compiler.cli.diff.totals import Totals, share, sizes_text
 from compiler.cli.summary import memory_text, short_number
 from compiler.diff.comparison import Comparison
@@ -108,7 +109,11 @@ def _programs(programs: Sequence[ProgramChange]) -> Section:
 
 
 def _rules(found: Comparison) -> Section:
-    rows = [*map(wording.rule_words, found.rules), *map(wording.effect_words, found.effects)]
+    names = TensorNames(row.name for row in found.after.plan.rows)
+    rows = [
+        *(wording.rule_words(each, names) for each in found.rules),
+        *(wording.effect_words(each, names) for each in found.effects),
+    ]
     return Section("rules", _columns(rows))
 
 

@@ -53,15 +53,17 @@ def diff(
         from_git(names, plugin or ())
         return
     from compiler.cli.diff.printed import Form, print_comparison
-    from compiler.cli.diff.sides import Side, compared
+    from compiler.cli.diff.sides import Side, compared, own_options
 
     form = Form.json if json_ else Form.markdown if markdown else Form.rule if rule else Form.text
     try:
         before, after = _sides(names, bool(set_b or preset_b or set_a or preset_a))
         common = (tuple(plugin or ()), tuple(import_path or ()))
+        both, own = set_ or (), (set_a or (), set_b or ())
+        options = own_options("a", own[0], preset_a), own_options("b", own[1], preset_b)
         sides = (
-            Side(before, (*(set_ or ()), *(set_a or ())), preset_a or preset, *common),
-            Side(after, (*(set_ or ()), *(set_b or ())), preset_b or preset, *common),
+            Side(before, (*both, *own[0]), preset_a or preset, *common, options[0]),
+            Side(after, (*both, *own[1]), preset_b or preset, *common, options[1]),
         )
         found = compared(sides, map_ or ())
         print_comparison(found, sides, form, all_)

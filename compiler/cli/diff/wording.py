@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
+from compiler.cli.diff.tensor_names import TensorNames
 from compiler.diff.covers import one_of
 from compiler.diff.documents import ValueChange
 from compiler.diff.folding import Ends, Fold, grouped
@@ -14,8 +14,6 @@ from compiler.diff.structure import Change
 from compiler.diff.weights import Weights
 
 ARROW = "→"
-FEW = 2
-"""Names of tensors, and values of an argument, that are shown of many."""
 
 
 def layer_name(found: Fold, side: int) -> str:
@@ -116,7 +114,7 @@ def preset_words(changes: Sequence[ValueChange]) -> list[str]:
     return words
 
 
-def rule_words(change: RuleChange) -> tuple[str, str]:
+def rule_words(change: RuleChange, names: TensorNames) -> tuple[str, str]:
     """Return a rule that changed, and whom it touches."""
     sign = (
         "~"
@@ -130,10 +128,10 @@ def rule_words(change: RuleChange) -> tuple[str, str]:
     )
     selector = f"{change.selector}: " if change.selector and says else change.selector
     end = "" if change.decides else ", to no effect"
-    return f"{sign} {change.section} {selector}{says}", f"{tensors_words(change.touched)}{end}"
+    return f"{sign} {change.section} {selector}{says}", f"{names.words(change.touched)}{end}"
 
 
-def effect_words(effect: Effect) -> tuple[str, str]:
+def effect_words(effect: Effect, names: TensorNames) -> tuple[str, str]:
     """Return what is decided otherwise for tensors, though no rule of theirs changed."""
     before, _, ours = effect.before.partition(" where ")
     after, _, theirs = effect.after.partition(" where ")
@@ -142,16 +140,7 @@ def effect_words(effect: Effect) -> tuple[str, str]:
         pairs = zip(ours.split(", "), theirs.split(", "), strict=False)
         values = (f"{one} {ARROW} {other.partition(' = ')[2]}" for one, other in pairs if one != other)
         what = f"{before} with {', '.join(values).replace(' = ', ' ')}"
-    return f"~ {effect.aspect} {what}", tensors_words(effect.tensors)
-
-
-def tensors_words(names: Sequence[str]) -> str:
-    """Return how many tensors there are, and what they are called, with `*` for numbers."""
-    alike = list(dict.fromkeys(re.sub(r"(?<![^.])\d+(?![^.])", "*", name) for name in names))
-    if len(names) == 1:
-        return names[0]
-    more = f" and {len(alike) - FEW} more" if len(alike) > FEW else ""
-    return f"{len(names):,} tensors: {', '.join(alike[:FEW])}{more}"
+    return f"~ {effect.aspect} {what}", names.words(effect.tensors)
 
 
 def block_words(ends: Ends) -> str:

@@ -79,6 +79,7 @@ def test_the_help_of_every_verb_fits_the_terminal(cli: Call, verb: str, width: i
         (["chek"], "no such command 'chek'", "did you mean `check`?"),
         (["check"], "missing argument 'SPEC...'", "`blockprint check --help` lists what there is"),
         (["check", "a.yaml", "--fromat", "json"], "no such option: --fromat", "did you mean `--format`?"),
+        (["diff", "a.yaml", "b.yaml", "--format", "json"], "no such option: --format", "`diff` has `--json`"),
         (["check", "a.yaml", "--se", "a=1"], "no such option: --se", "did you mean `--set`?"),
         (
             ["check", "a.yaml", "--format", "jsn"],

@@ -10,6 +10,7 @@ import torch
 
 import compiler
 import runtime
+from compiler.cli.diff.tensor_names import TensorNames
 from spec_schema.limits import DEFAULT_LIMITS
 from spec_schema.reader import read_text
 from tests.compiler.cli.conftest import MLP, Call
@@ -119,6 +120,23 @@ def test_each_change_is_told_and_is_a_difference(cli: Call, mlp: Path, old: str,
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("h.0.a.w", "h.1.a.w"), "2 tensors: h.[0-1].a.w"),
+        (("h.0.a.w", "h.1.a.w", "h.2.a.w"), "3 tensors: h.*.a.w"),
+        (("h.0.0.w", "h.0.2.w", "h.1.0.w", "h.1.2.w"), "4 tensors: h.*.{0,2}.w"),
+        (("h.0.0.w", "h.1.1.w"), "2 tensors: h.0.0.w, h.1.1.w"),
+        (("h.2.a.w", "head"), "2 tensors: h.2.a.w, head"),
+        (("gone.0", "gone.1"), "2 tensors: gone.*"),
+        (("head",), "head"),
+    ],
+)
+def test_tensors_are_told_by_a_pattern_that_names_no_others(names: tuple[str, ...], words: str) -> None:
+    every = ["head", *(f"h.{n}.a.w" for n in range(3)), *(f"h.{n}.{m}.w" for n in range(2) for m in range(3))]
+    assert TensorNames(every).words(names) == words
+
+
 def test_a_rule_without_an_effect_is_said_to_have_none(cli: Call, mlp: Path) -> None:
     other = changed(mlp, ("freeze: [head.bias]", "freeze: [head.bias, /head.bias]"))
     assert "+ freeze /head.bias  head.bias, to no effect" in cli("diff", mlp, other).stdout
@@ -162,6 +180,30 @@ def test_markdown_is_a_table_lists_and_code(cli: Call, mlp: Path) -> None:
     assert any(line.startswith("* Block.0: 2 × Linear out_features 8 → 12") for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "place"),
+    [
+        ("--set-b", "dep=3", " --> --set-b dep:1:1\n"),
+        ("--set-a", "dep=3", " --> --set-a dep:1:1\n"),
+        ("--set", "dep=3", " --> --set dep:1:1\n"),
+        ("--preset-b", "wid", " --> --preset-b:1:1\n"),
+        ("--preset", "wid", " --> --preset:1:1\n"),
+    ],
+)
+def test_a_wrong_value_is_found_in_the_option_that_gives_it(
+    cli: Call, mlp: Path, option: str, value: str, place: str
+) -> None:
+    result = cli("diff", mlp, mlp, option, value)
+    assert result.exit_code == 2
+    assert place in result.stderr
+
+
+def test_a_setting_without_a_value(cli: Call, mlp: Path) -> None:
+    result = cli("diff", mlp, "--set-b", "deep")
+    assert result.exit_code == 2
+    assert result.stderr == "error: `--set-b deep` gives no value\n  help: write `--set-b key=value`\n"
+
+
 # --- weights --------------------------------------------------------------------------------------------
 
 
@@ -169,9 +211,8 @@ def test_the_rule_is_pasted_and_loads_what_it_says(cli: Call, mlp: Path) -> None
     other = changed(mlp, ("head", "top"), ("Linear(width)\n", "linear: Linear(width)\n"))
     rule = cli("diff", mlp, other, "--rule").stdout
     assert "path" not in rule
-    indented = "".join(f"  {line}\n" for line in rule.splitlines())
     pasted = mlp.with_name("pasted.yaml")
-    pasted.write_text(other.read_text().replace("freeze:", f"{indented}freeze:"))
+    pasted.write_text(other.read_text().replace("freeze:", f"{rule}freeze:"))
     model = runtime.build(compiler.compile(mlp), seed=3, device="cpu")
     runtime.save(model, mlp.with_suffix(".safetensors"))
     loaded = runtime.build(compiler.compile(pasted), device="cpu")
@@ -179,6 +220,30 @@ def test_the_rule_is_pasted_and_loads_what_it_says(cli: Call, mlp: Path) -> None
     assert list(loaded.state_dict()) == [f"{name}.{part}" for name in names for part in ("weight", "bias")]
     for ours, theirs in zip(loaded.state_dict().values(), model.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("items", "margin"),
+    [
+        ("init:\n- head.bias: zeros\n", ""),
+        ("init:\n    - head.bias: zeros\n", "    "),
+        ("init: [{head.bias: zeros}]\n", "  "),
+        ("", "  "),
+    ],
+)
+def test_the_rule_is_indented_as_the_items_that_it_stands_below(
+    cli: Call, mlp: Path, items: str, margin: str
+) -> None:
+    old = "init:\n  - Linear.weight: normal(std=0.02)\n  - head.weight: ones\n"
+    other = changed(mlp, ("head", "top")) if not items else changed(mlp, (old, items))
+    if not items:
+        other.write_text(other.read_text().replace(old.replace("head", "top"), ""))
+    rule = cli("diff", mlp, other, "--rule").stdout
+    assert rule.startswith(f"{margin}- ")
+    if items.startswith("init:\n") or not items:
+        head = "" if items else "init:\n"
+        other.write_text(other.read_text().replace("freeze:", f"{head}{rule}freeze:"))
+        assert cli("check", other).exit_code == 0
 
 
 def test_every_second_layer_of_bert_loads_into_distilbert(cli: Call, tmp_path: Path) -> None:
@@ -234,7 +299,7 @@ AROUND = {
 
 def with_rule(rule: str) -> compiler.Artifact:
     """Compile DistilBERT with a rule below its own."""
-    text = (ZOO / "distilbert.yaml").read_text() + "".join(f"  {line}\n" for line in rule.splitlines())
+    text = (ZOO / "distilbert.yaml").read_text() + rule
     imports = {
         f"blocks/{name}.yaml": (ZOO / f"blocks/{name}.yaml").read_text() for name in ("attention", "bert")
     }
@@ -258,6 +323,24 @@ def test_a_map_that_cannot_be_followed_is_one_line(cli: Call, mlp: Path, given: 
     assert result.exit_code == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_an_index_of_a_map_is_a_whole_number(cli: Call, mlp: Path) -> None:
+    result = cli("diff", mlp, mlp, "--map", "body.{i} = body.{i / 2}")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "error: `body.{i} = body.{i / 2}`: `i / 2` is 0.0 at i = 0\n"
+        "  help: an index must be a whole number: divide by `//`\n"
+    )
+
+
+def test_a_map_of_which_nothing_loads_is_noted(cli: Call, mlp: Path) -> None:
+    other = changed(mlp, ("head: Linear(2)", "head: Linear(3)"))
+    maps = ("--map", "head=head", "--map", "body.0 = body.0")
+    result = cli("diff", mlp, other, "--rule", *maps)
+    assert result.exit_code == 1
+    assert result.stderr == "note: the map `head = head` loads nothing: shapes differ\n"
+    assert "- /body:" in result.stdout
 
 
 def test_a_saved_model_is_compared_by_the_spec_in_it(cli: Call, mlp: Path) -> None:

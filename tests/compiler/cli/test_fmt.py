@@ -66,6 +66,29 @@ def test_a_wrong_spec_stays_and_others_are_written(cli: Call, untidy: Path, tmp_
     assert untidy.read_text() == TIDY
 
 
+def test_the_last_line_counts_what_was_not_formatted(cli: Call, untidy: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("spec: 1\nmodle: [ReLU]\n")
+    found = cli("fmt", untidy, wrong, tmp_path / "gone.yaml")
+    assert found.exit_code == 2
+    assert found.stderr.endswith("\n3 specs, 1 formatted, 1 refused, 1 not found\n")
+    assert cli("fmt", wrong).stderr.endswith("\n1 spec, 1 refused\n")
+    assert cli("fmt", "--check", untidy, wrong).exit_code == 1
+
+
+def test_a_folder_without_specs(cli: Call, tmp_path: Path) -> None:
+    found = cli("fmt", tmp_path)
+    assert found.exit_code == 2
+    assert found.stderr.startswith(f"error: there is no spec in `{tmp_path}`\n")
+    assert found.stderr.endswith("\n1 spec, 1 not found\n")
+
+
+def test_another_form_is_of_one_spec(cli: Call, mlp: Path, untidy: Path) -> None:
+    found = cli("fmt", mlp, untidy, "--to", "long")
+    assert found.exit_code == 2
+    assert found.stderr == "error: `--to` and `--expand` print one spec\n  help: give one spec\n"
+
+
 def test_a_link_stays_one_and_its_file_is_written(cli: Call, untidy: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(untidy)

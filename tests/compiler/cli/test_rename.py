@@ -94,6 +94,8 @@ def test_a_variable_is_not_the_preset_nor_what_a_block_calls_so(cli: Call, spec:
         ("head", "h", "`h` is used already"),
         ("Block", "block", "`block` cannot be the name of a block"),
         ("width", "a-b", "`a-b` cannot be the name of a variable"),
+        ("head", "2x", "`2x` cannot be the name of a layer"),
+        ("head", "_fc", "`_fc` cannot be the name of a layer"),
         ("vars.depth", "width", "`width` is used already"),
         ("head", "last", "would mean something else"),  # what freezes it would freeze another one too
         ("Stage.up", "wide", "would mean something else"),
@@ -107,6 +109,19 @@ def test_what_is_refused_changes_nothing(cli: Call, spec: Path, old: str, new: s
     assert result.exit_code == 1
     assert message in result.stderr
     assert spec.read_text() == before
+
+
+def test_what_no_program_calls_by_its_key_may_have_any_key(cli: Call, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    text = (
+        'spec: 1\ninputs: {x: "float32[4]"}\nblocks:\n  Block:\n    layers: {0 as one: Linear(4)}\n'
+        "    forward: return one(x)\nmodel: [body: Block, head: Linear(2)]\n"
+    )
+    path.write_text(text)
+    assert cli("rename", path, "head", "2x").exit_code == 0
+    assert cli("rename", path, "Block.0", "1").exit_code == 0
+    assert path.read_text() == text.replace("head", "2x").replace("0 as", "1 as")
+    assert "`1` cannot be the name of a layer" in cli("rename", path, "2x", "1").stderr
 
 
 def test_a_checkpoint_is_not_renamed(cli: Call, tmp_path: Path) -> None:

@@ -133,6 +133,10 @@ def test_the_call_that_a_place_is_in() -> None:
     call = opened("y = softmax(x.sum(1), dim=1, ")
     assert call is not None
     assert (call.name, call.is_method, call.given) == ("softmax", False, ("dim",))
+    assert call.positional == 1
+    call = opened("f(a, g(b, c), [d, e], ', ', k=h(1, 2), ")
+    assert call is not None
+    assert call.positional == 4
     call = opened("y = x.view(a, f(2)[")
     assert call is not None
     assert (call.name, call.is_method) == ("view", True)

@@ -162,6 +162,13 @@ async def test_hover_tells_shapes_parameters_and_who_decided(client: LanguageCli
     assert "init `q.weight: normal(std=(dim * head_dim) ** (-0.5))` (t5\\.yaml\\:118)" in layer
     assert "`16` in the preset `t5_large`" in await told(here, uri, "  heads")
     assert "first values" in await told(here, uri, "\ninit")
+    assert await told(here, uri, "int64[batch, tim") == "**time**: an open dimension, `16` at the example"
+    assert (await told(here, uri, "encoder.embed_tokens.wei")).startswith(
+        "`encoder.embed_tokens.weight` names 1 tensor\n"
+    )
+    one_of = await told(here, uri, '"{shared,embed')
+    assert one_of.startswith("`{shared,embed_tokens,lm_head}.weight` names 1 tensor\n")
+    assert "| and 10 more |" in await told(here, uri, "  - q.wei")
     assert "x.masked_fill(mask, value)" in await told(here, uri, ".masked")
     assert (
         await told(here, uri, "      dist")
@@ -186,6 +193,8 @@ OFFERED = [
     ("    layers:\n      q:", "    la", "\n    layers:\n      q:", "vars buffers forward", "layers model"),
     ("      q: Linear(heads * head_dim", "      q: Lin", " # ", "Linear Attention flatten attend", "normal_"),
     ("q: Linear(heads * head_dim", "q: Linear(dim, ", "", "bias= in_features= heads head_dim causal", "Linear"),
+    ("q: Linear(heads * head_dim", "q: Linear(dim, ", "", "bias=", "out_features="),
+    ("q: Linear(heads * head_dim", "q: Linear(bias=f(1, 2), ", "", "out_features=", "bias="),
     ("q: Linear(heads * head_dim", "q: Attention(", "", "causal= first= heads", "bias="),
     ("repeat: depth, of", "repeat: depth, ", ", of", "as index running name splice", "parallel of then"),
     ("repeat: depth", "repeat: dep", "", "depth heads index", "Linear"),
@@ -196,6 +205,7 @@ OFFERED = [
     ("y = layer_norm(x)\n", "ahead = x\n      ", "\n", "ahead x rate layer_norm arange pi training return", "Linear"),
     ("- q.weight: normal(", "- q.", ": normal(", "weight bias Linear Attention", "softmax"),
     ("normal(std=fan_in ** -0.5)", "no", "", "normal zeros copy dim", "Linear"),
+    ("normal(std=fan_in ** -0.5)", "normal(0, ", "", "std=", "mean="),
     ("normal(std=fan_in ** -0.5)", "normal(", "", "std= mean= fan_in head_dim", "normal"),
     ("int64[batch, time]", "int64[batch, ", "]", "time steps dim", "int64"),
     ("int64[batch, time]", "in", "", "int64 float32 bool", "time"),
