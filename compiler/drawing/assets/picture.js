@@ -296,7 +296,8 @@ function boxText(node, placed, open) {
 const markClasses = (node) => node[MARKS].map((mark) => (/frozen/.test(mark) ? mark.replace(" ", "-") : "placed"));
 
 function spoken(node) {
-  const parts = [node[LABEL] || node[KIND], node[TYPE] || (node[LABEL] ? node[KIND] : "")];
+  const index = node[KIND] === "operation" && node[PATH] ? node[PATH] : "";
+  const parts = [index, node[LABEL] || node[KIND], node[TYPE] || (node[LABEL] ? node[KIND] : "")];
   if (node[COPIES].length) parts.push(`${node[COPIES].length} copies`);
   if (node[PARAMETERS]) parts.push(`${grouped(node[PARAMETERS])} parameters`);
   return [...parts, ...node[MARKS], node[CHANGE] || ""].filter(Boolean).join(", ");

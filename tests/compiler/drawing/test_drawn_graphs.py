@@ -63,6 +63,14 @@ def test_equal_copies_are_one_box_and_frozen_ones_another(drawing: Drawing) -> N
     assert inside[0].parameters == inside[1].parameters == 8 * 16 + 16 + 16 * 8 + 8 + 16
 
 
+def test_an_operation_in_a_list_is_called_what_it_is(drawn_text: Draw) -> None:
+    drawing = drawn_text(
+        ONE + "model:\n  - Linear(8)\n  - relu\n  - act: gelu\n  - Linear(8)\n  - leaky_relu(0.2)\n"
+    )
+    found = [(node.label, node.type, node.path) for node in drawing.model.nodes if node.kind == "operation"]
+    assert found == [("relu · act: gelu", "", "1"), ("leaky_relu(0.2)", "", "4")]
+
+
 def test_a_list_of_tensors_is_no_operation(drawn_text: Draw) -> None:
     drawing = drawn_text(
         ONE + "model:\n  layers: {a: Linear(8), b: Linear(4)}\n"
