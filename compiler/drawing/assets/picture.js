@@ -242,7 +242,11 @@ function meets(box, [x, y], [a, b]) {
 
 // --- sizes ---
 
-const times = (node) => (node[COPIES].length ? `×${node[COPIES].length}` : "");
+// How many copies a box stands for, unless its type says it, as that of a changed one does.
+function times(node) {
+  const count = node[COPIES].length;
+  return count && !node[TYPE].endsWith(` × ${count}`) ? `×${count}` : "";
+}
 const second = (node) => [node[TYPE], ...node[MARKS]].filter(Boolean).join("  ");
 
 function closedSize(node) {
@@ -321,7 +325,7 @@ function boxText(node, placed, open) {
     case "output":
       return title + frame(13) + (node[LABEL] ? line(node[LABEL], 17, "value") : "");
   }
-  const stacked = times(node) ? `<rect class="behind" x="5" y="5" width="${round(width)}" height="${round(height)}" rx="8"/>` : "";
+  const stacked = node[COPIES].length ? `<rect class="behind" x="5" y="5" width="${round(width)}" height="${round(height)}" rx="8"/>` : "";
   const count = times(node)
     ? `<text class="times" x="${round(width - 10)}" y="19">${times(node)}</text>`
     : "";

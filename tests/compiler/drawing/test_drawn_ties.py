@@ -25,7 +25,9 @@ share:
 
 
 @pytest.mark.skipif(bool(DRAW.missing()), reason="the extra `draw` is not installed")
-@pytest.mark.parametrize("names", [["embed"], ["embed", "last"], ["first", "embed"], ["first", "embed", "last"]])
+@pytest.mark.parametrize(
+    "names", [["embed"], ["embed", "last"], ["first", "embed"], ["first", "embed", "last"]]
+)
 def test_a_tie_goes_behind_no_other_box(drawn_text: Callable[[str], Drawing], names: list[str]) -> None:
     layers = ", ".join(f"{name}: 'Embedding(16, 8)'" for name in names)
     text = TIED.replace("LAYERS", layers).replace("SUM", " + ".join(f"{name}(tokens)" for name in names))
