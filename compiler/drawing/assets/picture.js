@@ -281,7 +281,9 @@ const round = (number) => Math.round(number * 10) / 10;
 
 const ARROWS =
   '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto">' +
-  '<path d="M0 0.8 L7.5 4 L0 7.2 z" class="arrow"/></marker></defs>';
+  '<path d="M0 0.8 L7.5 4 L0 7.2 z" class="arrow"/></marker>' +
+  '<pattern id="hatched" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">' +
+  '<rect class="hatch-ground" width="7" height="7"/><rect class="hatch" width="2" height="7"/></pattern></defs>';
 
 function rounded(points) {
   let text = `M${round(points[0][0])} ${round(points[0][1])}`;
