@@ -8,6 +8,7 @@ from difflib import SequenceMatcher
 
 from compiler.artifact import Artifact
 from compiler.diff.matching import match
+from compiler.diff.split import split
 from compiler.diff.tree import tree_of
 from compiler.drawing.drawing import Drawing
 from compiler.drawing.graph import Edge, Graph, Node
@@ -49,7 +50,12 @@ class _Joined:
 
     def graph(self, one: int, other: int, path: str, after_path: str) -> tuple[int, bool]:
         """Return the number of a graph that joins two, and whether anything in it changed."""
-        first, second = self.before[one], self.after[other]
+        first, second = split(
+            self.before[one],
+            self.after[other],
+            lambda name: self.partners.get(_below(path, name), f"/{_below(path, name)}"),
+            lambda name: _below(after_path, name),
+        )
         pairs = _pairs(self._tokens(first, path, known=True), self._tokens(second, after_path, known=False))
         nodes = [self._node(first, second, pair, path, after_path) for pair in pairs]
         made = Graph(tuple(nodes), tuple(_edges(first, second, pairs)))
@@ -93,7 +99,11 @@ class _Joined:
 
 def joined_path(path: str, node: Node) -> str:
     """Return the path of a node from the root of its model; a part of a row is where the row is."""
-    return ".".join(filter(None, (path, node.path)))
+    return _below(path, node.path or "")
+
+
+def _below(path: str, name: str) -> str:
+    return ".".join(filter(None, (path, name)))
 
 
 def _changed(before: Node, after: Node) -> Node:

@@ -102,7 +102,10 @@ def _turns_joined(graph: Graph, first: int, parts: list[Graph]) -> Graph:
     """Show the turns of a long loop as one of them."""
     if len(graph.nodes) <= LONG:
         return graph
-    forms = [(node.kind, node.label if node.path is None else _form(node)) for node in graph.nodes]
+    forms = [
+        (node.kind, node.label if node.path is None or node.kind == "operation" else _form(node))
+        for node in graph.nodes
+    ]
     groups: list[tuple[Sequence[int], Node]] = []
     at = 0
     while at < len(forms):

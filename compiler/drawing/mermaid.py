@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from compiler.drawing.data import shape_text
 from compiler.drawing.drawing import Drawing
 from compiler.drawing.graph import Graph, Node
 from compiler.drawing.opened import opened_at_first
+from compiler.drawing.ties import tied
 
 MOST = 40
 """Boxes. Blocks are opened from the model down as long as there are no more."""
@@ -17,7 +19,15 @@ _MEANS_SOMETHING = {ord(sign): f"#{ord(sign)};" for sign in '"<>#&`|[]{}\\;'}
 def mermaid(drawing: Drawing) -> str:
     """Return the picture as the text of a Mermaid flowchart."""
     opened = opened_at_first(drawing, MOST)
-    return "\n".join(["flowchart TB", *_graph(drawing, drawing.root, "n", (), opened), *_styles()]) + "\n"
+    lines = [*_graph(drawing, drawing.root, "n", (), opened), *_ties(drawing, opened)]
+    return "\n".join(["flowchart TB", *lines, *_styles()]) + "\n"
+
+
+def _ties(drawing: Drawing, opened: frozenset[tuple[int, ...]]) -> Iterator[str]:
+    for (one, other), texts in islice(tied(drawing, opened).items(), MOST):
+        more = f", and {len(texts) - 1} more" if len(texts) > 1 else ""
+        ends = ["_".join(["n", *map(str, way)]) for way in (one, other)]
+        yield f'{ends[0]} -. "tied: {_text(texts[0] + more)}" .- {ends[1]}'
 
 
 def _graph(
@@ -74,6 +84,7 @@ def _style(node: Node) -> str:
 def _label(node: Node) -> str:
     parts = [node.label, node.type]
     times = f" × {len(node.copies)}" if node.copies else ""
+    times = "" if node.type.endswith(times) else times
     text = "<br>".join(_text(part) for part in parts if part)
     marks = "".join(f"<br>{_text(mark)}" for mark in node.marks)
     return f"{text}{times}{marks}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from compiler.catalogue.unheard import unheard
 from compiler.drawing.graph import Graph, Growing, Node
 from compiler.drawing.marks import Marked
-from compiler.drawing.wording import called, cut, type_text
+from compiler.drawing.wording import called, cut, operation_text, type_text
 from compiler.infer.chosen import FIRST
 from compiler.infer.combine import combine_values
 from compiler.infer.engine import Engine, called_by_name
@@ -190,6 +190,8 @@ class Tracer(Engine):
         if isinstance(state, Identity):
             return output
         node = Node(kind, label, type_text(state), path, inside, marks, parameters)
+        if kind == "operation":
+            node = replace(node, label=operation_text(path or "", node.type), type="")
         return self._note(node, given, output)
 
     def operation(self, label: str, given: Sequence[Any], output: Any) -> Any:

@@ -27,6 +27,12 @@ def cut(text: str) -> str:
     return shown(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")
 
 
+def operation_text(path: str, text: str) -> str:
+    """Return the label of an operation among layers: what it is, behind its name if that is no index."""
+    name = path.rpartition(".")[2]
+    return text if name.isdecimal() or name in ("", text) else cut(f"{name}: {text}")
+
+
 def type_text(state: State) -> str:
     """Return the type of a layer with its arguments."""
     match state:

@@ -188,12 +188,36 @@ function search(event) {
       element("p", { className: "note", id: "found" }, `${plural(modules.length, "module")} and ${plural(count, "tensor")}`),
       element("ul", {}, ...shown.map((path) => element("li", {}, link(path)))),
     );
+    if (!count && !modules.length) panel.append(...meant(text));
     if (state.hits.length > shown.length) panel.append(element("p", { className: "note" }, `and ${state.hits.length - shown.length} more`));
   } catch (error) {
     if (!(error instanceof SelectorFault)) throw error;
     panel.replaceChildren(element("h2", {}, text), element("p", { className: "note", id: "found" }, `This is not a selector: ${error.message}.`));
   }
   mark();
+  const first = document.querySelector(".hit, .around");
+  if (first) show(first);
+}
+
+// The name of a layer, or its type, that is nearly what was searched.
+function meant(text) {
+  const names = new Set(DATA.modules.flatMap(([, name, kind]) => [name, kind]).filter(Boolean));
+  const near = [...names].map((name) => [distance(text.trim().toLowerCase(), name.toLowerCase()), name]);
+  const best = near.sort((one, other) => one[0] - other[0])[0];
+  if (!best || best[0] > Math.max(1, text.length / 3)) return [];
+  return [element("p", { className: "note" }, "did you mean"), element("ul", {}, element("li", {}, example(best[1])))];
+}
+
+function distance(one, other) {
+  let row = Array.from({ length: other.length + 1 }, (_, at) => at);
+  for (let at = 1; at <= one.length; at++) {
+    const next = [at];
+    for (let to = 1; to <= other.length; to++) {
+      next[to] = Math.min(row[to] + 1, next[to - 1] + 1, row[to - 1] + (one[at - 1] === other[to - 1] ? 0 : 1));
+    }
+    row = next;
+  }
+  return row[other.length];
 }
 
 const plural = (count, word) => `${grouped(count)} ${word}${count === 1 ? "" : "s"}`;
@@ -295,27 +319,29 @@ function table(lines) {
   return element("table", {}, element("tbody", {}, ...rows));
 }
 
+const someNode = (is) => () => DATA.graphs.some((graph) => graph.nodes.some(is));
+const changed = (change) => someNode((node) => node[CHANGE] === change);
 const KEY = [
-  ['<path class="edge" d="M2 8H38"/>', "a value, with its shape"],
-  ['<path class="edge skip" d="M2 8H38"/>', "a skip connection: it goes past other layers"],
-  ['<g class="frozen"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "frozen"],
-  ['<g class="placed"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "placed on a device, or of another dtype"],
-  ['<g class="s0"><path class="tie" d="M2 8H38"/><circle class="tied" cx="6" cy="8" r="4"/></g>', "shared parameters: one colour each"],
+  ['<path class="edge" d="M2 8H38"/>', "a value, with its shape", () => true],
+  ['<path class="edge skip" d="M2 8H38"/>', "a skip connection: it goes past other layers", () => DATA.graphs.some((graph) => graph.edges.some((edge) => edge[SKIPS]))],
+  ['<g class="frozen"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "frozen", someNode((node) => node[MARKS].includes("frozen"))],
+  ['<g class="placed"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "placed on a device, or of another dtype", someNode((node) => markClasses(node).includes("placed"))],
+  ['<g class="s0"><path class="tie" d="M2 8H38"/><circle class="tied" cx="6" cy="8" r="4"/></g>', "shared parameters: one colour each", () => DATA.shared.length > 0],
 ];
 const CHANGES = [
-  ['<g class="node is-added"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "added"],
-  ['<g class="node is-removed"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "removed"],
-  ['<g class="node is-changed"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "changed"],
-  ['<g class="node is-inside"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "something inside changed"],
+  ['<g class="node is-added"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "added", changed("added")],
+  ['<g class="node is-removed"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "removed", changed("removed")],
+  ['<g class="node is-changed"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "changed", changed("changed")],
+  ['<g class="node is-inside"><rect class="box" x="4" y="1" width="32" height="14" rx="4"/></g>', "something inside changed", changed("inside")],
 ];
 
 function start() {
-  const lines = DATA.compared ? [...CHANGES, ...KEY] : KEY;
+  const lines = (DATA.compared ? [...CHANGES, ...KEY] : KEY).filter(([, , isThere]) => isThere());
   const key = element("div", { className: "key" });
   key.innerHTML = lines.map(([sign, text]) => `<svg viewBox="0 0 40 16" class="picture" aria-hidden="true">${sign}</svg><span>${text}</span>`).join("");
   byId("details").replaceChildren(
     element("h2", {}, DATA.title),
-    element("p", { className: "note" }, "Click a box to open or close it. Arrow keys go from box to box, Enter opens."),
+    element("p", { className: "note" }, "Click the head of a box to open or close it. Arrow keys go from box to box, Enter opens."),
     key,
     element("p", { className: "note" }, "The search takes selectors, as rules have them: "),
     element("ul", {}, ...["Linear", "*.bias", "/**"].map((text) => element("li", {}, example(text)))),

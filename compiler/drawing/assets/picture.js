@@ -3,7 +3,7 @@
 
 const KIND = 0, LABEL = 1, TYPE = 2, PATH = 3, INSIDE = 4, MARKS = 5, PARAMETERS = 6, COPIES = 7, CHANGE = 8;
 const SOURCE = 0, TARGET = 1, SHAPE = 2, SKIPS = 3, EDGE_CHANGE = 4;
-const HEADER = 38, PADDING = 14, LETTER = 8, MONO = 6.7;
+const HEADER = 38, PADDING = 14, GUTTER = 64, LETTER = 8, MONO = 6.7;
 const OPTIONS = {
   "elk.algorithm": "layered",
   "elk.direction": "DOWN",
@@ -87,12 +87,13 @@ class Picture {
     this.boxes = new Map();
     const drawn = this.graph(body, "", "", 0, 0, 1, interactive);
     const ties = this.ties(body.width);
-    const width = Math.ceil(body.width + ties.room), height = Math.ceil(body.height);
+    const { left, right } = ties.room;
+    const width = Math.ceil(body.width + left + right), height = Math.ceil(body.height);
     const role = interactive ? 'role="tree"' : 'role="img"';
     return (
       `<svg xmlns="http://www.w3.org/2000/svg" ${role} aria-label="${escaped(this.data.title)}" class="picture" ` +
-      `width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">` +
-      (interactive ? "" : `<style>${this.data.style}</style><rect class="ground" width="100%" height="100%"/>`) +
+      `width="${width}" height="${height}" viewBox="${-left} 0 ${width} ${height}">` +
+      (interactive ? "" : `<style>${this.data.style}</style><rect class="ground" x="${-left}" width="100%" height="100%"/>`) +
       ARROWS + ties.lines + drawn + ties.ends + "</svg>"
     );
   }
@@ -168,39 +169,84 @@ class Picture {
   // --- what is shared ---
 
   ties(width) {
-    const lines = [], ends = [];
+    const lines = [], ends = [], room = { left: 0, right: 0 };
     for (const [number, names] of this.data.shared.entries()) {
       const boxes = new Set();
       for (const name of names) {
         const shown = this.trail(name).filter((key) => this.boxes.has(key));
         if (shown.length) boxes.add(shown[shown.length - 1]);
       }
-      const places = [...boxes].map((key) => this.boxes.get(key));
-      const tie = this.tie(places, number, names, width);
+      if (boxes.size < 2) continue;
+      const tie = this.tie([...boxes].map((key) => this.boxes.get(key)), number, names, width);
       lines.push(...tie.lines);
       ends.push(...tie.ends);
+      room[tie.side] = GUTTER;
     }
     const layer = (parts) => `<g class="ties" aria-hidden="true">${parts.join("")}</g>`;
-    return { lines: layer(lines), ends: layer(ends), room: lines.length ? 64 : 0 };
+    return { lines: layer(lines), ends: layer(ends), room };
   }
 
   tie(boxes, number, names, width) {
-    if (boxes.length < 2) return { lines: [], ends: [] };
     const colour = `s${number % 6}`;
     const title = `<title>${escaped(`shared: ${names.slice(0, 8).join(" = ")}`)}</title>`;
-    const ends = boxes.map((box) => [box.x + box.width, box.y + Math.min(box.height / 2, 20)]);
-    const right = width + 14 + 12 * (number % 4);
-    const lines = ends.slice(1).map(
-      ([x, y], at) => `<path class="tie ${colour}" d="${rounded([ends[at], [right, ends[at][1]], [right, y], [x, y]])}">${title}</path>`,
+    const { side, ways } = this.ways(boxes, 14 + 12 * (number % 4), width);
+    const lines = ways.slice(1).map(
+      (way, at) => `<path class="tie ${colour}" d="${rounded([...ways[at], ...way.slice().reverse()])}">${title}</path>`,
     );
     const dot = ([x, y]) => `<circle class="tied ${colour}" cx="${round(x)}" cy="${round(y)}" r="4.5">${title}</circle>`;
-    return { lines, ends: ends.map(dot) };
+    return { lines, ends: ways.map((way) => dot(way[0])), side };
   }
+
+  // Lines that leave boxes for the margin of one side, behind no other box: straight ones, or round a corner.
+  ways(boxes, distance, width) {
+    const margin = { right: width + distance, left: -distance };
+    for (const made of [straight, bent]) {
+      for (const side of ["right", "left"]) {
+        const ways = boxes.map((box) => made(box, side, margin[side]).find((way) => this.isFree(way, box)));
+        if (ways.every(Boolean)) return { side, ways };
+      }
+    }
+    return { side: "right", ways: boxes.map((box) => straight(box, "right", margin.right)[0]) };
+  }
+
+  isFree(way, own) {
+    const around = (box) => `${own.key}/`.startsWith(`${box.key}/`);
+    const others = [...this.boxes.values()].filter((box) => !around(box));
+    return way.slice(1).every((end, at) => !others.some((box) => meets(box, way[at], end)));
+  }
+}
+
+// --- what is shared ---
+
+function straight(box, side, margin) {
+  const x = side === "right" ? box.x + box.width : box.x;
+  const usual = Math.min(box.height / 2, 20);
+  return [usual, 10, box.height - 10, box.height / 2].map((y) => [[x, box.y + y], [margin, box.y + y]]);
+}
+
+// Above or below the boxes beside it.
+function bent(box, side, margin) {
+  const x = side === "right" ? box.x + box.width - 14 : box.x + 14;
+  const corners = [5, 8, 12, 18, 26, 40, 60].flatMap((away) => [[box.y + box.height, away], [box.y, -away]]);
+  return [...straight(box, side, margin), ...corners.map(([y, away]) => [[x, y], [x, y + away], [margin, y + away]])];
+}
+
+// Whether a level or upright line meets a box that is not its own.
+function meets(box, [x, y], [a, b]) {
+  const near = 2;
+  return (
+    Math.max(x, a) > box.x - near && Math.min(x, a) < box.x + box.width + near &&
+    Math.max(y, b) > box.y - near && Math.min(y, b) < box.y + box.height + near
+  );
 }
 
 // --- sizes ---
 
-const times = (node) => (node[COPIES].length ? `×${node[COPIES].length}` : "");
+// How many copies a box stands for, unless its type says it, as that of a changed one does.
+function times(node) {
+  const count = node[COPIES].length;
+  return count && !node[TYPE].endsWith(` × ${count}`) ? `×${count}` : "";
+}
 const second = (node) => [node[TYPE], ...node[MARKS]].filter(Boolean).join("  ");
 
 function closedSize(node) {
@@ -235,7 +281,9 @@ const round = (number) => Math.round(number * 10) / 10;
 
 const ARROWS =
   '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto">' +
-  '<path d="M0 0.8 L7.5 4 L0 7.2 z" class="arrow"/></marker></defs>';
+  '<path d="M0 0.8 L7.5 4 L0 7.2 z" class="arrow"/></marker>' +
+  '<pattern id="hatched" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">' +
+  '<rect class="hatch-ground" width="7" height="7"/><rect class="hatch" width="2" height="7"/></pattern></defs>';
 
 function rounded(points) {
   let text = `M${round(points[0][0])} ${round(points[0][1])}`;
@@ -279,7 +327,7 @@ function boxText(node, placed, open) {
     case "output":
       return title + frame(13) + (node[LABEL] ? line(node[LABEL], 17, "value") : "");
   }
-  const stacked = times(node) ? `<rect class="behind" x="5" y="5" width="${round(width)}" height="${round(height)}" rx="8"/>` : "";
+  const stacked = node[COPIES].length ? `<rect class="behind" x="5" y="5" width="${round(width)}" height="${round(height)}" rx="8"/>` : "";
   const count = times(node)
     ? `<text class="times" x="${round(width - 10)}" y="19">${times(node)}</text>`
     : "";
@@ -296,7 +344,8 @@ function boxText(node, placed, open) {
 const markClasses = (node) => node[MARKS].map((mark) => (/frozen/.test(mark) ? mark.replace(" ", "-") : "placed"));
 
 function spoken(node) {
-  const parts = [node[LABEL] || node[KIND], node[TYPE] || (node[LABEL] ? node[KIND] : "")];
+  const index = node[KIND] === "operation" && node[PATH] ? node[PATH] : "";
+  const parts = [index, node[LABEL] || node[KIND], node[TYPE] || (node[LABEL] ? node[KIND] : "")];
   if (node[COPIES].length) parts.push(`${node[COPIES].length} copies`);
   if (node[PARAMETERS]) parts.push(`${grouped(node[PARAMETERS])} parameters`);
   return [...parts, ...node[MARKS], node[CHANGE] || ""].filter(Boolean).join(", ");

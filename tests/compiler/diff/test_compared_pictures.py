@@ -64,6 +64,21 @@ def test_what_changed_stands_where_it_is() -> None:
     assert marked(both.graphs[copies.inside or 0]) == {"drop": "added"}
 
 
+def test_copies_are_split_where_they_are_new_or_frozen() -> None:
+    before = BEFORE.replace("repeat: 2", "repeat: 3")
+    both = picture(before, BEFORE.replace("repeat: 2", "repeat: 5") + "freeze: ['h.[0-1]']\n")
+    (h,) = [node for node in both.model.nodes if node.label == "h"]
+    inside = both.graphs[h.inside or 0]
+    found = [(node.label, len(node.copies), node.marks, node.change) for node in inside.nodes if node.path]
+    assert found == [
+        ("0 … 1", 2, ("frozen",), "changed"),
+        ("2", 0, (), ""),
+        ("3 … 4", 2, (), "added"),
+    ]
+    ends = [(edge.source, edge.target) for edge in inside.edges if edge.change != "removed"]
+    assert sorted(ends) == [(0, 1), (1, 2), (2, 3), (3, 4)]
+
+
 def test_what_changed_is_open_at_first() -> None:
     both = picture(BEFORE, AFTER)
     at = [node.label for node in both.model.nodes].index("h")

@@ -9,7 +9,7 @@ import pytest
 
 from compiler.drawing import traced
 from compiler.drawing.drawing import Drawing, draw
-from compiler.drawing.graph import Graph
+from compiler.drawing.graph import Graph, Node
 from compiler.drawing.html import html
 from compiler.drawing.mermaid import mermaid
 from compiler.pipeline import compile
@@ -63,6 +63,14 @@ def test_equal_copies_are_one_box_and_frozen_ones_another(drawing: Drawing) -> N
     assert inside[0].parameters == inside[1].parameters == 8 * 16 + 16 + 16 * 8 + 8 + 16
 
 
+def test_an_operation_in_a_list_is_called_what_it_is(drawn_text: Draw) -> None:
+    drawing = drawn_text(
+        ONE + "model:\n  - Linear(8)\n  - relu\n  - act: gelu\n  - Linear(8)\n  - leaky_relu(0.2)\n"
+    )
+    found = [(node.label, node.type, node.path) for node in drawing.model.nodes if node.kind == "operation"]
+    assert found == [("relu · act: gelu", "", "1"), ("leaky_relu(0.2)", "", "4")]
+
+
 def test_a_list_of_tensors_is_no_operation(drawn_text: Draw) -> None:
     drawing = drawn_text(
         ONE + "model:\n  layers: {a: Linear(8), b: Linear(4)}\n"
@@ -101,6 +109,18 @@ def test_the_turns_of_a_long_loop_are_one(drawn_text: Draw) -> None:
     (loop,) = [node for node in drawing.model.nodes if node.kind == "row"]
     assert loop.label.startswith("loop × ")
     assert len(drawing.model.nodes) < 12
+
+
+def test_mermaid_links_what_is_tied(drawing: Drawing) -> None:
+    lines = mermaid(drawing).splitlines()
+    assert [line for line in lines if "tied" in line] == ['n_1 -. "tied: embed.weight = head.weight" .- n_6']
+    assert {line[:4] for line in lines if "embed<br>" in line or "head<br>" in line} == {"n_1[", "n_6["}
+
+
+def test_the_copies_of_a_changed_box_are_counted_once() -> None:
+    node = Node("block", "0 … 4", "Layer × 3 → Layer × 5", "0", copies=tuple("01234"), change="changed")
+    picture = Drawing("", (Graph((node,)),), 0, (), (), {}, {}, compared=True)
+    assert '"0 … 4<br>Layer × 3 → Layer × 5"' in mermaid(picture)
 
 
 @pytest.mark.parametrize("path", ZOO, ids=lambda path: path.stem)

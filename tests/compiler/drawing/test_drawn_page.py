@@ -139,6 +139,21 @@ def test_a_search_by_selector_marks_and_leads_there(page: Any) -> None:
     assert "not a selector" in page.inner_text("#found")
 
 
+def test_a_misspelt_layer_is_offered(page: Any) -> None:
+    page.fill("#selector", "Linaer")
+    page.keyboard.press("Enter")
+    page.click("#details li button:text-is('Linear')")
+    assert page.inner_text("#found") == "9 modules and 17 tensors"
+    first = page.locator(".hit").first.bounding_box()
+    assert first["y"] < 900
+
+
+def test_the_key_lists_what_is_there(page: Any) -> None:
+    texts = page.locator("#details .key span").all_inner_texts()
+    assert "frozen" in texts
+    assert not any("placed" in text for text in texts)
+
+
 def test_a_parameter_is_explained(page: Any) -> None:
     head(page, "head, Linear").click(position={"x": 8, "y": 8})
     text = page.inner_text("#details")
