@@ -30,6 +30,7 @@ names = {}
 for name, parameter in model.named_parameters(remove_duplicate=False):
     names.setdefault(id(parameter), []).append(name)
 print(json.dumps([each for each in names.values() if len(each) > 1]), flush=True)
+print(json.dumps([name for name, each in model.named_parameters() if not each.requires_grad]), flush=True)
 for line in sys.stdin:
     given = load_file(line.strip() + ".given")
     with torch.no_grad():
@@ -79,6 +80,10 @@ class LoadedFolder:
     def ties(self) -> set[frozenset[str]]:
         """Return the names of each parameter that has several. RuntimeError if the folder cannot be loaded."""
         return {frozenset(names) for names in json.loads(self._line())}
+
+    def frozen(self) -> set[str]:
+        """Return the names of the parameters that are not trained, each once. It is asked after the ties."""
+        return set(json.loads(self._line()))
 
     def run(self, trial: Trial) -> Mapping[str, Tensor]:
         """Run the loaded model. RuntimeError if it fails."""

@@ -65,13 +65,26 @@ class Pretrained{name}(PreTrainedModel):
         for module in self.{inside}.modules():
             for name, buffer in [*module.named_buffers(recurse=False)]:
                 module.register_buffer(name, buffer)  # saved: `from_pretrained` computes none
-        self.post_init()
-
+{noted}        self.post_init()
+{kept}
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing is left to do: the constructor of {name} gives first values."""
 
     def forward(self, {inputs}) -> Any:
         return self.{inside}({inputs})
+'''
+
+NOTED = """        self.frozen = [name for name, each in self.named_parameters() if not each.requires_grad]
+"""
+KEPT = '''
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Freeze again what the constructor froze: the parameters that are loaded are others."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        for name in model.frozen:
+            model.get_parameter(name).requires_grad_(False)
+        return loaded
 '''
 
 
@@ -94,6 +107,9 @@ def make_folder(model: nn.Module, staged: Path) -> Agreement:
             raise not_exported(
                 artifact, "transformers does not keep the ties", f"{sorted(map(sorted, groups ^ meant))}"
             )
+        frozen = {f"{INSIDE}.{row.name}" for row in artifact.plan.parameters if not row.trainable}
+        if frozen != (found := loaded.frozen()):
+            raise not_exported(artifact, "transformers does not freeze the same", f"{sorted(frozen ^ found)}")
         return agreement(loaded.run, model, dimensions, trial)
 
 
@@ -136,9 +152,12 @@ def _texts(artifact: Artifact) -> dict[str, str]:
         arguments="".join(f"{each.name}: Any = {each.default!r}, " for each in fields),
         fields="".join(f"        self.{each.name} = {each.name}\n" for each in fields),
     )
+    is_frozen = any(not row.trainable for row in artifact.plan.parameters)
     modeling = MODELING.format(
         **names,
         ties=_tied_keys(artifact.plan),
+        noted=NOTED if is_frozen else "",
+        kept=KEPT if is_frozen else "",
         values=", ".join(f"{each.variable}={each.read}" for each in fields),
         inputs=", ".join(each.name for each in artifact.program.model.inputs),
     )

@@ -34,6 +34,7 @@ model:
     return {"y": norm(body(y)), "x": y}
 share:
   both: [first.weight, second.weight]
+freeze: [/first, /second.weight, /norm.bias]
 """
 WIDER = """
 import sys
@@ -44,6 +45,7 @@ model = AutoModel.from_config(config, trust_remote_code=True)
 print(type(model).__name__, model.model.first.weight.shape, len(model.model.body))
 model.save_pretrained(sys.argv[2])
 again = AutoModel.from_pretrained(sys.argv[2], trust_remote_code=True)
+print([name for name, each in again.named_parameters() if not each.requires_grad])
 print(again.model.second.weight is again.model.first.weight, again.model.turn.angle.equal(model.model.turn.angle))
 """
 
@@ -76,7 +78,11 @@ def test_another_configuration_is_another_model(folder: Path, tmp_path: Path) ->
         env={"HF_MODULES_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1", "HOME": str(tmp_path)},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["PretrainedTurned torch.Size([10, 6]) 1", "True True"]
+    assert done.stdout.splitlines() == [
+        "PretrainedTurned torch.Size([10, 6]) 1",
+        "['model.first.weight', 'model.first.bias', 'model.norm.bias']",
+        "True True",
+    ]
 
 
 def test_a_folder_that_is_there_is_left_alone(folder: Path) -> None:
