@@ -54,8 +54,13 @@ def meshes(draw: Draw, artifact: Artifact, ranks: int | None = None) -> dict[str
 
 def _styles(row: ModuleRow, ranks: int) -> list[str]:
     """Return the styles in which a layer can be split evenly over some ranks."""
-    if not isinstance(row.state, Leaf) or type(row.state.module) not in SPLIT:
-        return []
-    rows, columns = row.state.module.weight.shape
-    sizes = (rows, columns) if type(row.state.module) is nn.Linear else (columns, rows)
-    return [style for style, size in zip(("colwise", "rowwise"), sizes, strict=True) if size % ranks == 0]
+    module = row.state.module if isinstance(row.state, Leaf) else None
+    match module:
+        case nn.Linear():
+            outputs, inputs = module.out_features, module.in_features
+        case nn.Embedding():
+            outputs, inputs = module.embedding_dim, module.num_embeddings
+        case _:
+            return []
+    sizes = {"colwise": outputs, "rowwise": inputs}
+    return [style for style, size in sizes.items() if type(module) in SPLIT and size % ranks == 0]
