@@ -97,7 +97,7 @@ def _sizes(given: list[str] | None) -> dict[str, int]:
     for text in given or ():
         name, equals, size = text.partition("=")
         if not equals or not name.strip() or not size.strip().isdecimal():
-            raise UsageProblem(f"`--fix {text}` gives no size", "write `--fix time=128`")
+            raise UsageProblem(f"`--fix {text}` gives no size", f"write `--fix {name.strip() or 'time'}=128`")
         found[name.strip()] = int(size)
     return found
 

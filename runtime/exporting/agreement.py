@@ -78,7 +78,9 @@ def _help(dimensions: OpenDimensions, trial: Trial) -> str | None:
     other = [
         f"--fix {name}={example[name]}" for name in dimensions.names if trial.sizes[name] != example[name]
     ]
-    return f"`{' '.join(other)}` exports the model at that size alone" if other else None
+    if len(other) > 1:
+        return f"`{' '.join(other)}` exports the model at these sizes alone; one of them may be enough"
+    return f"`{other[0]}` exports the model at that size alone" if other else None
 
 
 def _turns(dimensions: OpenDimensions) -> list[str]:
