@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from runtime.files.atomic import write_whole
 from runtime.importing.blocks import Generaliser, class_name
-from runtime.importing.inputs import Given, Input, inputs_of, other_sizes
+from runtime.importing.inputs import Given, Input, inputs_of
 from runtime.importing.parametrizations import parametrized
 from runtime.importing.positions import refuse_at
 from runtime.importing.proof import Proof, prove
@@ -20,6 +20,7 @@ from runtime.importing.recording import ValuesNeeded
 from runtime.importing.runs import recorded
 from runtime.importing.skeleton import Skeleton, held_tensors
 from runtime.importing.state import dtypes, frozen, ties, weights
+from runtime.importing.trials import Trial
 from runtime.importing.writing import Document, written
 
 WEIGHTS = "weights.safetensors"
@@ -85,11 +86,8 @@ def from_module(
     imported = Imported(text, kept, report, checkpoint)
     if not prove_it:
         return imported
-    every = [sizes, *other_sizes(skeleton.root, given, sizes)]
-    runs = [{each.name: each.made(each_sizes) for each in given} for each_sizes in every]
-    proof = prove(
-        module, text, kept, checkpoint, runs, list(document.originals.values()), report.unused, report.saved
-    )
+    read = list(document.originals.values())
+    proof = prove(module, text, kept, checkpoint, Trial(given, sizes), read, report.unused, report.saved)
     if not proof.holds:
         raise refuse_at(None, "import-differs", f"the spec is not the module: {proof.differences[0]}")
     return Imported(text, kept, replace(report, proof=proof), checkpoint)
