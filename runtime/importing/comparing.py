@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -128,11 +129,7 @@ def compared(module: nn.Module, built: Callable[[], nn.Module], given: Trial, re
         DiffersError: they differ.
     """
 
-    def pair() -> Pair:
-        theirs = copied(module, torch.device("cpu"))
-        register_loose(theirs)
-        return Pair(theirs.double(), built().double(), read)
-
+    pair = partial(pair_of, module, built, read)
     small = given.small()
     if small is not None:
         first = pair()
@@ -142,6 +139,13 @@ def compared(module: nn.Module, built: Callable[[], nn.Module], given: Trial, re
         except Exception:  # noqa: S110: it takes none, or goes another way there, so that those given decide
             pass
     return _compared_at(pair, given, pair())
+
+
+def pair_of(module: nn.Module, built: Callable[[], nn.Module], read: Sequence[str]) -> Pair:
+    """Return a module and its model as they were before anything ran."""
+    theirs = copied(module, torch.device("cpu"))
+    register_loose(theirs)
+    return Pair(theirs.double(), built().double(), read)
 
 
 def _compared_at(pair: Callable[[], Pair], base: Trial, first: Pair) -> Pair:
@@ -166,10 +170,16 @@ def _compare_all(pair: Pair, base: Trial, others: Sequence[Trial]) -> None:
         pair.compare_buffers(base, training)
 
 
-def run(module: nn.Module, args: Sequence[Tensor], kwargs: Inputs, training: bool) -> list[Tensor]:
+def run(
+    module: nn.Module,
+    args: Sequence[Tensor],
+    kwargs: Inputs,
+    training: bool,
+    watch: AbstractContextManager[object] | None = None,
+) -> list[Tensor]:
     """Return the tensors that a module returns, computed in float64."""
     torch.manual_seed(0)
-    with torch.set_grad_enabled(training), _default_double(), InDouble():
+    with torch.set_grad_enabled(training), _default_double(), InDouble(), watch or nullcontext():
         result = module(
             *[each.clone() for each in args], **{name: each.clone() for name, each in kwargs.items()}
         )

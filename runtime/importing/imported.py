@@ -14,7 +14,7 @@ from runtime.files.atomic import write_whole
 from runtime.importing.blocks import Generaliser, class_name
 from runtime.importing.inputs import Given, Input, inputs_of
 from runtime.importing.parametrizations import parametrized
-from runtime.importing.positions import refuse_at
+from runtime.importing.positions import refuse_at, span_of
 from runtime.importing.proof import Proof, prove
 from runtime.importing.recording import ValuesNeeded
 from runtime.importing.runs import recorded
@@ -22,6 +22,7 @@ from runtime.importing.skeleton import Skeleton, held_tensors
 from runtime.importing.state import dtypes, frozen, ties, weights
 from runtime.importing.trials import Trial
 from runtime.importing.writing import Document, written
+from spec_schema.diagnostics import Label, SpecError, refuse
 
 WEIGHTS = "weights.safetensors"
 
@@ -89,8 +90,24 @@ def from_module(
     read = list(document.originals.values())
     proof = prove(module, text, kept, checkpoint, Trial(given, sizes), read, report.unused, report.saved)
     if not proof.holds:
-        raise refuse_at(None, "import-differs", f"the spec is not the module: {proof.differences[0]}")
+        raise _differs(proof)
     return Imported(text, kept, replace(report, proof=proof), checkpoint)
+
+
+def _differs(proof: Proof) -> SpecError:
+    """Return what is said of a spec that is not its module: where it first has another value, if it has one."""
+    message, first = f"the spec is not the module: {proof.differences[0]}", proof.first
+    if first is None:
+        return refuse_at(None, "import-differs", message)
+    source = span_of(first.source)
+    return refuse(
+        "import-differs",
+        message,
+        first.statement,
+        label="this value is the first that the module never has",
+        labels=(Label(source, "what the module does there"),) if source is not None else (),
+        notes=(f"in the layer `{first.path}`",) if first.path else (),
+    )
 
 
 def described(

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 import compiler
 from compiler.artifact import Artifact
 from runtime.build import build
-from runtime.importing.comparing import DiffersError, compared
+from runtime.importing.comparing import DiffersError, compared, pair_of
+from runtime.importing.first_difference import FirstDifference, first_difference
 from runtime.importing.skeleton import held_tensors
 from runtime.importing.trials import Trial
 
@@ -29,6 +30,8 @@ class Proof:
     furthest: float = 0.0
     sizes: int = 0
     trained: bool = False
+    first: FirstDifference | None = None
+    """Where the spec first has another value, if it has one in a run that was compared."""
     artifact: Artifact | None = field(default=None, compare=False)
 
     @property
@@ -51,7 +54,7 @@ def prove(
     `read` are those that the model takes, in its order; `unused` begin the names of what the spec has not, and `saved`
     are buffers that it alone saves.
     """
-    artifact = compiler.compile_text(text)
+    artifact = compiler.compile_text(text, name=f"{Path(checkpoint).stem}.yaml")
     with tempfile.TemporaryDirectory() as folder:
         if weights:
             save_file(dict(weights), Path(folder, checkpoint))
@@ -60,10 +63,13 @@ def prove(
         found = [*_state(module, model, [*kept, *saved])]
         if found:
             return Proof(tuple(found), artifact=artifact)
+        built = partial(copy.deepcopy, model)
         try:
-            pair = compared(module, partial(copy.deepcopy, model), given, read)
+            pair = compared(module, built, given, read)
         except DiffersError as error:
-            return Proof((str(error),), artifact=artifact)
+            pair = pair_of(module, built, read)
+            first = first_difference(pair, artifact, error.inputs, error.training)
+            return Proof((str(error),), first=first, artifact=artifact)
     return Proof((), pair.furthest, pair.sizes, True, artifact)
 
 
