@@ -130,15 +130,20 @@ def compared(module: nn.Module, built: Callable[[], nn.Module], given: Trial, re
     """
 
     pair = partial(pair_of, module, built, read)
+    return _compared_small(pair, given) or _compared_at(pair, given, pair())
+
+
+def _compared_small(pair: Callable[[], Pair], given: Trial) -> Pair | None:
+    """Compare a pair on small pictures but for the first time; None where that says nothing."""
     small = given.small()
-    if small is not None:
-        first = pair()
-        first.compare(given, training=False)
-        try:
-            return _compared_at(pair, small, first)
-        except Exception:  # noqa: S110: it takes none, or goes another way there, so that those given decide
-            pass
-    return _compared_at(pair, given, pair())
+    if small is None:
+        return None
+    both = pair()
+    both.compare(given, training=False)
+    try:
+        return _compared_at(pair, small, both)
+    except Exception:
+        return None  # the module takes none, or goes another way there: the given sizes decide
 
 
 def pair_of(module: nn.Module, built: Callable[[], nn.Module], read: Sequence[str]) -> Pair:

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from runtime.files.atomic import write_whole
 from runtime.importing.blocks import Generaliser, class_name
 from runtime.importing.inputs import Given, Input, inputs_of
+from runtime.importing.kept import Kept, types_of
+from runtime.importing.kept_plugin import KeptPlugin, as_plugin
+from runtime.importing.leaves import kept_plugins
 from runtime.importing.parametrizations import parametrized
 from runtime.importing.positions import refuse_at, span_of
 from runtime.importing.proof import Proof, prove
@@ -48,10 +51,15 @@ class Imported:
     weights: Mapping[str, Tensor] = field(repr=False)
     report: Report
     checkpoint: str = WEIGHTS
+    plugin: KeptPlugin | None = None
+    """The layers that stay Python, which the spec requires."""
 
     def save(self, path: str | Path) -> None:
-        """Write the spec, and the weights beside it."""
+        """Write the spec, and beside it the weights and the plugin that it needs."""
         target = Path(path)
+        if self.plugin is not None:
+            text = self.plugin.text(target.parent.resolve()).encode()
+            write_whole(target.parent / f"{self.plugin.name}.py", lambda file: file.write(text))
         if self.weights:
             values = save(dict(self.weights))
             write_whole(target.parent / self.checkpoint, lambda file: file.write(values))
@@ -66,15 +74,29 @@ def from_module(
     name: str | None = None,
     checkpoint: str = WEIGHTS,
     prove_it: bool = True,
+    keep: Sequence[Kept] = (),
 ) -> Imported:
     """Return the spec of a module that is called with these inputs.
 
     An input is an example, whose first dimension is the batch and open, or a type as in a spec: `float32[batch, 3,
-    height, width]`. `dims` are example sizes of open dimensions.
+    height, width]`. `dims` are example sizes of open dimensions. Modules of the types in `keep` stay layers of Python.
 
     Raises:
         SpecError: something in the module cannot be said in the language, or the spec is not equal to it.
     """
+    with as_plugin(module, types_of(module, keep), Path(checkpoint).stem) as plugin:
+        made = _imported(module, inputs, dims, name, checkpoint, prove_it)
+        return replace(made, plugin=plugin)
+
+
+def _imported(
+    module: nn.Module,
+    inputs: Sequence[Given] | Mapping[str, Given],
+    dims: Mapping[str, int] | None,
+    name: str | None,
+    checkpoint: str,
+    prove_it: bool,
+) -> Imported:
     given, sizes = inputs_of(module, inputs, dims or {})
     try:
         skeleton = Skeleton(module)
@@ -142,6 +164,7 @@ def described(
         },
         checkpoint=checkpoint if kept or generaliser.saved else None,
         originals=names,
+        requires=[each.name for each in kept_plugins()],
     )
     return document, Report(None, unused, tuple(generaliser.saved), tuple(map(str, run.looks)))
 

@@ -18,6 +18,7 @@ from compiler.artifact import Artifact
 from runtime.build import build
 from runtime.importing.comparing import DiffersError, compared, pair_of
 from runtime.importing.first_difference import FirstDifference, first_difference
+from runtime.importing.leaves import kept_plugins
 from runtime.importing.skeleton import held_tensors
 from runtime.importing.trials import Trial
 
@@ -54,7 +55,7 @@ def prove(
     `read` are those that the model takes, in its order; `unused` begin the names of what the spec has not, and `saved`
     are buffers that it alone saves.
     """
-    artifact = compiler.compile_text(text, name=f"{Path(checkpoint).stem}.yaml")
+    artifact = compiler.compile_text(text, name=f"{Path(checkpoint).stem}.yaml", plugins=kept_plugins())
     with tempfile.TemporaryDirectory() as folder:
         if weights:
             save_file(dict(weights), Path(folder, checkpoint))
@@ -70,7 +71,7 @@ def prove(
             pair = pair_of(module, built, read)
             first = first_difference(pair, artifact, error.inputs, error.training)
             return Proof((str(error),), first=first, artifact=artifact)
-    return Proof((), pair.furthest, pair.sizes, True, artifact)
+    return Proof((), pair.furthest, pair.sizes, True, artifact=artifact)
 
 
 def _state(module: nn.Module, model: nn.Module, kept: Sequence[str]) -> Iterator[str]:
