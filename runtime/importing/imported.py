@@ -58,8 +58,7 @@ class Imported:
         """Write the spec, and beside it the weights and the plugin that it needs."""
         target = Path(path)
         if self.plugin is not None:
-            text = self.plugin.text(target.parent.resolve()).encode()
-            write_whole(target.parent / f"{self.plugin.name}.py", lambda file: file.write(text))
+            self.plugin.save(target.parent)
         if self.weights:
             values = save(dict(self.weights))
             write_whole(target.parent / self.checkpoint, lambda file: file.write(values))

@@ -16,10 +16,12 @@ from torch import nn
 
 from compiler.catalogue.plugin_files import PluginError
 from compiler.catalogue.plugins import Plugin, load_plugin
+from runtime.files.atomic import write_whole
 from runtime.importing.kept import given_arguments, is_said
 from runtime.importing.leaves import keeping
 from spec_schema.diagnostics import refuse
 
+HEAD = '"""Layers of `'
 PLAIN = (bool, int, float, str)
 
 
@@ -33,12 +35,25 @@ class KeptPlugin:
     files: tuple[str, ...]
     """Of those modules that no package has."""
 
+    def save(self, folder: Path) -> None:
+        """Write the file, unless there is one of that name that somebody else wrote.
+
+        Raises:
+            SpecError: there is.
+        """
+        path = folder / f"{self.name}.py"
+        if path.is_file() and not path.read_bytes().startswith(HEAD.encode()):
+            said = f"`{path}` is there, and was written by somebody else"
+            raise refuse("import-keep", said, None, help="give the spec another name")
+        text = self.text(folder.resolve()).encode()
+        write_whole(path, lambda file: file.write(text))
+
     def text(self, folder: Path | None = None) -> str:
         """Return the text of the file in a folder; without one, where all modules have been imported before."""
         found = list(
             dict.fromkeys(os.path.relpath(Path(each).parent, folder) for each in self.files if folder)
         )
-        head = [f'"""Layers of `{self.name.removesuffix("_layers")}.yaml` that stay Python."""', ""]
+        head = [f'{HEAD}{self.name.removesuffix("_layers")}.yaml` that stay Python."""', ""]
         if found:
             head += ["import sys", "from pathlib import Path", ""]
             head += [f"sys.path.append(str(Path(__file__).parent / {each!r}))" for each in found]

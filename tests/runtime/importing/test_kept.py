@@ -107,6 +107,14 @@ def test_a_live_module_says_by_its_attributes_what_it_was_made_with() -> None:
     assert made.plugin.name == "weights_layers"
 
 
+def test_a_file_of_somebody_else_stays(tmp_path: Path) -> None:
+    made = from_module(nn.Sequential(Kept(4)), [torch.randn(2, 4)], keep=[Kept], prove_it=False)
+    (tmp_path / "weights_layers.py").write_text("mine = 1")
+    with pytest.raises(SpecError, match="written by somebody else"):
+        made.save(tmp_path / "made.yaml")
+    assert [each.name for each in tmp_path.iterdir()] == ["weights_layers.py"]
+
+
 @pytest.mark.parametrize(
     ("keep", "module", "said"),
     [
