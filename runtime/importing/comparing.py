@@ -16,6 +16,7 @@ from runtime.importing.skeleton import copied, register_loose
 from runtime.importing.trials import Inputs, Trial
 
 TOLERANCE = 1e-9
+SPREAD = 0.02
 
 
 class InDouble(TorchFunctionMode):
@@ -150,7 +151,23 @@ def pair_of(module: nn.Module, built: Callable[[], nn.Module], read: Sequence[st
     """Return a module and its model as they were before anything ran."""
     theirs = copied(module, torch.device("cpu"))
     register_loose(theirs)
-    return Pair(theirs.double(), built().double(), read)
+    pair = Pair(theirs.double(), built().double(), read)
+    _tell_apart(pair.theirs, pair.ours)
+    return pair
+
+
+def _tell_apart(theirs: nn.Module, ours: nn.Module) -> None:
+    """Give parameters that are one number all over others: a branch that zeros multiply may hide anything."""
+    own = dict(ours.named_parameters(remove_duplicate=False))
+    generator = torch.Generator().manual_seed(0)
+    changed: set[int] = set()
+    with torch.no_grad():
+        for name, each in theirs.named_parameters(remove_duplicate=False):
+            if id(each) not in changed and each.numel() > 1 and bool((each == each.flatten()[0]).all()):
+                each += SPREAD * torch.randn(each.shape, generator=generator, dtype=torch.float64)
+                changed.add(id(each))
+            if id(each) in changed and name in own:
+                own[name].copy_(each)
 
 
 def _compared_at(pair: Callable[[], Pair], base: Trial, first: Pair) -> Pair:

@@ -1,4 +1,4 @@
-"""At which sizes a spec and its module are compared: as small as the module takes, and none of them is left out."""
+"""On what a spec and its module are compared: as small as the module takes, and nothing is left out."""
 
 from __future__ import annotations
 
@@ -56,6 +56,16 @@ class Even(nn.Module):
         return x.unflatten(1, (-1, 2)).sum(2) * self.calls
 
 
+class Gated(nn.Module):
+    def __init__(self, power: int = 2) -> None:
+        super().__init__()
+        self.gate = nn.Parameter(torch.zeros(4))
+        self.power = power
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.gate * x**self.power
+
+
 def pictures(size: int) -> Trial:
     return Trial([Input("x", torch.float32, ("batch", 3, size, "width"))], {"batch": 2, "width": size})
 
@@ -95,3 +105,10 @@ def test_a_size_that_the_module_does_not_take_leaves_no_trace() -> None:
     pair = compared(Even(), Even, trial, ["x"])
     assert isinstance(pair, Pair)
     assert pair.theirs.calls == 6
+
+
+def test_what_zeros_multiply_is_compared() -> None:
+    trial = Trial([Input("x", torch.float32, ("batch", 4))], {"batch": 2})
+    assert compared(Gated(), Gated, trial, ["x"]).furthest == 0
+    with pytest.raises(DiffersError, match="outputs lie"):
+        compared(Gated(), lambda: Gated(3), trial, ["x"])
