@@ -121,16 +121,27 @@ def _said(inputs: Inputs, training: bool) -> str:
     return f"{shapes}{', in training' if training else ''}"
 
 
-def compared(module: nn.Module, built: Callable[[], nn.Module], given: Trial, read: Sequence[str]) -> Pair:
+def compared(
+    module: nn.Module,
+    built: Callable[[], nn.Module],
+    given: Trial,
+    read: Sequence[str],
+    looks: bool = False,
+) -> Pair:
     """Compare a model with the module: on the given inputs, at other sizes, in training, and its gradients.
 
-    What can be is compared on small pictures; where that fails, on pictures of the given size.
+    What can be is compared on small pictures; where that fails, on pictures of the given size. A module that `looks` at
+    what is in tensors is compared on the given inputs alone: others may decide another way.
 
     Raises:
         DiffersError: they differ.
     """
 
-    pair = partial(pair_of, module, built, read)
+    pair = partial(pair_of, module, built, read, looks)
+    if looks:
+        both = pair()
+        _compare_all(both, given, [])
+        return both
     return _compared_small(pair, given) or _compared_at(pair, given, pair())
 
 
@@ -147,12 +158,18 @@ def _compared_small(pair: Callable[[], Pair], given: Trial) -> Pair | None:
         return None  # the module takes none, or goes another way there: the given sizes decide
 
 
-def pair_of(module: nn.Module, built: Callable[[], nn.Module], read: Sequence[str]) -> Pair:
-    """Return a module and its model as they were before anything ran."""
+def pair_of(
+    module: nn.Module, built: Callable[[], nn.Module], read: Sequence[str], looks: bool = False
+) -> Pair:
+    """Return a module and its model as they were before anything ran.
+
+    Where the module `looks` at what is in tensors, that stays as it is, since it decides the way.
+    """
     theirs = copied(module, torch.device("cpu"))
     register_loose(theirs)
     pair = Pair(theirs.double(), built().double(), read)
-    _tell_apart(pair.theirs, pair.ours)
+    if not looks:
+        _tell_apart(pair.theirs, pair.ours)
     return pair
 
 

@@ -109,7 +109,10 @@ def _imported(
     if not prove_it:
         return imported
     read = list(document.originals.values())
-    proof = prove(module, text, kept, checkpoint, Trial(given, sizes), read, report.unused, report.saved)
+    trial = Trial(given, sizes)
+    proof = prove(
+        module, text, kept, checkpoint, trial, read, report.unused, report.saved, looks=bool(report.looks)
+    )
     if not proof.holds:
         raise _differs(proof)
     return Imported(text, kept, replace(report, proof=proof), checkpoint)

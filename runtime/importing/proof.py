@@ -49,6 +49,7 @@ def prove(
     read: Sequence[str],
     unused: Sequence[str] = (),
     saved: Sequence[str] = (),
+    looks: bool = False,
 ) -> Proof:
     """Compile and build a spec, and compare the model with the module.
 
@@ -66,9 +67,9 @@ def prove(
             return Proof(tuple(found), artifact=artifact)
         built = partial(copy.deepcopy, model)
         try:
-            pair = compared(module, built, given, read)
+            pair = compared(module, built, given, read, looks)
         except DiffersError as error:
-            pair = pair_of(module, built, read)
+            pair = pair_of(module, built, read, looks)
             first = first_difference(pair, artifact, error.inputs, error.training)
             return Proof((str(error),), first=first, artifact=artifact)
     return Proof((), pair.furthest, pair.sizes, True, artifact=artifact)
