@@ -181,7 +181,7 @@ def _tell_apart(theirs: nn.Module, ours: nn.Module) -> None:
     with torch.no_grad():
         for name, each in theirs.named_parameters(remove_duplicate=False):
             if id(each) not in changed and each.numel() > 1 and bool((each == each.flatten()[0]).all()):
-                each += SPREAD * torch.randn(each.shape, generator=generator, dtype=torch.float64)
+                each.add_(SPREAD * torch.randn(each.shape, generator=generator, dtype=torch.float64))
                 changed.add(id(each))
             if id(each) in changed and name in own:
                 own[name].copy_(each)
