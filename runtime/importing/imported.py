@@ -22,7 +22,7 @@ from runtime.importing.proof import Proof, prove
 from runtime.importing.recording import ValuesNeeded
 from runtime.importing.runs import recorded
 from runtime.importing.skeleton import Skeleton, held_tensors
-from runtime.importing.state import dtypes, frozen, ties, weights
+from runtime.importing.state import dtypes, frozen, stays_in_evaluation, ties, weights
 from runtime.importing.trials import Trial
 from runtime.importing.writing import Document, written
 from spec_schema.diagnostics import Label, SpecError, refuse
@@ -152,6 +152,7 @@ def described(
     types = {each.name: each.type_text(held.get("/", torch.float32)) for each in inputs}
     names = dict(zip(model.inputs or read, read, strict=True))
     kept = any(not key.startswith(unused or ("/",)) for key in skeleton.root.state_dict())
+    stopped = [*frozen(module), *stays_in_evaluation(skeleton.root)]
     document = Document(
         name=name or class_name(type(module)),
         inputs={ours: types[theirs] for ours, theirs in names.items()},
@@ -159,7 +160,7 @@ def described(
         blocks=list(generaliser.blocks.values()),
         model=model,
         share=_shared(module, unused),
-        freeze=[each for each in frozen(module) if not each[1:].startswith(unused or ("/",))],
+        freeze=[each for each in stopped if not each[1:].startswith(unused or ("/",))],
         dtypes={key: each for key, each in held.items() if not key[1:].startswith(unused or ("/",))},
         parametrize={
             name: each for name, each in parametrized(module) if not name[1:].startswith(unused or ("/",))

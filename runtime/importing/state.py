@@ -69,6 +69,16 @@ def frozen(module: nn.Module) -> list[str]:
     return [f"/{name}" for name in dict.fromkeys(names)]
 
 
+def stays_in_evaluation(trained: nn.Module) -> list[str]:
+    """Return selectors of the statistics that a model which trains does not go on with."""
+    return [
+        f"/{name}.running_mean"
+        for name, layer in trained.named_modules()
+        if is_leaf(layer) and getattr(layer, "running_mean", None) is not None
+        if trained.training and not layer.training
+    ]
+
+
 def model_dtype(module: nn.Module) -> torch.dtype:
     """Return what most parameters of a module are, of its buffers if it has none."""
     for held in (module.parameters(), module.buffers()):
