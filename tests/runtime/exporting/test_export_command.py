@@ -55,7 +55,13 @@ def test_a_wrong_call_writes_nothing(spec: Path, tmp_path: Path) -> None:
         (spec,): "error: nothing says what to write\n",
         (spec, "--transformers", tmp_path / "m", "--fix", "batch=3"): "error: `--fix` is for graphs",
         (spec, "--pt2", spec): f"error: `{spec}` is what is exported, and would be overwritten\n",
-        (spec, "--pt2", tmp_path / "m", "--fix", "batch"): "error: `--fix batch` gives no size\n  help: write `--fix batch=128`",
+        (
+            spec,
+            "--pt2",
+            tmp_path / "m",
+            "--fix",
+            "batch",
+        ): "error: `--fix batch` gives no size\n  help: write `--fix batch=128`",
         (
             spec,
             "--pt2",
