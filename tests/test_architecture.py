@@ -167,6 +167,8 @@ def test_errors_of_ours_are_safe_to_show() -> None:
         "UnspokenError",
         "UnsaidWriteError",
         "ValuesNeeded",
+        "DiffersError",
+        "NotTakenError",
         "Skip",
         "Differs",
     }

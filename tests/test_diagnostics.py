@@ -20,7 +20,7 @@ CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 WITHOUT_EXAMPLE = frozenset(
     "bad-dataset bad-weights data-broken data-lengths data-missing data-nan data-outside data-ragged data-shape "
-    "data-too-large import-data-number import-differs import-failed import-input import-operation "
+    "data-too-large import-data-number import-differs import-failed import-input import-keep import-operation "
     "import-outside-module import-outside-tensor import-parametrization import-size import-source "
     "import-two-programs import-updated import-written-view "
     "mesh-failed mesh-training metric-failed missing-extra model-failed needs-values not-by-row not-exported "

@@ -78,6 +78,15 @@ Results = Annotated[
     Path,
     typer.Option(metavar="FOLDER", help="What came of each checked model; a check goes on where it stopped."),
 ]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep",
+        metavar="TYPE",
+        show_default=False,
+        help="Let modules of this type stay layers of Python, which the spec needs as a plugin.",
+    ),
+]
 Unproven = Annotated[
     bool, typer.Option("--unproven", help="Write the spec without comparing it with the module.")
 ]
@@ -89,6 +98,7 @@ def import_(
     input: Inputs = None,
     dim: Dims = None,
     arg: Arguments = None,
+    keep: Keep = None,
     unproven: Unproven = False,
     check: Libraries = None,
     sample: Sample = None,
@@ -110,7 +120,7 @@ def import_(
         )
     if source is None:
         raise UsageProblem("there is no SOURCE", "name a module, `file.py:callable`, or `--check timm`")
-    import_one(source, output, input, dim, arg, unproven)
+    import_one(source, output, input, dim, arg, keep, unproven)
     return None
 
 
@@ -120,15 +130,17 @@ def import_one(
     input: list[str] | None,
     dim: list[str] | None,
     arg: list[str] | None,
+    keep: list[str] | None,
     unproven: bool,
 ) -> None:
     """Write the spec of one module, and its weights."""
     from runtime.importing.imported import from_module
+    from runtime.importing.kept import noted
     from runtime.importing.sources import argument_value, source_of
 
     arguments = {key: argument_value(value) for key, value in _pairs("--arg", arg).items()}
     sizes = {key: _size(value) for key, value in _pairs("--dim", dim).items()}
-    with status(f"making {source}"):
+    with status(f"making {source}"), noted(keep or ()):
         found = source_of(source, arguments)
     inputs = _pairs("--input", input) or found.inputs
     if not inputs:
@@ -143,6 +155,7 @@ def import_one(
             dims={**found.dims, **sizes},
             checkpoint=f"{name}.safetensors",
             prove_it=not unproven,
+            keep=keep or (),
         )
     for place in made.report.looks:
         err().print(
@@ -159,6 +172,9 @@ def import_one(
         return
     made.save(output)
     err().print(shown(f"wrote {output} and {name}.safetensors"), soft_wrap=True)
+    if made.plugin is not None:
+        plugin = output.with_name(f"{made.plugin.name}.py")
+        err().print(shown(f"wrote {plugin}: the spec needs `--plugin {plugin}`"), soft_wrap=True)
 
 
 def _pairs(option: str, given: list[str] | None) -> dict[str, str]:

@@ -48,13 +48,15 @@ class Arguments:
     def choose_names(self, taken: set[str]) -> None:
         """Give each argument the name of the author's argument that has its values, else one of the place."""
         self._fill_holes()
+        self._find_derived()
         known = self._known()
         self._find_formulas(known, taken)
-        used = set(taken)
+        used = {*taken, *self.constant}
         ends = Counter(label[-1] for labels in self.labels.values() for label in labels[:1])
         for key, labels in self.labels.items():
             label = labels[0]
-            own = label[-1] if len(label) == 1 or ends[label[-1]] == 1 else "_".join(label[-2:])
+            is_own = len(label) == 1 or (ends[label[-1]] == 1 and label[-1] not in self.constant)
+            own = label[-1] if is_own else "_".join(label[-2:])
             wanted = known.get(key) or (f"{own}_" if own in taken else own).replace(".", "_")
             wanted = f"n{wanted}" if not wanted.isidentifier() else wanted.rstrip("_")
             name, count = wanted, 1
@@ -78,6 +80,14 @@ class Arguments:
             self.vectors.setdefault(key_of(found), found)
             self.labels.setdefault(key_of(found), []).extend(self.labels.pop(key))
             del self.vectors[key]
+
+    def _find_derived(self) -> None:
+        """Find the arguments of layers that are what the author computes of other attributes."""
+        for name in self.derived:
+            key = key_of(tuple(attribute(each, name) for each in self.instances))
+            if key in self.vectors and all(len(label) > 1 for label in self.labels[key]):
+                self.formulas[key] = name
+                del self.vectors[key], self.labels[key]
 
     def _find_formulas(self, words: dict[object, str], taken: set[str]) -> None:
         """Find the arguments of layers that the author computes of other arguments of the block."""

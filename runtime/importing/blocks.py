@@ -13,7 +13,15 @@ from runtime.importing.expressions import Words
 from runtime.importing.inputs import dtype_text
 from runtime.importing.kinds import Kind, heights_of, joined, without_idle
 from runtime.importing.layers import layer_call
-from runtime.importing.leaves import base_layer, is_container, is_leaf, is_list, is_sequence, tensors_of_base
+from runtime.importing.leaves import (
+    base_layer,
+    is_container,
+    is_leaf,
+    is_list,
+    is_sequence,
+    kept_plugins,
+    tensors_of_base,
+)
 from runtime.importing.naming import aliases_of
 from runtime.importing.nodes import (
     Argument,
@@ -148,7 +156,12 @@ class Generaliser:
 
     def _free_name(self, name: str) -> str:
         free, count = name, 1
-        while free in self.blocks or free in layer_names() or free == class_name(type(self.record.root)):
+        taken = {
+            *layer_names(),
+            *(name for each in kept_plugins() for name in each.layers),
+            class_name(type(self.record.root)),
+        }
+        while free in self.blocks or free in taken:
             count += 1
             free = f"{name}{count}"
         return free

@@ -12,15 +12,20 @@ from torch import Tensor, nn
 
 from runtime.files.atomic import write_whole
 from runtime.importing.blocks import Generaliser, class_name
-from runtime.importing.inputs import Given, Input, inputs_of, other_sizes
+from runtime.importing.inputs import Given, Input, inputs_of
+from runtime.importing.kept import Kept, types_of
+from runtime.importing.kept_plugin import KeptPlugin, as_plugin
+from runtime.importing.leaves import kept_plugins
 from runtime.importing.parametrizations import parametrized
-from runtime.importing.positions import refuse_at
+from runtime.importing.positions import refuse_at, span_of
 from runtime.importing.proof import Proof, prove
 from runtime.importing.recording import ValuesNeeded
 from runtime.importing.runs import recorded
 from runtime.importing.skeleton import Skeleton, held_tensors
-from runtime.importing.state import dtypes, frozen, ties, weights
+from runtime.importing.state import dtypes, frozen, stays_in_evaluation, ties, weights
+from runtime.importing.trials import Trial
 from runtime.importing.writing import Document, written
+from spec_schema.diagnostics import Label, SpecError, refuse
 
 WEIGHTS = "weights.safetensors"
 
@@ -46,10 +51,14 @@ class Imported:
     weights: Mapping[str, Tensor] = field(repr=False)
     report: Report
     checkpoint: str = WEIGHTS
+    plugin: KeptPlugin | None = None
+    """The layers that stay Python, which the spec requires."""
 
     def save(self, path: str | Path) -> None:
-        """Write the spec, and the weights beside it."""
+        """Write the spec, and beside it the weights and the plugin that it needs."""
         target = Path(path)
+        if self.plugin is not None:
+            self.plugin.save(target.parent)
         if self.weights:
             values = save(dict(self.weights))
             write_whole(target.parent / self.checkpoint, lambda file: file.write(values))
@@ -64,15 +73,29 @@ def from_module(
     name: str | None = None,
     checkpoint: str = WEIGHTS,
     prove_it: bool = True,
+    keep: Sequence[Kept] = (),
 ) -> Imported:
     """Return the spec of a module that is called with these inputs.
 
     An input is an example, whose first dimension is the batch and open, or a type as in a spec: `float32[batch, 3,
-    height, width]`. `dims` are example sizes of open dimensions.
+    height, width]`. `dims` are example sizes of open dimensions. Modules of the types in `keep` stay layers of Python.
 
     Raises:
         SpecError: something in the module cannot be said in the language, or the spec is not equal to it.
     """
+    with as_plugin(module, types_of(module, keep), Path(checkpoint).stem) as plugin:
+        made = _imported(module, inputs, dims, name, checkpoint, prove_it)
+        return replace(made, plugin=plugin)
+
+
+def _imported(
+    module: nn.Module,
+    inputs: Sequence[Given] | Mapping[str, Given],
+    dims: Mapping[str, int] | None,
+    name: str | None,
+    checkpoint: str,
+    prove_it: bool,
+) -> Imported:
     given, sizes = inputs_of(module, inputs, dims or {})
     try:
         skeleton = Skeleton(module)
@@ -85,14 +108,30 @@ def from_module(
     imported = Imported(text, kept, report, checkpoint)
     if not prove_it:
         return imported
-    every = [sizes, *other_sizes(skeleton.root, given, sizes)]
-    runs = [{each.name: each.made(each_sizes) for each in given} for each_sizes in every]
+    read = list(document.originals.values())
+    trial = Trial(given, sizes)
     proof = prove(
-        module, text, kept, checkpoint, runs, list(document.originals.values()), report.unused, report.saved
+        module, text, kept, checkpoint, trial, read, report.unused, report.saved, looks=bool(report.looks)
     )
     if not proof.holds:
-        raise refuse_at(None, "import-differs", f"the spec is not the module: {proof.differences[0]}")
+        raise _differs(proof)
     return Imported(text, kept, replace(report, proof=proof), checkpoint)
+
+
+def _differs(proof: Proof) -> SpecError:
+    """Return what is said of a spec that is not its module: where it first has another value, if it has one."""
+    message, first = f"the spec is not the module: {proof.differences[0]}", proof.first
+    if first is None:
+        return refuse_at(None, "import-differs", message)
+    source = span_of(first.source)
+    return refuse(
+        "import-differs",
+        message,
+        first.statement,
+        label="this value is the first that the module never has",
+        labels=(Label(source, "what the module does there"),) if source is not None else (),
+        notes=(f"in the layer `{first.path}`",) if first.path else (),
+    )
 
 
 def described(
@@ -113,6 +152,7 @@ def described(
     types = {each.name: each.type_text(held.get("/", torch.float32)) for each in inputs}
     names = dict(zip(model.inputs or read, read, strict=True))
     kept = any(not key.startswith(unused or ("/",)) for key in skeleton.root.state_dict())
+    stopped = [*frozen(module), *stays_in_evaluation(skeleton.root)]
     document = Document(
         name=name or class_name(type(module)),
         inputs={ours: types[theirs] for ours, theirs in names.items()},
@@ -120,13 +160,14 @@ def described(
         blocks=list(generaliser.blocks.values()),
         model=model,
         share=_shared(module, unused),
-        freeze=[each for each in frozen(module) if not each[1:].startswith(unused or ("/",))],
+        freeze=[each for each in stopped if not each[1:].startswith(unused or ("/",))],
         dtypes={key: each for key, each in held.items() if not key[1:].startswith(unused or ("/",))},
         parametrize={
             name: each for name, each in parametrized(module) if not name[1:].startswith(unused or ("/",))
         },
         checkpoint=checkpoint if kept or generaliser.saved else None,
         originals=names,
+        requires=[each.name for each in kept_plugins()],
     )
     return document, Report(None, unused, tuple(generaliser.saved), tuple(map(str, run.looks)))
 

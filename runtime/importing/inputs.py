@@ -141,24 +141,3 @@ def _input(name: str, given: Given) -> Input:
         raise refuse("import-input", f"`{found[1]}` is no dtype", None, help="write `float32` or `int64`")
     parts = [part.strip() for part in found[2].split(",") if part.strip()]
     return Input(name, dtype, tuple(int(part) if part.isdigit() else part for part in parts))
-
-
-def other_sizes(
-    module: nn.Module, inputs: Sequence[Input], sizes: Mapping[str, int]
-) -> Iterator[dict[str, int]]:
-    """Yield sizes at which the module runs, too: each open dimension at another one."""
-    for name, size in sizes.items():
-        for other in dict.fromkeys((size + 1, 2 * size, max(1, size // 2), size + 32)):
-            changed = {**sizes, name: other}
-            if other != size and _runs(module, inputs, changed):
-                yield changed
-                break
-
-
-def _runs(module: nn.Module, inputs: Sequence[Input], sizes: Mapping[str, int]) -> bool:
-    try:
-        with torch.no_grad():
-            module(**{each.name: each.made(sizes).to("meta") for each in inputs})
-    except Exception:
-        return False
-    return True

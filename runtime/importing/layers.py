@@ -1,4 +1,4 @@
-"""From a live layer of the catalogue to the call that makes such a one."""
+"""From a live layer of the catalogue, or one that stays Python, to the call that makes such a one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from torch import nn
 
 from compiler.catalogue.layers import REQUIRED, CannotInfer, LayerType, infer, positional
 from compiler.catalogue.layers import Argument as Declared
-from runtime.importing.leaves import base_layer, catalogue_layer
+from runtime.importing.kept import given_arguments, refuse_unknown
+from runtime.importing.leaves import base_layer, catalogue_layer, is_kept, kept_layer
 from runtime.importing.nodes import Argument, ArgumentValue, LayerCall
 from runtime.importing.sizes import plain
 
@@ -63,6 +64,8 @@ _READ: dict[type, Callable[[Any], dict[str, Any]]] = {
 
 def layer_call(module: nn.Module, shapes: Shapes | None) -> LayerCall:
     """Return the call that makes such a layer. `shapes` are those of its inputs, None if it was never called."""
+    if is_kept(module):
+        return _kept_call(module, shapes)
     layer = catalogue_layer(type(module)) or catalogue_layer(base_layer(module) or object)
     assert layer is not None
     read = _READ.get(layer.cls, lambda _: {})(module)
@@ -78,6 +81,22 @@ def layer_call(module: nn.Module, shapes: Shapes | None) -> LayerCall:
                 found.append(Argument(declared.name, value))
         else:
             found.append(_argument(declared, value, first, declared is layer.arguments[0]))
+    return LayerCall(layer.name, tuple(found))
+
+
+def _kept_call(module: nn.Module, shapes: Shapes | None) -> LayerCall:
+    """Return the call that makes a layer of Python: with what its constructor was given."""
+    layer, given = kept_layer(module), given_arguments(module)
+    first = [each.name for each in positional(layer)]
+    inferred = _inferred(layer, shapes)
+    found = []
+    for declared in layer.arguments:
+        if declared.name in given:
+            value = given[declared.name]
+            if declared.deferred is None or inferred.get(declared.name) != value:
+                found.append(_argument(declared, value, first, declared is layer.arguments[0]))
+        elif declared.default is REQUIRED and declared.name not in inferred:
+            raise refuse_unknown(module, declared.name)
     return LayerCall(layer.name, tuple(found))
 
 

@@ -3,13 +3,62 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 from torch import nn
 
 from compiler.catalogue.layers import LayerType, layer_names, layer_type
+from compiler.catalogue.plugins import Plugin
 from runtime.importing.spoken import spoken
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The types of modules that stay layers of Python, with the plugin that has them."""
+
+    plugin: Plugin | None = None
+    types: frozenset[type[nn.Module]] = frozenset()
+
+
+_kept: ContextVar[Kept] = ContextVar("_kept", default=Kept())  # noqa: B039
+
+
+@contextmanager
+def keeping(plugin: Plugin, types: Iterable[type[nn.Module]]) -> Iterator[None]:
+    """Let modules of these types be layers of a plugin, whatever is in them."""
+    token = _kept.set(Kept(plugin, frozenset(types)))
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def kept_plugins() -> list[Plugin]:
+    """Return the plugin of the modules that stay layers of Python, if there are any."""
+    plugin = _kept.get().plugin
+    return [] if plugin is None else [plugin]
+
+
+def is_kept(module: nn.Module) -> bool:
+    """Return whether a module stays a layer of Python."""
+    return type(module) in _kept.get().types
+
+
+def kept_layer(module: nn.Module) -> LayerType:
+    """Return what such a module is as a layer of its plugin."""
+    plugin = _kept.get().plugin
+    assert plugin is not None
+    return plugin.layers[type(module).__name__]
+
+
+def inside_kept(root: nn.Module) -> tuple[str, ...]:
+    """Return what the names begin with of all that is inside a layer of Python's: what it holds is its own."""
+    return tuple(f"{name}." for name, each in root.named_modules(remove_duplicate=False) if is_kept(each))
 
 
 def catalogue_layer(cls: type) -> LayerType | None:
@@ -23,7 +72,9 @@ def catalogue_layer(cls: type) -> LayerType | None:
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """Return whether a module is exactly a layer of the catalogue, with nothing added to it but parametrisations."""
+    """Return whether a module is just a layer, with nothing added to it but parametrisations, or stays Python."""
+    if is_kept(module):
+        return True
     added = any(getattr(module, name) for name in _HOOKS) or "forward" in vars(module)
     return not added and (catalogue_layer(type(module)) is not None or _only_makes_one(module))
 
@@ -45,7 +96,7 @@ def _only_makes_one(module: nn.Module) -> bool:
 
 def base_layer(module: nn.Module) -> type[nn.Module] | None:
     """Return the layer of the catalogue that the class of a module extends."""
-    if catalogue_layer(type(module)) is not None:
+    if catalogue_layer(type(module)) is not None or is_kept(module):
         return None
     return next((cls for cls in type(module).__mro__[1:] if catalogue_layer(cls) is not None), None)
 

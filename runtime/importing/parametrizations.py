@@ -10,6 +10,7 @@ from torch.nn.utils import parametrizations
 from torch.nn.utils.parametrize import ParametrizationList, type_before_parametrizations
 
 from compiler.catalogue.layers import layer_names
+from runtime.importing.leaves import inside_kept
 from runtime.importing.positions import refuse_at
 
 Arguments = dict[str, object]
@@ -28,8 +29,9 @@ def parametrized(root: nn.Module) -> Iterator[tuple[str, str]]:
     Raises:
         SpecError: it is none of torch's, or not that of a layer of torch's.
     """
+    kept = inside_kept(root)
     for path, module in root.named_modules():
-        if isinstance(module, ParametrizationList):
+        if isinstance(module, ParametrizationList) and not path.startswith(kept or ("/",)):
             name = stored_for(path + ".")
             layer = root.get_submodule(path.partition(MARK)[0].rstrip("."))
             yield f"/{name}", _rule(name, layer, list(module))

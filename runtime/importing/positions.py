@@ -17,7 +17,7 @@ from runtime.importing.records import Position
 from spec_schema.diagnostics import SpecError, refuse
 from spec_schema.source import SourceFile, Span
 
-_TORCH = os.path.dirname(torch.__file__) + os.sep
+OF_TORCH = os.path.dirname(torch.__file__) + os.sep
 _EINOPS = os.sep + "einops" + os.sep
 _HERE = os.path.dirname(__file__) + os.sep
 
@@ -38,7 +38,7 @@ def _frames(entering: bool) -> Iterator[FrameType]:
             if not entering:
                 return
             entering = False
-        elif not name.startswith((_TORCH, _HERE)) and _EINOPS not in name:
+        elif not name.startswith((OF_TORCH, _HERE)) and _EINOPS not in name:
             yield frame
         frame = frame.f_back
 
@@ -57,7 +57,7 @@ def position_of_error(error: BaseException) -> Position | None:
     trace = error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        if not code.co_filename.startswith((_TORCH, _HERE)):
+        if not code.co_filename.startswith((OF_TORCH, _HERE)):
             start, end, column, end_column = next(islice(code.co_positions(), trace.tb_lasti // 2, None))
             line = start or trace.tb_lineno
             found = Position(code.co_filename, line, column or 0, end or line, end_column or 0)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from runtime.importing.index_tables import distances
-from runtime.importing.leaves import base_layer, is_leaf
+from runtime.importing.leaves import base_layer, inside_kept, is_leaf
 from runtime.importing.parametrizations import stored_for
 from runtime.importing.skeleton import held_tensors
 
@@ -33,7 +33,11 @@ def ties(module: nn.Module) -> dict[str, list[str]]:
     outside = [
         [name for name in names if not name.startswith(inside or ("/",))] for names in tied_names(module)
     ]
+    kept = inside_kept(module)
     groups = [*shared, *(names for names in outside if len(names) > 1)]
+    groups = [
+        names for names in groups if not any(all(name.startswith(each) for name in names) for each in kept)
+    ]
     groups = [[f"/{name}" for name in names] for names in groups]
     return {_tie_name(names, number): names for number, names in enumerate(groups)}
 
@@ -63,6 +67,16 @@ def frozen(module: nn.Module) -> list[str]:
         if each is not None and not each.requires_grad
     ]
     return [f"/{name}" for name in dict.fromkeys(names)]
+
+
+def stays_in_evaluation(trained: nn.Module) -> list[str]:
+    """Return selectors of the statistics that a model which trains does not go on with."""
+    return [
+        f"/{name}.running_mean"
+        for name, layer in trained.named_modules()
+        if is_leaf(layer) and getattr(layer, "running_mean", None) is not None
+        if trained.training and not layer.training
+    ]
 
 
 def model_dtype(module: nn.Module) -> torch.dtype:

@@ -33,6 +33,7 @@ class Document:
     parametrize: Mapping[str, str] = field(default_factory=dict)
     dtypes: Mapping[str, torch.dtype] = field(default_factory=dict)
     checkpoint: str | None = None
+    requires: Sequence[str] = ()
     vars: Mapping[str, object] = field(default_factory=dict)
     originals: Mapping[str, str] = field(default_factory=dict)
     """What the module calls the inputs, by what the spec calls them."""
@@ -41,6 +42,8 @@ class Document:
 def written(document: Document) -> str:
     """Return the text of a spec."""
     lines = ["spec: 1", f"name: {document.name}"]
+    if document.requires:
+        lines.append(f"requires: {_flow([_quoted(each) for each in document.requires])}")
     if document.vars or document.model.vars:
         pairs = {**document.vars, **document.model.vars}
         lines += _mapping("vars", {name: _value_text(each) for name, each in pairs.items()})

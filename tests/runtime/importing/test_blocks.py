@@ -162,3 +162,37 @@ blocks:
 
 model: [[{repeat: 2, of: Linear(4)}], Deep(2), Deep(3), ReLU]"""
     )
+
+
+class Part(nn.Module):
+    def __init__(self, width: int, size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, width)
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x)[:, : self.size].sum(1, keepdim=True)
+
+
+class Windowed(nn.Module):
+    def __init__(self, stride: int, sizes: dict[str, int]) -> None:
+        super().__init__()
+        self.size = 8
+        self.stride = stride
+        self.half = self.size // self.stride
+        self.first = Part(4, self.half)
+        self.second = Part(4, sizes["second"])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[:, : self.size].roll(self.half, 1)[:, :: self.stride]
+        return x + self.first(x) + self.second(x)
+
+
+def test_an_argument_of_a_layer_is_no_attribute_of_its_name() -> None:
+    module = nn.Sequential(Windowed(1, {"second": 2}), Windowed(2, {"second": 3}))
+    text = model_of(imported(module, torch.randn(2, 9, 4)))
+    assert "Windowed(second_size, stride):" in text
+    assert "vars: {size: 8, half: size // stride}" in text
+    assert "first: Part(half)" in text
+    assert "second: Part(second_size)" in text
+    assert 'model: ["Windowed(2, 1)", "Windowed(3, 2)"]' in text

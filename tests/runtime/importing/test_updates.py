@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from runtime.importing.imported import from_module
 from spec_schema.diagnostics import SpecError
+from tests.runtime.importing.test_modules import imported
 
 
 class Centred(nn.Module):
@@ -116,3 +117,21 @@ class Clamped(nn.Module):
 def test_a_parameter_is_not_written() -> None:
     with pytest.raises(SpecError, match="`scale` is written while the module runs"):
         from_module(Clamped(), [torch.randn(3, 4)])
+
+
+class Still(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn, self.other = nn.BatchNorm1d(4), nn.BatchNorm1d(4)
+
+    def train(self, mode: bool = True) -> Still:
+        super().train(mode)
+        self.bn.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.other(self.bn(x) + 1)
+
+
+def test_statistics_that_stay_as_they_are_are_frozen() -> None:
+    assert "freeze: [/bn.running_mean]" in imported(Still(), torch.randn(3, 4)).text
